@@ -1,0 +1,1 @@
+//! Joins, correlations and tables.

@@ -1,0 +1,1 @@
+//! Phantom raw downloads for the demo.

@@ -1,0 +1,1 @@
+//! What may explain how well a mask is segmented.

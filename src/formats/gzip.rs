@@ -1,0 +1,1 @@
+//! gzip, whole buffers, all members.

@@ -1,0 +1,68 @@
+//! One file per container: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and nothing
+//! here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+
+use thiserror::Error;
+
+pub mod analyze;
+pub mod bmp;
+pub mod dicom;
+pub mod gif;
+pub mod gzip;
+pub mod jpeg;
+pub mod metaimage;
+pub mod nifti;
+pub mod nrrd;
+pub mod png;
+pub mod pnm;
+pub mod tiff;
+
+/// Why bytes are not an image. The message has no file name: whoever has the name puts it in front.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The data end before the header says they do.
+    #[error("{format}: truncated: {what} needs {expected} bytes, found {found}")]
+    Truncated {
+        /// Name of the container.
+        format: &'static str,
+        /// Which part is short.
+        what: String,
+        /// Bytes that the header promises.
+        expected: u64,
+        /// Bytes that are there.
+        found: u64,
+    },
+    /// The bytes contradict the format's specification.
+    #[error("{format}: malformed: {reason}")]
+    Malformed {
+        /// Name of the container.
+        format: &'static str,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// Legal, but not read here.
+    #[error("{format}: not supported: {feature}")]
+    Unsupported {
+        /// Name of the container.
+        format: &'static str,
+        /// What the file uses, and what to do instead.
+        feature: String,
+    },
+    /// The header names a second file that is not there.
+    #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]
+    MissingCompanion {
+        /// Name of the container.
+        format: &'static str,
+        /// File name as written in the header, or as the convention demands.
+        name: String,
+    },
+    /// The container is none of those read here.
+    #[error("unknown image format: {0}")]
+    Unknown(String),
+}
+
+/// Result of a reader.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Finds a companion file of a header by the name that the header gives (a plain name or a relative path); `None` where
+/// there is none.
+pub type Companion<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;

@@ -1,0 +1,294 @@
+//! The one decoded image type: what every reader in [`crate::formats`] returns, from a bitmap of one bit to a CT volume.
+//!
+//! It follows SimpleITK's idea of an image (a regular grid of pixels with a number of components each, and a physical
+//! frame where the file gives one), and nibabel's words for the frame (RAS+ millimetres). Samples stay in the type and
+//! in the order in which the file stores them: nothing is flipped, rescaled or widened on the way in.
+
+use std::fmt;
+
+/// Pixel values in the numeric type that the file stores.
+#[derive(Clone, PartialEq)]
+pub enum Samples {
+    /// Unsigned 8 bit, and everything narrower (bits are unpacked to one value a byte, never expanded to 0–255).
+    U8(Vec<u8>),
+    /// Signed 8 bit.
+    I8(Vec<i8>),
+    /// Unsigned 16 bit.
+    U16(Vec<u16>),
+    /// Signed 16 bit.
+    I16(Vec<i16>),
+    /// Unsigned 32 bit.
+    U32(Vec<u32>),
+    /// Signed 32 bit.
+    I32(Vec<i32>),
+    /// Unsigned 64 bit.
+    U64(Vec<u64>),
+    /// Signed 64 bit.
+    I64(Vec<i64>),
+    /// IEEE single precision (half precision is widened to it).
+    F32(Vec<f32>),
+    /// IEEE double precision.
+    F64(Vec<f64>),
+}
+
+/// Runs an expression with `$v` bound to the typed vector inside a [`Samples`].
+#[macro_export]
+macro_rules! with_samples {
+    ($samples:expr, $v:ident => $body:expr) => {
+        match $samples {
+            $crate::image::Samples::U8($v) => $body,
+            $crate::image::Samples::I8($v) => $body,
+            $crate::image::Samples::U16($v) => $body,
+            $crate::image::Samples::I16($v) => $body,
+            $crate::image::Samples::U32($v) => $body,
+            $crate::image::Samples::I32($v) => $body,
+            $crate::image::Samples::U64($v) => $body,
+            $crate::image::Samples::I64($v) => $body,
+            $crate::image::Samples::F32($v) => $body,
+            $crate::image::Samples::F64($v) => $body,
+        }
+    };
+}
+
+impl Samples {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        with_samples!(self, v => v.len())
+    }
+
+    /// True where there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value at `index` as a double, before scaling. 64-bit integers above 2^53 lose their last digits.
+    pub fn get(&self, index: usize) -> f64 {
+        with_samples!(self, v => v[index] as f64)
+    }
+
+    /// numpy's name of the type: `uint8`, `int16`, `float32`, …
+    pub fn dtype(&self) -> &'static str {
+        match self {
+            Samples::U8(_) => "uint8",
+            Samples::I8(_) => "int8",
+            Samples::U16(_) => "uint16",
+            Samples::I16(_) => "int16",
+            Samples::U32(_) => "uint32",
+            Samples::I32(_) => "int32",
+            Samples::U64(_) => "uint64",
+            Samples::I64(_) => "int64",
+            Samples::F32(_) => "float32",
+            Samples::F64(_) => "float64",
+        }
+    }
+}
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.dtype(), self.len())
+    }
+}
+
+/// Where the affine of a [`Geometry`] comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// NIfTI sform.
+    Sform,
+    /// NIfTI qform.
+    Qform,
+    /// Spacing alone (NIfTI without a form, Analyze, TIFF or PNG resolution): the axes are assumed, not known.
+    Spacing,
+    /// Origin, directions and spacing of the header (MetaImage, NRRD, DICOM).
+    Header,
+}
+
+/// The physical frame of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Geometry {
+    /// Millimetres between neighbours along x, y, z of the file, as the header's spacing field says (NIfTI `pixdim`,
+    /// DICOM pixel spacing and the step between positions). Always positive.
+    pub spacing: [f64; 3],
+    /// Voxel index (x, y, z of the file) to RAS+ millimetres, three rows of four, as nibabel's `affine`. Formats that
+    /// speak LPS+ (DICOM, ITK) are converted.
+    pub affine: [[f64; 4]; 3],
+    /// Where the affine comes from.
+    pub frame: Frame,
+}
+
+impl Geometry {
+    /// A frame from spacing alone: axes along RAS+, origin at zero.
+    pub fn from_spacing(spacing: [f64; 3]) -> Self {
+        let [x, y, z] = spacing;
+        Geometry { spacing, affine: [[x, 0., 0., 0.], [0., y, 0., 0.], [0., 0., z, 0.]], frame: Frame::Spacing }
+    }
+
+    /// A frame from what ITK-like headers (and DICOM) give: LPS+ origin, unit direction of each file axis, spacing.
+    pub fn from_lps(origin: [f64; 3], directions: [[f64; 3]; 3], spacing: [f64; 3]) -> Self {
+        let mut affine = [[0.0; 4]; 3];
+        for row in 0..3 {
+            let sign = if row < 2 { -1.0 } else { 1.0 };
+            for axis in 0..3 {
+                affine[row][axis] = sign * directions[axis][row] * spacing[axis];
+            }
+            affine[row][3] = sign * origin[row];
+        }
+        Geometry { spacing, affine, frame: Frame::Header }
+    }
+
+    /// RAS+ millimetres of a voxel index (x, y, z of the file; fractions allowed).
+    pub fn to_world(&self, index: [f64; 3]) -> [f64; 3] {
+        self.affine.map(|r| r[0] * index[0] + r[1] * index[1] + r[2] * index[2] + r[3])
+    }
+
+    /// Three letters that name where x, y and z of the file point to: `RAS`, `LPS`, `PIR`, … The rule is nibabel's
+    /// `aff2axcodes`: each axis goes to the world axis it is most aligned with, the strongest alignment first, so that
+    /// no world axis is named twice. An axis of length zero is `?`.
+    pub fn orientation(&self) -> String {
+        const CODES: [[char; 2]; 3] = [['L', 'R'], ['P', 'A'], ['I', 'S']];
+        let mut cosines = [[0.0f64; 3]; 3];
+        for axis in 0..3 {
+            let length = (0..3).map(|r| self.affine[r][axis].powi(2)).sum::<f64>().sqrt();
+            for (row, cosine) in cosines.iter_mut().enumerate() {
+                cosine[axis] = if length > 0.0 { self.affine[row][axis] / length } else { 0.0 };
+            }
+        }
+        let mut letters = ['?'; 3];
+        let (mut free_rows, mut free_axes) = ([true; 3], [true; 3]);
+        for _ in 0..3 {
+            let mut best: Option<(usize, usize)> = None;
+            for axis in (0..3).filter(|&a| free_axes[a]) {
+                for row in (0..3).filter(|&r| free_rows[r]) {
+                    let c = cosines[row][axis].abs();
+                    if c > 1e-10 && best.is_none_or(|(r, a)| c > cosines[r][a].abs() + 1e-10) {
+                        best = Some((row, axis));
+                    }
+                }
+            }
+            let Some((row, axis)) = best else { break };
+            letters[axis] = CODES[row][usize::from(cosines[row][axis] > 0.0)];
+            (free_rows[row], free_axes[axis]) = (false, false);
+        }
+        letters.iter().collect()
+    }
+}
+
+/// Linear map from stored to real values: `real = slope * stored + intercept` (NIfTI `scl_slope`, DICOM rescale).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// Factor; never 0 or NaN.
+    pub slope: f64,
+    /// Offset in real units.
+    pub intercept: f64,
+}
+
+impl Scaling {
+    /// No change.
+    pub const IDENTITY: Scaling = Scaling { slope: 1.0, intercept: 0.0 };
+}
+
+/// A decoded image: a picture, a stack of pages, a volume or a series of volumes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    /// Number of pixels along x (fastest), y, z (slices or pages), t (frames or channels that vary slowest); 1 where
+    /// an axis is absent. In numpy's words the array is `[t, z, y, x, component]`.
+    pub size: [usize; 4],
+    /// Values per pixel, interleaved: 1 grey or label, 2 grey + alpha, 3 RGB, 4 RGBA.
+    pub components: usize,
+    /// `size.product() * components` stored values.
+    pub samples: Samples,
+    /// Bits a sample uses where the container says so (1 for a bilevel PNG, 12 for much DICOM), else the type's width.
+    pub bits: u8,
+    /// Stored to real values.
+    pub scaling: Scaling,
+    /// Physical frame, absent for plain pictures.
+    pub geometry: Option<Geometry>,
+    /// Palette of an indexed image as RGBA, index by index; `samples` are then the indices (one component).
+    pub palette: Option<Vec<[u8; 4]>>,
+    /// What a user should know about how this file was read, one sentence each: an EXIF orientation left alone, a
+    /// header that contradicts itself, MONOCHROME1 inverted.
+    pub notes: Vec<String>,
+}
+
+impl Image {
+    /// A picture of one page without a physical frame; `bits` is the width of the type.
+    pub fn picture(width: usize, height: usize, components: usize, samples: Samples) -> Self {
+        debug_assert_eq!(samples.len(), width * height * components);
+        let bits = match samples {
+            Samples::U8(_) | Samples::I8(_) => 8,
+            Samples::U16(_) | Samples::I16(_) => 16,
+            Samples::U32(_) | Samples::I32(_) | Samples::F32(_) => 32,
+            _ => 64,
+        };
+        Image {
+            size: [width, height, 1, 1],
+            components,
+            samples,
+            bits,
+            scaling: Scaling::IDENTITY,
+            geometry: None,
+            palette: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Number of pixels (not of values).
+    pub fn pixels(&self) -> usize {
+        self.size.iter().product()
+    }
+
+    /// Position in `samples` of component `c` of the pixel at x, y, z, t.
+    pub fn offset(&self, [x, y, z, t]: [usize; 4], c: usize) -> usize {
+        let [nx, ny, nz, _] = self.size;
+        (((t * nz + z) * ny + y) * nx + x) * self.components + c
+    }
+
+    /// Real (scaled) value of component `c` of the pixel at x, y, z, t.
+    pub fn value(&self, at: [usize; 4], c: usize) -> f64 {
+        self.samples.get(self.offset(at, c)) * self.scaling.slope + self.scaling.intercept
+    }
+
+    /// An indexed picture as RGB (alpha dropped): every index replaced by its palette entry. Indices beyond the palette
+    /// become black, as libpng and Pillow have it. Images without a palette are returned as they are.
+    pub fn expand_palette(self) -> Image {
+        let (Some(palette), Samples::U8(indices)) = (&self.palette, &self.samples) else { return self };
+        let rgb = indices
+            .iter()
+            .flat_map(|&i| {
+                let [r, g, b, _] = palette.get(i as usize).copied().unwrap_or([0, 0, 0, 255]);
+                [r, g, b]
+            })
+            .collect();
+        Image { components: 3, samples: Samples::U8(rgb), bits: 8, palette: None, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orientation_follows_nibabel() {
+        assert_eq!(Geometry::from_spacing([1., 2., 3.]).orientation(), "RAS");
+        let lps = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1.; 3]);
+        assert_eq!(lps.orientation(), "LPS");
+        let pir = Geometry {
+            spacing: [1.; 3],
+            affine: [[0., 0., 1., 0.], [-1., 0., 0., 0.], [0., -1., 0., 0.]],
+            frame: Frame::Sform,
+        };
+        assert_eq!(pir.orientation(), "PIR");
+    }
+
+    #[test]
+    fn from_lps_puts_the_origin_into_ras() {
+        let g = Geometry::from_lps([10., 20., 30.], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
+        assert_eq!(g.to_world([0., 0., 1.]), [-10., -20., 32.]);
+    }
+
+    #[test]
+    fn values_are_scaled_and_found_by_axis() {
+        let mut image = Image::picture(2, 2, 1, Samples::I16(vec![0, 1, 2, 3]));
+        image.scaling = Scaling { slope: 2.0, intercept: -1.0 };
+        assert_eq!(image.value([1, 1, 0, 0], 0), 5.0);
+    }
+}

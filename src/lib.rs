@@ -1,0 +1,38 @@
+//! medcosmos turns the raw downloads of public medical segmentation datasets into 2D slices and masks in Parquet,
+//! runs SAM on them under the prompt strategies of "Segment Anything Model for Medical Images?" (Huang et al.,
+//! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
+//!
+//! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
+//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`pipeline`] →
+//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`image`] and [`mask`].
+#![warn(missing_docs)]
+
+pub mod image;
+pub mod mask;
+
+pub mod raw;
+
+pub mod formats;
+
+pub mod spec;
+
+pub mod sources;
+
+pub mod slices;
+
+pub mod store;
+
+pub mod sam;
+
+pub mod metrics;
+
+pub mod factors;
+
+#[cfg(feature = "query")]
+pub mod analysis;
+
+pub mod pipeline;
+
+pub mod demo;
+
+pub mod cli;

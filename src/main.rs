@@ -1,0 +1,3 @@
+//! The `medcosmos` program: a thin front of the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Overlap and distance metrics on pairs of masks.

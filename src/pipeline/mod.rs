@@ -1,0 +1,1 @@
+//! Stages, shards, scheduling and resume.

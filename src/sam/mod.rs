@@ -1,0 +1,1 @@
+//! SAM through ONNX Runtime.

@@ -1,0 +1,1 @@
+//! Spec and raw tree to cases.

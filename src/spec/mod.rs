@@ -1,0 +1,1 @@
+//! Dataset specs: what is particular to a source, as data.

@@ -1,0 +1,384 @@
+//! The data model of a spec: what a TOML file may say. Every key is documented here; unknown keys are errors.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A source's spec.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Short name: letters, digits and dashes. First part of every id.
+    pub slug: String,
+    /// Full name.
+    pub name: String,
+    /// One or two sentences: what was imaged, for what.
+    #[serde(default)]
+    pub description: String,
+    /// Home page.
+    #[serde(default)]
+    pub home: String,
+    /// Archives as they are downloaded, in words a user can compare with the download page.
+    #[serde(default)]
+    pub archives: Vec<String>,
+    /// Terms of use.
+    pub licence: Licence,
+    /// BibTeX entries.
+    #[serde(default)]
+    pub citation: String,
+    /// Releases known, the newest first: the first whose evidence is all there names the release.
+    pub release: Vec<Release>,
+    /// The tree that is expected, drawn for people.
+    #[serde(default)]
+    pub tree: String,
+    /// Peculiarities that are handled, one sentence each.
+    #[serde(default)]
+    pub quirks: Vec<String>,
+    /// Statements in this spec that nobody has checked against real files or the authors' own words.
+    #[serde(default)]
+    pub unverified: Vec<String>,
+    /// Other sources that hold the same patients or images.
+    #[serde(default)]
+    pub overlaps: Vec<Overlap>,
+    /// Counts of a complete download.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
+    /// Match file names without regard to case.
+    #[serde(default)]
+    pub ignore_case: bool,
+    /// Sequence → modality (one of the eighteen of the taxonomy).
+    #[serde(default)]
+    pub sequences: BTreeMap<String, String>,
+    /// Label tables by name: label value → what it is.
+    #[serde(default)]
+    pub labels: BTreeMap<String, LabelTable>,
+    /// Where cases are found. A case is claimed by the first layout that matches its image.
+    #[serde(default)]
+    pub layout: Vec<Layout>,
+    /// Files that are known and not used, with the reason. Looked at before any layout.
+    #[serde(default)]
+    pub skip: Vec<Skip>,
+}
+
+/// Terms of use.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Licence {
+    /// SPDX identifier, or `LicenseRef-…` with `terms` in words.
+    pub id: String,
+    /// What a user must know, in words.
+    #[serde(default)]
+    pub terms: String,
+    /// Whether slices and masks made from the download may be passed on.
+    pub share_derived: Sharing,
+}
+
+/// Whether derived data may be passed on.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sharing {
+    /// Yes, with attribution at most.
+    Yes,
+    /// Under the same licence or for non-commercial purposes only.
+    Conditions,
+    /// No.
+    No,
+    /// The terms do not say, or could not be read.
+    Unknown,
+}
+
+/// A release and what proves its presence.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Name or year.
+    pub name: String,
+    /// Patterns; each must match at least one member of the tree.
+    pub evidence: Vec<String>,
+    /// What sets this release apart.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// An overlap with another source.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overlap {
+    /// The other source's slug.
+    pub source: String,
+    /// What is shared.
+    pub note: String,
+}
+
+/// A count of a complete download.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Release the count holds for; all of them where absent.
+    #[serde(default)]
+    pub release: Option<String>,
+    /// Layout counted; all of them where absent.
+    #[serde(default)]
+    pub layout: Option<String>,
+    /// Number of labelled cases (one image with its masks, as the `cases` table counts them).
+    pub cases: u32,
+    /// Where the count comes from.
+    pub origin: String,
+}
+
+/// Label value → label, in one table. Keys are integers (`"1"`), inclusive ranges (`"55-70"`), colours (`"#ff0000"`) or,
+/// for tables keyed by a captured text, that text.
+pub type LabelTable = BTreeMap<String, Label>;
+
+/// What a label value stands for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// The source's own name, made readable; part of the mask's id.
+    pub name: String,
+    /// The taxonomy's object.
+    pub object: String,
+    /// `left` or `right` of the patient, where the label says so.
+    #[serde(default)]
+    pub laterality: Option<String>,
+    /// Why masks of this label are marked `excluded` (protocol 2.7); the rows are built all the same.
+    #[serde(default)]
+    pub exclude: Option<String>,
+}
+
+/// A file that is not used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skip {
+    /// Pattern.
+    pub path: String,
+    /// Why, in a sentence that will stand beside each such file.
+    pub reason: String,
+}
+
+/// One kind of case: where its image lies, where its masks lie, and how they belong together. Images and masks are
+/// joined by the captures that their patterns share.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Name of the layout, for messages and counts.
+    pub name: String,
+    /// Template of the case id, without the source; made of captures of the image.
+    pub case: String,
+    /// Template of the patient id. The case id where absent.
+    #[serde(default)]
+    pub patient: Option<String>,
+    /// Template of the split; `train`, `validation`, `test` where the source has an official one.
+    #[serde(default)]
+    pub split: Option<String>,
+    /// Split names as found → as written to the tables (`training = "train"`).
+    #[serde(default)]
+    pub split_names: BTreeMap<String, String>,
+    /// The image.
+    pub image: ImagePart,
+    /// Its masks.
+    pub mask: Vec<MaskPart>,
+}
+
+/// Where the image of a case lies and how it is cut into slices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImagePart {
+    /// Patterns, the preferred first: a case that is found by several is built from the first.
+    pub path: Vec<String>,
+    /// Template of the sequence name, looked up in the spec's `sequences` for the modality.
+    pub sequence: String,
+    /// Capture that numbers the files of one image: files that differ in nothing else are stacked.
+    #[serde(default)]
+    pub stack: Option<String>,
+    /// Order of stacked files.
+    #[serde(default)]
+    pub order: Order,
+    /// What the fourth axis holds.
+    #[serde(default)]
+    pub fourth_axis: FourthAxis,
+    /// Sequences along the fourth axis, in order, where `fourth_axis = "sequences"`.
+    #[serde(default)]
+    pub channels: Vec<String>,
+    /// Plane of the slices.
+    #[serde(default)]
+    pub plane: Plane,
+    /// How stored values become 0–255.
+    #[serde(default)]
+    pub intensity: Intensity,
+    /// Millimetres along x, y, z of the file, for containers that cannot say it.
+    #[serde(default)]
+    pub spacing_mm: Option<[f64; 3]>,
+}
+
+/// Order of the files of a stack.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// DICOM position along the slice normal, ascending.
+    Position,
+    /// File name, numbers compared as numbers.
+    #[default]
+    Name,
+    /// DICOM InstanceNumber.
+    InstanceNumber,
+}
+
+/// What the fourth axis of an image holds.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum FourthAxis {
+    /// There is none; a fourth axis longer than one is an error.
+    #[default]
+    None,
+    /// Time: the masks have it too, frame by frame; frames without any label are skipped.
+    Frames,
+    /// One sequence each, named in `channels`; all share the masks.
+    Sequences,
+}
+
+/// Plane of the slices: the file axis that is cut across.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plane {
+    /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
+    #[default]
+    Native,
+    /// Across the first file axis.
+    X,
+    /// Across the second file axis.
+    Y,
+    /// Across the third file axis.
+    Z,
+    /// Across the axis closest to superior–inferior, by the affine.
+    Axial,
+    /// Across the axis closest to anterior–posterior, by the affine.
+    Coronal,
+    /// Across the axis closest to left–right, by the affine.
+    Sagittal,
+}
+
+/// How stored values become 8 bits.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Intensity {
+    /// Grey: each slice's minimum to maximum (protocol 2.3). Colour of 8 bits: as stored.
+    #[default]
+    Auto,
+    /// Each slice's minimum to maximum.
+    Slice,
+    /// The volume's minimum to maximum.
+    Volume,
+    /// Percentiles of the volume, clipped.
+    Percentile {
+        /// Lower, 0–100.
+        low: f64,
+        /// Upper, 0–100.
+        high: f64,
+    },
+    /// Fixed range of real values (Hounsfield units for CT), clipped.
+    Window {
+        /// Becomes 0.
+        low: f64,
+        /// Becomes 255.
+        high: f64,
+    },
+    /// 8-bit values as stored.
+    Stored,
+}
+
+/// Where masks of a case lie and what their values mean.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskPart {
+    /// Patterns, the preferred first. Captures that the image does not have may number several masks (see
+    /// `label_from`, `rater`).
+    pub path: Vec<String>,
+    /// How values are read.
+    #[serde(default)]
+    pub decode: Decode,
+    /// Label table of a map of values or colours, or of `label_from`.
+    #[serde(default)]
+    pub labels: Option<String>,
+    /// The one label of a binary mask or of instances.
+    #[serde(default)]
+    pub label: Option<Label>,
+    /// Capture whose text is the key in `labels` (one class a file).
+    #[serde(default)]
+    pub label_from: Option<String>,
+    /// Capture that says the side of the patient: a text that begins with L or R, in either case.
+    #[serde(default)]
+    pub laterality_from: Option<String>,
+    /// Capture that numbers the files of one mask, as the image's.
+    #[serde(default)]
+    pub stack: Option<String>,
+    /// Order of stacked files.
+    #[serde(default)]
+    pub order: Order,
+    /// How mask slices find their image slices.
+    #[serde(default)]
+    pub pair: Pair,
+    /// Template of the rater's name.
+    #[serde(default)]
+    pub rater: Option<String>,
+    /// Place of this rater: 0 is the one used by default. Raters captured in file names count up from here.
+    #[serde(default)]
+    pub rater_rank: u32,
+    /// What it means that a case has no such file.
+    #[serde(default)]
+    pub absent: Absent,
+}
+
+/// How the values of a mask file become objects.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Decode {
+    /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
+    #[default]
+    Values,
+    /// Everything above a threshold is the one `label`. Colours count by their red, alpha never.
+    Binary {
+        /// Values above it are the object; 0 where absent.
+        #[serde(default)]
+        above: f64,
+        /// The object is everything at or below the threshold.
+        #[serde(default)]
+        inverted: bool,
+    },
+    /// Palette or RGB colours, looked up in `labels` as `#rrggbb`; black is background unless the table says otherwise.
+    Colours,
+    /// One channel of a colour picture, above a threshold.
+    Channel {
+        /// 0 red, 1 green, 2 blue.
+        channel: usize,
+        /// Values above it are the object.
+        above: f64,
+    },
+    /// Every positive value is one instance of the `label`.
+    Instances,
+}
+
+/// How mask slices find their image slices.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pair {
+    /// Same grid: slice k with slice k; shapes must be equal.
+    #[default]
+    Grid,
+    /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
+    /// unlabelled.
+    Position,
+}
+
+/// What it means that a mask file is not there.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absent {
+    /// The case is not labelled, or the download is not complete: it is skipped, and named.
+    #[default]
+    Unlabelled,
+    /// The object does not occur in the image.
+    Empty,
+    /// Nobody has looked for the object: it says nothing about the image.
+    NotAnnotated,
+}

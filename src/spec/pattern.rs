@@ -1,0 +1,279 @@
+//! File patterns with named captures, and the templates that use what was captured.
+//!
+//! A pattern describes the tail of a member's path, whole components only, so that it does not matter in how many
+//! folders or archives a download lies: `patient{patient:ddd}/Info.cfg` matches
+//! `ACDC.zip/ACDC/database/training/patient001/Info.cfg`.
+//!
+//! | written | matches |
+//! |---|---|
+//! | `{name}` | one or more characters of one path component, as few as possible |
+//! | `{name:d}` | digits; `{name:ddd}` exactly three |
+//! | `{name:A\|B}` | one of the alternatives, literally |
+//! | `{name:/regex/}` | a regular expression |
+//! | `*` | anything inside one component, possibly nothing |
+//! | `**/` | any number of folders, possibly none |
+//! | `[…]` | the part in brackets or nothing |
+//! | `\x` | the character x itself |
+//!
+//! A name that stands twice in one pattern must capture the same text both times.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+/// What a pattern captured, name by name.
+pub type Captures = BTreeMap<String, String>;
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    source: String,
+    regex: Regex,
+    /// Capture name of each group of the regex, in order; a name may repeat.
+    groups: Vec<String>,
+}
+
+impl Pattern {
+    /// Compiles a pattern.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong: an unclosed brace or bracket, an empty name, a broken regular expression.
+    pub fn new(source: &str, ignore_case: bool) -> Result<Self, String> {
+        let mut groups = Vec::new();
+        let body = compile(source, &mut groups).map_err(|reason| format!("pattern {source:?}: {reason}"))?;
+        let flags = if ignore_case { "(?i)" } else { "" };
+        let regex = Regex::new(&format!("{flags}(?:^|/){body}$")).map_err(|e| format!("pattern {source:?}: {e}"))?;
+        Ok(Pattern { source: source.to_string(), regex, groups })
+    }
+
+    /// The pattern as written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Names that this pattern captures, each once, in order of appearance.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for group in &self.groups {
+            if !names.contains(&group.as_str()) {
+                names.push(group);
+            }
+        }
+        names
+    }
+
+    /// What the pattern captures in `path`; `None` where it does not match. Optional parts that are absent capture
+    /// the empty text.
+    pub fn captures(&self, path: &str) -> Option<Captures> {
+        let found = self.regex.captures(path)?;
+        let mut captures = Captures::new();
+        for (i, name) in self.groups.iter().enumerate() {
+            let Some(text) = found.get(i + 1) else {
+                captures.entry(name.clone()).or_default();
+                continue;
+            };
+            match captures.get(name) {
+                Some(before) if !before.is_empty() && before != text.as_str() => return None,
+                _ => {
+                    captures.insert(name.clone(), text.as_str().to_string());
+                }
+            }
+        }
+        Some(captures)
+    }
+
+    /// True where the pattern matches `path`.
+    pub fn matches(&self, path: &str) -> bool {
+        self.captures(path).is_some()
+    }
+}
+
+fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = source;
+    let mut open = 0usize;
+    while let Some(c) = rest.chars().next() {
+        if let Some(after) = rest.strip_prefix("**/") {
+            out.push_str("(?:.*/)?");
+            rest = after;
+            continue;
+        }
+        let after = &rest[c.len_utf8()..];
+        rest = match c {
+            '*' => {
+                out.push_str("[^/]*");
+                after
+            }
+            '[' => {
+                open += 1;
+                out.push_str("(?:");
+                after
+            }
+            ']' => {
+                open = open.checked_sub(1).ok_or("a ] without its [")?;
+                out.push_str(")?");
+                after
+            }
+            '{' => {
+                let (group, after) = capture(after)?;
+                groups.push(group.0);
+                out.push_str(&group.1);
+                after
+            }
+            '}' => return Err("a } without its {".into()),
+            '\\' => {
+                let literal = after.chars().next().ok_or("it ends in a backslash")?;
+                out.push_str(&regex::escape(&literal.to_string()));
+                &after[literal.len_utf8()..]
+            }
+            _ => {
+                out.push_str(&regex::escape(&c.to_string()));
+                after
+            }
+        };
+    }
+    if open > 0 {
+        return Err("a [ without its ]".into());
+    }
+    Ok(out)
+}
+
+/// Reads a capture after its opening brace: its name and the regex group, and what follows the closing brace.
+#[allow(clippy::type_complexity)]
+fn capture(text: &str) -> Result<((String, String), &str), String> {
+    let (inner, after) = match text.split_once(":/") {
+        // A regular expression may hold braces: it ends at "/}".
+        Some((name, regex)) if !name.contains('}') => {
+            let (regex, after) = regex.split_once("/}").ok_or("a {name:/regex/} without its end")?;
+            return Ok(((check_name(name)?, format!("({regex})")), after));
+        }
+        _ => text.split_once('}').ok_or("a { without its }")?,
+    };
+    let (name, kind) = inner.split_once(':').unwrap_or((inner, ""));
+    let group = match kind {
+        "" => "([^/]+?)".to_string(),
+        "d" => "([0-9]+)".to_string(),
+        digits if digits.bytes().all(|b| b == b'd') => format!("([0-9]{{{}}})", digits.len()),
+        choices => format!("({})", choices.split('|').map(regex::escape).collect::<Vec<_>>().join("|")),
+    };
+    Ok(((check_name(name)?, group), after))
+}
+
+fn check_name(name: &str) -> Result<String, String> {
+    let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if valid { Ok(name.to_string()) } else { Err(format!("{name:?} is not a name for a capture (letters, digits, _)")) }
+}
+
+/// A text with `{name}` where captures go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(String);
+
+impl Template {
+    /// A template from its text.
+    pub fn new(text: &str) -> Self {
+        Template(text.to_string())
+    }
+
+    /// The text as written.
+    pub fn source(&self) -> &str {
+        &self.0
+    }
+
+    /// Names the template uses.
+    pub fn names(&self) -> Vec<&str> {
+        self.0.split('{').skip(1).filter_map(|part| part.split_once('}')).map(|(name, _)| name).collect()
+    }
+
+    /// The text with every name replaced by what was captured, nothing where it was not.
+    pub fn fill(&self, captures: &Captures) -> String {
+        let mut out = String::new();
+        let mut rest = self.0.as_str();
+        while let Some((before, after)) = rest.split_once('{') {
+            out.push_str(before);
+            let Some((name, after)) = after.split_once('}') else {
+                rest = after;
+                break;
+            };
+            out.push_str(captures.get(name).map_or("", String::as_str));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+/// Order of names as people count: runs of digits compare as numbers (`image2` before `image10`), the rest byte by
+/// byte; equal numbers with other zero padding fall back to the text.
+pub fn natural_order(a: &str, b: &str) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    let (mut left, mut right) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&l), Some(&r)) = (left.first(), right.first()) {
+        if l.is_ascii_digit() && r.is_ascii_digit() {
+            let digits = |s: &[u8]| s.iter().take_while(|b| b.is_ascii_digit()).count();
+            let (nl, nr) = (digits(left), digits(right));
+            let significant = |s: &[u8]| -> Vec<u8> { s.iter().copied().skip_while(|&b| b == b'0').collect() };
+            let (vl, vr) = (significant(&left[..nl]), significant(&right[..nr]));
+            match vl.len().cmp(&vr.len()).then(vl.cmp(&vr)) {
+                Ordering::Equal => (left, right) = (&left[nl..], &right[nr..]),
+                other => return other,
+            }
+        } else if l != r {
+            return l.cmp(&r);
+        } else {
+            (left, right) = (&left[1..], &right[1..]);
+        }
+    }
+    left.len().cmp(&right.len()).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(pattern: &str, path: &str) -> Option<Vec<(String, String)>> {
+        Pattern::new(pattern, false).unwrap().captures(path).map(|c| c.into_iter().collect())
+    }
+
+    #[test]
+    fn matches_the_tail_in_whole_components() {
+        let pattern = "patient{p:ddd}/patient{p}_frame{f:dd}.nii.gz";
+        let found = captured(pattern, "ACDC.zip/database/training/patient001/patient001_frame12.nii.gz").unwrap();
+        assert_eq!(found, [("f".into(), "12".into()), ("p".into(), "001".into())]);
+        assert!(captured(pattern, "patient001/patient002_frame12.nii.gz").is_none(), "one name, one text");
+        assert!(captured(pattern, "inpatient001/patient001_frame12.nii.gz").is_none(), "components are whole");
+        assert!(captured(pattern, "patient001/patient001_frame12_gt.nii.gz").is_none());
+    }
+
+    #[test]
+    fn optional_alternative_and_regex_parts() {
+        assert!(captured("im{id:dddd}.ppm[.gz]", "im0001.ppm").is_some());
+        assert!(captured("im{id:dddd}.ppm[.gz]", "im0001.ppm.gz").is_some());
+        assert_eq!(captured("{s:train|test}/**/{n}.png", "test/a/b/7.png").unwrap()[0].1, "7");
+        assert!(captured("{s:train|test}/*.png", "valid/7.png").is_none());
+        assert_eq!(captured("{id:/[0-9]{2}[LR]/}.jpg", "Image/01L.jpg").unwrap()[0].1, "01L");
+        assert!(captured("a (1)+\\[x\\].png", "a (1)+[x].png").is_some());
+    }
+
+    #[test]
+    fn broken_patterns_say_why() {
+        for (pattern, word) in
+            [("{a", "without its }"), ("a]", "without its ["), ("[a", "without its ]"), ("{}", "name")]
+        {
+            let error = Pattern::new(pattern, false).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn natural_order_counts() {
+        let mut names = vec!["image10", "image2", "image02", "b", "image1"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["b", "image1", "image02", "image2", "image10"]);
+    }
+
+    #[test]
+    fn templates_fill() {
+        let captures = Captures::from([("p".to_string(), "001".to_string())]);
+        assert_eq!(Template::new("patient{p}_{q}x").fill(&captures), "patient001_x");
+    }
+}

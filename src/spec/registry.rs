@@ -1,0 +1,138 @@
+//! The built-in specs, and those that a user adds.
+
+use std::path::Path;
+
+use super::{Error, Spec, validate::validate};
+
+macro_rules! built_in {
+    ($($slug:literal),* $(,)?) => {
+        /// Slug and text of every built-in spec, in alphabetical order.
+        const BUILT_IN: &[(&str, &str)] = &[$(($slug, include_str!(concat!("../../dataset_specs/", $slug, ".toml")))),*];
+    };
+}
+
+built_in![
+    "acdc",
+    "cellseg-neurips-2022",
+    "chaos",
+    "chase-db1",
+    "cosmos-png",
+    "drive",
+    "i2cvb",
+    "idrid-2018",
+    "msd",
+    "sstem",
+];
+
+/// All specs that a run knows.
+#[derive(Debug)]
+pub struct Registry {
+    specs: Vec<Spec>,
+}
+
+impl Registry {
+    /// The built-in specs.
+    ///
+    /// # Errors
+    /// Never in a released program: a test reads them all.
+    pub fn built_in() -> Result<Self, Error> {
+        let specs = BUILT_IN.iter().map(|(slug, text)| parse(slug, text)).collect::<Result<_, _>>()?;
+        Ok(Registry { specs })
+    }
+
+    /// Adds the spec of a file. One with the slug of a built-in source takes its place.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not TOML, has unknown keys or contradicts itself.
+    pub fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+        let spec = parse(&path.display().to_string(), &text)?;
+        self.specs.retain(|s| s.slug != spec.slug);
+        self.specs.push(spec);
+        self.specs.sort_by(|a, b| a.slug.cmp(&b.slug));
+        Ok(())
+    }
+
+    /// The specs in alphabetical order of their slugs.
+    pub fn specs(&self) -> &[Spec] {
+        &self.specs
+    }
+
+    /// The spec of a slug.
+    ///
+    /// # Errors
+    /// No such source; the message offers the nearest name.
+    pub fn get(&self, slug: &str) -> Result<&Spec, Error> {
+        self.specs.iter().find(|s| s.slug == slug).ok_or_else(|| Error::UnknownSource {
+            slug: slug.to_string(),
+            hint: self
+                .specs
+                .iter()
+                .map(|s| (edit_distance(&s.slug, slug), &s.slug))
+                .min()
+                .filter(|(distance, _)| *distance <= 3)
+                .map(|(_, slug)| slug.clone()),
+        })
+    }
+
+    /// Keeps only the named sources.
+    ///
+    /// # Errors
+    /// No such source.
+    pub fn select(mut self, slugs: &[String]) -> Result<Self, Error> {
+        for slug in slugs {
+            self.get(slug)?;
+        }
+        if !slugs.is_empty() {
+            self.specs.retain(|s| slugs.contains(&s.slug));
+        }
+        Ok(self)
+    }
+}
+
+/// Reads and checks the text of a spec; `path` names it in messages.
+fn parse(path: &str, text: &str) -> Result<Spec, Error> {
+    let spec: Spec = toml::from_str(text)
+        .map_err(|e| Error::Syntax { path: path.to_string(), message: e.to_string().trim_end().to_string() })?;
+    let problems = validate(&spec);
+    if problems.is_empty() { Ok(spec) } else { Err(Error::Invalid { path: path.to_string(), problems }) }
+}
+
+/// Levenshtein distance in bytes.
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substitute = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substitute.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_spec_is_valid_and_named_by_its_slug() {
+        let registry = Registry::built_in().unwrap_or_else(|e| panic!("{e}"));
+        let slugs: Vec<&str> = registry.specs().iter().map(|s| s.slug.as_str()).collect();
+        assert_eq!(slugs, BUILT_IN.iter().map(|(slug, _)| *slug).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_wrong_name_gets_a_hint() {
+        let error = Registry::built_in().unwrap().get("acdcc").unwrap_err().to_string();
+        assert!(error.contains("did you mean \"acdc\"?"), "{error}");
+    }
+
+    #[test]
+    fn a_typo_is_named_with_its_line() {
+        let error = parse("my.toml", "slug = \"x\"\nnmae = \"y\"\n").unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("nmae"), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! What TOML's types cannot say about a spec: names that must exist, patterns that must compile, captures that must be
+//! there.
+
+use std::collections::BTreeSet;
+
+use super::pattern::{Pattern, Template};
+use super::registry::edit_distance;
+use super::{Decode, FourthAxis, Label, Layout, MaskPart, Spec, taxonomy};
+
+/// Everything wrong with a spec, one sentence each.
+pub(super) fn validate(spec: &Spec) -> Vec<String> {
+    let mut problems = Vec::new();
+    if spec.slug.is_empty() || !spec.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        problems.push(format!("slug {:?} must be lower-case letters, digits and dashes", spec.slug));
+    }
+    for (sequence, modality) in &spec.sequences {
+        if taxonomy().modality_index(modality).is_none() {
+            let nearest = taxonomy().modalities.iter().min_by_key(|m| edit_distance(m, modality));
+            problems.push(format!(
+                "sequence {sequence:?}: {modality:?} is not a modality of the taxonomy (nearest: {:?})",
+                nearest.map_or("", String::as_str)
+            ));
+        }
+    }
+    for (table, labels) in &spec.labels {
+        for (key, label) in labels {
+            check_label(&format!("labels.{table}.{key}"), label, &mut problems);
+        }
+    }
+    if spec.release.is_empty() {
+        problems.push("no [[release]]: nothing tells when this source is there".into());
+    }
+    for release in &spec.release {
+        if release.evidence.is_empty() {
+            problems.push(format!("release {:?} has no evidence", release.name));
+        }
+        for pattern in &release.evidence {
+            compile(spec, &format!("release {:?}", release.name), pattern, &mut problems);
+        }
+    }
+    for skip in &spec.skip {
+        compile(spec, "skip", &skip.path, &mut problems);
+    }
+    let mut names = BTreeSet::new();
+    for layout in &spec.layout {
+        if !names.insert(&layout.name) {
+            problems.push(format!("two layouts are called {:?}", layout.name));
+        }
+        check_layout(spec, layout, &mut problems);
+    }
+    for expected in &spec.expected {
+        if let Some(layout) = &expected.layout
+            && !names.contains(layout)
+        {
+            problems.push(format!("expected: there is no layout {layout:?}"));
+        }
+    }
+    problems
+}
+
+fn compile(spec: &Spec, place: &str, pattern: &str, problems: &mut Vec<String>) -> Option<Pattern> {
+    Pattern::new(pattern, spec.ignore_case).map_err(|e| problems.push(format!("{place}: {e}"))).ok()
+}
+
+fn check_label(place: &str, label: &Label, problems: &mut Vec<String>) {
+    if taxonomy().object(&label.object).is_none() {
+        let nearest = taxonomy().object.iter().min_by_key(|o| edit_distance(&o.name, &label.object));
+        problems.push(format!(
+            "{place}: {:?} is not an object of the taxonomy (nearest: {:?})",
+            label.object,
+            nearest.map_or("", |o| o.name.as_str())
+        ));
+    }
+    if let Some(side) = &label.laterality
+        && side != "left"
+        && side != "right"
+    {
+        problems.push(format!("{place}: laterality {side:?} must be \"left\" or \"right\""));
+    }
+}
+
+fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
+    let place = format!("layout {:?}", layout.name);
+    let image = &layout.image;
+    if image.path.is_empty() {
+        problems.push(format!("{place}: the image has no path"));
+    }
+    if layout.mask.is_empty() {
+        problems.push(format!("{place}: no [[layout.mask]]"));
+    }
+    for source in &image.path {
+        let Some(pattern) = compile(spec, &place, source, problems) else { continue };
+        let names = pattern.names();
+        let templates = [Some(&layout.case), layout.patient.as_ref(), layout.split.as_ref(), Some(&image.sequence)];
+        for template in templates.into_iter().flatten() {
+            for name in Template::new(template).names() {
+                if !names.contains(&name) {
+                    problems.push(format!("{place}: {template:?} uses {{{name}}}, which {source:?} does not capture"));
+                }
+            }
+        }
+        if let Some(stack) = &image.stack
+            && !names.contains(&stack.as_str())
+        {
+            problems.push(format!("{place}: stack = {stack:?}, which {source:?} does not capture"));
+        }
+    }
+    match (image.fourth_axis, image.channels.is_empty()) {
+        (FourthAxis::Sequences, true) => problems.push(format!("{place}: fourth_axis = \"sequences\" needs channels")),
+        (FourthAxis::None | FourthAxis::Frames, false) => {
+            problems.push(format!("{place}: channels are only for fourth_axis = \"sequences\""));
+        }
+        _ => {}
+    }
+    let sequences = if image.channels.is_empty() { std::slice::from_ref(&image.sequence) } else { &image.channels };
+    for sequence in sequences.iter().filter(|s| !s.contains('{')) {
+        if !spec.sequences.contains_key(sequence) {
+            problems.push(format!("{place}: sequence {sequence:?} is not in [sequences]"));
+        }
+    }
+    for mask in &layout.mask {
+        check_mask(spec, &place, mask, problems);
+    }
+}
+
+fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<String>) {
+    let place = format!("{place}, mask {:?}", mask.path.first().map_or("", String::as_str));
+    if mask.path.is_empty() {
+        problems.push(format!("{place}: it has no path"));
+    }
+    for source in &mask.path {
+        let Some(pattern) = compile(spec, &place, source, problems) else { continue };
+        let names = pattern.names();
+        let rater = mask.rater.as_deref().map(Template::new);
+        let used = rater
+            .iter()
+            .flat_map(|t| t.names())
+            .chain(mask.stack.as_deref())
+            .chain(mask.label_from.as_deref())
+            .chain(mask.laterality_from.as_deref());
+        for name in used {
+            if !names.contains(&name) {
+                problems.push(format!("{place}: {name:?} is not a capture of {source:?}"));
+            }
+        }
+    }
+    if let Some(label) = &mask.label {
+        check_label(&place, label, problems);
+    }
+    if let Some(table) = &mask.labels
+        && !spec.labels.contains_key(table)
+    {
+        problems.push(format!("{place}: there is no table [labels.{table}]"));
+    }
+    let one_label = mask.label.is_some() || (mask.label_from.is_some() && mask.labels.is_some());
+    match mask.decode {
+        Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
+            problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));
+        }
+        Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances if !one_label => {
+            problems.push(format!("{place}: one object needs a label, or label_from with labels"));
+        }
+        _ => {}
+    }
+}

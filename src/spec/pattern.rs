@@ -65,7 +65,14 @@ impl Pattern {
     /// What the pattern captures in `path`; `None` where it does not match. Optional parts that are absent capture
     /// the empty text.
     pub fn captures(&self, path: &str) -> Option<Captures> {
+        self.find(path).map(|(_, captures)| captures)
+    }
+
+    /// As [`Pattern::captures`], with the folders above the matched tail (empty, or ending in a slash).
+    pub fn find<'p>(&self, path: &'p str) -> Option<(&'p str, Captures)> {
         let found = self.regex.captures(path)?;
+        let start = found.get(0).map_or(0, |m| m.start());
+        let above = &path[..if path[start..].starts_with('/') { start + 1 } else { start }];
         let mut captures = Captures::new();
         for (i, name) in self.groups.iter().enumerate() {
             let Some(text) = found.get(i + 1) else {
@@ -79,7 +86,7 @@ impl Pattern {
                 }
             }
         }
-        Some(captures)
+        Some((above, captures))
     }
 
     /// True where the pattern matches `path`.

@@ -1,0 +1,360 @@
+//! One spec applied to the paths of a tree: files grouped into images and masks by what their patterns capture, images
+//! and masks joined into cases.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
+use crate::spec::{Absent, FourthAxis, Label, Layout, MaskPart, Spec};
+
+/// A source that was found in a tree.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its slug.
+    pub slug: String,
+    /// Name of the release whose evidence is there.
+    pub release: String,
+    /// Cases in the order of their ids, those that cannot be built among them.
+    pub cases: Vec<Case>,
+    /// Files of this source that no case uses (position in the tree) and why.
+    pub skipped: Vec<(usize, String)>,
+}
+
+/// One image with its masks: what becomes one row of the `cases` table.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// `<source>/<case>`.
+    pub id: String,
+    /// Slug of the source.
+    pub source: String,
+    /// Position of the layout in the spec.
+    pub layout: usize,
+    /// Patient, `<source>/<patient>`: never shared between sources.
+    pub patient: String,
+    /// Official split.
+    pub split: Option<String>,
+    /// Sequence.
+    pub sequence: String,
+    /// Modality.
+    pub modality: String,
+    /// Files of the image (positions in the tree), in natural order of their names.
+    pub image: Vec<usize>,
+    /// Which step of the fourth axis, where sequences lie along it.
+    pub channel: Option<usize>,
+    /// Masks that were found.
+    pub masks: Vec<CaseMask>,
+    /// Whether it can be built.
+    pub state: CaseState,
+}
+
+/// One mask of a case, still in its files.
+#[derive(Clone, Debug)]
+pub struct CaseMask {
+    /// Position of the mask part in the layout.
+    pub part: usize,
+    /// Its files, in natural order of their names.
+    pub files: Vec<usize>,
+    /// The one label of a file that holds one object.
+    pub label: Option<Label>,
+    /// Key of the label in its table (one class a file), else the value is read from the pixels.
+    pub label_key: Option<String>,
+    /// Side taken from the file name.
+    pub laterality: Option<String>,
+    /// Who drew it.
+    pub rater: Option<String>,
+    /// 0 for the rater used by default.
+    pub rater_rank: u32,
+}
+
+/// Whether a case can be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaseState {
+    /// Image and masks are there.
+    Complete,
+    /// It is left out, with the reason.
+    Skipped(String),
+}
+
+/// Files that make one image or mask.
+#[derive(Debug)]
+struct Group {
+    pattern: usize,
+    /// Folders above the matched tail.
+    above: String,
+    captures: Captures,
+    files: Vec<usize>,
+}
+
+/// Applies `spec` to `paths` (position in the tree and path). `None` where no release's evidence is there.
+pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
+    let compile = |text: &str| Pattern::new(text, spec.ignore_case).expect("patterns of a checked spec compile");
+    let present = |text: &String| {
+        let pattern = compile(text);
+        paths.iter().any(|(_, path)| pattern.matches(path))
+    };
+    let release = spec.release.iter().find(|r| r.evidence.iter().all(present))?;
+    let mut source = Source { slug: spec.slug.clone(), release: release.name.clone(), cases: vec![], skipped: vec![] };
+
+    let skips: Vec<(Pattern, &str)> = spec.skip.iter().map(|s| (compile(&s.path), s.reason.as_str())).collect();
+    let mut open: Vec<(usize, &str)> = Vec::with_capacity(paths.len());
+    for &(file, path) in paths {
+        match skips.iter().find(|(pattern, _)| pattern.matches(path)) {
+            Some((_, reason)) => source.skipped.push((file, reason.to_string())),
+            None => open.push((file, path)),
+        }
+    }
+    let path_of: HashMap<usize, &str> = open.iter().copied().collect();
+    let mut used: HashSet<usize> = HashSet::new();
+    let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+    for (index, layout) in spec.layout.iter().enumerate() {
+        let free: Vec<(usize, &str)> = open.iter().copied().filter(|(file, _)| !used.contains(file)).collect();
+        let patterns: Vec<Pattern> = layout.image.path.iter().map(|p| compile(p)).collect();
+        let images = group(&patterns, layout.image.stack.as_deref(), &free);
+        let masks: Vec<(Vec<Pattern>, Vec<Group>)> = layout
+            .mask
+            .iter()
+            .map(|part| {
+                let patterns: Vec<Pattern> = part.path.iter().map(|p| compile(p)).collect();
+                let groups = group(&patterns, part.stack.as_deref(), &open);
+                (patterns, groups)
+            })
+            .collect();
+        let joins: Vec<Join> =
+            layout.mask.iter().zip(&masks).map(|(part, (p, g))| Join::new(layout, part, &patterns, p, g)).collect();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for image in &images {
+            let name = file_safe(&Template::new(&layout.case).fill(&image.captures));
+            if let Some(&first) = seen.get(&name) {
+                for &file in &image.files {
+                    reasons
+                        .insert(file, format!("another copy of case {name}, which is built from {}", path_of[&first]));
+                }
+                continue;
+            }
+            seen.insert(name.clone(), image.files[0]);
+            used.extend(&image.files);
+            let (found, copies) = collect_masks(spec, layout, &masks, &joins, image, &path_of);
+            reasons.extend(copies);
+            used.extend(found.iter().flat_map(|m| &m.files));
+            let state = completeness(layout, &found);
+            source.cases.extend(cases_of(spec, index, &name, image, &found, &state));
+        }
+        let unpaired = masks.iter().flat_map(|(_, groups)| groups).flat_map(|g| &g.files);
+        for &file in unpaired.filter(|f| !used.contains(f)) {
+            reasons.entry(file).or_insert_with(|| {
+                format!("a mask without its image: expected a file like {:?}", layout.image.path.join("\" or \""))
+            });
+        }
+    }
+    source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
+    source.skipped.sort();
+    source.cases.sort_by(|a, b| a.id.cmp(&b.id));
+    Some(source)
+}
+
+/// Groups files by what `patterns` capture; files that differ only in `stack` belong together. A file goes to the first
+/// pattern that matches it. Groups come in the order of pattern, then of path.
+fn group(patterns: &[Pattern], stack: Option<&str>, paths: &[(usize, &str)]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut place: HashMap<(usize, String, Captures), usize> = HashMap::new();
+    for &(file, path) in paths {
+        let Some((pattern, (above, mut captures))) =
+            patterns.iter().enumerate().find_map(|(i, p)| p.find(path).map(|found| (i, found)))
+        else {
+            continue;
+        };
+        if let Some(stack) = stack {
+            captures.remove(stack);
+            let key = (pattern, above.to_string(), captures.clone());
+            if let Some(&at) = place.get(&key) {
+                groups[at].files.push(file);
+                continue;
+            }
+            place.insert(key, groups.len());
+        }
+        groups.push(Group { pattern, above: above.to_string(), captures, files: vec![file] });
+    }
+    let path_of: HashMap<usize, &str> = paths.iter().copied().collect();
+    for group in &mut groups {
+        group.files.sort_by(|a, b| natural_order(path_of[a], path_of[b]));
+    }
+    groups.sort_by(|a, b| {
+        a.pattern.cmp(&b.pattern).then_with(|| natural_order(path_of[&a.files[0]], path_of[&b.files[0]]))
+    });
+    groups
+}
+
+/// Finds the masks of an image by the captures that both patterns have.
+struct Join {
+    /// For each image pattern and mask pattern: the names compared, and the mask groups by their values.
+    tables: Vec<Vec<(Vec<String>, HashMap<Vec<String>, Vec<usize>>)>>,
+}
+
+impl Join {
+    fn new(layout: &Layout, part: &MaskPart, images: &[Pattern], masks: &[Pattern], groups: &[Group]) -> Self {
+        let tables = images
+            .iter()
+            .map(|image| {
+                let shared = |mask: &Pattern| -> Vec<String> {
+                    let stacks = [layout.image.stack.as_deref(), part.stack.as_deref()];
+                    let names = image.names().into_iter().filter(|n| !stacks.contains(&Some(*n)));
+                    names.filter(|n| mask.names().contains(n)).map(String::from).collect()
+                };
+                let table = |(index, mask): (usize, &Pattern)| {
+                    let names = shared(mask);
+                    let mut by_value: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
+                    for (at, group) in groups.iter().enumerate().filter(|(_, g)| g.pattern == index) {
+                        by_value.entry(values(&names, &group.captures)).or_default().push(at);
+                    }
+                    (names, by_value)
+                };
+                masks.iter().enumerate().map(table).collect()
+            })
+            .collect();
+        Join { tables }
+    }
+
+    /// Mask groups of an image, from the preferred pattern that has any; then those of the other patterns.
+    fn groups_of(&self, image: &Group) -> (Vec<usize>, Vec<usize>) {
+        let mut found = self.tables[image.pattern]
+            .iter()
+            .filter_map(|(names, by_value)| by_value.get(&values(names, &image.captures)).cloned());
+        (found.next().unwrap_or_default(), found.flatten().collect())
+    }
+}
+
+fn values(names: &[String], captures: &Captures) -> Vec<String> {
+    names.iter().map(|n| captures.get(n).cloned().unwrap_or_default()).collect()
+}
+
+/// The masks of one image, and the files that are copies of them with the reason why they are not used.
+fn collect_masks(
+    spec: &Spec,
+    layout: &Layout,
+    masks: &[(Vec<Pattern>, Vec<Group>)],
+    joins: &[Join],
+    image: &Group,
+    path_of: &HashMap<usize, &str>,
+) -> (Vec<CaseMask>, Vec<(usize, String)>) {
+    let (mut found, mut copies): (Vec<CaseMask>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
+    for (index, part) in layout.mask.iter().enumerate() {
+        let groups = &masks[index].1;
+        let (mut chosen, others) = joins[index].groups_of(image);
+        // Masks that lie beside the image come before copies of them elsewhere.
+        chosen.sort_by_key(|&at| groups[at].above != image.above);
+        let mut taken: HashMap<(String, String), usize> = HashMap::new();
+        let mut raters: Vec<(String, CaseMask)> = Vec::new();
+        for &at in &chosen {
+            let group = &groups[at];
+            let capture = |name: &Option<String>| name.as_ref().and_then(|n| group.captures.get(n).cloned());
+            let key = capture(&part.label_from);
+            let rater = part.rater.as_ref().map(|t| Template::new(t).fill(&group.captures));
+            let identity = (key.clone().unwrap_or_default(), rater.clone().unwrap_or_default());
+            if let Some(&first) = taken.get(&identity) {
+                let first = path_of.get(&first).copied().unwrap_or_default();
+                copies.extend(group.files.iter().map(|&f| (f, format!("another copy of the mask {first}"))));
+                continue;
+            }
+            taken.insert(identity, group.files[0]);
+            let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
+            let label = part.label.clone().or_else(|| table?.get(key.as_ref()?).cloned());
+            let laterality = capture(&part.laterality_from).and_then(|side| match side.bytes().next() {
+                Some(b'L' | b'l') => Some("left".to_string()),
+                Some(b'R' | b'r') => Some("right".to_string()),
+                _ => None,
+            });
+            let files = group.files.clone();
+            let mask =
+                CaseMask { part: index, files, label, label_key: key, laterality, rater: rater.clone(), rater_rank: 0 };
+            raters.push((rater.unwrap_or_default(), mask));
+        }
+        for at in others {
+            let reason = "the same mask in another layout; the preferred one is used".to_string();
+            copies.extend(groups[at].files.iter().map(|&f| (f, reason.clone())));
+        }
+        let mut names: Vec<String> = raters.iter().map(|(name, _)| name.clone()).collect();
+        names.sort_by(|a, b| natural_order(a, b));
+        names.dedup();
+        found.extend(raters.into_iter().map(|(name, mask)| {
+            let place = names.iter().position(|n| *n == name).unwrap_or(0) as u32;
+            CaseMask { rater_rank: part.rater_rank + place, ..mask }
+        }));
+    }
+    (found, copies)
+}
+
+/// A case is complete when every mask part that must be there is. Where none at all was found the case is unlabelled.
+fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
+    let missing = |part: &&MaskPart| -> bool {
+        let index = layout.mask.iter().position(|p| std::ptr::eq(p, *part));
+        part.absent == Absent::Unlabelled && !found.iter().any(|m| Some(m.part) == index)
+    };
+    if let Some(part) = layout.mask.iter().find(missing) {
+        return CaseState::Skipped(format!(
+            "not labelled: no mask like {:?} belongs to it",
+            part.path.join("\" or \"")
+        ));
+    }
+    if found.is_empty() {
+        return CaseState::Skipped("not labelled: none of its masks is there".into());
+    }
+    let unknown = found.iter().find(|m| m.label.is_none() && m.label_key.is_some());
+    if let Some(key) = unknown.and_then(|m| m.label_key.as_ref()) {
+        return CaseState::Skipped(format!("the spec has no label {key:?}"));
+    }
+    CaseState::Complete
+}
+
+/// The cases of one image: one, or one for each sequence along the fourth axis.
+fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[CaseMask], state: &CaseState) -> Vec<Case> {
+    let rules = &spec.layout[layout];
+    let fill = |text: &str| Template::new(text).fill(&image.captures);
+    let patient = rules.patient.as_deref().map_or_else(|| name.to_string(), |t| file_safe(&fill(t)));
+    let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
+    let split = split.map(|s| rules.split_names.get(&s).cloned().unwrap_or(s));
+    let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {
+        FourthAxis::Sequences => rules.image.channels.iter().cloned().enumerate().map(|(i, s)| (s, Some(i))).collect(),
+        _ => vec![(fill(&rules.image.sequence), None)],
+    };
+    sequences
+        .into_iter()
+        .map(|(sequence, channel)| {
+            let modality = spec.sequences.get(&sequence).cloned();
+            let state = match (&modality, state) {
+                (None, CaseState::Complete) => {
+                    CaseState::Skipped(format!("the spec gives no modality for the sequence {sequence:?}"))
+                }
+                _ => state.clone(),
+            };
+            let id = match channel {
+                Some(_) => format!("{}/{name}_{}", spec.slug, file_safe(&sequence)),
+                None => format!("{}/{name}", spec.slug),
+            };
+            Case {
+                id,
+                source: spec.slug.clone(),
+                layout,
+                patient: format!("{}/{patient}", spec.slug),
+                split: split.clone(),
+                sequence,
+                modality: modality.unwrap_or_default(),
+                image: image.files.clone(),
+                channel,
+                masks: masks.to_vec(),
+                state,
+            }
+        })
+        .collect()
+}
+
+/// A text as part of an id: letters, digits, dots, dashes and underscores stay, runs of anything else become one `_`.
+pub(crate) fn file_safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            out.push(c);
+        } else if !out.ends_with('_') && !out.is_empty() {
+            out.push('_');
+        }
+    }
+    out.trim_end_matches('_').to_string()
+}

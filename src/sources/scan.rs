@@ -1,0 +1,179 @@
+//! All specs of a registry applied to a tree.
+
+use std::collections::HashMap;
+
+use super::claim::{CaseState, Source, claim};
+use crate::spec::{Registry, Spec};
+
+/// What a tree holds.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// Sources found, in alphabetical order.
+    pub sources: Vec<Source>,
+    /// Use of every file, in the order of the tree.
+    pub files: Vec<FileUse>,
+}
+
+/// What becomes of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileUse {
+    /// Part of a case that will be built.
+    Used {
+        /// Slug of the source.
+        source: String,
+    },
+    /// Known, and not used.
+    Skipped {
+        /// Slug of the source.
+        source: String,
+        /// Why.
+        reason: String,
+    },
+    /// No source claims it.
+    Unclaimed,
+}
+
+/// Finds the sources of `registry` among `paths` (the members of a tree, in its order).
+///
+/// A file below a folder or archive that is named exactly as a source's slug can only belong to that source. A file that
+/// two sources claim all the same belongs to neither: the cases are skipped with the names of both, and naming the source
+/// (`--source`) settles it.
+pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
+    let slugs: HashMap<&str, usize> = registry.specs().iter().enumerate().map(|(i, s)| (s.slug.as_str(), i)).collect();
+    let owner: Vec<Option<usize>> =
+        paths.iter().map(|path| path.split('/').find_map(|c| slugs.get(c).copied())).collect();
+    let claim_of = |(index, spec): (usize, &Spec)| {
+        let open: Vec<(usize, &str)> = paths
+            .iter()
+            .enumerate()
+            .filter(|(file, _)| owner[*file].is_none_or(|o| o == index))
+            .map(|(file, path)| (file, *path))
+            .collect();
+        claim(spec, &open)
+    };
+    let mut sources: Vec<Source> = registry.specs().iter().enumerate().filter_map(claim_of).collect();
+    settle_conflicts(&mut sources, paths);
+    let mut files = vec![FileUse::Unclaimed; paths.len()];
+    for source in &sources {
+        let slug = &source.slug;
+        for (file, reason) in &source.skipped {
+            if !matches!(files[*file], FileUse::Used { .. }) {
+                files[*file] = FileUse::Skipped { source: slug.clone(), reason: reason.clone() };
+            }
+        }
+        for case in &source.cases {
+            for &file in case.image.iter().chain(case.masks.iter().flat_map(|m| &m.files)) {
+                match &case.state {
+                    CaseState::Complete => files[file] = FileUse::Used { source: slug.clone() },
+                    CaseState::Skipped(reason) if files[file] == FileUse::Unclaimed => {
+                        files[file] = FileUse::Skipped { source: slug.clone(), reason: reason.clone() };
+                    }
+                    CaseState::Skipped(_) => {}
+                }
+            }
+        }
+    }
+    Scan { sources, files }
+}
+
+/// Skips every case that shares a file with a case of another source.
+fn settle_conflicts(sources: &mut [Source], paths: &[&str]) {
+    let mut claims: HashMap<usize, Vec<String>> = HashMap::new();
+    for source in sources.iter() {
+        for case in source.cases.iter().filter(|c| c.state == CaseState::Complete) {
+            for &file in &case.image {
+                let claimants = claims.entry(file).or_default();
+                if !claimants.contains(&source.slug) {
+                    claimants.push(source.slug.clone());
+                }
+            }
+        }
+    }
+    for source in sources {
+        for case in &mut source.cases {
+            let contested = case.image.iter().find(|file| claims.get(file).is_some_and(|c| c.len() > 1));
+            if let (Some(file), CaseState::Complete) = (contested, &case.state) {
+                let names = claims[file].join(" and ");
+                case.state = CaseState::Skipped(format!(
+                    "{} fits the sources {names}: name the one it is with --source, or put it below a folder of that name",
+                    paths[*file]
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(paths: &[&str]) -> Scan {
+        scan(&Registry::built_in().unwrap(), paths)
+    }
+
+    #[test]
+    fn pairs_images_and_masks_wherever_they_lie() {
+        let scan = found(&[
+            "ACDC.zip/ACDC/database/training/patient001/Info.cfg",
+            "ACDC.zip/ACDC/database/training/patient001/patient001_4d.nii.gz",
+            "ACDC.zip/ACDC/database/training/patient001/patient001_frame01.nii.gz",
+            "ACDC.zip/ACDC/database/training/patient001/patient001_frame01_gt.nii.gz",
+            "ACDC.zip/ACDC/database/training/patient001/patient001_frame12.nii.gz",
+            "notes.txt",
+        ]);
+        let [acdc] = &scan.sources[..] else { panic!("one source expected: {:?}", scan.sources) };
+        assert_eq!((acdc.slug.as_str(), acdc.release.as_str()), ("acdc", "2022 collection"));
+        let [first, second] = &acdc.cases[..] else { panic!("two cases expected") };
+        assert_eq!(first.id, "acdc/patient001_frame01");
+        assert_eq!(first.patient, "acdc/patient001");
+        assert_eq!(first.split.as_deref(), Some("train"));
+        assert_eq!(first.modality, "Cine-MRI");
+        assert_eq!((&first.image[..], &first.masks[0].files[..]), (&[2][..], &[3][..]));
+        assert!(matches!(&second.state, CaseState::Skipped(reason) if reason.starts_with("not labelled")));
+        assert!(matches!(&scan.files[1], FileUse::Skipped { reason, .. } if reason.contains("cine loop")));
+        assert_eq!(scan.files[5], FileUse::Unclaimed);
+    }
+
+    #[test]
+    fn copies_are_named_and_not_built_twice() {
+        let scan = found(&[
+            "a/Image_01L.jpg",
+            "a/Image_01L_1stHO.png",
+            "a/Image_01L_2ndHO.png",
+            "b/Image_01L.jpg",
+            "b/Image_01L_1stHO.png",
+        ]);
+        let case = &scan.sources[0].cases[0];
+        assert_eq!(scan.sources[0].cases.len(), 1);
+        assert_eq!(case.masks.iter().map(|m| m.rater_rank).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(case.masks[0].laterality.as_deref(), Some("left"));
+        assert!(matches!(&scan.files[3], FileUse::Skipped { reason, .. } if reason.contains("another copy")));
+        assert!(matches!(&scan.files[4], FileUse::Skipped { reason, .. } if reason.contains("another copy")));
+    }
+
+    #[test]
+    fn stacks_are_ordered_as_people_count() {
+        let scan = found(&[
+            "Siemens/Patient 383/GT/prostate/image1.dcm",
+            "Siemens/Patient 383/GT/prostate/image10.dcm",
+            "Siemens/Patient 383/GT/prostate/image2.dcm",
+            "Siemens/Patient 383/T2W/image1.dcm",
+            "Siemens/Patient 383/T2W/image10.dcm",
+            "Siemens/Patient 383/T2W/image2.dcm",
+        ]);
+        let case = &scan.sources[0].cases[0];
+        assert_eq!(case.id, "i2cvb/Patient_383");
+        assert_eq!(case.image, [3, 5, 4]);
+        assert_eq!(case.masks[0].files, [0, 2, 1]);
+        assert_eq!(case.masks[0].label.as_ref().unwrap().object, "prostate");
+    }
+
+    #[test]
+    fn sequences_along_the_fourth_axis_become_cases() {
+        let scan =
+            found(&["Task05_Prostate/imagesTr/prostate_00.nii.gz", "Task05_Prostate/labelsTr/prostate_00.nii.gz"]);
+        let ids: Vec<&str> = scan.sources[0].cases.iter().map(|c| c.id.as_str()).collect();
+        assert_eq!(ids, ["msd/prostate_00_ADC", "msd/prostate_00_T2w"]);
+        assert_eq!(scan.sources[0].cases[0].channel, Some(1));
+    }
+}

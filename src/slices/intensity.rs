@@ -1,0 +1,203 @@
+//! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (protocol 2.3).
+//!
+//! The formula is evaluated exactly on stored integers: with a linear rescale it gives the same quotient as on real
+//! values, without the rounding of a detour through floating point. A negative slope turns the range around.
+
+use crate::image::{Image, Samples, Scaling};
+use crate::spec::Intensity;
+use crate::with_samples;
+
+/// A slice of 8 bits and the real values that its ends stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Grey {
+    /// Pixels, row by row, channels interleaved.
+    pub pixels: Vec<u8>,
+    /// Real value that became 0.
+    pub min: f64,
+    /// Real value that became 255.
+    pub max: f64,
+}
+
+/// A rule that is ready for the slices of one image: ranges of the whole volume are known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rule {
+    /// Each slice's own minimum to maximum.
+    Slice,
+    /// From and to these real values, clipped.
+    Range(f64, f64),
+    /// As stored; 8-bit values only.
+    Stored,
+}
+
+impl Rule {
+    /// Works out the rule for an image.
+    ///
+    /// # Errors
+    /// `stored` for values of more than 8 bits, or a percentile pair that is not ascending.
+    pub(super) fn new(intensity: Intensity, image: &Image) -> Result<Rule, String> {
+        let eight_bits = matches!(image.samples, Samples::U8(_));
+        match intensity {
+            Intensity::Auto if eight_bits && image.components >= 3 => Ok(Rule::Stored),
+            Intensity::Auto | Intensity::Slice => Ok(Rule::Slice),
+            Intensity::Stored if eight_bits => Ok(Rule::Stored),
+            Intensity::Stored => Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype())),
+            Intensity::Volume => {
+                let (low, high) = with_samples!(&image.samples, v => range(v));
+                let ends = [low, high].map(|v| real(v, image.scaling));
+                Ok(Rule::Range(ends[0].min(ends[1]), ends[0].max(ends[1])))
+            }
+            Intensity::Window { low, high } if low < high => Ok(Rule::Range(low, high)),
+            Intensity::Window { low, high } => Err(format!("an intensity window must rise, this one goes from {low} to {high}")),
+            Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
+                let mut values: Vec<f64> = with_samples!(&image.samples, v => v.iter().map(|&x| real(x as f64, image.scaling)).collect());
+                values.retain(|v| v.is_finite());
+                values.sort_by(f64::total_cmp);
+                Ok(Rule::Range(percentile(&values, low), percentile(&values, high)))
+            }
+            Intensity::Percentile { low, high } => Err(format!("percentiles must rise between 0 and 100, these are {low} and {high}")),
+        }
+    }
+}
+
+fn real(stored: f64, scaling: Scaling) -> f64 {
+    stored * scaling.slope + scaling.intercept
+}
+
+/// Percentile of sorted values, interpolated linearly (numpy's default); 0 where there are none.
+fn percentile(sorted: &[f64], q: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let position = q / 100.0 * last as f64;
+    let below = position.floor() as usize;
+    let above = (below + 1).min(last);
+    sorted[below] + (sorted[above] - sorted[below]) * (position - below as f64)
+}
+
+/// A number that images are stored in.
+pub(super) trait Stored: Copy + PartialOrd {
+    /// Widens the value.
+    fn as_f64(self) -> f64;
+    /// The difference to a smaller value of the same kind, for integers.
+    fn above(self, low: Self) -> Option<u64>;
+    /// False for NaN and infinities.
+    fn is_number(self) -> bool;
+}
+
+macro_rules! stored_integer {
+    ($($t:ty),*) => {$(impl Stored for $t {
+        fn as_f64(self) -> f64 { self as f64 }
+        fn above(self, low: Self) -> Option<u64> { Some((self as i128 - low as i128) as u64) }
+        fn is_number(self) -> bool { true }
+    })*};
+}
+macro_rules! stored_float {
+    ($($t:ty),*) => {$(impl Stored for $t {
+        fn as_f64(self) -> f64 { self as f64 }
+        fn above(self, _: Self) -> Option<u64> { None }
+        fn is_number(self) -> bool { self.is_finite() }
+    })*};
+}
+stored_integer!(u8, i8, u16, i16, u32, i32, u64, i64);
+stored_float!(f32, f64);
+
+/// Smallest and largest finite value; 0 and 0 where there is none.
+fn range<T: Stored>(values: &[T]) -> (f64, f64) {
+    extremes(values).map_or((0.0, 0.0), |(low, high)| (low.as_f64(), high.as_f64()))
+}
+
+fn extremes<T: Stored>(values: &[T]) -> Option<(T, T)> {
+    let mut numbers = values.iter().copied().filter(|v| v.is_number());
+    let first = numbers.next()?;
+    Some(numbers.fold((first, first), |(low, high), v| (if v < low { v } else { low }, if v > high { v } else { high })))
+}
+
+/// The 8-bit slice of stored values under a rule. Values that are not finite become 0.
+pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule) -> Grey {
+    match rule {
+        Rule::Stored => {
+            let pixels = values.iter().map(|v| v.as_f64() as u8).collect();
+            Grey { pixels, min: real(0.0, scaling), max: real(255.0, scaling) }
+        }
+        Rule::Range(low, high) => {
+            let scale = |v: &T| (255.0 * ((real(v.as_f64(), scaling) - low) / (high - low)).clamp(0.0, 1.0)) as u8;
+            let pixels = if high > low { values.iter().map(scale).collect() } else { vec![0; values.len()] };
+            Grey { pixels, min: low, max: high }
+        }
+        Rule::Slice => {
+            let Some((low, high)) = extremes(values) else {
+                return Grey { pixels: vec![0; values.len()], min: 0.0, max: 0.0 };
+            };
+            let ends = [low, high].map(|v| real(v.as_f64(), scaling));
+            let pixels = stretch(values, low, high, scaling.slope < 0.0);
+            Grey { pixels, min: ends[0].min(ends[1]), max: ends[0].max(ends[1]) }
+        }
+    }
+}
+
+/// `trunc(255 (v - low) / (high - low))`, or from `high` downwards where the scale is inverted.
+fn stretch<T: Stored>(values: &[T], low: T, high: T, inverted: bool) -> Vec<u8> {
+    match high.above(low) {
+        Some(0) => vec![0; values.len()],
+        // Integers of a range that fits a table: one exact division for each value that can occur.
+        Some(span) if span < 1 << 16 => {
+            let level = |d: u64| (255 * if inverted { span - d } else { d } / span) as u8;
+            let table: Vec<u8> = (0..=span).map(level).collect();
+            values.iter().map(|v| table[v.above(low).unwrap_or(0) as usize]).collect()
+        }
+        Some(span) => {
+            let level = |d: u64| (255 * if inverted { span - d } else { d } as u128 / span as u128) as u8;
+            values.iter().map(|v| level(v.above(low).unwrap_or(0))).collect()
+        }
+        None => {
+            let (low, high) = (low.as_f64(), high.as_f64());
+            let level = |v: &T| {
+                let v = if inverted { high - v.as_f64() } else { v.as_f64() - low };
+                (255.0 * v / (high - low)) as u8
+            };
+            if high > low { values.iter().map(level).collect() } else { vec![0; values.len()] }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_spans_0_to_255_and_is_truncated() {
+        let grey = to_grey(&[-1000i16, 0, 999, 1000], Scaling::IDENTITY, Rule::Slice);
+        assert_eq!(grey, Grey { pixels: vec![0, 127, 254, 255], min: -1000.0, max: 1000.0 });
+    }
+
+    #[test]
+    fn a_constant_slice_is_black() {
+        assert_eq!(to_grey(&[7u16, 7], Scaling::IDENTITY, Rule::Slice).pixels, [0, 0]);
+        assert_eq!(to_grey(&[7f32, 7.0], Scaling::IDENTITY, Rule::Slice).pixels, [0, 0]);
+    }
+
+    #[test]
+    fn a_negative_slope_turns_the_range() {
+        let grey = to_grey(&[0u8, 1, 4], Scaling { slope: -2.0, intercept: 10.0 }, Rule::Slice);
+        assert_eq!(grey, Grey { pixels: vec![255, 191, 0], min: 2.0, max: 10.0 });
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_black_and_does_not_stretch() {
+        let grey = to_grey(&[f32::NAN, 0.0, 1.0, f32::NEG_INFINITY], Scaling::IDENTITY, Rule::Slice);
+        assert_eq!(grey.pixels, [0, 0, 255, 0]);
+    }
+
+    #[test]
+    fn windows_clip() {
+        let grey = to_grey(&[-2000i16, -160, 40, 240, 3000], Scaling::IDENTITY, Rule::Range(-160.0, 240.0));
+        assert_eq!(grey.pixels, [0, 0, 127, 255, 255]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn integers_agree_with_exact_arithmetic(values in proptest::collection::vec(proptest::num::i32::ANY, 1..50)) {
+            let (low, high) = (*values.iter().min().unwrap() as i128, *values.iter().max().unwrap() as i128);
+            let expected: Vec<u8> = values.iter().map(|&v| if high > low { (255 * (v as i128 - low) / (high - low)) as u8 } else { 0 }).collect();
+            proptest::prop_assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice).pixels, expected);
+        }
+    }
+}

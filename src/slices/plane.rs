@@ -1,0 +1,164 @@
+//! Which file axis is cut across, and the pixels of one slice.
+
+use crate::image::{Frame, Geometry, Image};
+use crate::spec::Plane;
+
+/// A file axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    /// First, fastest.
+    X,
+    /// Second.
+    Y,
+    /// Third.
+    Z,
+}
+
+impl Axis {
+    /// 0, 1 or 2.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The letter that slice names begin with.
+    pub fn letter(self) -> char {
+        ['x', 'y', 'z'][self.index()]
+    }
+
+    /// The two axes of a slice across this one: rows, columns. Storage order is kept (protocol 2.2): the array
+    /// `[z, y, x]` without the axis that is cut.
+    pub fn rows_and_columns(self) -> (usize, usize) {
+        match self {
+            Axis::X => (2, 1),
+            Axis::Y => (2, 0),
+            Axis::Z => (1, 0),
+        }
+    }
+}
+
+/// The axis to cut across (protocol 2.1).
+///
+/// # Errors
+/// An anatomical plane of an image whose frame does not say where its axes point.
+pub fn main_axis(plane: Plane, geometry: Option<&Geometry>) -> Result<Axis, String> {
+    let anatomical = |normal: [char; 2]| {
+        let known = geometry.filter(|g| g.frame != Frame::Spacing);
+        let letters = known.map(|g| g.orientation()).ok_or("the spec asks for an anatomical plane, but the file does not say where its axes point")?;
+        let at = letters.chars().position(|c| normal.contains(&c)).ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
+        Ok([Axis::X, Axis::Y, Axis::Z][at])
+    };
+    match plane {
+        Plane::X => Ok(Axis::X),
+        Plane::Y => Ok(Axis::Y),
+        Plane::Z => Ok(Axis::Z),
+        Plane::Axial => anatomical(['S', 'I']),
+        Plane::Coronal => anatomical(['A', 'P']),
+        Plane::Sagittal => anatomical(['L', 'R']),
+        Plane::Native => {
+            let Some([x, y, z]) = geometry.map(|g| g.spacing) else { return Ok(Axis::Z) };
+            // Spacings that differ by less than 1 % are equal: headers round.
+            let larger = |a: f64, b: f64| a > b * 1.01;
+            Ok(if larger(x, y) && larger(x, z) {
+                Axis::X
+            } else if larger(y, x) && larger(y, z) {
+                Axis::Y
+            } else {
+                Axis::Z
+            })
+        }
+    }
+}
+
+/// Name of the plane across `axis`: the closest anatomical one, or the axis where the frame is not known.
+pub fn anatomical_plane(axis: Axis, geometry: Option<&Geometry>) -> String {
+    let letter = geometry.filter(|g| g.frame != Frame::Spacing).and_then(|g| g.orientation().chars().nth(axis.index()));
+    match letter {
+        Some('S' | 'I') => "axial".into(),
+        Some('A' | 'P') => "coronal".into(),
+        Some('L' | 'R') => "sagittal".into(),
+        _ => axis.letter().to_string(),
+    }
+}
+
+/// Rows and columns of the slices of `image` across `axis`, and how many there are.
+pub(super) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
+    let (row, column) = axis.rows_and_columns();
+    (image.size[row], image.size[column], image.size[axis.index()])
+}
+
+/// Copies slice `index` of frame `frame` across `axis` out of `values` (the image's samples) into `out`, row by row,
+/// components interleaved.
+pub(super) fn copy_slice<T: Copy>(image: &Image, values: &[T], axis: Axis, index: usize, frame: usize, out: &mut Vec<T>) {
+    let c = image.components;
+    let (rows, columns, _) = slice_size(image, axis);
+    out.clear();
+    out.reserve(rows * columns * c);
+    let at = |row: usize, column: usize| match axis {
+        Axis::X => [index, column, row, frame],
+        Axis::Y => [column, index, row, frame],
+        Axis::Z => [column, row, index, frame],
+    };
+    if axis == Axis::Z {
+        let start = image.offset(at(0, 0), 0);
+        out.extend_from_slice(&values[start..start + rows * columns * c]);
+        return;
+    }
+    for row in 0..rows {
+        if axis == Axis::Y {
+            let start = image.offset(at(row, 0), 0);
+            out.extend_from_slice(&values[start..start + columns * c]);
+            continue;
+        }
+        for column in 0..columns {
+            let start = image.offset(at(row, column), 0);
+            out.extend_from_slice(&values[start..start + c]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Samples;
+
+    /// 2 x 3 x 4 pixels, each its own position.
+    fn volume() -> Image {
+        let mut image = Image::picture(2, 12, 1, Samples::U8((0..24).collect()));
+        image.size = [2, 3, 4, 1];
+        image
+    }
+
+    #[test]
+    fn slices_keep_the_storage_order_of_the_other_axes() {
+        let image = volume();
+        let Samples::U8(values) = &image.samples else { unreachable!() };
+        let slice = |axis, index| {
+            let mut out = Vec::new();
+            copy_slice(&image, values, axis, index, 0, &mut out);
+            (slice_size(&image, axis), out)
+        };
+        assert_eq!(slice(Axis::Z, 1), ((3, 2, 4), vec![6, 7, 8, 9, 10, 11]));
+        assert_eq!(slice(Axis::Y, 2), ((4, 2, 3), vec![4, 5, 10, 11, 16, 17, 22, 23]));
+        assert_eq!(slice(Axis::X, 1), ((4, 3, 2), vec![1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]));
+    }
+
+    #[test]
+    fn native_is_across_the_largest_spacing() {
+        let native = |s| main_axis(Plane::Native, Some(&Geometry::from_spacing(s))).unwrap();
+        assert_eq!(native([5.0, 0.8, 0.8]), Axis::X);
+        assert_eq!(native([0.8, 5.0, 0.8]), Axis::Y);
+        assert_eq!(native([0.8, 0.8, 5.0]), Axis::Z);
+        assert_eq!(native([1.0, 1.0, 1.0]), Axis::Z);
+        assert_eq!(native([1.001, 1.0, 1.0]), Axis::Z);
+        assert_eq!(main_axis(Plane::Native, None).unwrap(), Axis::Z);
+    }
+
+    #[test]
+    fn anatomical_planes_need_a_frame() {
+        assert!(main_axis(Plane::Axial, Some(&Geometry::from_spacing([1.; 3]))).is_err());
+        let pir = Geometry { spacing: [1.; 3], affine: [[0., 0., 1., 0.], [-1., 0., 0., 0.], [0., -1., 0., 0.]], frame: Frame::Sform };
+        assert_eq!(main_axis(Plane::Sagittal, Some(&pir)).unwrap(), Axis::Z);
+        assert_eq!(main_axis(Plane::Axial, Some(&pir)).unwrap(), Axis::Y);
+        assert_eq!(anatomical_plane(Axis::X, Some(&pir)), "coronal");
+    }
+}

@@ -2,7 +2,14 @@
 //!
 //! The runs are those of COCO's RLE (pycocotools): columns one after the other, from the top of each, alternately
 //! background and object, the first run background (possibly empty). All geometry (area, box, centroid, overlaps) is
-//! computed on the runs, without a bitmap.
+//! computed on the runs, without a bitmap. [`label_map`] makes them out of label maps.
+
+mod components;
+mod erosion;
+pub mod label_map;
+mod set;
+
+pub use components::Connectivity;
 
 use thiserror::Error;
 
@@ -67,8 +74,8 @@ impl Mask {
     /// # Panics
     /// If `bitmap.len()` is not `height * width`.
     pub fn from_bitmap(height: u32, width: u32, bitmap: &[u8]) -> Self {
-        assert_eq!(bitmap.len(), height as usize * width as usize, "a bitmap has height x width pixels");
-        Self::from_predicate(height, width, |i| bitmap[i] != 0)
+        let mut masks = label_map::class_masks(height, width, bitmap, 1, |value| (value != 0).then_some(0));
+        masks.swap_remove(0)
     }
 
     /// From a test of each pixel by its row-major position.
@@ -259,6 +266,7 @@ impl Mask {
 }
 
 /// Collects object runs, in column-major order, into a [`Mask`]; runs that touch are joined.
+#[derive(Clone, Debug)]
 pub struct RunWriter {
     height: u32,
     width: u32,

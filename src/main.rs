@@ -1,3 +1,7 @@
 //! The `medcosmos` program: a thin front of the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    medcosmos::cli::main()
+}

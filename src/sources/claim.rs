@@ -42,8 +42,18 @@ pub struct Case {
     pub channel: Option<usize>,
     /// Masks that were found.
     pub masks: Vec<CaseMask>,
+    /// Data files of headers among the files above (`.raw` of a `.mhd`, `.img` of a `.hdr`).
+    pub companions: Vec<usize>,
     /// Whether it can be built.
     pub state: CaseState,
+}
+
+impl Case {
+    /// All files of the case: image, masks, companions.
+    pub fn files(&self) -> impl Iterator<Item = usize> + '_ {
+        let masks = self.masks.iter().flat_map(|m| &m.files);
+        self.image.iter().chain(masks).chain(&self.companions).copied()
+    }
 }
 
 /// One mask of a case, still in its files.
@@ -144,6 +154,14 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
                 format!("a mask without its image: expected a file like {:?}", layout.image.path.join("\" or \""))
             });
         }
+    }
+    let place: HashMap<&str, usize> = open.iter().map(|(file, path)| (*path, *file)).collect();
+    for case in &mut source.cases {
+        let data = case.files().flat_map(|file| companions(path_of[&file])).filter_map(|name| place.get(name.as_str()));
+        case.companions = data.copied().collect();
+        case.companions.sort();
+        case.companions.dedup();
+        used.extend(&case.companions);
     }
     source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
     source.skipped.sort();
@@ -340,10 +358,23 @@ fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[Case
                 image: image.files.clone(),
                 channel,
                 masks: masks.to_vec(),
+                companions: Vec::new(),
                 state,
             }
         })
         .collect()
+}
+
+/// Paths under which the data of a header may lie: the same stem beside it, as the formats' conventions have it.
+fn companions(path: &str) -> Vec<String> {
+    let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
+    let endings: &[&str] = match extension.to_ascii_lowercase().as_str() {
+        "mhd" => &["raw", "zraw", "RAW", "raw.gz"],
+        "hdr" => &["img", "img.gz", "IMG"],
+        "nhdr" => &["raw", "raw.gz", "img"],
+        _ => &[],
+    };
+    endings.iter().map(|ending| format!("{stem}.{ending}")).collect()
 }
 
 /// A text as part of an id: letters, digits, dots, dashes and underscores stay, runs of anything else become one `_`.

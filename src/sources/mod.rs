@@ -6,5 +6,6 @@
 mod claim;
 mod scan;
 
+pub(crate) use claim::file_safe;
 pub use claim::{Case, CaseMask, CaseState, Source};
 pub use scan::{FileUse, Scan, scan};

@@ -62,7 +62,7 @@ pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
             }
         }
         for case in &source.cases {
-            for &file in case.image.iter().chain(case.masks.iter().flat_map(|m| &m.files)) {
+            for file in case.files() {
                 match &case.state {
                     CaseState::Complete => files[file] = FileUse::Used { source: slug.clone() },
                     CaseState::Skipped(reason) if files[file] == FileUse::Unclaimed => {

@@ -52,12 +52,46 @@ pub struct Spec {
     /// Label tables by name: label value → what it is.
     #[serde(default)]
     pub labels: BTreeMap<String, LabelTable>,
+    /// One of the 53 sources of the study; false for others that are read all the same.
+    #[serde(default = "yes")]
+    pub part_of_study: bool,
     /// Where cases are found. A case is claimed by the first layout that matches its image.
     #[serde(default)]
     pub layout: Vec<Layout>,
     /// Files that are known and not used, with the reason. Looked at before any layout.
     #[serde(default)]
     pub skip: Vec<Skip>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Spec {
+    /// Object and modality of every mask that the layouts can give.
+    pub fn targets(&self) -> Vec<(&str, &str)> {
+        let mut targets = Vec::new();
+        for layout in &self.layout {
+            let fixed = [layout.image.sequence.clone()];
+            let sequences = if layout.image.channels.is_empty() { &fixed[..] } else { &layout.image.channels[..] };
+            // A sequence that is captured may be any of the table.
+            let modalities: Vec<&str> = match sequences {
+                [one] if one.contains('{') => {
+                    let pattern: Vec<&str> = one.split(['{', '}']).step_by(2).collect();
+                    let fits = |name: &&String| pattern.iter().all(|piece| name.contains(piece));
+                    self.sequences.iter().filter(|(name, _)| fits(name)).map(|(_, m)| m.as_str()).collect()
+                }
+                names => names.iter().filter_map(|n| self.sequences.get(n)).map(String::as_str).collect(),
+            };
+            for mask in &layout.mask {
+                let table = mask.labels.iter().filter_map(|name| self.labels.get(name)).flat_map(|t| t.values());
+                for label in table.chain(mask.label.as_ref()) {
+                    targets.extend(modalities.iter().map(|modality| (label.object.as_str(), *modality)));
+                }
+            }
+        }
+        targets
+    }
 }
 
 /// Terms of use.

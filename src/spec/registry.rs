@@ -40,17 +40,18 @@ impl Registry {
         Ok(Registry { specs })
     }
 
-    /// Adds the spec of a file. One with the slug of a built-in source takes its place.
+    /// Adds the spec of a file, and returns its slug. One with the slug of a built-in source takes its place.
     ///
     /// # Errors
     /// A file that cannot be read, is not TOML, has unknown keys or contradicts itself.
-    pub fn add_file(&mut self, path: &Path) -> Result<(), Error> {
+    pub fn add_file(&mut self, path: &Path) -> Result<String, Error> {
         let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
         let spec = parse(&path.display().to_string(), &text)?;
-        self.specs.retain(|s| s.slug != spec.slug);
+        let slug = spec.slug.clone();
+        self.specs.retain(|s| s.slug != slug);
         self.specs.push(spec);
         self.specs.sort_by(|a, b| a.slug.cmp(&b.slug));
-        Ok(())
+        Ok(slug)
     }
 
     /// The specs in alphabetical order of their slugs.

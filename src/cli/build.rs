@@ -1,0 +1,138 @@
+//! `medcosmos build RAW --out DATASET`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::text::{TextTable, at_most, grouped};
+use super::{Global, Outcome, SOME_FAILED};
+use crate::pipeline::{self, BuildOptions, BuildReport};
+use crate::slices::{self, Raters};
+use crate::spec::{Intensity, Plane};
+
+/// Options of `build`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Folder of downloads, or one archive
+    raw: PathBuf,
+    /// Folder of the dataset; an unfinished one is continued
+    #[arg(long, short, value_name = "DATASET")]
+    out: PathBuf,
+    /// Only these sources; may be given several times
+    #[arg(long, value_name = "SLUG")]
+    source: Vec<String>,
+    /// Keep masks of more pixels than this (the paper: 50)
+    #[arg(long, default_value_t = 50, value_name = "PIXELS")]
+    min_area: u32,
+    /// Plane of all cases [default: as each spec says]
+    #[arg(long, value_enum)]
+    plane: Option<PlaneName>,
+    /// How values become 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default: as each spec
+    /// says]
+    #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
+    intensity: Option<Intensity>,
+    /// Which raters' masks to build
+    #[arg(long, value_enum, default_value = "first")]
+    raters: Raters,
+    /// One mask for each connected component (the paper: one for each label)
+    #[arg(long)]
+    split_components: bool,
+    /// Stop at the first case that fails
+    #[arg(long)]
+    strict: bool,
+}
+
+/// [`Plane`] on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PlaneName {
+    Native,
+    X,
+    Y,
+    Z,
+    Axial,
+    Coronal,
+    Sagittal,
+}
+
+impl From<PlaneName> for Plane {
+    fn from(name: PlaneName) -> Plane {
+        match name {
+            PlaneName::Native => Plane::Native,
+            PlaneName::X => Plane::X,
+            PlaneName::Y => Plane::Y,
+            PlaneName::Z => Plane::Z,
+            PlaneName::Axial => Plane::Axial,
+            PlaneName::Coronal => Plane::Coronal,
+            PlaneName::Sagittal => Plane::Sagittal,
+        }
+    }
+}
+
+fn parse_intensity(text: &str) -> Result<Intensity, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |s: &str| s.parse::<f64>().map_err(|_| format!("{s:?} is not a number"));
+    match parts[..] {
+        ["auto"] => Ok(Intensity::Auto),
+        ["slice"] => Ok(Intensity::Slice),
+        ["volume"] => Ok(Intensity::Volume),
+        ["stored"] => Ok(Intensity::Stored),
+        ["percentile", low, high] => Ok(Intensity::Percentile { low: number(low)?, high: number(high)? }),
+        ["window", low, high] => Ok(Intensity::Window { low: number(low)?, high: number(high)? }),
+        _ => Err("expected auto, slice, volume, stored, percentile:LOW:HIGH or window:LOW:HIGH".into()),
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let registry = global.registry()?.select(&arguments.source)?;
+    let options = BuildOptions {
+        slices: slices::Options {
+            min_area: arguments.min_area,
+            plane: arguments.plane.map(Plane::from),
+            intensity: arguments.intensity,
+            raters: arguments.raters,
+            split_components: arguments.split_components,
+        },
+        strict: arguments.strict,
+    };
+    let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
+    if global.json {
+        global.print_json(&report)?;
+    } else {
+        print(&report);
+        println!("\nThe dataset is in {}", arguments.out.display());
+    }
+    Ok(if report.clean() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+/// Prints what a build did.
+pub(super) fn print(report: &BuildReport) {
+    let mut table = TextTable::new(["source", "cases", "slices", "masks", "dropped", "skipped", "failed"]);
+    for (slug, s) in &report.sources {
+        table.row([
+            slug.clone(),
+            grouped(s.cases),
+            grouped(s.slices),
+            grouped(s.masks),
+            grouped(s.dropped_masks),
+            grouped(s.skipped.len() as u64),
+            grouped(s.failed.len() as u64),
+        ]);
+    }
+    print!("{}", table.draw());
+    println!("  (dropped: masks of too few pixels; skipped and failed: cases)");
+    let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
+        let lines: Vec<String> =
+            report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();
+        if !lines.is_empty() {
+            print!("\n{title}\n{}", at_most(&lines, limit));
+        }
+    };
+    list("Skipped:", |s| &s.skipped, 10);
+    list("Failed:", |s| &s.failed, 100);
+    if !report.problems.is_empty() {
+        let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
+        print!("\nCould not be looked into:\n{}", at_most(&lines, 100));
+    }
+    if !report.unclaimed.is_empty() {
+        print!("\n{} file(s) fit no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5));
+    }
+}

@@ -1,0 +1,169 @@
+//! `medcosmos inspect FILE`: what the readers make of one image file.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::{Failure, Global, Outcome};
+use crate::formats;
+use crate::image::{Image, Samples};
+use crate::with_samples;
+
+/// Options of `inspect`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Image files of any container
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Write the stored values of the (one) file as a NumPy array [t, z, y, x, component], axes of length one left out at
+    /// the front
+    #[arg(long, value_name = "FILE")]
+    npy: Option<PathBuf>,
+}
+
+#[derive(Debug, Serialize)]
+struct Description {
+    file: String,
+    container: String,
+    size: [usize; 4],
+    components: usize,
+    dtype: &'static str,
+    bits: u8,
+    min: f64,
+    max: f64,
+    slope: f64,
+    intercept: f64,
+    spacing: Option<[f64; 3]>,
+    affine: Option<[[f64; 4]; 3]>,
+    orientation: Option<String>,
+    palette: Option<Vec<[u8; 4]>>,
+    samples_sha256: String,
+    notes: Vec<String>,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    if arguments.npy.is_some() && arguments.files.len() > 1 {
+        return Err("--npy writes one array: name one file".into());
+    }
+    let mut descriptions = Vec::new();
+    let mut failed = false;
+    for file in &arguments.files {
+        match read(file) {
+            Ok((container, image)) => {
+                if let Some(path) = &arguments.npy {
+                    write_npy(path, &image)?;
+                }
+                let description = describe(file, container, &image);
+                if !global.json {
+                    print(&description);
+                }
+                descriptions.push(serde_json::to_value(description)?);
+            }
+            Err(error) => {
+                failed = true;
+                let file = file.display();
+                match global.json {
+                    true => descriptions.push(serde_json::json!({ "file": file.to_string(), "error": error.to_string() })),
+                    false => eprintln!("error: {file}: {error}"),
+                }
+            }
+        }
+    }
+    if global.json {
+        global.print_json(&descriptions)?;
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn read(file: &Path) -> Result<(String, Image), Failure> {
+    let bytes = std::fs::read(file)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let companion = |name: &str| std::fs::read(folder.join(name)).ok();
+    let container = formats::detect(&name, &bytes).map_or("unknown".into(), |c| format!("{c:?}"));
+    Ok((container, formats::read(&name, &bytes, &companion)?))
+}
+
+fn describe(file: &Path, container: String, image: &Image) -> Description {
+    let (min, max) = with_samples!(&image.samples, v => v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
+        (low.min(x as f64), high.max(x as f64))
+    }));
+    let digest: String = Sha256::digest(little_endian(&image.samples)).iter().map(|b| format!("{b:02x}")).collect();
+    Description {
+        file: file.display().to_string(),
+        container,
+        size: image.size,
+        components: image.components,
+        dtype: image.samples.dtype(),
+        bits: image.bits,
+        min,
+        max,
+        slope: image.scaling.slope,
+        intercept: image.scaling.intercept,
+        spacing: image.geometry.as_ref().map(|g| g.spacing),
+        affine: image.geometry.as_ref().map(|g| g.affine),
+        orientation: image.geometry.as_ref().map(|g| g.orientation()),
+        palette: image.palette.clone(),
+        samples_sha256: digest,
+        notes: image.notes.clone(),
+    }
+}
+
+fn print(d: &Description) {
+    let [x, y, z, t] = d.size;
+    println!("{}", d.file);
+    println!("  {} · {x} x {y} x {z} x {t} (x, y, z, t) · {} component(s) of {} ({} bits)", d.container, d.components, d.dtype, d.bits);
+    println!("  stored values {} to {}; real = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
+    if let (Some(spacing), Some(orientation)) = (d.spacing, &d.orientation) {
+        println!("  spacing {} x {} x {} mm · axes point to {orientation}", spacing[0], spacing[1], spacing[2]);
+    }
+    if let Some(palette) = &d.palette {
+        println!("  palette of {} colours", palette.len());
+    }
+    for note in &d.notes {
+        println!("  note: {note}");
+    }
+}
+
+fn little_endian(samples: &Samples) -> Vec<u8> {
+    with_samples!(samples, v => v.iter().flat_map(|x| x.to_le_bytes()).collect())
+}
+
+/// NumPy's format, version 1.0: magic, header of a Python literal padded to 64 bytes, values in C order.
+fn write_npy(path: &Path, image: &Image) -> Result<(), Failure> {
+    let code = match image.samples {
+        Samples::U8(_) => "|u1",
+        Samples::I8(_) => "|i1",
+        Samples::U16(_) => "<u2",
+        Samples::I16(_) => "<i2",
+        Samples::U32(_) => "<u4",
+        Samples::I32(_) => "<i4",
+        Samples::U64(_) => "<u8",
+        Samples::I64(_) => "<i8",
+        Samples::F32(_) => "<f4",
+        Samples::F64(_) => "<f8",
+    };
+    let [x, y, z, t] = image.size;
+    let mut shape = vec![t, z, y, x];
+    while shape.len() > 2 && shape[0] == 1 {
+        shape.remove(0);
+    }
+    if image.components > 1 {
+        shape.push(image.components);
+    }
+    let shape = shape.iter().map(|n| format!("{n},")).collect::<String>();
+    let mut header = format!("{{'descr': '{code}', 'fortran_order': False, 'shape': ({shape}), }}");
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+    file.write_all(b"\x93NUMPY\x01\x00")?;
+    file.write_all(&(header.len() as u16).to_le_bytes())?;
+    file.write_all(header.as_bytes())?;
+    file.write_all(&little_endian(&image.samples))?;
+    Ok(file.flush()?)
+}

@@ -1,0 +1,317 @@
+//! The third stage: predictions joined with the masks they were made for, and the factors of every mask.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
+use super::{Error, Progress, Result};
+use crate::factors::{Factors, FourierOptions, Picture, modality_index};
+use crate::mask::Mask;
+use crate::metrics::{Comparison, MetricOptions, Spacing};
+use crate::sam::oracle_choice;
+use crate::store::{
+    Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo,
+    Table, Verify, commit, discard_stale,
+};
+
+/// Work units handed to the threads at a time.
+const CHUNK: usize = 256;
+
+/// Options of the evaluation.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct EvaluateOptions {
+    /// Metrics.
+    pub metrics: MetricOptions,
+    /// Fourier order.
+    pub fourier: FourierOptions,
+}
+
+/// What an evaluation did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct EvaluateReport {
+    /// Masks whose factors were computed now.
+    pub factors: u64,
+    /// Predictions compared now.
+    pub comparisons: u64,
+    /// Of these, predictions without a pixel.
+    pub empty_predictions: u64,
+    /// Shards that were done before.
+    pub shards_reused: usize,
+    /// Shards that were done now.
+    pub shards_done: usize,
+}
+
+/// Computes the factors of all masks, and the metrics of all predictions.
+///
+/// # Errors
+/// A dataset without masks, or with rows that cannot be decoded.
+pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progress) -> Result<EvaluateReport> {
+    let builds = build_shards(dataset)?;
+    if builds.is_empty() {
+        let reason = "the dataset has no masks to evaluate; `medcosmos build` makes them".to_string();
+        return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
+    }
+    dataset.record_options("evaluate", options)?;
+    let mut report = EvaluateReport::default();
+    factors(dataset, &builds, options, progress, &mut report)?;
+    metrics(dataset, &builds, options, progress, &mut report)?;
+    Ok(report)
+}
+
+fn factors(
+    dataset: &Dataset,
+    builds: &[Receipt],
+    options: &EvaluateOptions,
+    progress: &Progress,
+    report: &mut EvaluateReport,
+) -> Result<()> {
+    let mut expected = Vec::new();
+    progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    for build in builds {
+        let key = ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
+        let shard = Shard::new("factors", Partition::source(&build.source)?, key)?;
+        expected.push(shard.clone());
+        if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
+            report.shards_reused += 1;
+            progress.advance(build.files["masks"].rows);
+            continue;
+        }
+        let mut writer = dataset.begin(&shard);
+        let mut slices = slices_of(dataset, build);
+        loop {
+            let chunk: Vec<DecodedSlice> = slices.by_ref().take(CHUNK / 8).collect::<Result<_>>()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let rows: Vec<Vec<FactorRow>> =
+                chunk.par_iter().map(|slice| factor_rows(slice, &options.fourier)).collect::<Result<_>>()?;
+            for row in rows.into_iter().flatten() {
+                report.factors += 1;
+                progress.advance(1);
+                writer.push(row)?;
+            }
+        }
+        writer.finish()?;
+        report.shards_done += 1;
+    }
+    progress.end();
+    discard_stale(dataset, &expected)?;
+    commit(dataset, &expected, Verify::Quick)?;
+    Ok(())
+}
+
+fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<FactorRow>> {
+    let row = &slice.row;
+    let damaged = |id: &str, reason: String| Error::Damaged { id: id.to_string(), reason };
+    let picture = Picture::new(row.height, row.width, row.channels, &slice.pixels)
+        .map_err(|e| damaged(&row.slice_id, e.to_string()))?;
+    let one = |(row, mask): &(MaskRow, Mask)| {
+        let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
+        let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
+        let modality = modality_index(&row.modality)
+            .ok_or_else(|| damaged(&row.mask_id, format!("{:?} is not one of the protocol's modalities", row.modality)))?;
+        Ok(FactorRow {
+            mask_id: row.mask_id.clone(),
+            slice_id: row.slice_id.clone(),
+            case_id: row.case_id.clone(),
+            patient_id: row.patient_id.clone(),
+            source: row.source.clone(),
+            modality: row.modality.clone(),
+            object: row.object.clone(),
+            target: row.target.clone(),
+            excluded: row.excluded,
+            size_px: factors.size as u32,
+            aspect_ratio: factors.aspect_ratio,
+            intensity_inside: Some(factors.intensity.inside),
+            intensity_surround: factors.intensity.surround,
+            intensity_difference: factors.intensity.difference(),
+            intensity_difference_abs: factors.intensity.difference().map(f64::abs),
+            fourier_order: factors.boundary.order,
+            fourier_dice: factors.boundary.dice,
+            fourier_stop: factors.boundary.stop.name().into(),
+            boundary_complexity: factors.boundary.value(),
+            fourier_order_true: factors.boundary.true_order,
+            modality_index: modality,
+        })
+    };
+    slice.masks.iter().map(one).collect()
+}
+
+/// Predictions of one mask, one strategy and one variant, with the mask.
+struct Pair {
+    truth: MaskRow,
+    spacing: Option<Spacing>,
+    candidates: Vec<PredictionRow>,
+}
+
+fn metrics(
+    dataset: &Dataset,
+    builds: &[Receipt],
+    options: &EvaluateOptions,
+    progress: &Progress,
+    report: &mut EvaluateReport,
+) -> Result<()> {
+    let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
+    let predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
+    progress.begin("metrics", "masks", predictions.iter().filter_map(|p| p.files.get("predictions")).map(|f| f.rows).sum());
+    let mut expected = Vec::new();
+    for prediction in &predictions {
+        let rows = prediction.files.get("predictions").map_or(0, |f| f.rows);
+        let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else {
+            progress.advance(rows);
+            continue; // of a build that is no more: `predict` sweeps it away
+        };
+        let key = ShardKey::new()
+            .with("predictions", prediction.id.to_string())
+            .with("metrics", format!("{:?}", options.metrics));
+        let model = prediction.model.as_deref().unwrap_or_default();
+        let shard = Shard::new("evaluate", Partition::model(model, &prediction.source)?, key)?;
+        expected.push(shard.clone());
+        if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
+            report.shards_reused += 1;
+            progress.advance(rows);
+            continue;
+        }
+        let mut writer = dataset.begin(&shard);
+        let mut pairs = Pairs::new(dataset, build, prediction)?;
+        loop {
+            let chunk: Vec<Pair> = pairs.by_ref().take(CHUNK).collect::<Result<_>>()?;
+            if chunk.is_empty() {
+                break;
+            }
+            let rows: Vec<Vec<MetricRow>> =
+                chunk.par_iter().map(|pair| metric_rows(pair, options.metrics)).collect::<Result<_>>()?;
+            progress.advance(chunk.iter().map(|p| p.candidates.len() as u64).sum());
+            report.comparisons += chunk.len() as u64;
+            for row in rows.into_iter().flatten() {
+                report.empty_predictions += u64::from(row.empty_prediction && row.choice == "oracle");
+                writer.push(row)?;
+            }
+        }
+        writer.finish()?;
+        report.shards_done += 1;
+    }
+    progress.end();
+    discard_stale(dataset, &expected)?;
+    if !expected.is_empty() {
+        commit(dataset, &expected, Verify::Quick)?;
+    }
+    Ok(())
+}
+
+/// Joins the predictions of a shard with the masks of the build: both are sorted by mask.
+struct Pairs {
+    masks: Rows<MaskRow>,
+    predictions: std::iter::Peekable<Rows<PredictionRow>>,
+    spacing: HashMap<String, Option<Spacing>>,
+    current: Option<MaskRow>,
+}
+
+impl Pairs {
+    fn new(dataset: &Dataset, build: &Receipt, prediction: &Receipt) -> Result<Self> {
+        let mut spacing = HashMap::new();
+        for slice in Rows::<SliceInfo>::of(table_file(dataset, build, Table::Slices)) {
+            let slice = slice?;
+            let known = slice.spacing_row_mm.zip(slice.spacing_col_mm);
+            spacing.insert(slice.slice_id, known.and_then(|(row, column)| Spacing::new(row, column)));
+        }
+        Ok(Pairs {
+            masks: Rows::of(table_file(dataset, build, Table::Masks)),
+            predictions: Rows::of(table_file(dataset, prediction, Table::Predictions)).peekable(),
+            spacing,
+            current: None,
+        })
+    }
+}
+
+impl Iterator for Pairs {
+    type Item = Result<Pair>;
+
+    fn next(&mut self) -> Option<Result<Pair>> {
+        let first = match self.predictions.next()? {
+            Ok(row) => row,
+            Err(error) => return Some(Err(error.into())),
+        };
+        while self.current.as_ref().is_none_or(|m| m.mask_id != first.mask_id) {
+            match self.masks.next() {
+                Some(Ok(mask)) => self.current = Some(mask),
+                Some(Err(error)) => return Some(Err(error.into())),
+                None => {
+                    let reason = "a prediction for a mask that the dataset does not have".to_string();
+                    return Some(Err(Error::Damaged { id: first.mask_id, reason }));
+                }
+            }
+        }
+        let truth = self.current.clone()?;
+        let spacing = self.spacing.get(&truth.slice_id).copied().flatten();
+        let mut candidates = vec![first];
+        let same = |row: &PredictionRow, of: &PredictionRow| {
+            row.mask_id == of.mask_id && row.strategy == of.strategy && row.variant == of.variant
+        };
+        while let Some(next) = self.predictions.next_if(|row| row.as_ref().map_or(true, |row| same(row, &candidates[0]))) {
+            match next {
+                Ok(row) => candidates.push(row),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+        Some(Ok(Pair { truth, spacing, candidates }))
+    }
+}
+
+/// Two rows: the candidate closest to the truth (the paper's oracle), and the one that the model rates best.
+fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
+    let truth = decode_mask(&pair.truth.mask, &pair.truth.mask_id)?;
+    let masks: Vec<Mask> =
+        pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
+    let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
+    let mut score = 0;
+    for (index, candidate) in pair.candidates.iter().enumerate() {
+        if candidate.predicted_iou > pair.candidates[score].predicted_iou {
+            score = index;
+        }
+    }
+    [("oracle", oracle), ("score", score)].into_iter().map(|(choice, at)| metric_row(pair, choice, at, &masks[at], &truth, options)).collect()
+}
+
+fn metric_row(pair: &Pair, choice: &str, at: usize, mask: &Mask, truth: &Mask, options: MetricOptions) -> Result<MetricRow> {
+    let (row, candidate) = (&pair.truth, &pair.candidates[at]);
+    let comparison = Comparison::new(mask, truth, pair.spacing, options)
+        .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
+    let values: HashMap<&str, Option<f64>> = comparison.values().map(|(metric, value)| (metric.name, value)).collect();
+    let value = |name: &str| values.get(name).copied().flatten();
+    Ok(MetricRow {
+        mask_id: row.mask_id.clone(),
+        slice_id: row.slice_id.clone(),
+        case_id: row.case_id.clone(),
+        patient_id: row.patient_id.clone(),
+        source: row.source.clone(),
+        modality: row.modality.clone(),
+        object: row.object.clone(),
+        target: row.target.clone(),
+        excluded: row.excluded,
+        model: candidate.model.clone(),
+        strategy: candidate.strategy.clone(),
+        variant: candidate.variant.clone(),
+        choice: choice.into(),
+        candidate: candidate.candidate,
+        predicted_iou: candidate.predicted_iou,
+        empty_prediction: mask.is_empty(),
+        dice: comparison.overlap.dice(),
+        iou: comparison.overlap.iou(),
+        hd: value("hd"),
+        hd_cosmos: value("hd_cosmos").unwrap_or(0.0),
+        hd95: value("hd95"),
+        asd: value("asd"),
+        assd: value("assd"),
+        nsd: value("nsd"),
+        boundary_iou: value("boundary_iou"),
+        conformity: value("conformity"),
+        area_difference: value("area_difference"),
+        hd_mm: value("hd_mm"),
+        hd95_mm: value("hd95_mm"),
+        assd_mm: value("assd_mm"),
+        nsd_mm: value("nsd_mm"),
+    })
+}

@@ -1,0 +1,81 @@
+//! How far a stage is: a bar on a terminal, plain lines elsewhere, nothing at all where it is not wanted.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Reports progress to standard error. Results never depend on it.
+#[derive(Debug)]
+pub struct Progress {
+    quiet: bool,
+    bar: Mutex<Option<Running>>,
+}
+
+#[derive(Debug)]
+struct Running {
+    what: String,
+    bar: ProgressBar,
+    total: u64,
+    done: u64,
+    last_line: Instant,
+}
+
+/// How often a line is printed where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Progress {
+    /// Bars or lines; nothing where `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Progress { quiet, bar: Mutex::new(None) }
+    }
+
+    /// Begins a piece of work of `total` steps.
+    pub fn begin(&self, what: &str, unit: &str, total: u64) {
+        if self.quiet {
+            return;
+        }
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(total) } else { ProgressBar::hidden() };
+        let template = format!("{{msg:<12}} {{bar:32}} {{pos}}/{{len}} {unit} {{per_sec}}, {{eta}} left");
+        bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what.to_string());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let running = Running { what: what.to_string(), bar, total, done: 0, last_line: Instant::now() };
+        *self.lock() = Some(running);
+    }
+
+    /// Notes that `steps` more are done.
+    pub fn advance(&self, steps: u64) {
+        if let Some(running) = self.lock().as_mut() {
+            running.done += steps;
+            running.bar.inc(steps);
+            if running.bar.is_hidden() && running.last_line.elapsed() >= LINE_EVERY {
+                running.last_line = Instant::now();
+                eprintln!("{}: {} of {}", running.what, running.done, running.total);
+            }
+        }
+    }
+
+    /// Ends the piece of work.
+    pub fn end(&self) {
+        if let Some(running) = self.lock().take() {
+            running.bar.finish_and_clear();
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.lock().as_ref().filter(|r| !r.bar.is_hidden()) {
+            Some(running) => running.bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
+        self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,70 @@
+//! Slices of a dataset with their pictures and masks, as the later stages read them: shard by shard, slice by slice.
+
+use super::{Error, Result};
+use crate::mask::Mask;
+use crate::store::{Dataset, MaskRow, Receipt, Rle, Rows, SliceRow, Table, TableFile};
+
+/// One slice, decoded.
+#[derive(Debug)]
+pub(super) struct DecodedSlice {
+    /// Its row.
+    pub(super) row: SliceRow,
+    /// 8-bit pixels, row by row, channels interleaved.
+    pub(super) pixels: Vec<u8>,
+    /// Its masks, in the order of their ids.
+    pub(super) masks: Vec<(MaskRow, Mask)>,
+}
+
+/// Finished shards of the build, in the order of their sources and ids; those without a slice are left out.
+pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
+    let mut receipts: Vec<Receipt> =
+        dataset.receipts()?.into_iter().filter(|r| r.stage == "build" && r.files.contains_key("masks")).collect();
+    receipts.sort_by(|a, b| (&a.source, &a.files["masks"].first).cmp(&(&b.source, &b.files["masks"].first)));
+    Ok(receipts)
+}
+
+/// The file of a table in a shard.
+pub(super) fn table_file(dataset: &Dataset, receipt: &Receipt, table: Table) -> Vec<TableFile> {
+    let file = receipt.files.get(table.name()).cloned();
+    file.into_iter()
+        .map(|file| TableFile {
+            path: dataset.path().join(&file.path),
+            table,
+            model: receipt.model.clone(),
+            source: receipt.source.clone(),
+            file,
+        })
+        .collect()
+}
+
+/// Walks over the slices of a build shard with their masks, one slice in memory at a time.
+pub(super) fn slices_of(dataset: &Dataset, receipt: &Receipt) -> impl Iterator<Item = Result<DecodedSlice>> + use<> {
+    let mut masks = Rows::<MaskRow>::of(table_file(dataset, receipt, Table::Masks)).peekable();
+    Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices)).map(move |row| {
+        let row = row?;
+        let mut own = Vec::new();
+        while let Some(next) = masks.next_if(|m| m.as_ref().map_or(true, |m| m.slice_id == row.slice_id)) {
+            let mask_row = next?;
+            let mask = decode_mask(&mask_row.mask, &mask_row.mask_id)?;
+            own.push((mask_row, mask));
+        }
+        let pixels = decode_picture(&row)?;
+        Ok(DecodedSlice { row, pixels, masks: own })
+    })
+}
+
+/// The mask of a stored run-length code.
+pub(super) fn decode_mask(rle: &Rle, id: &str) -> Result<Mask> {
+    let [height, width] = rle.size;
+    Mask::from_coco(height, width, &rle.counts).map_err(|e| Error::Damaged { id: id.to_string(), reason: e.to_string() })
+}
+
+fn decode_picture(row: &SliceRow) -> Result<Vec<u8>> {
+    let damaged = |reason: String| Error::Damaged { id: row.slice_id.clone(), reason };
+    let image = crate::formats::png::read(&row.image.bytes).map_err(|e| damaged(e.to_string()))?;
+    let size = [row.width as usize, row.height as usize];
+    match image.samples {
+        crate::image::Samples::U8(pixels) if image.size[..2] == size && image.components == row.channels as usize => Ok(pixels),
+        _ => Err(damaged(format!("its picture is not the {} x {} one of {} channel(s) that its row says", size[0], size[1], row.channels))),
+    }
+}

@@ -1,0 +1,297 @@
+//! One case: its image read and cut, its masks read one after the other and laid on the slices, what is too small
+//! dropped.
+
+use rayon::prelude::*;
+
+use super::intensity::{Rule, to_grey};
+use super::labels::Decoder;
+use super::load::{Loaded, load};
+use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, without_alpha};
+use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice};
+use crate::image::{Frame, Image};
+use crate::mask::{Connectivity, Mask};
+use crate::raw::Tree;
+use crate::sources::{Case, CaseMask};
+use crate::spec::{FourthAxis, Pair, Spec};
+use crate::with_samples;
+
+/// Reads a case and cuts it into slices.
+///
+/// # Errors
+/// The first file that cannot be read, does not fit its image, or holds a label that the spec does not know.
+pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<CaseSlices, Error> {
+    let layout = &spec.layout[case.layout];
+    let rules = &layout.image;
+    let mut loaded = load(tree, &case.image, rules.order)?;
+    if let Some(spacing) = rules.spacing_mm {
+        loaded.image.geometry = Some(crate::image::Geometry::from_spacing(spacing));
+    }
+    // A palette picture is meant as it looks.
+    loaded.image = loaded.image.expand_palette();
+    if rules.fourth_axis == FourthAxis::None && loaded.image.size[3] > 1 {
+        let found = loaded.image.size[3];
+        let reason = format!("the spec expects three dimensions, but it has a fourth one of {found} steps");
+        return Err(Error::Spec { file: loaded.file, reason });
+    }
+    if let Some(channel) = case.channel
+        && channel >= loaded.image.size[3]
+    {
+        let found = loaded.image.size[3];
+        let reason = format!("the spec expects sequence {channel} along the fourth axis, which has {found} steps");
+        return Err(Error::Spec { file: loaded.file, reason });
+    }
+    let problem = |reason: String| Error::Spec { file: loaded.file.clone(), reason };
+    let image = &loaded.image;
+    let axis = main_axis(options.plane.unwrap_or(rules.plane), image.geometry.as_ref()).map_err(problem)?;
+    let rule = Rule::new(options.intensity.unwrap_or(rules.intensity), image).map_err(problem)?;
+    let frames = if rules.fourth_axis == FourthAxis::Frames { image.size[3] } else { 1 };
+
+    let mut grid = Objects::new(slice_size(image, axis).2, frames);
+    for found in wanted(&case.masks, options.raters) {
+        grid.add(found, spec, case, tree, &loaded, axis)?;
+    }
+    if options.raters == Raters::Majority {
+        grid.vote();
+    }
+    if options.split_components {
+        grid.split_components();
+    }
+    let (kept, counts) = grid.keep(options.min_area);
+    let frame_of = |frame: usize| case.channel.unwrap_or(frame);
+    let slices = kept
+        .into_par_iter()
+        .map(|(frame, index, masks)| picture(image, axis, index, frame_of(frame), frame, frames > 1, rule, masks))
+        .collect();
+
+    let geometry = image.geometry.as_ref();
+    let single_picture = image.size[2] == 1 && geometry.is_none();
+    Ok(CaseSlices {
+        dtype: image.samples.dtype(),
+        shape: stored_shape(image),
+        spacing: geometry.map(|g| g.spacing),
+        orientation: geometry.filter(|g| g.frame != Frame::Spacing).map(|g| g.orientation()),
+        plane: if single_picture { "picture".into() } else { anatomical_plane(axis, geometry) },
+        n_slices: (slice_size(image, axis).2 * frames) as u32,
+        slices,
+        empty_slices: counts.empty_slices,
+        dropped_slices: counts.dropped_slices,
+        dropped_masks: counts.dropped_masks,
+        notes: loaded.image.notes,
+    })
+}
+
+/// The masks to read: all of them, or for each object only those of the reference rater.
+fn wanted(masks: &[CaseMask], raters: Raters) -> impl Iterator<Item = &CaseMask> {
+    masks.iter().filter(move |mask| raters != Raters::First || mask.rater_rank == 0)
+}
+
+/// Stored shape, slowest axis first, without axes of length one that are only there to fill four dimensions.
+fn stored_shape(image: &Image) -> Vec<u32> {
+    let [x, y, z, t] = image.size;
+    let mut shape: Vec<usize> = vec![t, z, y, x];
+    while shape.len() > 2 && shape[0] == 1 {
+        shape.remove(0);
+    }
+    if image.components > 1 {
+        shape.push(image.components);
+    }
+    shape.into_iter().map(|n| n as u32).collect()
+}
+
+/// The objects of every slice of a case, frame by frame.
+struct Objects {
+    slices: usize,
+    cells: Vec<Vec<ObjectMask>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    empty_slices: u32,
+    dropped_slices: u32,
+    dropped_masks: u32,
+}
+
+impl Objects {
+    fn new(slices: usize, frames: usize) -> Self {
+        Objects { slices, cells: vec![Vec::new(); slices * frames] }
+    }
+
+    /// Reads one mask file and lays its objects on the slices.
+    fn add(
+        &mut self,
+        found: &CaseMask,
+        spec: &Spec,
+        case: &Case,
+        tree: &Tree,
+        image: &Loaded,
+        axis: Axis,
+    ) -> Result<(), Error> {
+        let part = &spec.layout[case.layout].mask[found.part];
+        let loaded = load(tree, &found.files, part.order)?;
+        let mask = &loaded.image;
+        let slice_of = match part.pair {
+            Pair::Grid => {
+                let mut expected = image.image.size;
+                expected[3] = self.cells.len() / self.slices;
+                if mask.size != expected {
+                    return Err(Error::Shape {
+                        mask: loaded.file,
+                        image: image.file.clone(),
+                        found: mask.size,
+                        expected,
+                    });
+                }
+                (0..self.slices).map(Some).collect()
+            }
+            Pair::Position => match_slices(&loaded, image, axis)?,
+        };
+        let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
+        let decoder = Decoder::new(part, table, found, &loaded.file, mask, axis)?;
+        let frames = self.cells.len() / self.slices;
+        let places: Vec<(usize, usize, usize)> = (0..frames)
+            .flat_map(|frame| slice_of.iter().enumerate().filter_map(move |(from, to)| Some((frame, from, (*to)?))))
+            .collect();
+        let objects: Vec<(usize, Vec<ObjectMask>)> = places
+            .into_par_iter()
+            .map(|(frame, from, to)| Ok((frame * self.slices + to, decoder.objects(from, frame)?)))
+            .collect::<Result<_, Error>>()?;
+        for (cell, masks) in objects {
+            self.cells[cell].extend(masks);
+        }
+        Ok(())
+    }
+
+    /// One mask for each label: the pixels that more than half of the raters drew. A rater who drew nothing in a slice
+    /// votes against it.
+    fn vote(&mut self) {
+        let mut raters: std::collections::BTreeMap<(String, String), std::collections::BTreeSet<Option<String>>> = Default::default();
+        for object in self.cells.iter().flatten() {
+            raters.entry(identity(object)).or_default().insert(object.rater.clone());
+        }
+        for cell in &mut self.cells {
+            let mut voted: Vec<ObjectMask> = Vec::new();
+            for object in cell.iter() {
+                if voted.iter().any(|v| identity(v) == identity(object)) {
+                    continue;
+                }
+                let voters = raters[&identity(object)].len();
+                if voters < 2 {
+                    voted.push(object.clone());
+                    continue;
+                }
+                let ballots: Vec<&Mask> = cell.iter().filter(|o| identity(o) == identity(object)).map(|o| &o.mask).collect();
+                let (height, width) = (object.mask.height(), object.mask.width());
+                let mut votes = vec![0u16; height as usize * width as usize];
+                for ballot in ballots {
+                    for (x, y0, y1) in ballot.column_runs() {
+                        for y in y0..y1 {
+                            votes[y as usize * width as usize + x as usize] += 1;
+                        }
+                    }
+                }
+                let mask = Mask::from_predicate(height, width, |i| 2 * votes[i] as usize > voters);
+                voted.push(ObjectMask { rater: Some("majority".into()), rater_rank: 0, mask, ..object.clone() });
+            }
+            voted.retain(|o| !o.mask.is_empty());
+            *cell = voted;
+        }
+    }
+
+    fn split_components(&mut self) {
+        for cell in &mut self.cells {
+            *cell = std::mem::take(cell)
+                .into_iter()
+                .flat_map(|object| {
+                    let parts = object.mask.components(Connectivity::Eight);
+                    parts.into_iter().zip(1..).map(move |(mask, n)| ObjectMask { instance: Some(n), mask, ..object.clone() })
+                })
+                .collect();
+        }
+    }
+
+    /// Drops masks of `min_area` pixels or fewer, then slices without any: frame, slice and masks of those that stay.
+    fn keep(self, min_area: u32) -> (Vec<(usize, usize, Vec<ObjectMask>)>, Counts) {
+        let (mut kept, mut counts) = (Vec::new(), Counts::default());
+        for (cell, mut masks) in self.cells.into_iter().enumerate() {
+            if masks.is_empty() {
+                counts.empty_slices += 1;
+                continue;
+            }
+            let before = masks.len();
+            masks.retain(|m| m.mask.area() > min_area as u64);
+            counts.dropped_masks += (before - masks.len()) as u32;
+            if masks.is_empty() {
+                counts.dropped_slices += 1;
+            } else {
+                kept.push((cell / self.slices, cell % self.slices, masks));
+            }
+        }
+        (kept, counts)
+    }
+}
+
+fn identity(object: &ObjectMask) -> (String, String) {
+    (object.label_value.clone(), object.label.name.clone())
+}
+
+/// For each mask slice the image slice at the same position; `None` where the image has none there.
+fn match_slices(mask: &Loaded, image: &Loaded, axis: Axis) -> Result<Vec<Option<usize>>, Error> {
+    let problem = |reason: &str| Error::Stack { file: mask.file.clone(), reason: reason.into() };
+    let (Some(at), Some(of)) = (&mask.positions, &image.positions) else {
+        return Err(problem("the spec pairs slices by position, but these files carry none"));
+    };
+    if axis != Axis::Z || mask.image.size[..2] != image.image.size[..2] {
+        return Err(Error::Shape {
+            mask: mask.file.clone(),
+            image: image.file.clone(),
+            found: mask.image.size,
+            expected: image.image.size,
+        });
+    }
+    let matched = crate::formats::dicom::match_positions(at, of);
+    if matched.iter().all(Option::is_none) {
+        return Err(problem("none of its slices lies at the position of an image slice"));
+    }
+    Ok(matched)
+}
+
+/// One slice with its picture and masks.
+#[allow(clippy::too_many_arguments)]
+fn picture(
+    image: &Image,
+    axis: Axis,
+    index: usize,
+    stored_frame: usize,
+    frame: usize,
+    framed: bool,
+    rule: Rule,
+    masks: Vec<ObjectMask>,
+) -> Slice {
+    let (rows, columns, _) = slice_size(image, axis);
+    let (grey, channels) = with_samples!(&image.samples, values => {
+        let mut plane = Vec::new();
+        copy_slice(image, values, axis, index, stored_frame, &mut plane);
+        // Alpha is no intensity: it goes before it can stretch the range.
+        let (plane, channels) = without_alpha(plane, image.components);
+        (to_grey(&plane, image.scaling, rule), channels)
+    });
+    let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
+    let (row_axis, column_axis) = axis.rows_and_columns();
+    let (height, width) = (rows as u32, columns as u32);
+    Slice {
+        name: if framed { format!("t{frame:04}_{}{index:04}", axis.letter()) } else { format!("{}{index:04}", axis.letter()) },
+        index: index as u32,
+        frame: frame as u32,
+        height,
+        width,
+        channels,
+        spacing: image.geometry.as_ref().map(|g| (g.spacing[row_axis], g.spacing[column_axis])),
+        intensity_min: grey.min,
+        intensity_max: grey.max,
+        pixels_sha256: pixels_sha256(&pixels),
+        perceptual_hash: perceptual_hash(&pixels, columns, rows, channels),
+        png: png(&pixels, width, height, channels),
+        masks,
+    }
+}

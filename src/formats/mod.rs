@@ -15,6 +15,7 @@ pub mod nrrd;
 pub mod png;
 pub mod pnm;
 pub mod tiff;
+pub mod voxels;
 
 /// Why bytes are not an image. The message has no file name: whoever has the name puts it in front.
 #[derive(Debug, Error)]

@@ -1,0 +1,639 @@
+//! JPEG-LS (ISO/IEC 14495-1, ITU-T T.87): lossless and near-lossless coding of 2–16 bits, by a median predictor whose
+//! error is corrected by context and Golomb-coded, with runs where the image is flat.
+//!
+//! Names follow the standard: Ra, Rb, Rc, Rd are the neighbours to the left, above, above left and above right; A, B, C
+//! and N the statistics of a context. Read are one to four components, not interleaved (a scan each), interleaved by
+//! line, or by sample. Refused: mapping tables, restart intervals, point transforms and subsampling, none of which
+//! DICOM allows or any of its writers makes.
+//!
+//! The libraries: `charls` is C++ and wants cmake at build time; the crates in Rust read one component only, or overflow
+//! on broken streams.
+
+use super::pixels::Cells;
+use super::{malformed, truncated, unsupported};
+use crate::formats::Result;
+
+/// Scan parameters (annex C.2.4.1.1).
+#[derive(Clone, Copy, Debug, Default)]
+struct Preset {
+    maxval: i32,
+    t1: i32,
+    t2: i32,
+    t3: i32,
+    reset: i32,
+}
+
+/// How the components of a scan are mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Interleave {
+    None,
+    Line,
+    Sample,
+}
+
+/// Decodes one frame to interleaved cells, and tells its precision in bits; refuses a stream of another size than
+/// `columns` × `rows` × `samples`.
+pub(super) fn decode(bytes: &[u8], columns: usize, rows: usize, samples: usize) -> Result<(Cells, usize)> {
+    let mut stream = Segments { bytes, at: 0 };
+    let mut frame: Option<(usize, Vec<u8>)> = None;
+    let mut preset = Preset::default();
+    let mut cells: Vec<u16> = Vec::new();
+    let mut done = 0;
+    if stream.marker()? != 0xD8 {
+        return Err(malformed("JPEG-LS: a frame does not start with the SOI marker"));
+    }
+    loop {
+        match stream.marker()? {
+            0xF7 => {
+                frame = Some(frame_header(stream.segment()?, columns, rows, samples)?);
+                cells = vec![0; columns * rows * samples];
+            }
+            0xF8 => preset = preset_parameters(stream.segment()?)?,
+            0xDA => {
+                let (precision, ids) =
+                    frame.as_ref().ok_or_else(|| malformed("JPEG-LS: a scan without a frame header"))?;
+                let (components, near, interleave) = scan_header(stream.segment()?, ids)?;
+                let coder = Coder::new(preset, *precision, near)?;
+                let area = Area { columns, rows, samples };
+                stream.at += decode_scan(&bytes[stream.at..], coder, area, &components, interleave, &mut cells)?;
+                done += components.len();
+                if done >= samples {
+                    break;
+                }
+            }
+            0xDD => {
+                if stream.segment()?.iter().any(|&b| b != 0) {
+                    return Err(unsupported("JPEG-LS with restart intervals"));
+                }
+            }
+            0xD9 => return Err(malformed("JPEG-LS: the stream ends before all components are there")),
+            marker @ (0xC0..=0xC3 | 0xC5..=0xCF) => {
+                return Err(malformed(format!("JPEG-LS: expected the SOF55 marker, found SOF{}", marker - 0xC0)));
+            }
+            _ => {
+                stream.segment()?;
+            }
+        }
+    }
+    let precision = frame.map_or(0, |(precision, _)| precision);
+    let cells =
+        if precision <= 8 { Cells::U8(cells.into_iter().map(|v| v as u8).collect()) } else { Cells::U16(cells) };
+    Ok((cells, precision))
+}
+
+/// The marker segments of the stream.
+struct Segments<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Segments<'a> {
+    fn marker(&mut self) -> Result<u8> {
+        let left = self.bytes.get(self.at..).unwrap_or_default();
+        let fill = left.iter().take_while(|&&b| b == 0xFF).count();
+        match left.get(fill) {
+            Some(&marker) if fill > 0 => {
+                self.at += fill + 1;
+                Ok(marker)
+            }
+            Some(&byte) => Err(malformed(format!("JPEG-LS: expected a marker, found {byte:#04x}"))),
+            None => Err(truncated("a JPEG-LS marker", 2, left.len() as u64)),
+        }
+    }
+
+    fn segment(&mut self) -> Result<&'a [u8]> {
+        let left = self.bytes.get(self.at..).unwrap_or_default();
+        let length = left.first_chunk::<2>().map_or(0, |b| u16::from_be_bytes(*b) as usize);
+        if length < 2 || length > left.len() {
+            return Err(truncated("a JPEG-LS segment", length.max(2) as u64, left.len() as u64));
+        }
+        self.at += length;
+        Ok(&left[2..length])
+    }
+}
+
+/// Precision and component identifiers of the frame.
+fn frame_header(s: &[u8], columns: usize, rows: usize, samples: usize) -> Result<(usize, Vec<u8>)> {
+    let [precision, r0, r1, c0, c1, n] =
+        *s.first_chunk::<6>().ok_or_else(|| truncated("the JPEG-LS frame header", 6, s.len() as u64))?;
+    let found = (u16::from_be_bytes([c0, c1]) as usize, u16::from_be_bytes([r0, r1]) as usize, n as usize);
+    if found != (columns, rows, samples) {
+        return Err(malformed(format!(
+            "JPEG-LS: expected {columns} x {rows} pixels of {samples} samples, found {} x {} of {}",
+            found.0, found.1, found.2
+        )));
+    }
+    let components: Vec<&[u8]> = s[6..].chunks_exact(3).collect();
+    if !(2..=16).contains(&precision) || components.len() != samples {
+        return Err(malformed(format!("JPEG-LS: {precision} bits, {} of {samples} components", components.len())));
+    }
+    if components.iter().any(|c| c[1] != 0x11) {
+        return Err(unsupported("JPEG-LS with subsampled components"));
+    }
+    Ok((precision as usize, components.iter().map(|c| c[0]).collect()))
+}
+
+fn preset_parameters(s: &[u8]) -> Result<Preset> {
+    match s {
+        [1, m0, m1, a0, a1, b0, b1, c0, c1, r0, r1, ..] => {
+            let word = |a: &u8, b: &u8| u16::from_be_bytes([*a, *b]) as i32;
+            Ok(Preset {
+                maxval: word(m0, m1),
+                t1: word(a0, a1),
+                t2: word(b0, b1),
+                t3: word(c0, c1),
+                reset: word(r0, r1),
+            })
+        }
+        [kind @ 2..=4, ..] => Err(unsupported(format!("JPEG-LS preset segment of type {kind} (tables, large sizes)"))),
+        _ => Err(malformed("JPEG-LS: a preset segment that is too short")),
+    }
+}
+
+/// Indices of the scan's components, the near-lossless tolerance, the interleave.
+fn scan_header(s: &[u8], ids: &[u8]) -> Result<(Vec<usize>, i32, Interleave)> {
+    let n = s.first().map_or(0, |&n| n as usize);
+    let Some(&[near, interleave, transform]) = s.get(1 + 2 * n..).and_then(|tail| tail.first_chunk::<3>()) else {
+        return Err(truncated("the JPEG-LS scan header", 4 + 2 * n as u64, s.len() as u64));
+    };
+    let mut components = Vec::with_capacity(n);
+    for pair in s[1..1 + 2 * n].chunks_exact(2) {
+        let index = ids.iter().position(|id| *id == pair[0]);
+        let index = index.ok_or_else(|| malformed(format!("JPEG-LS: a scan of unknown component {}", pair[0])))?;
+        if pair[1] != 0 {
+            return Err(unsupported("JPEG-LS with mapping tables"));
+        }
+        if components.contains(&index) {
+            return Err(malformed(format!("JPEG-LS: component {} twice in a scan", pair[0])));
+        }
+        components.push(index);
+    }
+    let interleave = match (interleave, n) {
+        (_, 0) => return Err(malformed("JPEG-LS: a scan without components")),
+        (0, 1) | (1 | 2, 1) => Interleave::None,
+        (1, _) => Interleave::Line,
+        (2, _) => Interleave::Sample,
+        (mode, n) => return Err(malformed(format!("JPEG-LS: interleave mode {mode} with {n} components"))),
+    };
+    if transform & 15 != 0 {
+        return Err(unsupported("JPEG-LS with a point transform"));
+    }
+    Ok((components, near as i32, interleave))
+}
+
+/// Bits of a scan: after a byte of 0xFF the next one brings seven (annex A.1), and a higher one is a marker.
+struct Bits<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    buffer: u64,
+    count: u32,
+    after_ff: bool,
+    /// Bits delivered beyond the data.
+    borrowed: u32,
+}
+
+impl<'a> Bits<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Bits { bytes, at: 0, buffer: 0, count: 0, after_ff: false, borrowed: 0 }
+    }
+
+    #[inline]
+    fn fill(&mut self) {
+        while self.count <= 56 {
+            let width = if self.after_ff { 7 } else { 8 };
+            let byte = match self.bytes.get(self.at) {
+                Some(0xFF) if self.bytes.get(self.at + 1).is_none_or(|&next| next >= 0x80) => None,
+                Some(&byte) if !self.after_ff || byte < 0x80 => Some(byte),
+                _ => None,
+            };
+            match byte {
+                Some(byte) => {
+                    self.at += 1;
+                    self.after_ff = byte == 0xFF;
+                    self.buffer |= (byte as u64) << (64 - width - self.count);
+                    self.count += width;
+                }
+                None => {
+                    self.borrowed += 8;
+                    self.count += 8;
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, bits: u32) -> i32 {
+        if bits == 0 {
+            return 0;
+        }
+        if self.count < bits {
+            self.fill();
+        }
+        let value = (self.buffer >> (64 - bits)) as i32;
+        self.buffer <<= bits;
+        self.count -= bits;
+        value
+    }
+
+    /// Number of zeros before the next one, which is taken too; `limit` where there are as many or more.
+    #[inline]
+    fn zeros(&mut self, limit: u32) -> u32 {
+        let mut total = 0;
+        loop {
+            if self.count < 32 {
+                self.fill();
+            }
+            let zeros = self.buffer.leading_zeros().min(self.count);
+            if total + zeros > limit {
+                return limit + 1;
+            }
+            if zeros < self.count {
+                self.buffer = self.buffer << zeros << 1;
+                self.count -= zeros + 1;
+                return total + zeros;
+            }
+            total += zeros;
+            (self.buffer, self.count) = (0, 0);
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.borrowed > self.count
+    }
+}
+
+/// Statistics of a regular context.
+#[derive(Clone, Copy)]
+struct Context {
+    a: i64,
+    b: i64,
+    c: i32,
+    n: i64,
+}
+
+/// Statistics of a run interruption.
+#[derive(Clone, Copy)]
+struct RunContext {
+    a: i64,
+    n: i64,
+    negative: i64,
+}
+
+/// Order of the run-length code by run index (A.2.1).
+#[rustfmt::skip]
+const J: [u32; 32] = [
+    0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+];
+
+/// Parameters and statistics of a scan.
+struct Coder {
+    maxval: i32,
+    near: i32,
+    range: i32,
+    qbpp: u32,
+    limit: u32,
+    reset: i64,
+    t1: i32,
+    t2: i32,
+    t3: i32,
+    contexts: Vec<Context>,
+    runs: [RunContext; 2],
+}
+
+impl Coder {
+    fn new(preset: Preset, precision: usize, near: i32) -> Result<Self> {
+        let highest = (1i32 << precision) - 1;
+        let maxval = if preset.maxval == 0 { highest } else { preset.maxval };
+        if maxval > highest || near > 255.min(maxval / 2) {
+            return Err(malformed(format!("JPEG-LS: maximum {maxval} and tolerance {near} for {precision} bits")));
+        }
+        let (t1, t2, t3) = thresholds(preset, maxval, near);
+        let reset = if preset.reset == 0 { 64 } else { preset.reset };
+        if t1 < near + 1 || t2 < t1 || t3 < t2 || t3 > maxval || reset < 3 {
+            return Err(malformed(format!("JPEG-LS: thresholds {t1}, {t2}, {t3}, reset {reset} for maximum {maxval}")));
+        }
+        let range = (maxval + 2 * near) / (2 * near + 1) + 1;
+        let bits = |v: i32| i32::BITS - (v - 1).leading_zeros();
+        let bpp = bits(maxval + 1).max(2);
+        let a = 2.max((range as i64 + 32) / 64);
+        Ok(Coder {
+            maxval,
+            near,
+            range,
+            qbpp: bits(range),
+            limit: 2 * (bpp + bpp.max(8)),
+            reset: reset as i64,
+            t1,
+            t2,
+            t3,
+            contexts: vec![Context { a, b: 0, c: 0, n: 1 }; 365],
+            runs: [RunContext { a, n: 1, negative: 0 }; 2],
+        })
+    }
+
+    #[inline]
+    fn quantise(&self, d: i32) -> i32 {
+        let level = match d.abs() {
+            m if m <= self.near => 0,
+            m if m < self.t1 => 1,
+            m if m < self.t2 => 2,
+            m if m < self.t3 => 3,
+            _ => 4,
+        };
+        if d < 0 { -level } else { level }
+    }
+
+    /// Context number with its sign; 0 where all gradients are flat.
+    #[inline]
+    fn context(&self, ra: i32, rb: i32, rc: i32, rd: i32) -> i32 {
+        (self.quantise(rd - rb) * 9 + self.quantise(rb - rc)) * 9 + self.quantise(rc - ra)
+    }
+
+    /// A mapped error in the limited-length Golomb code (A.5.3).
+    #[inline]
+    fn golomb(&self, bits: &mut Bits, k: u32, limit: u32) -> Result<i32> {
+        if k > 24 {
+            return Err(malformed("JPEG-LS: statistics that no encoder makes"));
+        }
+        let escape = limit.saturating_sub(self.qbpp + 1);
+        let zeros = bits.zeros(escape);
+        let value = match zeros {
+            z if z < escape => (z as i32) << k | bits.take(k),
+            z if z == escape => bits.take(self.qbpp) + 1,
+            _ => return Err(malformed("JPEG-LS: a code that is too long")),
+        };
+        // The standard's errors stay within the range; beyond twice it the stream is broken.
+        if value > 2 * self.range {
+            return Err(malformed("JPEG-LS: a prediction error out of range"));
+        }
+        Ok(value)
+    }
+
+    /// The value that an error makes of a prediction (A.4.5 reversed).
+    #[inline]
+    fn reconstruct(&self, prediction: i32, error: i32) -> i32 {
+        let step = 2 * self.near + 1;
+        let mut value = prediction + error * step;
+        if value < -self.near {
+            value += self.range * step;
+        } else if value > self.maxval + self.near {
+            value -= self.range * step;
+        }
+        value.clamp(0, self.maxval)
+    }
+
+    /// Decodes a sample in regular mode (A.4 to A.6).
+    #[inline]
+    fn regular(&mut self, bits: &mut Bits, q: i32, ra: i32, rb: i32, rc: i32) -> Result<i32> {
+        let sign = if q < 0 { -1 } else { 1 };
+        let index = q.unsigned_abs() as usize;
+        let mut context = self.contexts[index];
+        let median = if rc >= ra.max(rb) {
+            ra.min(rb)
+        } else if rc <= ra.min(rb) {
+            ra.max(rb)
+        } else {
+            ra + rb - rc
+        };
+        let prediction = (median + sign * context.c).clamp(0, self.maxval);
+        let mut k = 0;
+        while context.n << k < context.a {
+            k += 1;
+        }
+        let mapped = self.golomb(bits, k, self.limit)?;
+        // Odd codes are the negative errors, except where the context's bias makes those the likelier ones.
+        let flipped = self.near == 0 && k == 0 && 2 * context.b <= -context.n;
+        let error = match (mapped & 1 == 1, flipped) {
+            (false, false) => mapped / 2,
+            (true, false) => -(mapped + 1) / 2,
+            (true, true) => (mapped - 1) / 2,
+            (false, true) => -(mapped / 2) - 1,
+        };
+
+        context.b += error as i64 * (2 * self.near as i64 + 1);
+        context.a += error.unsigned_abs() as i64;
+        if context.n == self.reset {
+            context.a >>= 1;
+            // Toward minus infinity for negative sums too, as the standard's code has it.
+            context.b = if context.b >= 0 { context.b >> 1 } else { -((1 - context.b) >> 1) };
+            context.n >>= 1;
+        }
+        context.n += 1;
+        if context.b <= -context.n {
+            context.b = (context.b + context.n).max(1 - context.n);
+            context.c = (context.c - 1).max(-128);
+        } else if context.b > 0 {
+            context.b = (context.b - context.n).min(0);
+            context.c = (context.c + 1).min(127);
+        }
+        self.contexts[index] = context;
+        Ok(self.reconstruct(prediction, sign * error))
+    }
+
+    /// Decodes the error of the sample that ends a run (A.7.2).
+    fn interruption(&mut self, bits: &mut Bits, flat: bool, run_index: usize) -> Result<i32> {
+        let kind = usize::from(flat);
+        let mut run = self.runs[kind];
+        let sum = if flat { run.a + (run.n >> 1) } else { run.a };
+        let mut k = 0;
+        while run.n << k < sum {
+            k += 1;
+        }
+        let mapped = self.golomb(bits, k, self.limit - J[run_index] - 1)?;
+        let doubled = mapped + kind as i32;
+        let odd = doubled & 1;
+        let magnitude = (doubled + odd) / 2;
+        let negative = (k != 0 || 2 * run.negative >= run.n) == (odd == 1);
+        let error = if negative { -magnitude } else { magnitude };
+        if error < 0 {
+            run.negative += 1;
+        }
+        run.a += (mapped as i64 + 1 - kind as i64) >> 1;
+        if run.n == self.reset {
+            run.a >>= 1;
+            run.n >>= 1;
+            run.negative >>= 1;
+        }
+        run.n += 1;
+        self.runs[kind] = run;
+        Ok(error)
+    }
+
+    /// Length of the run that starts here, at most `left`, and whether it reaches the end of the line (A.7.1).
+    fn run_length(&self, bits: &mut Bits, left: usize, run_index: &mut usize) -> Result<usize> {
+        let mut length = 0;
+        while bits.take(1) == 1 {
+            let span = 1usize << J[*run_index];
+            if length + span <= left {
+                *run_index = (*run_index + 1).min(31);
+            }
+            length = (length + span).min(left);
+            if length == left {
+                return Ok(length);
+            }
+        }
+        length += bits.take(J[*run_index]) as usize;
+        if length >= left {
+            return Err(malformed("JPEG-LS: a run beyond the end of the line"));
+        }
+        Ok(length)
+    }
+}
+
+/// Default thresholds (C.2.4.1.1.1), each replaced where the preset gives it.
+fn thresholds(preset: Preset, maxval: i32, near: i32) -> (i32, i32, i32) {
+    let clamp = |value: i32, lowest: i32| if value > maxval || value < lowest { lowest } else { value };
+    let (b1, b2, b3) = if maxval >= 128 {
+        let factor = (maxval.min(4095) + 128) / 256;
+        (factor + 2 + 3 * near, 4 * factor + 3 + 5 * near, 17 * factor + 4 + 7 * near)
+    } else {
+        let factor = 256 / (maxval + 1);
+        ((3 / factor + 3 * near).max(2), (7 / factor + 5 * near).max(3), (21 / factor + 7 * near).max(4))
+    };
+    let or = |given: i32, default: i32| if given == 0 { default } else { given };
+    let t1 = or(preset.t1, clamp(b1, near + 1));
+    let t2 = or(preset.t2, clamp(b2, t1));
+    let t3 = or(preset.t3, clamp(b3, t2));
+    (t1, t2, t3)
+}
+
+/// Size of the image.
+#[derive(Clone, Copy)]
+struct Area {
+    columns: usize,
+    rows: usize,
+    samples: usize,
+}
+
+/// A line of one component with the pixel before its start and after its end (A.2.1).
+struct Lines {
+    above: Vec<i32>,
+    line: Vec<i32>,
+    run_index: usize,
+}
+
+impl Lines {
+    /// Makes the line just decoded the one above, and sets the edges of the new one.
+    fn advance(&mut self) {
+        std::mem::swap(&mut self.above, &mut self.line);
+        let width = self.above.len() - 2;
+        self.above[width + 1] = self.above[width];
+        self.line[0] = self.above[1];
+    }
+
+    /// Ra, Rb, Rc, Rd of the sample at `x` (counted from 1).
+    #[inline]
+    fn neighbours(&self, x: usize) -> (i32, i32, i32, i32) {
+        (self.line[x - 1], self.above[x], self.above[x - 1], self.above[x + 1])
+    }
+}
+
+/// Decodes the components of a scan into the interleaved `cells`; returns the number of bytes used.
+fn decode_scan(
+    bytes: &[u8],
+    mut coder: Coder,
+    area: Area,
+    components: &[usize],
+    interleave: Interleave,
+    cells: &mut [u16],
+) -> Result<usize> {
+    let Area { columns, rows, samples } = area;
+    let mut bits = Bits::new(bytes);
+    let empty = || Lines { above: vec![0; columns + 2], line: vec![0; columns + 2], run_index: 0 };
+    let mut lines: Vec<Lines> = components.iter().map(|_| empty()).collect();
+    for y in 0..rows {
+        lines.iter_mut().for_each(Lines::advance);
+        if interleave == Interleave::Sample {
+            decode_line_of_samples(&mut bits, &mut coder, &mut lines)?;
+        } else {
+            for line in &mut lines {
+                decode_line(&mut bits, &mut coder, line)?;
+            }
+        }
+        if bits.ended() {
+            return Err(truncated("the JPEG-LS lines", rows as u64, y as u64));
+        }
+        let row = &mut cells[y * columns * samples..][..columns * samples];
+        for (component, line) in components.iter().zip(&lines) {
+            for (cell, value) in row.iter_mut().skip(*component).step_by(samples).zip(&line.line[1..=columns]) {
+                *cell = *value as u16;
+            }
+        }
+    }
+    // Only padding is left between here and the next marker.
+    let rest = &bytes[bits.at..];
+    let marker = rest.windows(2).position(|w| w[0] == 0xFF && w[1] >= 0x80);
+    Ok(bits.at + marker.unwrap_or(rest.len()))
+}
+
+/// Decodes a line of one component.
+fn decode_line(bits: &mut Bits, coder: &mut Coder, lines: &mut Lines) -> Result<()> {
+    let width = lines.line.len() - 2;
+    let mut x = 1;
+    while x <= width {
+        let (ra, rb, rc, rd) = lines.neighbours(x);
+        let q = coder.context(ra, rb, rc, rd);
+        if q != 0 {
+            lines.line[x] = coder.regular(bits, q, ra, rb, rc)?;
+            x += 1;
+            continue;
+        }
+        let length = coder.run_length(bits, width + 1 - x, &mut lines.run_index)?;
+        lines.line[x..x + length].fill(ra);
+        x += length;
+        if x > width {
+            break;
+        }
+        let (_, rb, ..) = lines.neighbours(x);
+        let flat = (ra - rb).abs() <= coder.near;
+        let error = coder.interruption(bits, flat, lines.run_index)?;
+        lines.line[x] = match (flat, ra > rb) {
+            (true, _) => coder.reconstruct(ra, error),
+            (false, true) => coder.reconstruct(rb, -error),
+            (false, false) => coder.reconstruct(rb, error),
+        };
+        lines.run_index = lines.run_index.saturating_sub(1);
+        x += 1;
+    }
+    Ok(())
+}
+
+/// Decodes a line of all components, sample by sample: a run starts where all are flat, and counts for all.
+fn decode_line_of_samples(bits: &mut Bits, coder: &mut Coder, lines: &mut [Lines]) -> Result<()> {
+    let width = lines[0].line.len() - 2;
+    let mut run_index = lines[0].run_index;
+    let mut x = 1;
+    while x <= width {
+        let flat = lines.iter().all(|l| {
+            let (ra, rb, rc, rd) = l.neighbours(x);
+            coder.context(ra, rb, rc, rd) == 0
+        });
+        if !flat {
+            for l in lines.iter_mut() {
+                let (ra, rb, rc, rd) = l.neighbours(x);
+                let q = coder.context(ra, rb, rc, rd);
+                l.line[x] = coder.regular(bits, q, ra, rb, rc)?;
+            }
+            x += 1;
+            continue;
+        }
+        let length = coder.run_length(bits, width + 1 - x, &mut run_index)?;
+        for l in lines.iter_mut() {
+            let ra = l.line[x - 1];
+            l.line[x..x + length].fill(ra);
+        }
+        x += length;
+        if x > width {
+            break;
+        }
+        for l in lines.iter_mut() {
+            let (ra, rb, ..) = l.neighbours(x);
+            let error = coder.interruption(bits, false, run_index)?;
+            l.line[x] = coder.reconstruct(rb, if ra > rb { -error } else { error });
+        }
+        run_index = run_index.saturating_sub(1);
+        x += 1;
+    }
+    lines[0].run_index = run_index;
+    Ok(())
+}

@@ -1,1 +1,56 @@
-//! Tables of a dataset on disk.
+//! Tables of a dataset on disk: schemas, writers, readers, shards and the manifest.
+//!
+//! This is the only place that knows paths inside a dataset (they are listed in `layout.rs`). A stage cuts its work into
+//! [`Shard`]s, asks for the [`state`](Dataset::state) of each, writes those that are not done with a [`ShardWriter`],
+//! and [`commit`]s. Whatever interrupts it, running it again ends with the same bytes.
+//!
+//! ```
+//! use medcosmos::store::{Dataset, Partition, Shard, ShardKey, ShardState, Table, Verify, commit};
+//! # fn main() -> medcosmos::store::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("dataset");
+//! let dataset = Dataset::create(&path)?;
+//! let key = ShardKey::new().with("options", "default").with_digest_of("members", ["ba78…", "e3b0…"]);
+//! let shard = Shard::new("build", Partition::source("acdc")?, key)?;
+//! if dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
+//!     let mut writer = dataset.begin(&shard);
+//!     writer.count("mask_too_small", 3); // and writer.push(row) for the rows of its tables
+//!     writer.finish()?;
+//! }
+//! let manifest = commit(&dataset, &[shard], Verify::Full)?;
+//! assert_eq!(manifest.counts["build"]["mask_too_small"], 3);
+//! # Ok(())
+//! # }
+//! ```
+
+mod dataset;
+mod durable;
+mod error;
+mod layout;
+mod manifest;
+mod reader;
+pub mod rows;
+pub mod schema;
+mod shard;
+mod value;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+#[doc(hidden)] // for `projection!`
+pub use arrow_array::RecordBatch;
+#[doc(hidden)]
+pub use arrow_schema::Field;
+
+pub use dataset::Dataset;
+pub use error::{Error, Result};
+pub use layout::Partition;
+pub use manifest::{Manifest, ManifestShard, Problem, TableTotal, commit, discard_stale};
+pub use reader::{Rows, TableFile};
+pub use rows::{
+    CaseRow, FactorRow, MaskRow, MetricRow, PredictionRow, Projection, Row, SliceImage, SliceInfo, SliceRow,
+};
+pub use schema::Table;
+pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};
+pub use value::{Bytes, EncodedImage, RawMember, Rle, Value};

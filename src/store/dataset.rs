@@ -1,0 +1,223 @@
+//! A dataset: a folder of tables in shards.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use walkdir::WalkDir;
+
+use super::durable;
+use super::error::{Error, Result, io};
+use super::layout::{self, RECEIPTS};
+use super::reader::{Rows, TableFile};
+use super::rows::{Projection, compare_ids};
+use super::schema::{SCHEMA_VERSION, Table};
+use super::shard::{Receipt, Shard, ShardState, ShardWriter, Verify};
+
+/// An open dataset. It holds a path and no state: any number of threads, processes and hosts may work on one dataset.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    root: PathBuf,
+}
+
+/// `dataset.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    options: BTreeMap<String, Value>,
+    schema_version: u32,
+}
+
+/// The one field that every version of `dataset.json` has.
+#[derive(Deserialize)]
+struct Versioned {
+    schema_version: u64,
+}
+
+impl Dataset {
+    /// Creates a dataset in a new or empty folder, or opens the one that is there.
+    ///
+    /// # Errors
+    /// [`Error::NotEmpty`] where the folder holds something else, and those of [`open`](Self::open).
+    pub fn create(path: impl AsRef<Path>) -> Result<Dataset> {
+        let root = path.as_ref();
+        fs::create_dir_all(root).map_err(io(root, "create the folder"))?;
+        if !root.join(layout::DATASET).exists() {
+            let mut entries = fs::read_dir(root).map_err(io(root, "list the folder"))?;
+            // Another process may be creating the same dataset: its own folder may be there already.
+            if entries.any(|entry| entry.is_ok_and(|entry| !layout::is_own(&entry.file_name()))) {
+                // and its head may have come in between
+                if !root.join(layout::DATASET).exists() {
+                    return Err(Error::NotEmpty(root.into()));
+                }
+            } else {
+                let head = Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION };
+                let dataset = Dataset { root: root.into() };
+                let _lock = dataset.lock()?;
+                if !root.join(layout::DATASET).exists() {
+                    durable::write_json(root, &root.join(layout::DATASET), &head)?;
+                }
+            }
+        }
+        Dataset::open(root)
+    }
+
+    /// Opens a dataset, and removes what killed processes left half written.
+    ///
+    /// # Errors
+    /// [`Error::NotADataset`], [`Error::SchemaVersion`] where it was written with other tables, [`Error::Damaged`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Dataset> {
+        let dataset = Dataset { root: path.as_ref().into() };
+        dataset.head()?;
+        durable::sweep(&layout::scratch(&dataset.root));
+        Ok(dataset)
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// The options that each stage was run with, by stage.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and errors of reading.
+    pub fn options(&self) -> Result<BTreeMap<String, Value>> {
+        Ok(self.head()?.options)
+    }
+
+    /// Notes the options of a stage, in place of those noted before. They are an echo for the reader: what decides a
+    /// shard's content is in its key.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
+    pub fn record_options(&self, stage: &str, options: &impl Serialize) -> Result<()> {
+        let path = self.root.join(layout::DATASET);
+        let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
+        let options = serde_json::to_value(options).map_err(damaged)?;
+        let _lock = self.lock()?;
+        let mut head = self.head()?;
+        if head.options.get(stage) == Some(&options) {
+            return Ok(());
+        }
+        head.options.insert(stage.to_string(), options);
+        durable::write_json(&self.root, &path, &head)
+    }
+
+    fn head(&self) -> Result<Head> {
+        let path = self.root.join(layout::DATASET);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NotADataset(self.root.clone()));
+            }
+            Err(error) => return Err(io(&path, "read")(error)),
+        };
+        let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
+        let found = serde_json::from_slice::<Versioned>(&text).map_err(damaged)?.schema_version;
+        if found != SCHEMA_VERSION as u64 {
+            let advice = if found > SCHEMA_VERSION as u64 {
+                "use a newer medcosmos"
+            } else {
+                "build it again in a new folder, or use the medcosmos that wrote it"
+            };
+            return Err(Error::SchemaVersion { path: self.root.clone(), found, supported: SCHEMA_VERSION, advice });
+        }
+        serde_json::from_slice(&text).map_err(damaged)
+    }
+
+    /// Keeps other processes from changing `dataset.json` until it is dropped.
+    fn lock(&self) -> Result<File> {
+        let path = layout::lock(&self.root);
+        let folder = layout::scratch(&self.root);
+        fs::create_dir_all(&folder).map_err(io(&folder, "create the folder"))?;
+        let options = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = options.map_err(io(&path, "open"))?;
+        let _ = file.lock(); // refused only where the file system has no locks
+        Ok(file)
+    }
+
+    /// Where a shard stands. A damaged receipt counts as altered: the shard is done again.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub fn state(&self, shard: &Shard, verify: Verify) -> Result<ShardState> {
+        let receipt = match Receipt::read(&self.root, &shard.receipt_path()) {
+            Ok(None) => return Ok(ShardState::Missing),
+            Ok(Some(receipt)) => receipt,
+            Err(damaged @ Error::Damaged { .. }) => return Ok(ShardState::Altered(vec![damaged.to_string()])),
+            Err(error) => return Err(error),
+        };
+        let faults = receipt.faults(&self.root, verify);
+        if faults.is_empty() {
+            return Ok(ShardState::Done(receipt));
+        }
+        Ok(ShardState::Altered(faults.iter().map(ToString::to_string).collect()))
+    }
+
+    /// Begins to write a shard, whether or not it was done before.
+    pub fn begin(&self, shard: &Shard) -> ShardWriter<'_> {
+        ShardWriter::new(&self.root, shard)
+    }
+
+    /// Receipts of all finished shards, sorted by stage, model, source and id.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] for a file that is not a receipt, and errors of reading.
+    pub fn receipts(&self) -> Result<Vec<Receipt>> {
+        let read = |path: String| {
+            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it has just been removed".into() };
+            Receipt::read(&self.root, &path)?.ok_or_else(missing)
+        };
+        self.files_in(RECEIPTS)?.into_iter().map(read).collect()
+    }
+
+    /// Files of a table in finished shards: sorted by model and source, then by their first id, so that their rows come
+    /// in order.
+    ///
+    /// # Errors
+    /// Those of [`receipts`](Self::receipts).
+    pub fn files(&self, table: Table) -> Result<Vec<TableFile>> {
+        let mut files = Vec::new();
+        for mut receipt in self.receipts()? {
+            if let Some(file) = receipt.files.remove(table.name()) {
+                let (model, source) = (receipt.model, receipt.source);
+                files.push(TableFile { path: self.root.join(&file.path), table, model, source, file });
+            }
+        }
+        files.sort_by(|a, b| {
+            let place = |f: &TableFile| (f.model.clone(), f.source.clone());
+            let ids = compare_ids(&a.file.first, &b.file.first);
+            place(a).cmp(&place(b)).then(ids).then_with(|| a.path.cmp(&b.path))
+        });
+        Ok(files)
+    }
+
+    /// All rows of a table, in the order of [`files`](Self::files). For some of its files: [`Rows::of`].
+    ///
+    /// # Errors
+    /// Those of [`receipts`](Self::receipts).
+    pub fn rows<P: Projection>(&self) -> Result<Rows<P>> {
+        Ok(Rows::of(self.files(P::TABLE)?))
+    }
+
+    /// Paths of all files below a folder of the dataset, relative to the dataset, with slashes, sorted.
+    pub(super) fn files_in(&self, folder: &str) -> Result<Vec<String>> {
+        let path = self.root.join(folder);
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        for entry in WalkDir::new(&path).sort_by_file_name() {
+            let entry = entry.map_err(|e| io(&path, "list the folder")(e.into()))?;
+            if !entry.file_type().is_dir() {
+                let relative = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
+                let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
+                files.push(parts.join("/"));
+            }
+        }
+        Ok(files)
+    }
+}

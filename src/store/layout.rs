@@ -1,0 +1,125 @@
+//! Paths inside a dataset, and nowhere else.
+//!
+//! ```text
+//! dataset.json                                        schema version, options of each stage
+//! manifest.json                                       what a commit found complete
+//! cases/source=acdc/<shard>.parquet                   so slices, masks, factors
+//! metrics/model=mobile_sam/source=acdc/<shard>.parquet  so predictions
+//! receipts/build/source=acdc/<shard>.json             a finished shard
+//! .medcosmos/scratch/                                 files being written
+//! .medcosmos/log/                                     times; differs from run to run, no part of the data
+//! ```
+//! Table folders hold Parquet files and nothing else: polars and pyarrow refuse a folder in which a receipt lies beside
+//! a table (polars 2.1: "directory contained paths with different file extensions").
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+use super::schema::Table;
+use super::shard::ShardId;
+
+pub(super) const DATASET: &str = "dataset.json";
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const RECEIPTS: &str = "receipts";
+const OWN: &str = ".medcosmos";
+
+/// The hive partition that a shard writes to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    model: Option<String>,
+    source: String,
+}
+
+impl Partition {
+    /// The partition of a source, in tables that do not depend on a model.
+    ///
+    /// # Errors
+    /// [`Error::Name`] where the name cannot be part of a path.
+    pub fn source(source: &str) -> Result<Self> {
+        Ok(Partition { model: None, source: name("source", source)? })
+    }
+
+    /// The partition of a model and a source, in predictions and metrics.
+    ///
+    /// # Errors
+    /// [`Error::Name`] where a name cannot be part of a path.
+    pub fn model(model: &str, source: &str) -> Result<Self> {
+        Ok(Partition { model: Some(name("model", model)?), source: name("source", source)? })
+    }
+
+    /// The model's name.
+    pub fn model_name(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// The source's name.
+    pub fn source_name(&self) -> &str {
+        &self.source
+    }
+
+    fn folder(&self) -> String {
+        match &self.model {
+            Some(model) => format!("model={model}/source={}", self.source),
+            None => format!("source={}", self.source),
+        }
+    }
+}
+
+/// Checks a name that becomes part of a path.
+pub(super) fn name(what: &'static str, name: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err(Error::Name { what, name: name.to_string() });
+    }
+    Ok(name.to_string())
+}
+
+/// Path of a shard's file of a table, relative to the dataset.
+pub(super) fn table_file(table: Table, partition: &Partition, id: &ShardId) -> String {
+    format!("{}/{}/{id}.parquet", table.name(), partition.folder())
+}
+
+/// Folder of the receipts of a stage and partition, relative to the dataset.
+pub(super) fn receipt_folder(stage: &str, partition: &Partition) -> String {
+    format!("{RECEIPTS}/{stage}/{}", partition.folder())
+}
+
+/// Path of a shard's receipt, relative to the dataset.
+pub(super) fn receipt(stage: &str, partition: &Partition, id: &ShardId) -> String {
+    format!("{}/{id}.json", receipt_folder(stage, partition))
+}
+
+/// True for the name of the folder that the program keeps for itself.
+pub(super) fn is_own(name: &OsStr) -> bool {
+    name == OWN
+}
+
+/// Folder for files that are being written.
+pub(super) fn scratch(root: &Path) -> PathBuf {
+    root.join(OWN).join("scratch")
+}
+
+/// File that is locked while `dataset.json` is changed.
+pub(super) fn lock(root: &Path) -> PathBuf {
+    root.join(OWN).join("lock")
+}
+
+/// File with the times of a shard.
+pub(super) fn log(root: &Path, stage: &str, id: &ShardId) -> PathBuf {
+    root.join(OWN).join("log").join(format!("{stage}-{id}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_the_dataset() {
+        for bad in ["", ".", "..", ".hidden", "a/b", "a\\b", "a=b", "ä", "a b", "a\0"] {
+            assert!(Partition::source(bad).is_err(), "{bad:?}");
+            assert!(Partition::model(bad, "acdc").is_err(), "{bad:?}");
+        }
+        assert!(Partition::model("sam_vit-b.1", "msd_task01").is_ok());
+    }
+}

@@ -1,0 +1,268 @@
+//! The manifest: what a commit found complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::dataset::Dataset;
+use super::durable;
+use super::error::{Error, Result, io};
+use super::layout::{self, RECEIPTS};
+use super::schema::{SCHEMA_VERSION, Table};
+use super::shard::{FileFault, Receipt, Shard, ShardFile, ShardId, Verify};
+
+/// `manifest.json`: everything in a dataset, file by file. The same inputs and options give the same manifest, byte for
+/// byte, however the work was cut and however often it was interrupted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// How often each thing worth counting came up: by stage, then by reason.
+    pub counts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The options that each stage was run with.
+    pub options: BTreeMap<String, Value>,
+    /// Version of the tables.
+    pub schema_version: u32,
+    /// Finished shards, sorted by the path of their receipts.
+    pub shards: Vec<ManifestShard>,
+    /// Sums over all shards, by table.
+    pub tables: BTreeMap<String, TableTotal>,
+}
+
+/// A finished shard in a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestShard {
+    /// Its files, by table.
+    pub files: BTreeMap<String, ShardFile>,
+    /// Its id.
+    pub id: ShardId,
+    /// Path of its receipt inside the dataset.
+    pub receipt: String,
+    /// Its stage.
+    pub stage: String,
+}
+
+/// Size of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableTotal {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// Number of files.
+    pub files: u64,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// A fault that stands in the way of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// An expected shard has no receipt.
+    MissingShard {
+        /// Path that its receipt would have.
+        receipt: String,
+    },
+    /// A receipt cannot be read or contradicts itself.
+    BrokenReceipt {
+        /// Path.
+        receipt: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A finished shard that is not expected.
+    ForeignShard {
+        /// Path of its receipt.
+        receipt: String,
+    },
+    /// A file that a receipt vouches for is not there.
+    MissingFile {
+        /// Path.
+        path: String,
+    },
+    /// A file is not what its receipt says.
+    AlteredFile {
+        /// Path.
+        path: String,
+        /// What differs.
+        reason: String,
+    },
+    /// A file among the tables that no receipt vouches for.
+    ForeignFile {
+        /// Path.
+        path: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
+            Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
+            Problem::ForeignShard { receipt } => {
+                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it")
+            }
+            Problem::MissingFile { path } => write!(f, "missing file: {path}"),
+            Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}"),
+            Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
+        }
+    }
+}
+
+impl fmt::Display for FileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => write!(f, "{} {reason}", self.path),
+            None => write!(f, "{} is not there", self.path),
+        }
+    }
+}
+
+impl From<FileFault> for Problem {
+    fn from(FileFault { path, reason }: FileFault) -> Self {
+        match reason {
+            Some(reason) => Problem::AlteredFile { path, reason },
+            None => Problem::MissingFile { path },
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest of a dataset; `None` before its first commit.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and errors of reading.
+    pub fn read(dataset: &Dataset) -> Result<Option<Manifest>> {
+        let path = dataset.path().join(layout::MANIFEST);
+        match fs::read(&path) {
+            Ok(text) => {
+                let damaged = |e| Error::Damaged { path, reason: format!("not a manifest: {e}") };
+                Ok(Some(serde_json::from_slice(&text).map_err(damaged)?))
+            }
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&path, "read")(error)),
+        }
+    }
+}
+
+/// Checks that the dataset holds the expected shards and nothing else, and writes the manifest.
+///
+/// The list decides on the partitions that it names (a stage, a source, and a model where there is one), and must name
+/// every shard of those. A partition that it does not name stays as the last manifest has it: so a stage, a source or a
+/// model can be added to a dataset and committed without the inputs of the others.
+///
+/// # Errors
+/// [`Error::Refused`] with every missing, foreign and altered shard or file; the manifest is then left as it was.
+pub fn commit(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<Manifest> {
+    let Survey { receipts, problems } = survey(dataset, expected, verify)?;
+    if !problems.is_empty() {
+        return Err(Error::Refused { problems });
+    }
+    let mut manifest = Manifest {
+        counts: BTreeMap::new(),
+        options: dataset.options()?,
+        schema_version: SCHEMA_VERSION,
+        shards: Vec::with_capacity(receipts.len()),
+        tables: Table::ALL.map(|table| (table.name().to_string(), TableTotal::default())).into(),
+    };
+    for (path, receipt) in receipts {
+        let counts = manifest.counts.entry(receipt.stage.clone()).or_default();
+        for (reason, n) in receipt.counts {
+            *counts.entry(reason).or_default() += n;
+        }
+        for (table, file) in &receipt.files {
+            let total = manifest.tables.entry(table.clone()).or_default();
+            total.bytes += file.bytes;
+            total.files += 1;
+            total.rows += file.rows;
+        }
+        let Receipt { files, id, stage, .. } = receipt;
+        manifest.shards.push(ManifestShard { files, id, receipt: path, stage });
+    }
+    durable::write_json(dataset.path(), &dataset.path().join(layout::MANIFEST), &manifest)?;
+    Ok(manifest)
+}
+
+/// Removes from the partitions that `expected` names every shard that it does not, finished or not: what is left of other
+/// options, releases or versions. Returns the paths removed. Not while other processes write to these partitions.
+///
+/// # Errors
+/// Errors of reading and removing.
+pub fn discard_stale(dataset: &Dataset, expected: &[Shard]) -> Result<Vec<String>> {
+    let folders = receipt_folders(expected);
+    let wanted: BTreeSet<String> = expected.iter().map(Shard::receipt_path).collect();
+    let stale = |path: &String| folders.contains(folder_of(path)) && !wanted.contains(path);
+    let (mut removed, kept): (Vec<String>, Vec<String>) = dataset.files_in(RECEIPTS)?.into_iter().partition(stale);
+
+    let mut vouched: BTreeSet<String> = expected.iter().flat_map(Shard::file_paths).collect();
+    for path in kept.iter().filter(|path| !wanted.contains(*path)) {
+        let files = Receipt::read(dataset.path(), path)?.map(|receipt| receipt.files).unwrap_or_default();
+        vouched.extend(files.into_values().map(|file| file.path));
+    }
+    let folders: BTreeSet<String> =
+        expected.iter().flat_map(Shard::file_paths).map(|path| folder_of(&path).to_string()).collect();
+    for table in Table::ALL {
+        let orphan = |path: &String| folders.contains(folder_of(path)) && !vouched.contains(path);
+        removed.extend(dataset.files_in(table.name())?.into_iter().filter(orphan));
+    }
+    // Receipts come first in the list: nothing may vouch for a file that is gone.
+    for relative in &removed {
+        let path = dataset.path().join(relative);
+        fs::remove_file(&path).map_err(io(&path, "remove"))?;
+    }
+    Ok(removed)
+}
+
+struct Survey {
+    /// Receipts of the expected shards, by path.
+    receipts: BTreeMap<String, Receipt>,
+    problems: Vec<Problem>,
+}
+
+fn survey(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<Survey> {
+    let named = receipt_folders(expected);
+    let mut wanted: BTreeSet<String> = expected.iter().map(Shard::receipt_path).collect();
+    let committed = Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default();
+    wanted.extend(committed.into_iter().map(|shard| shard.receipt).filter(|path| !named.contains(folder_of(path))));
+
+    let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
+    for receipt in &wanted {
+        match Receipt::read(dataset.path(), receipt) {
+            Ok(Some(found)) => _ = receipts.insert(receipt.clone(), found),
+            Ok(None) => problems.push(Problem::MissingShard { receipt: receipt.clone() }),
+            Err(Error::Damaged { reason, .. }) => {
+                problems.push(Problem::BrokenReceipt { receipt: receipt.clone(), reason });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    // Files of foreign shards are vouched for: the shard alone is named.
+    let mut vouched: BTreeSet<String> = BTreeSet::new();
+    for path in dataset.files_in(RECEIPTS)? {
+        if !wanted.contains(&path) {
+            let foreign = Receipt::read(dataset.path(), &path);
+            vouched.extend(foreign.into_iter().flatten().flat_map(|r| r.files.into_values().map(|file| file.path)));
+            problems.push(Problem::ForeignShard { receipt: path });
+        }
+    }
+    vouched.extend(receipts.values().flat_map(|receipt| receipt.files.values().map(|file| file.path.clone())));
+    let faults: Vec<Vec<FileFault>> =
+        receipts.par_iter().map(|(_, receipt)| receipt.faults(dataset.path(), verify)).collect();
+    problems.extend(faults.into_iter().flatten().map(Problem::from));
+    for table in Table::ALL {
+        let files = dataset.files_in(table.name())?.into_iter();
+        problems.extend(files.filter(|path| !vouched.contains(path)).map(|path| Problem::ForeignFile { path }));
+    }
+    Ok(Survey { receipts, problems })
+}
+
+fn receipt_folders(shards: &[Shard]) -> BTreeSet<String> {
+    shards.iter().map(|shard| layout::receipt_folder(shard.stage(), shard.partition())).collect()
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}

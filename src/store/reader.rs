@@ -1,0 +1,181 @@
+//! Streams rows of a table out of the files of its shards, one row group in memory at a time.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::{ArrowError, Schema};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
+};
+use parquet::file::metadata::PageIndexPolicy;
+
+use super::error::{Error, Result, io, parquet};
+use super::rows::{Projection, compare_ids};
+use super::schema::Table;
+use super::shard::ShardFile;
+
+/// A file of a table, with what its receipt says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Table.
+    pub table: Table,
+    /// Model, in predictions and metrics.
+    pub model: Option<String>,
+    /// Source.
+    pub source: String,
+    /// Its size, digest, number of rows, first and last id.
+    pub file: ShardFile,
+}
+
+/// Rows of the files of a table, file by file. `P` says which columns are decoded: a whole row type, or a
+/// [`projection!`](crate::projection).
+pub struct Rows<P> {
+    files: IntoIter<TableFile>,
+    only: Option<Arc<BTreeSet<String>>>,
+    open: Option<OpenFile>,
+    batch: IntoIter<P>,
+}
+
+struct OpenFile {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+    next_group: usize,
+}
+
+impl<P: Projection> Rows<P> {
+    /// Rows of these files, in the order given.
+    ///
+    /// # Panics
+    /// If a file belongs to another table than `P`.
+    pub fn of(files: Vec<TableFile>) -> Self {
+        assert!(files.iter().all(|file| file.table == P::TABLE), "files are those of {}", P::TABLE.name());
+        Rows { files: files.into_iter(), only: None, open: None, batch: Vec::new().into_iter() }
+    }
+
+    /// Only the rows with these ids (`slice_id` in slices, `mask_id` in masks and what follows from them). Files and
+    /// row groups without one of them are skipped, and of a picture column only the pages that are wanted are read.
+    pub fn only(self, ids: impl IntoIterator<Item = String>) -> Self {
+        Rows { only: Some(Arc::new(ids.into_iter().collect())), ..self }
+    }
+
+    /// Opens the next file that may hold a wanted row.
+    fn open_next(&mut self) -> Result<bool> {
+        for TableFile { path, file: recorded, .. } in self.files.by_ref() {
+            let inside =
+                |id: &String| compare_ids(&recorded.first, id).is_le() && compare_ids(id, &recorded.last).is_le();
+            if self.only.as_ref().is_some_and(|ids| !ids.iter().any(inside)) {
+                continue;
+            }
+            let file = File::open(&path).map_err(io(&path, "open"))?;
+            let bytes = file.metadata().map_err(io(&path, "read the size"))?.len();
+            if bytes != recorded.bytes {
+                let reason = format!("has {bytes} bytes, but its receipt says {}", recorded.bytes);
+                return Err(Error::Damaged { path, reason });
+            }
+            let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+            let metadata = ArrowReaderMetadata::load(&file, options).map_err(parquet(&path))?;
+            check_columns::<P>(metadata.schema()).map_err(|reason| Error::Damaged { path: path.clone(), reason })?;
+            self.open = Some(OpenFile { path, file, metadata, next_group: 0 });
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Decodes the next row group; `false` once there is none.
+    fn read_next(&mut self) -> Result<bool> {
+        loop {
+            let Some(open) = &mut self.open else {
+                if self.open_next()? {
+                    continue;
+                }
+                return Ok(false);
+            };
+            if open.next_group < open.metadata.metadata().num_row_groups() {
+                let group = open.next_group;
+                open.next_group += 1;
+                self.batch = read_group::<P>(open, group, self.only.clone())?.into_iter();
+                return Ok(true);
+            }
+            self.open = None;
+        }
+    }
+}
+
+impl<P: Projection> Iterator for Rows<P> {
+    type Item = Result<P>;
+
+    /// The next row. After an error of one file the rest of that file is left out.
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.batch.next() {
+                return Some(Ok(row));
+            }
+            match self.read_next() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.open = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// Checks that the file has the columns of `P` with their types.
+fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), String> {
+    for expected in P::fields() {
+        let name = expected.name();
+        let found = schema.field_with_name(name).map_err(|_| format!("there is no column {name}"))?;
+        if found.data_type() != expected.data_type() || found.is_nullable() != expected.is_nullable() {
+            let words = |nullable| if nullable { "with nulls" } else { "without nulls" };
+            return Err(format!(
+                "column {name}: expected {} {}, found {} {}",
+                expected.data_type(),
+                words(expected.is_nullable()),
+                found.data_type(),
+                words(found.is_nullable())
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn read_group<P: Projection>(open: &OpenFile, group: usize, only: Option<Arc<BTreeSet<String>>>) -> Result<Vec<P>> {
+    let file = open.file.try_clone().map_err(io(&open.path, "open"))?;
+    let schema = open.metadata.parquet_schema();
+    let rows = open.metadata.metadata().row_group(group).num_rows().max(0) as usize;
+    let fields = P::fields();
+    let columns = ProjectionMask::columns(schema, fields.iter().map(|field| field.name().as_str()));
+    let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, open.metadata.clone())
+        .with_row_groups(vec![group])
+        .with_projection(columns)
+        .with_batch_size(rows);
+    if let Some(ids) = only {
+        let id_column = ProjectionMask::columns(schema, [P::TABLE.id_column()]);
+        let wanted = move |batch: RecordBatch| is_wanted(&batch, &ids);
+        builder = builder.with_row_filter(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(id_column, wanted))]));
+    }
+    let damaged = |reason| Error::Damaged { path: open.path.clone(), reason };
+    let mut found = Vec::new();
+    for batch in builder.build().map_err(parquet(&open.path))? {
+        let batch = batch.map_err(|e| damaged(e.to_string()))?;
+        found.append(&mut P::read(&batch).map_err(damaged)?);
+    }
+    Ok(found)
+}
+
+fn is_wanted(batch: &RecordBatch, ids: &BTreeSet<String>) -> std::result::Result<BooleanArray, ArrowError> {
+    let column = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
+    let column = column.ok_or_else(|| ArrowError::SchemaError("the id is not a text".into()))?;
+    Ok((0..column.len()).map(|i| Some(ids.contains(column.value(i)))).collect())
+}

@@ -1,0 +1,256 @@
+//! The six tables: their names, columns, units and meanings, as Arrow schemas and as words.
+//!
+//! The columns themselves are described once, as the fields of the row types in [`rows`](super::rows); everything here
+//! (Arrow schema, printed reference, dataset card, Hugging Face features) is derived from that description.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde_json::json;
+
+use super::rows::{CaseRow, FactorRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow};
+
+/// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
+/// way to cut slices, another PNG encoder), so that shards written before are built again.
+pub const CONTENT_VERSION: u32 = 1;
+
+/// A table of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Raw cases.
+    Cases,
+    /// 2D images.
+    Slices,
+    /// Objects in slices.
+    Masks,
+    /// What may explain how well an object is segmented.
+    Factors,
+    /// Masks predicted by models.
+    Predictions,
+    /// Predictions measured against masks.
+    Metrics,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Name in the Parquet file.
+    pub name: &'static str,
+    /// Arrow type.
+    pub data_type: DataType,
+    /// True where the column may hold nulls.
+    pub nullable: bool,
+    /// Unit, empty where there is none.
+    pub unit: &'static str,
+    /// What a value says, in a sentence.
+    pub meaning: &'static str,
+}
+
+impl Column {
+    /// The column as an Arrow field.
+    pub fn field(&self) -> Field {
+        Field::new(self.name, self.data_type.clone(), self.nullable)
+    }
+
+    /// The type in words: `string`, `list<uint32>`, `float64?` where nulls are allowed.
+    pub fn type_name(&self) -> String {
+        format!("{}{}", type_name(&self.data_type), if self.nullable { "?" } else { "" })
+    }
+}
+
+impl Table {
+    /// All tables, in the order in which they are made.
+    pub const ALL: [Table; 6] =
+        [Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Predictions, Table::Metrics];
+
+    /// Name, which is also that of its folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Cases => "cases",
+            Table::Slices => "slices",
+            Table::Masks => "masks",
+            Table::Factors => "factors",
+            Table::Predictions => "predictions",
+            Table::Metrics => "metrics",
+        }
+    }
+
+    /// The table of this name.
+    pub fn named(name: &str) -> Option<Table> {
+        Table::ALL.into_iter().find(|table| table.name() == name)
+    }
+
+    /// What a row is.
+    pub fn about(self) -> &'static str {
+        match self {
+            Table::Cases => CaseRow::ABOUT,
+            Table::Slices => SliceRow::ABOUT,
+            Table::Masks => MaskRow::ABOUT,
+            Table::Factors => FactorRow::ABOUT,
+            Table::Predictions => PredictionRow::ABOUT,
+            Table::Metrics => MetricRow::ABOUT,
+        }
+    }
+
+    /// Its columns, in order.
+    pub fn columns(self) -> Vec<Column> {
+        match self {
+            Table::Cases => CaseRow::columns(),
+            Table::Slices => SliceRow::columns(),
+            Table::Masks => MaskRow::columns(),
+            Table::Factors => FactorRow::columns(),
+            Table::Predictions => PredictionRow::columns(),
+            Table::Metrics => MetricRow::columns(),
+        }
+    }
+
+    /// The column that names the thing a row is about, and by which rows are sorted first: it comes first.
+    pub fn id_column(self) -> &'static str {
+        match self {
+            Table::Cases => "case_id",
+            Table::Slices => "slice_id",
+            Table::Masks | Table::Factors | Table::Predictions | Table::Metrics => "mask_id",
+        }
+    }
+
+    /// True where files are kept apart by model.
+    pub fn has_model(self) -> bool {
+        matches!(self, Table::Predictions | Table::Metrics)
+    }
+
+    /// Arrow schema. Where a column holds images the metadata key `huggingface` declares it, so that
+    /// `datasets.load_dataset("parquet", …)` decodes it.
+    pub fn schema(self) -> SchemaRef {
+        let columns = self.columns();
+        let fields: Vec<Field> = columns.iter().map(Column::field).collect();
+        let metadata = hugging_face_features(&columns).map(|json| ("huggingface".to_string(), json));
+        Arc::new(Schema::new_with_metadata(fields, HashMap::from_iter(metadata)))
+    }
+}
+
+/// True for the struct of encoded bytes and path that holds a picture.
+pub(super) fn is_image(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Struct(fields) if fields.len() == 2 && fields[0].name() == "bytes")
+}
+
+/// The features of a table with an image, as `datasets` keeps them in Parquet metadata; `None` for other tables, whose
+/// columns it understands by itself.
+fn hugging_face_features(columns: &[Column]) -> Option<String> {
+    columns.iter().find(|column| is_image(&column.data_type))?;
+    let feature = |column: &Column| match &column.data_type {
+        image if is_image(image) => json!({"_type": "Image"}).to_string(),
+        scalar => json!({"_type": "Value", "dtype": type_name(scalar)}).to_string(),
+    };
+    // Put together by hand, so that the columns stay in order.
+    let features: Vec<String> = columns.iter().map(|c| format!("{}: {}", json!(c.name), feature(c))).collect();
+    Some(format!("{{\"info\": {{\"features\": {{{}}}}}}}", features.join(", ")))
+}
+
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 => "string".into(),
+        DataType::Boolean => "bool".into(),
+        DataType::List(element) => format!("list<{}>", type_name(element.data_type())),
+        DataType::Struct(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|f| format!("{}: {}", f.name(), type_name(f.data_type()))).collect();
+            format!("struct<{}>", fields.join(", "))
+        }
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+/// The reference of all tables as plain text, for the terminal.
+pub fn to_text() -> String {
+    let mut out = String::new();
+    for table in Table::ALL {
+        let columns = table.columns();
+        let widest = |text: fn(&Column) -> String| columns.iter().map(|c| text(c).len()).max().unwrap_or(0);
+        let (name_width, type_width) = (widest(|c| c.name.into()), widest(Column::type_name).min(24));
+        let _ = writeln!(out, "{}: {}", table.name(), table.about());
+        for column in &columns {
+            let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
+            let (name, kind) = (column.name, column.type_name());
+            let _ = writeln!(out, "  {name:name_width$}  {kind:type_width$}  {}{unit}", column.meaning);
+        }
+        out.push('\n');
+    }
+    out.push_str("A type that ends with ? may be null.\n");
+    out
+}
+
+/// The reference of all tables as Markdown, for a dataset card.
+pub fn to_markdown() -> String {
+    let mut out = String::new();
+    for table in Table::ALL {
+        let _ = writeln!(out, "### `{}`\n\n{}\n", table.name(), table.about());
+        out.push_str("| column | type | unit | meaning |\n|---|---|---|---|\n");
+        for column in table.columns() {
+            let (kind, meaning) = (column.type_name(), column.meaning.replace('|', "\\|"));
+            let _ = writeln!(out, "| `{}` | `{kind}` | {} | {meaning} |", column.name, column.unit);
+        }
+        out.push('\n');
+    }
+    out.push_str("A type that ends with `?` may be null.\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_is_described_once() {
+        for table in Table::ALL {
+            let columns = table.columns();
+            assert_eq!(columns[0].name, table.id_column());
+            for (i, column) in columns.iter().enumerate() {
+                assert!(column.meaning.ends_with('.'), "{}.{}: {:?}", table.name(), column.name, column.meaning);
+                assert!(!column.meaning.starts_with(' ') && !column.meaning.contains("  "), "{:?}", column.meaning);
+                assert!(columns[..i].iter().all(|other| other.name != column.name));
+            }
+            assert_eq!(Table::named(table.name()), Some(table));
+            assert_eq!(columns.iter().any(|c| c.name == "model"), table.has_model());
+        }
+    }
+
+    #[test]
+    fn a_column_means_the_same_type_in_every_table() {
+        let mut seen: HashMap<&str, (Table, Column)> = HashMap::new();
+        for table in Table::ALL {
+            for column in table.columns() {
+                let (first, known) = seen.entry(column.name).or_insert_with(|| (table, column.clone()));
+                assert_eq!(known.data_type, column.data_type, "{} in {first:?} and {table:?}", column.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_image_is_declared_to_hugging_face() {
+        let schema = Table::Slices.schema();
+        let features: serde_json::Value = serde_json::from_str(&schema.metadata["huggingface"]).unwrap();
+        let features = features["info"]["features"].as_object().unwrap();
+        assert_eq!(features["image"], json!({"_type": "Image"}));
+        assert_eq!(features["height"], json!({"_type": "Value", "dtype": "uint32"}));
+        assert_eq!(features["spacing_row_mm"], json!({"_type": "Value", "dtype": "float64"}));
+        assert_eq!(features.len(), schema.fields().len());
+        assert!(Table::Masks.schema().metadata.is_empty());
+    }
+
+    #[test]
+    fn the_reference_names_every_column() {
+        let (text, markdown) = (to_text(), to_markdown());
+        for table in Table::ALL {
+            for column in table.columns() {
+                assert!(text.contains(&format!("  {} ", column.name)), "{}", column.name);
+                assert!(markdown.contains(&format!("| `{}` | `{}` |", column.name, column.type_name())));
+            }
+        }
+        assert!(markdown.contains("| `image` | `struct<bytes: binary, path: string>` |"));
+    }
+}

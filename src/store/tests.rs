@@ -1,0 +1,594 @@
+//! What a dataset must hold to, whatever happens to the process or to the folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use proptest::prelude::*;
+
+use super::*;
+use crate::projection;
+
+fn key(options: &str) -> ShardKey {
+    ShardKey::new().with("options", options)
+}
+
+fn shard(source: &str, options: &str) -> Shard {
+    Shard::new("build", Partition::source(source).unwrap(), key(options)).unwrap()
+}
+
+fn case(id: &str) -> CaseRow {
+    let member = RawMember { path: "a.zip/image.nii.gz".into(), size: 10, sha256: "ab".into(), role: "image".into() };
+    CaseRow {
+        case_id: id.into(),
+        source: "acdc".into(),
+        release: None,
+        patient_id: "p1".into(),
+        split: Some("train".into()),
+        sequence: None,
+        modality: "MRI".into(),
+        raw: vec![member.clone(), RawMember { role: "mask".into(), ..member }],
+        shape: vec![10, 256, 216],
+        dtype: Some("int16".into()),
+        spacing: Some(vec![1.25, 1.25, 10.0]),
+        orientation: Some("LPS".into()),
+        plane: None,
+        n_slices: 10,
+        kept: 9,
+        dropped_slices: 1,
+        dropped_masks: 2,
+        status: "ok".into(),
+        reason: None,
+        notes: vec!["slope 0 ignored".into()],
+    }
+}
+
+fn slice(id: &str, png: Vec<u8>) -> SliceRow {
+    SliceRow {
+        slice_id: id.into(),
+        case_id: "acdc/p1".into(),
+        source: "acdc".into(),
+        patient_id: "p1".into(),
+        split: None,
+        modality: "MRI".into(),
+        plane: "axial".into(),
+        slice_index: 3,
+        frame: 0,
+        height: 3,
+        width: 4,
+        channels: 1,
+        spacing_row_mm: Some(1.25),
+        spacing_col_mm: None,
+        intensity_min: -1024.0,
+        intensity_max: 3071.0,
+        image: EncodedImage { bytes: png.into(), path: format!("{}.png", id.replace('/', "_")) },
+        pixels_sha256: "cd".into(),
+        perceptual_hash: u64::MAX,
+    }
+}
+
+fn mask(id: &str) -> MaskRow {
+    MaskRow {
+        mask_id: id.into(),
+        slice_id: "acdc/p1/z0003".into(),
+        case_id: "acdc/p1".into(),
+        patient_id: "p1".into(),
+        source: "acdc".into(),
+        modality: "MRI".into(),
+        object: "heart".into(),
+        target: "heart-MRI".into(),
+        label_value: "85".into(),
+        label_name: "LV".into(),
+        laterality: None,
+        instance: Some(7),
+        rater: None,
+        excluded: false,
+        exclusion_reason: None,
+        area_px: 6,
+        area_mm2: Some(9.4),
+        bbox: [1, 0, 3, 2],
+        centroid_x: 1.5,
+        centroid_y: 1.0,
+        components: 2,
+        touches_border: true,
+        mask: Rle { size: [3, 4], counts: b"353L".to_vec().into() },
+    }
+}
+
+fn factors(id: &str) -> FactorRow {
+    FactorRow {
+        mask_id: id.into(),
+        slice_id: "acdc/p1/z0003".into(),
+        case_id: "acdc/p1".into(),
+        patient_id: "p1".into(),
+        source: "acdc".into(),
+        modality: "MRI".into(),
+        object: "heart".into(),
+        target: "heart-MRI".into(),
+        excluded: true,
+        size_px: 6,
+        aspect_ratio: 0.75,
+        intensity_inside: Some(120.5),
+        intensity_surround: None,
+        intensity_difference: None,
+        intensity_difference_abs: None,
+        fourier_order: 6,
+        fourier_dice: 0.98,
+        fourier_stop: "dice".into(),
+        boundary_complexity: 10.0,
+        fourier_order_true: 6,
+        modality_index: 2,
+    }
+}
+
+fn prediction(id: &str, candidate: u8) -> PredictionRow {
+    PredictionRow {
+        mask_id: id.into(),
+        slice_id: "acdc/p1/z0003".into(),
+        case_id: "acdc/p1".into(),
+        source: "acdc".into(),
+        model: "mobile_sam".into(),
+        strategy: "S6".into(),
+        variant: String::new(),
+        points: vec![1.0, 2.5],
+        point_labels: vec![1],
+        r#box: (candidate != 1).then_some([1.0, 0.0, 3.0, 2.0]),
+        candidate,
+        predicted_iou: Some(0.875),
+        stability: None,
+        mask: Rle { size: [3, 4], counts: b"353L".to_vec().into() },
+    }
+}
+
+fn metrics(id: &str, choice: &str) -> MetricRow {
+    MetricRow {
+        mask_id: id.into(),
+        slice_id: "acdc/p1/z0003".into(),
+        case_id: "acdc/p1".into(),
+        patient_id: "p1".into(),
+        source: "acdc".into(),
+        modality: "MRI".into(),
+        object: "heart".into(),
+        target: "heart-MRI".into(),
+        excluded: false,
+        model: "mobile_sam".into(),
+        strategy: "S6".into(),
+        variant: String::new(),
+        choice: choice.into(),
+        candidate: 2,
+        predicted_iou: None,
+        empty_prediction: false,
+        dice: 0.618557,
+        iou: 0.447761,
+        hd: Some(2.236068),
+        hd_cosmos: 2.236068,
+        hd95: None,
+        asd: Some(1.318762),
+        assd: None,
+        nsd: None,
+        boundary_iou: None,
+        conformity: None,
+        area_difference: Some(-0.02),
+        hd_mm: None,
+        hd95_mm: None,
+        assd_mm: None,
+        nsd_mm: None,
+    }
+}
+
+/// Bytes that no compressor makes smaller, always the same.
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// Writes a shard of two slices with two masks each.
+fn build(dataset: &Dataset, shard: &Shard) -> Receipt {
+    let mut writer = dataset.begin(shard);
+    writer.push(case("acdc/p1")).unwrap();
+    for z in ["z0003", "z0004"] {
+        writer.push(slice(&format!("acdc/p1/{z}"), noise(500, 1))).unwrap();
+        writer.push(mask(&format!("acdc/p1/{z}/lv"))).unwrap();
+        writer.push(mask(&format!("acdc/p1/{z}/rv"))).unwrap();
+    }
+    writer.count("mask_too_small", 3);
+    writer.finish().unwrap()
+}
+
+fn new_dataset() -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().unwrap();
+    let dataset = Dataset::create(folder.path().join("dataset")).unwrap();
+    (folder, dataset)
+}
+
+/// Every file of the contract with its bytes.
+fn snapshot(dataset: &Dataset) -> BTreeMap<String, Vec<u8>> {
+    let files = dataset.files_in("").unwrap().into_iter().filter(|path| !path.starts_with(".medcosmos/"));
+    files.map(|path| (path.clone(), fs::read(dataset.path().join(path)).unwrap())).collect()
+}
+
+fn refusal(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Vec<String> {
+    match commit(dataset, expected, verify) {
+        Err(Error::Refused { problems }) => problems.iter().map(ToString::to_string).collect(),
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+fn write_rows<R: Row + Send>(dataset: &Dataset, shard: &Shard, rows: Vec<R>) -> Receipt {
+    let mut writer = dataset.begin(shard);
+    rows.into_iter().for_each(|row| writer.push(row).unwrap());
+    writer.finish().unwrap()
+}
+
+fn come_back<R: Row + Send + Clone + PartialEq + std::fmt::Debug>(partition: Partition, rows: Vec<R>) {
+    let (_folder, dataset) = new_dataset();
+    write_rows(&dataset, &Shard::new("any", partition, key("")).unwrap(), rows.clone());
+    let read: Vec<R> = dataset.rows().unwrap().collect::<Result<_>>().unwrap();
+    assert_eq!(read, rows);
+}
+
+#[test]
+fn rows_of_every_table_come_back() {
+    let by_source = || Partition::source("acdc").unwrap();
+    let by_model = || Partition::model("mobile_sam", "acdc").unwrap();
+    let failed = CaseRow { raw: vec![], shape: vec![], spacing: None, notes: vec![], ..case("acdc/p2") };
+    come_back(by_source(), vec![case("acdc/p1"), failed]);
+    come_back(by_source(), vec![slice("a/z0", vec![]), slice("a/z1", noise(100, 1))]);
+    come_back(by_source(), vec![mask("a/z0/lv"), MaskRow { instance: None, area_mm2: None, ..mask("a/z0/rv") }]);
+    come_back(by_source(), vec![factors("a/z0/lv"), factors("a/z0/rv")]);
+    come_back(by_model(), (0..3).map(|candidate| prediction("a/z0/lv", candidate)).collect());
+    come_back(by_model(), vec![metrics("a/z0/lv", "oracle"), metrics("a/z0/lv", "score")]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_slices_and_predictions_come_back(
+        mut ids in prop::collection::btree_set("[a-z0-9./_ä-]{0,12}", 1..150),
+        texts in prop::collection::vec(prop::option::of("\\PC{0,8}"), 150),
+        numbers in prop::collection::vec(prop::option::of(prop::num::f64::NORMAL | prop::num::f64::INFINITE), 150),
+        bytes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 150),
+    ) {
+        let mut ids: Vec<String> = std::mem::take(&mut ids).into_iter().collect();
+        ids.sort_by(|a, b| rows::compare_ids(a, b));
+        let slices = ids.iter().enumerate().map(|(i, id)| SliceRow {
+            split: texts[i].clone(),
+            spacing_row_mm: numbers[i],
+            intensity_min: numbers[149 - i].unwrap_or(-0.0),
+            ..slice(id, bytes[i].clone())
+        });
+        come_back(Partition::source("acdc").unwrap(), slices.collect());
+        let predictions = ids.iter().enumerate().map(|(i, id)| PredictionRow {
+            points: numbers.iter().take(i % 7).flatten().copied().collect(),
+            point_labels: bytes[i].clone(),
+            r#box: numbers[i].map(|x| [x, 0.0, -x, 1.5]),
+            stability: numbers[i].map(|x| x as f32),
+            ..prediction(id, i as u8)
+        });
+        come_back(Partition::model("sam", "acdc").unwrap(), predictions.collect());
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let (_folder, dataset) = new_dataset();
+        let receipt = build(&dataset, &shard("acdc", ""));
+        let path = dataset.path().join(&receipt.files["masks"].path);
+        let mut content = fs::read(&path).unwrap();
+        for (index, byte) in at {
+            let i = index.index(content.len());
+            content[i] = byte;
+        }
+        fs::write(&path, content).unwrap();
+        for row in dataset.rows::<MaskRow>().unwrap() {
+            let _ = row; // right, wrong or an error: the digest tells, the reader only has to survive
+        }
+    }
+}
+
+#[test]
+fn the_same_rows_give_the_same_bytes() {
+    let ((_a, first), (_b, second)) = (new_dataset(), new_dataset());
+    let shards = [shard("acdc", ""), shard("chaos", "")];
+    shards.iter().for_each(|shard| _ = build(&first, shard));
+    first.record_options("build", &BTreeMap::from([("plane", "native"), ("clip", "none")])).unwrap();
+    commit(&first, &shards, Verify::Full).unwrap();
+
+    // The other way round, one of them interrupted, tables filled one after the other.
+    second.record_options("build", &serde_json::json!({"plane": "native", "clip": "none"})).unwrap();
+    let mut killed = second.begin(&shards[1]);
+    killed.push(case("acdc/p1")).unwrap();
+    drop(killed);
+    let mut writer = second.begin(&shards[1]);
+    writer.count("mask_too_small", 1);
+    ["z0003/lv", "z0003/rv", "z0004/lv", "z0004/rv"]
+        .iter()
+        .for_each(|m| writer.push(mask(&format!("acdc/p1/{m}"))).unwrap());
+    ["z0003", "z0004"].iter().for_each(|z| writer.push(slice(&format!("acdc/p1/{z}"), noise(500, 1))).unwrap());
+    writer.push(case("acdc/p1")).unwrap();
+    writer.count("mask_too_small", 2);
+    writer.finish().unwrap();
+    build(&second, &shards[0]);
+    commit(&second, &shards[1..], Verify::Quick).unwrap_err();
+    commit(&second, &[shards[1].clone(), shards[0].clone()], Verify::Quick).unwrap();
+    assert_eq!(snapshot(&first), snapshot(&second));
+    assert_eq!(snapshot(&first).len(), 2 + 2 * 4, "head, manifest, and three tables and a receipt of each shard");
+}
+
+#[test]
+fn rows_out_of_order_are_refused() {
+    let (_folder, dataset) = new_dataset();
+    let mut writer = dataset.begin(&shard("acdc", ""));
+    writer.push(slice("acdc/p1/z0003", vec![])).unwrap();
+    writer.push(slice("acdc/p1-2/z0001", vec![])).unwrap(); // after, as a path: p1-2 comes after p1
+    let twice = writer.push(slice("acdc/p1-2/z0001", vec![])).unwrap_err().to_string();
+    assert!(twice.contains("slices") && twice.contains("acdc/p1-2/z0001"), "{twice}");
+    writer.push(slice("acdc/p1/z0009", vec![])).unwrap_err();
+
+    let by_model = Shard::new("predict", Partition::model("sam", "acdc").unwrap(), key("")).unwrap();
+    let mut writer = dataset.begin(&by_model);
+    writer.push(prediction("a/z0/lv", 1)).unwrap();
+    writer.push(prediction("a/z0/lv", 2)).unwrap();
+    let error = writer.push(prediction("a/z0/lv", 0)).unwrap_err().to_string();
+    assert!(error.contains("candidate=0") && error.contains("candidate=2"), "{error}");
+}
+
+#[test]
+fn order_is_checked_across_row_groups() {
+    let (_folder, dataset) = new_dataset();
+    let mut writer = dataset.begin(&shard("acdc", ""));
+    (0..100).for_each(|z| writer.push(slice(&format!("a/z{z:04}"), vec![])).unwrap());
+    writer.push(slice("a/z0100", vec![])).unwrap(); // the first hundred are written now
+    writer.push(slice("a/z0100", vec![])).unwrap_err();
+}
+
+#[test]
+fn tables_are_kept_in_their_kind_of_partition() {
+    let (_folder, dataset) = new_dataset();
+    let error = dataset.begin(&shard("acdc", "")).push(prediction("a", 0)).unwrap_err().to_string();
+    assert!(error.contains("predictions is kept by model"), "{error}");
+}
+
+#[test]
+fn row_groups_are_small_and_binary_columns_have_no_statistics() {
+    let (_folder, dataset) = new_dataset();
+    let mut pictures: Vec<SliceRow> = (0..230).map(|z| slice(&format!("a/z{z:04}"), noise(50_000, z))).collect();
+    pictures.push(slice("b/z0000", noise(17 << 20, 0)));
+    pictures.extend((0..5).map(|z| slice(&format!("c/z{z:04}"), noise(4 << 20, z))));
+    let receipt = write_rows(&dataset, &shard("acdc", ""), pictures);
+    let path = dataset.path().join(&receipt.files["slices"].path);
+    let file = SerializedFileReader::new(fs::File::open(&path).unwrap()).unwrap();
+    let groups = file.metadata().row_groups();
+    assert_eq!(groups.iter().map(|g| g.num_rows()).collect::<Vec<_>>(), [100, 100, 30, 1, 3, 2]);
+    for group in groups {
+        let column = |name: &str| group.columns().iter().find(|c| c.column_path().string() == name).unwrap();
+        assert!(column("image.bytes").statistics().is_none());
+        assert!(column("slice_id").statistics().unwrap().min_bytes_opt().is_some());
+        assert_eq!(column("image.bytes").compressed_size(), column("image.bytes").uncompressed_size());
+    }
+    assert_eq!(file.metadata().file_metadata().created_by(), Some("medcosmos schema 1"));
+
+    let receipt = write_rows(&dataset, &shard("acdc", "masks"), vec![mask("a/z0/lv")]);
+    let file = SerializedFileReader::new(fs::File::open(dataset.path().join(&receipt.files["masks"].path)).unwrap());
+    let file = file.unwrap();
+    let column = file.metadata().row_group(0).columns().iter().find(|c| c.column_path().string() == "mask.counts");
+    assert!(column.unwrap().statistics().is_none());
+}
+
+#[test]
+fn a_reader_takes_only_what_it_is_asked_for() {
+    let (_folder, dataset) = new_dataset();
+    let name = |z: u64| format!("a/z{z:04}");
+    write_rows(&dataset, &shard("acdc", "2"), (300..420).map(|z| slice(&name(z), noise(2000, z))).collect());
+    write_rows(&dataset, &shard("acdc", "1"), (0..250).map(|z| slice(&name(z), noise(2000, z))).collect());
+
+    let heads: Vec<SliceInfo> = dataset.rows().unwrap().collect::<Result<_>>().unwrap();
+    let ids: Vec<&str> = heads.iter().map(|head| head.slice_id.as_str()).collect();
+    assert_eq!(ids, (0..250).chain(300..420).map(name).collect::<Vec<_>>(), "in order across shards");
+
+    let wanted = [0, 99, 100, 249, 260, 419, 500];
+    let images = dataset.rows::<SliceImage>().unwrap().only(wanted.map(name));
+    let images: Vec<SliceImage> = images.collect::<Result<_>>().unwrap();
+    assert_eq!(images.iter().map(|i| i.slice_id.clone()).collect::<Vec<_>>(), [0, 99, 100, 249, 419].map(name));
+    for (image, z) in images.iter().zip([0, 99, 100, 249, 419]) {
+        assert_eq!(*image.image.bytes, *noise(2000, z));
+    }
+
+    projection! {
+        struct Wrong of Slices { slice_id: String, height: f64 }
+    }
+    let error = dataset.rows::<Wrong>().unwrap().next().unwrap().err().unwrap().to_string();
+    assert!(error.contains("column height: expected Float64 without nulls, found UInt32 without nulls"), "{error}");
+}
+
+#[test]
+fn a_shard_is_done_once_its_receipt_and_files_agree() {
+    let (_folder, dataset) = new_dataset();
+    let shard = shard("acdc", "");
+    assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Missing);
+    let receipt = build(&dataset, &shard);
+    assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Done(receipt.clone()));
+    let before = snapshot(&dataset);
+
+    let path = dataset.path().join(&receipt.files["slices"].path);
+    let mut content = fs::read(&path).unwrap();
+    content[600] ^= 1;
+    fs::write(&path, &content).unwrap();
+    assert_eq!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Done(receipt.clone()));
+    let ShardState::Altered(reasons) = dataset.state(&shard, Verify::Full).unwrap() else { panic!() };
+    assert!(reasons.len() == 1 && reasons[0].contains("slices/source=acdc") && reasons[0].contains("SHA-256"));
+
+    fs::write(&path, &content[..content.len() / 2]).unwrap();
+    assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
+    let error = dataset.rows::<SliceRow>().unwrap().next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("bytes, but its receipt says"), "{error}");
+    fs::remove_file(&path).unwrap();
+    let ShardState::Altered(reasons) = dataset.state(&shard, Verify::Quick).unwrap() else { panic!() };
+    assert!(reasons[0].ends_with("is not there"), "{reasons:?}");
+    fs::write(dataset.path().join(shard.receipt_path()), "{").unwrap();
+    assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
+
+    build(&dataset, &shard);
+    assert_eq!(snapshot(&dataset), before, "done again, it is what it was");
+}
+
+#[test]
+fn a_dropped_writer_leaves_nothing() {
+    let (_folder, dataset) = new_dataset();
+    let before = snapshot(&dataset);
+    let mut writer = dataset.begin(&shard("acdc", ""));
+    (0..250).for_each(|z| writer.push(slice(&format!("a/z{z:04}"), noise(100, z))).unwrap());
+    drop(writer);
+    assert_eq!(snapshot(&dataset), before);
+    assert_eq!(dataset.files_in(".medcosmos/scratch").unwrap(), [""; 0]);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_gives_an_error_and_no_receipt() {
+    let (_folder, dataset) = new_dataset();
+    fs::write(dataset.path().join("slices"), "in the way").unwrap();
+    let shard = shard("acdc", "");
+    let mut writer = dataset.begin(&shard);
+    writer.push(slice("a/z0", vec![])).unwrap();
+    let error = writer.finish().unwrap_err().to_string();
+    assert!(error.contains("slices") && error.contains("cannot create the folder"), "{error}");
+    assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Missing);
+}
+
+#[test]
+fn two_writers_of_one_shard_do_not_meet() {
+    let (_folder, dataset) = new_dataset();
+    let shard = shard("acdc", "");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let dataset = Dataset::create(dataset.path()).unwrap(); // which sweeps, too
+                build(&dataset, &shard)
+            });
+        }
+    });
+    commit(&dataset, &[shard], Verify::Full).unwrap();
+}
+
+#[test]
+fn a_commit_names_every_fault() {
+    let (_folder, dataset) = new_dataset();
+    let expected = [shard("acdc", "a"), shard("acdc", "b"), shard("acdc", "c")];
+    let receipt = build(&dataset, &expected[0]);
+    build(&dataset, &expected[1]);
+    let foreign = shard("acdc", "old");
+    build(&dataset, &foreign);
+    let altered = dataset.path().join(&receipt.files["masks"].path);
+    let mut content = fs::read(&altered).unwrap();
+    content[100] ^= 1;
+    fs::write(&altered, content).unwrap();
+    fs::remove_file(dataset.path().join(&receipt.files["cases"].path)).unwrap();
+    fs::write(dataset.path().join("slices/source=acdc/notes.txt"), "").unwrap();
+    fs::write(dataset.path().join(expected[1].receipt_path()), "{}").unwrap();
+
+    let problems = refusal(&dataset, &expected, Verify::Full);
+    let has = |start: &str, path: &str| problems.iter().any(|p| p.starts_with(start) && p.contains(path));
+    assert!(has("missing shard: ", &expected[2].receipt_path()), "{problems:#?}");
+    assert!(has("broken receipt: ", &expected[1].receipt_path()), "{problems:#?}");
+    assert!(has("foreign shard: ", &foreign.receipt_path()), "{problems:#?}");
+    assert!(has("altered file: ", &receipt.files["masks"].path), "{problems:#?}");
+    assert!(has("missing file: ", &receipt.files["cases"].path), "{problems:#?}");
+    assert!(has("foreign file: ", "slices/source=acdc/notes.txt"), "{problems:#?}");
+    assert_eq!(Manifest::read(&dataset).unwrap(), None);
+}
+
+#[test]
+fn a_receipt_vouches_only_for_its_own_files() {
+    let (_folder, dataset) = new_dataset();
+    let shard = shard("acdc", "");
+    build(&dataset, &shard);
+    let path = dataset.path().join(shard.receipt_path());
+    let text = fs::read_to_string(&path).unwrap();
+    for (from, to) in [("masks/source=acdc/", "../../"), ("\"options\": \"\"", "\"options\": \"x\""), ("acdc", "..")] {
+        fs::write(&path, text.replace(from, to)).unwrap();
+        let problems = refusal(&dataset, std::slice::from_ref(&shard), Verify::Quick);
+        assert!(problems[0].starts_with("broken receipt"), "{problems:?}");
+    }
+}
+
+#[test]
+fn stages_and_sources_are_committed_one_after_the_other() {
+    let (_folder, dataset) = new_dataset();
+    let (acdc, chaos) = (shard("acdc", ""), shard("chaos", ""));
+    build(&dataset, &acdc);
+    commit(&dataset, std::slice::from_ref(&acdc), Verify::Full).unwrap();
+    build(&dataset, &chaos);
+    let predict = Shard::new("predict", Partition::model("sam", "acdc").unwrap(), key("")).unwrap();
+    write_rows(&dataset, &predict, (0..3).map(|c| prediction("acdc/p1/z0003/lv", c)).collect());
+    let problems = refusal(&dataset, std::slice::from_ref(&predict), Verify::Full);
+    assert!(problems.len() == 1 && problems[0].contains(&chaos.receipt_path()), "chaos is not committed: {problems:?}");
+    let manifest = commit(&dataset, &[predict.clone(), chaos.clone()], Verify::Full).unwrap();
+    assert_eq!(manifest.tables["masks"], TableTotal { files: 2, rows: 8, ..manifest.tables["masks"] });
+    assert_eq!(manifest.tables["predictions"].rows, 3);
+    assert_eq!(manifest.counts["build"]["mask_too_small"], 6);
+    assert_eq!(Manifest::read(&dataset).unwrap().unwrap(), manifest);
+    assert_eq!(commit(&dataset, &[acdc.clone(), chaos, predict], Verify::Full).unwrap(), manifest);
+
+    fs::remove_file(dataset.path().join(acdc.receipt_path())).unwrap();
+    let problems = refusal(&dataset, &[], Verify::Quick);
+    assert!(problems[0].starts_with("missing shard: receipts/build/source=acdc"), "{problems:?}");
+}
+
+#[test]
+fn stale_shards_can_be_discarded() {
+    let (_folder, dataset) = new_dataset();
+    let (old, new, other) = (shard("acdc", "old"), shard("acdc", "new"), shard("chaos", ""));
+    build(&dataset, &new);
+    build(&dataset, &other);
+    commit(&dataset, &[new.clone(), other.clone()], Verify::Full).unwrap();
+    let wanted = snapshot(&dataset);
+    let receipt = build(&dataset, &old);
+    let unfinished = build(&dataset, &shard("acdc", "older"));
+    fs::remove_file(dataset.path().join(shard("acdc", "older").receipt_path())).unwrap();
+    let removed = discard_stale(&dataset, std::slice::from_ref(&new)).unwrap();
+    assert_eq!(removed.len(), 1 + receipt.files.len() + unfinished.files.len());
+    assert_eq!(snapshot(&dataset), wanted);
+}
+
+#[test]
+fn only_datasets_of_this_schema_are_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    assert!(matches!(Dataset::open(path), Err(Error::NotADataset(_))));
+    Dataset::create(path).unwrap();
+    Dataset::create(path).unwrap();
+    let head = |text: &str| fs::write(path.join("dataset.json"), text).unwrap();
+    let message = |path: &Path| Dataset::open(path).unwrap_err().to_string();
+    head("{\"schema_version\": 99, \"of\": \"the future\"}");
+    assert!(message(path).contains("schema version 99, but this medcosmos reads version 1: use a newer"));
+    head("{\"schema_version\": 0}");
+    assert!(message(path).contains("build it again"));
+    head("{\"schema_vers");
+    assert!(matches!(Dataset::open(path), Err(Error::Damaged { .. })));
+
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("thesis.tex"), "").unwrap();
+    assert!(matches!(Dataset::create(other.path()), Err(Error::NotEmpty(_))));
+}
+
+#[test]
+fn options_are_echoed_and_a_key_decides_the_id() {
+    let (_folder, dataset) = new_dataset();
+    dataset.record_options("build", &serde_json::json!({"z": 1, "a": {"y": 2, "b": 3}})).unwrap();
+    dataset.record_options("predict", &serde_json::json!({"model": "sam"})).unwrap();
+    assert_eq!(dataset.options().unwrap()["build"]["a"]["b"], 3);
+    let text = fs::read_to_string(dataset.path().join("dataset.json")).unwrap();
+    assert!(text.find("\"a\"").unwrap() < text.find("\"z\"").unwrap(), "keys are sorted: {text}");
+
+    let id = |key: ShardKey| Shard::new("build", Partition::source("acdc").unwrap(), key).unwrap().id().clone();
+    let digests = |values: &[&str]| id(key("").with_digest_of("members", values));
+    assert_eq!(id(key("").with("a", "1").with("b", "2")), id(key("").with("b", "2").with("a", "1")));
+    assert_ne!(digests(&["ab", "c"]), digests(&["a", "bc"]));
+    assert_ne!(id(key("")), id(key("x")));
+    assert_ne!(shard("acdc", "").id(), shard("chaos", "").id());
+}

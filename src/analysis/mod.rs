@@ -1,1 +1,3 @@
 //! Joins, correlations and tables.
+
+pub mod statistics;

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 pub mod analyze;
 pub mod bmp;
+mod detect;
 pub mod dicom;
 pub mod gif;
 pub mod gzip;
@@ -16,6 +17,8 @@ pub mod png;
 pub mod pnm;
 pub mod tiff;
 pub mod voxels;
+
+pub use detect::{Container, detect, dicom_instance, read};
 
 /// Why bytes are not an image. The message has no file name: whoever has the name puts it in front.
 #[derive(Debug, Error)]

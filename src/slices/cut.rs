@@ -9,12 +9,16 @@ use super::load::{Loaded, load};
 use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, without_alpha};
 use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice};
+use crate::formats::dicom::match_positions;
 use crate::image::{Frame, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
 use crate::spec::{FourthAxis, Pair, Spec};
 use crate::with_samples;
+
+/// A mask slice belongs to an image slice that is nearer than this share of the distance between slices.
+const POSITION_TOLERANCE: f64 = 0.1;
 
 /// Reads a case and cuts it into slices.
 ///
@@ -249,11 +253,17 @@ fn match_slices(mask: &Loaded, image: &Loaded, axis: Axis) -> Result<Vec<Option<
             expected: image.image.size,
         });
     }
-    let matched = crate::formats::dicom::match_positions(at, of);
-    if matched.iter().all(Option::is_none) {
+    let step = image.image.geometry.as_ref().map_or(1.0, |g| g.spacing[Axis::Z.index()]);
+    let mut slice_of = vec![None; at.len()];
+    for (slice, found) in match_positions(of, at, POSITION_TOLERANCE * step).into_iter().enumerate() {
+        if let Some(found) = found {
+            slice_of[found] = Some(slice);
+        }
+    }
+    if slice_of.iter().all(Option::is_none) {
         return Err(problem("none of its slices lies at the position of an image slice"));
     }
-    Ok(matched)
+    Ok(slice_of)
 }
 
 /// One slice with its picture and masks.

@@ -80,6 +80,11 @@ impl Dataset {
         &self.root
     }
 
+    /// File in which the digests of raw files may be kept between runs. It is no part of the data.
+    pub fn digest_cache(&self) -> PathBuf {
+        layout::digest_cache(&self.root)
+    }
+
     /// The options that each stage was run with, by stage.
     ///
     /// # Errors

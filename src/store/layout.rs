@@ -6,6 +6,7 @@
 //! cases/source=acdc/<shard>.parquet                   so slices, masks, factors
 //! metrics/model=mobile_sam/source=acdc/<shard>.parquet  so predictions
 //! receipts/build/source=acdc/<shard>.json             a finished shard
+//! .medcosmos/digests                                  digests of raw files, so that they are not computed again
 //! .medcosmos/scratch/                                 files being written
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
@@ -103,6 +104,11 @@ pub(super) fn scratch(root: &Path) -> PathBuf {
 /// File that is locked while `dataset.json` is changed.
 pub(super) fn lock(root: &Path) -> PathBuf {
     root.join(OWN).join("lock")
+}
+
+/// File with the digests of raw files that were computed before.
+pub(super) fn digest_cache(root: &Path) -> PathBuf {
+    root.join(OWN).join("digests")
 }
 
 /// File with the times of a shard.

@@ -176,6 +176,22 @@ macro_rules! row {
 }
 
 row! {
+    /// One file of the download, or one entry of an archive: what became of it.
+    pub struct FileRow of Files sorted by path {
+        /// Path below the folder that was built; an archive's name is one component of it.
+        pub path: String,
+        /// Short name of the dataset that it belongs to; `unclaimed` where it fits none.
+        pub source: String,
+        /// Size, where it is known.
+        pub size: Option<u64> => "byte",
+        /// What became of it: used, skipped or failed. A file that is used may belong to a case that failed.
+        pub status: String,
+        /// Why it was skipped, or why it could not be read.
+        pub reason: Option<String>,
+    }
+}
+
+row! {
     /// One raw case: a volume, a frame of a series or a picture, whether it gave slices or not. Skipped and failed
     /// cases have a row too.
     pub struct CaseRow of Cases sorted by case_id {

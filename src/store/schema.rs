@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::json;
 
-use super::rows::{CaseRow, FactorRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow};
+use super::rows::{CaseRow, FactorRow, FileRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow};
 
 /// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -34,6 +34,8 @@ pub enum Table {
     Predictions,
     /// Predictions measured against masks.
     Metrics,
+    /// What became of every raw file.
+    Files,
 }
 
 /// A column of a table.
@@ -65,8 +67,8 @@ impl Column {
 
 impl Table {
     /// All tables, in the order in which they are made.
-    pub const ALL: [Table; 6] =
-        [Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Predictions, Table::Metrics];
+    pub const ALL: [Table; 7] =
+        [Table::Files, Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Predictions, Table::Metrics];
 
     /// Name, which is also that of its folder.
     pub fn name(self) -> &'static str {
@@ -77,6 +79,7 @@ impl Table {
             Table::Factors => "factors",
             Table::Predictions => "predictions",
             Table::Metrics => "metrics",
+            Table::Files => "files",
         }
     }
 
@@ -94,6 +97,7 @@ impl Table {
             Table::Factors => FactorRow::ABOUT,
             Table::Predictions => PredictionRow::ABOUT,
             Table::Metrics => MetricRow::ABOUT,
+            Table::Files => FileRow::ABOUT,
         }
     }
 
@@ -106,12 +110,14 @@ impl Table {
             Table::Factors => FactorRow::columns(),
             Table::Predictions => PredictionRow::columns(),
             Table::Metrics => MetricRow::columns(),
+            Table::Files => FileRow::columns(),
         }
     }
 
     /// The column that names the thing a row is about, and by which rows are sorted first: it comes first.
     pub fn id_column(self) -> &'static str {
         match self {
+            Table::Files => "path",
             Table::Cases => "case_id",
             Table::Slices => "slice_id",
             Table::Masks | Table::Factors | Table::Predictions | Table::Metrics => "mask_id",

@@ -54,6 +54,11 @@ impl ShardKey {
         self.with(name, digest)
     }
 
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     fn id(&self, stage: &str, partition: &Partition) -> ShardId {
         let canonical = json!([stage, partition.model_name(), partition.source_name(), Vec::from_iter(&self.0)]);
         ShardId(hex(&Sha256::digest(canonical.to_string()))[..16].to_string())

@@ -1,1 +1,69 @@
-//! SAM through ONNX Runtime.
+//! SAM (Segment Anything, Kirillov et al., ICCV 2023) through ONNX Runtime, under the prompt strategies of the paper
+//! "Segment Anything Model for Medical Images?".
+//!
+//! The road of one slice:
+//!
+//! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both.
+//! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
+//! 3. [`prompts`] draws points and boxes from the truth masks of the slice, for each [`prompts::Strategy`].
+//! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
+//! 5. [`candidates`] chooses among the masks of a prompt.
+//!
+//! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
+
+pub mod candidates;
+pub mod decode;
+pub mod digest;
+pub mod embed;
+pub mod encoder_input;
+pub mod model;
+pub mod onnx;
+pub mod prompts;
+pub mod resize;
+pub mod runtime;
+pub mod setup;
+pub mod upsample;
+
+#[cfg(test)]
+mod golden;
+
+pub use candidates::{oracle_choice, score_choice, smoothed_dice};
+pub use decode::{Candidate, Decoder, Output};
+pub use embed::{Embedding, EmbeddingKey, Encoder};
+pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
+pub use model::{DEFAULT_MODEL, Model, ModelError};
+pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
+pub use runtime::{Runtime, RuntimeError, SessionOptions, cache_dir};
+
+use thiserror::Error;
+
+/// Why an inference failed.
+#[derive(Debug, Error)]
+pub enum SamError {
+    /// The model does not load.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// ONNX Runtime failed while it computed.
+    #[error("ONNX Runtime: {0}")]
+    Run(#[from] ort::Error),
+    /// A model gave a tensor of another shape than its interface says.
+    #[error("{model}: `{tensor}` has shape {found:?}, expected {expected}")]
+    Shape {
+        /// Name of the model.
+        model: String,
+        /// Name of the tensor.
+        tensor: String,
+        /// Its shape.
+        found: Vec<i64>,
+        /// The shape in words.
+        expected: String,
+    },
+    /// A prompt that a decoder cannot take.
+    #[error("prompt {index}: {reason}")]
+    Prompt {
+        /// Its position among the prompts given.
+        index: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -1,0 +1,364 @@
+//! The mask decoder: prompts in, candidate masks out.
+//!
+//! Prompts with the same number of tokens share a run of the decoder, up to [`BATCH`] of them. Tokens are ordered as
+//! the original `PromptEncoder` orders them: the points, then the two corners of the box; a prompt without a box gets
+//! one padding point instead. So one point (with its padding) and one box (with its two corners) have two tokens each
+//! and run together.
+
+use std::collections::BTreeMap;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Tensor, TensorRef};
+
+use super::SamError;
+use super::embed::Embedding;
+use super::encoder_input::ResizedFrame;
+use super::model::{DecoderInterface, Model, ModelError, Signature};
+use super::prompts::Prompt;
+use super::runtime::{Runtime, SessionOptions};
+use super::upsample::{Upsampler, low_resolution_side};
+use crate::mask::Mask;
+
+/// Most prompts in one run of the decoder. On a processor larger batches gain nothing and cost 4 MB of memory each.
+pub const BATCH: usize = 16;
+
+/// Logit above which a pixel belongs to the mask.
+pub const MASK_THRESHOLD: f32 = 0.0;
+
+/// Labels of the decoder's tokens.
+mod token {
+    pub const PADDING: f32 = -1.0;
+    pub const BACKGROUND: f32 = 0.0;
+    pub const FOREGROUND: f32 = 1.0;
+    pub const BOX_TOP_LEFT: f32 = 2.0;
+    pub const BOX_BOTTOM_RIGHT: f32 = 3.0;
+}
+
+/// Which of the decoder's masks are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// The three masks of multimask output (tokens 1 to 3), or the only mask of a decoder that gives one. The paper's
+    /// way, and the default.
+    #[default]
+    Multimask,
+    /// The mask of the single-mask token (0).
+    Single,
+    /// Everything that the decoder gives.
+    All,
+}
+
+impl Output {
+    fn tokens(self, masks: usize) -> std::ops::Range<usize> {
+        match self {
+            Output::Multimask if masks > 1 => 1..masks,
+            Output::All => 0..masks,
+            _ => 0..1,
+        }
+    }
+}
+
+/// One mask that the decoder offers for a prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// Mask token: 0 the single-mask one, 1 to 3 those of multimask output.
+    pub token: usize,
+    /// The decoder's own estimate of the IoU; may exceed 1.
+    pub predicted_iou: f32,
+    /// The mask, of the slice's size.
+    pub mask: Mask,
+}
+
+/// What the decoder gives for one prompt, before upsampling.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowResolution {
+    /// `[masks, size / 4, size / 4]` logits, row-major.
+    pub logits: Vec<f32>,
+    /// A predicted IoU for each mask.
+    pub predicted_iou: Vec<f32>,
+}
+
+impl LowResolution {
+    /// Logits of one mask.
+    pub fn mask(&self, token: usize) -> &[f32] {
+        let length = self.logits.len() / self.predicted_iou.len();
+        &self.logits[token * length..(token + 1) * length]
+    }
+
+    /// The wanted candidates at the slice's size.
+    pub fn candidates(&self, output: Output, upsampler: &mut Upsampler) -> Vec<Candidate> {
+        output
+            .tokens(self.predicted_iou.len())
+            .map(|token| Candidate {
+                token,
+                predicted_iou: self.predicted_iou[token],
+                mask: upsampler.mask(self.mask(token), MASK_THRESHOLD),
+            })
+            .collect()
+    }
+}
+
+/// A loaded mask decoder. One per worker: inference needs it exclusively.
+#[derive(Debug)]
+pub struct Decoder {
+    session: Session,
+    name: String,
+    interface: DecoderInterface,
+    batch: usize,
+    takes_mask: bool,
+}
+
+impl Decoder {
+    /// Loads the decoder of a model.
+    ///
+    /// # Errors
+    /// ONNX Runtime cannot read the file, or it is not a SAM decoder.
+    pub fn load(runtime: &Runtime, model: &Model, options: SessionOptions) -> Result<Decoder, ModelError> {
+        let spec = &model.spec().decoder;
+        let path = model.folder().join(&spec.file);
+        let session = runtime
+            .session(options)
+            .and_then(|mut builder| builder.commit_from_file(&path))
+            .map_err(|source| ModelError::Onnx { path: path.clone(), source })?;
+        let signature = Signature::of(&session);
+        let interface =
+            signature.decoder_interface(spec).map_err(|reason| ModelError::NotSam { path, part: "decoder", reason })?;
+        Ok(Decoder {
+            session,
+            name: model.spec().name.clone(),
+            interface,
+            batch: if signature.fixed_batch() { 1 } else { BATCH },
+            takes_mask: signature.takes_mask(),
+        })
+    }
+
+    /// The form of this decoder.
+    pub fn interface(&self) -> DecoderInterface {
+        self.interface
+    }
+
+    /// Candidate masks of every prompt, in the order of the prompts; none of the prompts needs to be of one kind.
+    ///
+    /// # Errors
+    /// An empty prompt, a failure of ONNX Runtime, or outputs of unexpected shapes.
+    pub fn predict(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        output: Output,
+    ) -> Result<Vec<Vec<Candidate>>, SamError> {
+        let mut upsampler = Upsampler::new(&embedding.frame);
+        let mut all = vec![Vec::new(); prompts.len()];
+        self.decode(embedding, prompts, |index, low| all[index] = low.candidates(output, &mut upsampler))?;
+        Ok(all)
+    }
+
+    /// Decodes prompts batch by batch and hands every result to `each` with the position of its prompt. Positions do
+    /// not come in order. At most one batch is in memory.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn decode(
+        &mut self,
+        embedding: &Embedding,
+        prompts: &[Prompt],
+        mut each: impl FnMut(usize, LowResolution),
+    ) -> Result<(), SamError> {
+        let mut by_length: BTreeMap<usize, Vec<(usize, Tokens)>> = BTreeMap::new();
+        for (index, prompt) in prompts.iter().enumerate() {
+            let tokens = tokens(prompt, &embedding.frame).map_err(|reason| SamError::Prompt { index, reason })?;
+            by_length.entry(tokens.labels.len()).or_default().push((index, tokens));
+        }
+        for (length, prompts) in by_length {
+            for batch in prompts.chunks(self.batch) {
+                let results = self.run(embedding, length, batch)?;
+                for ((index, _), low) in batch.iter().zip(results) {
+                    each(*index, low);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        embedding: &Embedding,
+        length: usize,
+        batch: &[(usize, Tokens)],
+    ) -> Result<Vec<LowResolution>, SamError> {
+        let coordinates: Vec<f32> = batch.iter().flat_map(|(_, t)| t.coordinates.iter().flatten().copied()).collect();
+        let labels: Vec<f32> = batch.iter().flat_map(|(_, t)| t.labels.iter().copied()).collect();
+        let grid = embedding.frame.size / super::embed::EMBEDDING_STRIDE;
+        let side = low_resolution_side(&embedding.frame);
+        let embedding_shape = [1, super::embed::EMBEDDING_CHANNELS, grid, grid];
+        let mut inputs: Vec<(&str, SessionInputValue)> = vec![
+            ("image_embeddings", TensorRef::from_array_view((embedding_shape, embedding.values.as_slice()))?.into()),
+            ("point_coords", Tensor::from_array(([batch.len(), length, 2], coordinates))?.into()),
+            ("point_labels", Tensor::from_array(([batch.len(), length], labels))?.into()),
+        ];
+        if self.takes_mask {
+            inputs.push(("mask_input", Tensor::from_array(([1, 1, side, side], vec![0.0f32; side * side]))?.into()));
+            inputs.push(("has_mask_input", Tensor::from_array(([1], vec![0.0f32]))?.into()));
+        }
+        if self.interface == DecoderInterface::Official {
+            // Its full-size masks are not used: asked for in one pixel, they cost nothing.
+            inputs.push(("orig_im_size", Tensor::from_array(([2], vec![1.0f32; 2]))?.into()));
+        }
+        let outputs = self.session.run(inputs)?;
+        let (iou_shape, ious) = outputs["iou_predictions"].try_extract_tensor::<f32>()?;
+        let (mask_shape, logits) = outputs["low_res_masks"].try_extract_tensor::<f32>()?;
+        let shape_error = |tensor: &str, found: &[i64], expected: String| SamError::Shape {
+            model: self.name.clone(),
+            tensor: tensor.to_string(),
+            found: found.to_vec(),
+            expected,
+        };
+        let masks = match (self.interface, iou_shape.last()) {
+            (DecoderInterface::FourMask, _) => 4,
+            (DecoderInterface::SingleMask, _) | (DecoderInterface::Official, Some(1)) => 1,
+            (DecoderInterface::Official, _) => 4,
+        };
+        if iou_shape[..] != [batch.len() as i64, masks] {
+            return Err(shape_error("iou_predictions", iou_shape, format!("[{}, {masks}]", batch.len())));
+        }
+        if mask_shape[..] != [batch.len() as i64, masks, side as i64, side as i64] {
+            let expected = format!("[{}, {masks}, {side}, {side}]", batch.len());
+            return Err(shape_error("low_res_masks", mask_shape, expected));
+        }
+        let masks = masks as usize;
+        let per_prompt = logits.chunks_exact(masks * side * side).zip(ious.chunks_exact(masks));
+        Ok(per_prompt.map(|(l, i)| LowResolution { logits: l.to_vec(), predicted_iou: i.to_vec() }).collect())
+    }
+}
+
+/// A prompt as the decoder takes it.
+#[derive(Clone, Debug, PartialEq)]
+struct Tokens {
+    coordinates: Vec<[f32; 2]>,
+    labels: Vec<f32>,
+}
+
+fn tokens(prompt: &Prompt, frame: &ResizedFrame) -> Result<Tokens, String> {
+    if prompt.points.is_empty() && prompt.bounds.is_none() {
+        return Err("it has neither a point nor a box".to_string());
+    }
+    let mut coordinates = Vec::with_capacity(prompt.points.len() + 2);
+    let mut labels = Vec::with_capacity(prompt.points.len() + 2);
+    for point in &prompt.points {
+        coordinates.push(frame.to_model([point.x, point.y]));
+        labels.push(if point.foreground { token::FOREGROUND } else { token::BACKGROUND });
+    }
+    match prompt.bounds {
+        Some([x0, y0, x1, y1]) => {
+            coordinates.extend([frame.to_model([x0, y0]), frame.to_model([x1, y1])]);
+            labels.extend([token::BOX_TOP_LEFT, token::BOX_BOTTOM_RIGHT]);
+        }
+        None => {
+            coordinates.push([0.0, 0.0]);
+            labels.push(token::PADDING);
+        }
+    }
+    if coordinates.iter().flatten().any(|c| !c.is_finite()) {
+        return Err("its coordinates are not finite numbers".to_string());
+    }
+    Ok(Tokens { coordinates, labels })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sam::prompts::Point;
+
+    #[test]
+    fn tokens_are_in_the_order_of_the_prompt_encoder() {
+        let frame = ResizedFrame::new(512, 256, 1024);
+        let points = vec![Point::foreground(10.0, 20.0), Point::background(1.0, 2.0)];
+        let both = Prompt { points: points.clone(), bounds: Some([3.0, 4.0, 5.0, 6.0]) };
+        let with_box = tokens(&both, &frame).unwrap();
+        assert_eq!(with_box.labels, [1.0, 0.0, 2.0, 3.0]);
+        assert_eq!(with_box.coordinates, [[20.0, 40.0], [2.0, 4.0], [6.0, 8.0], [10.0, 12.0]]);
+        let without = tokens(&Prompt { points, bounds: None }, &frame).unwrap();
+        assert_eq!(without.labels, [1.0, 0.0, -1.0]);
+        assert_eq!(without.coordinates[2], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn empty_and_infinite_prompts_are_refused() {
+        let frame = ResizedFrame::new(512, 256, 1024);
+        assert!(tokens(&Prompt { points: vec![], bounds: None }, &frame).is_err());
+        let far = Prompt { points: vec![Point::foreground(f64::INFINITY, 0.0)], bounds: None };
+        assert!(tokens(&far, &frame).is_err());
+    }
+
+    #[test]
+    fn logits_and_masks_are_those_of_the_reference() {
+        use crate::sam::golden::{Half, golden_folder, read_npy, read_npz, runtime_and_model};
+        let (Some(folder), Some((runtime, model))) = (golden_folder(), runtime_and_model()) else { return };
+        let values: Vec<Half> =
+            read_npy(&std::fs::read(folder.join("ref_22_Heart_4_6.embedding.f16.npy")).unwrap()).values;
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions::default()).unwrap();
+        let golden = crate::sam::golden::Golden::load().unwrap();
+        let image = golden.images.iter().find(|i| i.name == "22_Heart_4_6").unwrap();
+        let object = image.objects.iter().find(|o| o.label_value == 85).unwrap();
+        let embedding = embed_22_heart_4_6(&runtime, &model);
+        let rounded = Embedding { values: values.iter().map(|h| h.0).collect(), ..embedding.clone() };
+        for (name, points, bounds) in
+            [("p5", &object.fg_points[..5], None), ("box_p1", &object.fg_points[..1], Some(object.box_xyxy_inclusive))]
+        {
+            let points = points.iter().map(|[x, y]| Point::foreground(*x, *y)).collect();
+            let prompt = [Prompt { points, bounds }];
+            let file = folder.join(format!("ref_decoder_22_Heart_4_6_85_{name}.npz"));
+            let (logits, ious) = (read_npz::<f32>(&file, "low_res_masks"), read_npz::<f32>(&file, "iou_predictions"));
+            let masks = read_npz::<bool>(&file, "masks").values;
+            let mut low = None;
+            decoder.decode(&embedding, &prompt, |_, l| low = Some(l)).unwrap();
+            let low = low.unwrap();
+            let worst = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            println!("{name}: logits {:e}", worst(&low.logits, &logits.values));
+            assert!(worst(&low.logits, &logits.values) < 1e-3);
+            assert!(worst(&low.predicted_iou, &ious.values) < 1e-4);
+            let flipped = |embedding: &Embedding, decoder: &mut Decoder| {
+                let ours = decoder.predict(embedding, &prompt, Output::All).unwrap().remove(0);
+                let bits = ours.iter().flat_map(|c| c.mask.to_bitmap()).map(|b| b == 1);
+                bits.zip(&masks).filter(|(a, b)| a != *b).count()
+            };
+            assert_eq!(flipped(&embedding, &mut decoder), 0, "{name}");
+            let from_half = flipped(&rounded, &mut decoder);
+            println!("{name}: {from_half} pixels flipped by rounding the embedding to half precision");
+            assert!(from_half < masks.len() / 1000, "{name}");
+        }
+    }
+
+    fn embed_22_heart_4_6(runtime: &Runtime, model: &Model) -> Embedding {
+        use crate::sam::{Encoder, EncoderClip, SlicePixels};
+        let (height, width, pixels) = crate::sam::golden::slice_file("22_Heart_4_6");
+        let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+        let mut encoder = Encoder::load(runtime, model, SessionOptions::default()).unwrap();
+        encoder.embed(&slice, EncoderClip::None).unwrap()
+    }
+
+    #[test]
+    fn a_prompt_is_decoded_alike_alone_and_in_a_batch() {
+        let Some((runtime, model)) = crate::sam::golden::runtime_and_model() else { return };
+        let embedding = embed_22_heart_4_6(&runtime, &model);
+        let prompts: Vec<Prompt> = (0..20)
+            .map(|i| Prompt {
+                points: vec![Point::foreground(40.0 + 5.0 * f64::from(i), 90.0)],
+                bounds: (i % 3 == 0).then_some([30.0, 60.0, 150.0, 120.0]),
+            })
+            .collect();
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions::default()).unwrap();
+        let together = decoder.predict(&embedding, &prompts, Output::All).unwrap();
+        for (i, prompt) in prompts.iter().enumerate().step_by(4) {
+            let alone = decoder.predict(&embedding, std::slice::from_ref(prompt), Output::All).unwrap();
+            assert_eq!(alone[0], together[i], "prompt {i}");
+        }
+    }
+
+    #[test]
+    fn output_tokens() {
+        assert_eq!(Output::Multimask.tokens(4), 1..4);
+        assert_eq!(Output::Multimask.tokens(1), 0..1);
+        assert_eq!(Output::Single.tokens(4), 0..1);
+        assert_eq!(Output::All.tokens(4), 0..4);
+    }
+}

@@ -1,0 +1,157 @@
+//! The image encoder: one slice in, one embedding out. It is the costly half of SAM, and runs once per slice; every
+//! prompt is decoded from the embedding.
+
+use ort::session::Session;
+use ort::value::TensorRef;
+use serde::{Deserialize, Serialize};
+
+use super::encoder_input::{EncoderClip, InputFormat, ResizedFrame, SlicePixels, encoder_input};
+use super::model::{Model, ModelError, Signature};
+use super::runtime::{Runtime, SessionOptions};
+use super::{SamError, digest};
+
+/// Channels of an embedding.
+pub const EMBEDDING_CHANNELS: usize = 256;
+
+/// Pixels of the encoder's frame per position of the embedding, along each axis.
+pub const EMBEDDING_STRIDE: usize = 16;
+
+/// Everything that decides an embedding.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EmbeddingKey {
+    /// [`Model::encoder_digest`].
+    pub encoder: String,
+    /// [`SlicePixels::digest`].
+    pub pixels: String,
+    /// Intensity clip before the encoder.
+    pub clip: EncoderClip,
+}
+
+impl EmbeddingKey {
+    /// One digest of the whole key, hexadecimal: a file name for a cache.
+    pub fn digest(&self) -> String {
+        digest::sha256(format!("{}\n{}\n{}\n", self.encoder, self.pixels, self.clip).as_bytes())
+    }
+}
+
+/// The image embedding of one slice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding {
+    /// What it is the embedding of.
+    pub key: EmbeddingKey,
+    /// How the slice lies in the encoder's frame.
+    pub frame: ResizedFrame,
+    /// `[256, size / 16, size / 16]`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// A loaded image encoder. One per worker: inference needs it exclusively.
+#[derive(Debug)]
+pub struct Encoder {
+    session: Session,
+    name: String,
+    digest: String,
+    format: InputFormat,
+    input: String,
+    shape: Vec<i64>,
+}
+
+impl Encoder {
+    /// Loads the encoder of a model.
+    ///
+    /// # Errors
+    /// ONNX Runtime cannot read the file, or it is not a SAM encoder.
+    pub fn load(runtime: &Runtime, model: &Model, options: SessionOptions) -> Result<Encoder, ModelError> {
+        let spec = &model.spec().encoder;
+        let path = model.folder().join(&spec.file);
+        let session = runtime
+            .session(options)
+            .and_then(|mut builder| builder.commit_from_file(&path))
+            .map_err(|source| ModelError::Onnx { path: path.clone(), source })?;
+        let (input, shape) = Signature::of(&session).encoder_input(spec).map_err(|reason| ModelError::NotSam {
+            path,
+            part: "encoder",
+            reason,
+        })?;
+        let (name, digest) = (model.spec().name.clone(), model.encoder_digest());
+        Ok(Encoder { session, name, digest, format: spec.input_format(), input, shape })
+    }
+
+    /// The key that [`embed`](Self::embed) would give the embedding of this slice.
+    pub fn key(&self, slice: &SlicePixels, clip: EncoderClip) -> EmbeddingKey {
+        EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip }
+    }
+
+    /// Computes the embedding of a slice.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails, or the model's output is no embedding.
+    pub fn embed(&mut self, slice: &SlicePixels, clip: EncoderClip) -> Result<Embedding, SamError> {
+        let input = encoder_input(slice, clip, &self.format);
+        let tensor = TensorRef::from_array_view((self.shape.as_slice(), input.as_slice()))?;
+        let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor])?;
+        let side = (self.format.size / EMBEDDING_STRIDE) as i64;
+        let expected = [1, EMBEDDING_CHANNELS as i64, side, side];
+        // Encoders differ in the name of their output, and some give intermediate features beside it.
+        let mut found = (String::new(), Vec::new());
+        for (name, value) in outputs.iter() {
+            let (shape, values) = value.try_extract_tensor::<f32>()?;
+            if shape[..] == expected {
+                let frame = ResizedFrame::new(slice.height(), slice.width(), self.format.size);
+                let key = EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip };
+                return Ok(Embedding { key, frame, values: values.to_vec() });
+            }
+            found = (name.to_string(), shape.to_vec());
+        }
+        let (tensor, found) = found;
+        Err(SamError::Shape { model: self.name.clone(), tensor, found, expected: format!("{expected:?}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sam::golden::{Half, golden_folder, read_npy, runtime_and_model, slice_file};
+
+    #[test]
+    fn embeddings_are_those_of_the_reference() {
+        let (Some(folder), Some((runtime, model))) = (golden_folder(), runtime_and_model()) else { return };
+        let mut encoder = Encoder::load(&runtime, &model, SessionOptions::default()).unwrap();
+        for name in ["22_Heart_4_6", "6_Pancreas_17_23_0"] {
+            let (height, width, pixels) = slice_file(name);
+            let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+            let embedding = encoder.embed(&slice, EncoderClip::None).unwrap();
+            let file = std::fs::read(folder.join(format!("ref_{name}.embedding.f16.npy"))).unwrap();
+            let reference: Vec<Half> = read_npy(&file).values;
+            assert_eq!(embedding.values.len(), reference.len());
+            // The reference is rounded to half precision: 2^-11 of the value, on top of the tolerance of 1e-4.
+            let excess = embedding
+                .values
+                .iter()
+                .zip(&reference)
+                .map(|(ours, r)| (ours - r.0).abs() - r.0.abs() / 2048.0)
+                .fold(f32::MIN, f32::max);
+            println!("{name}: {excess:e} beyond the rounding of the reference");
+            assert!(excess < 1e-4, "{name}: {excess}");
+            assert_eq!(embedding.key, encoder.key(&slice, EncoderClip::None));
+            assert_ne!(embedding.key.digest(), encoder.key(&slice, EncoderClip::Cosmos).digest());
+        }
+    }
+
+    #[test]
+    fn a_decoder_is_no_encoder() {
+        let Some((runtime, model)) = runtime_and_model() else { return };
+        let folder = tempfile::tempdir().unwrap();
+        let file = &model.spec().decoder.file;
+        let bytes = std::fs::read(model.folder().join(file)).unwrap();
+        std::fs::write(folder.path().join("model.onnx"), &bytes).unwrap();
+        let text = format!(
+            "name = 'm'\n[files]\n'model.onnx' = '{}'\n[encoder]\nfile = 'model.onnx'\n[decoder]\nfile = 'model.onnx'\n",
+            digest::sha256(&bytes)
+        );
+        std::fs::write(folder.path().join("model.toml"), text).unwrap();
+        let wrong = Model::open(folder.path()).unwrap();
+        let message = Encoder::load(&runtime, &wrong, SessionOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("is not a SAM encoder: expected one input, the image; inputs are"), "{message}");
+    }
+}

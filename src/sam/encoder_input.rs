@@ -1,0 +1,391 @@
+//! From an 8-bit slice to the tensor that SAM's image encoder takes.
+//!
+//! The steps are those of the original `SamPredictor` (grey repeated to RGB, longest side to 1024 with Pillow's
+//! bilinear filter, mean and standard deviation of ImageNet, zero padding right and below *after* normalisation), and
+//! before them, if asked for, the intensity clip of the COSMOS authors' released code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::digest::sha256_parts;
+use super::resize::resize_bilinear;
+use crate::image::{Image, Samples};
+
+/// Largest height or width of a slice. Positions of mask pixels are 32-bit, and prompts single-precision.
+pub const LARGEST_SIDE: usize = 1 << 15;
+
+/// Why pixels are not a slice that SAM can take.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SliceError {
+    /// A side is 0 or too long.
+    #[error("a slice of {height} x {width} pixels: each side must be 1 to {LARGEST_SIDE}")]
+    Size {
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// Not grey, grey with alpha, RGB or RGBA.
+    #[error("a slice has {0} channels, expected 1 to 4")]
+    Channels(usize),
+    /// Not as many values as the size says.
+    #[error("a slice of {expected} values has {found}")]
+    Length {
+        /// Height x width x channels.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// Not 8 bits.
+    #[error("a slice has {0} samples, expected uint8")]
+    Depth(&'static str),
+    /// A volume or a stack.
+    #[error("a slice has {0} pages, expected 1")]
+    Pages(usize),
+}
+
+/// An 8-bit slice as the tables hold it, borrowed: row-major, channels interleaved.
+#[derive(Clone, Copy, Debug)]
+pub struct SlicePixels<'a> {
+    height: usize,
+    width: usize,
+    channels: usize,
+    pixels: &'a [u8],
+}
+
+impl<'a> SlicePixels<'a> {
+    /// A slice of 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels. Alpha is ignored.
+    ///
+    /// # Errors
+    /// A size, channel number or length that is not a slice's.
+    pub fn new(height: usize, width: usize, channels: usize, pixels: &'a [u8]) -> Result<Self, SliceError> {
+        if !(1..=LARGEST_SIDE).contains(&height) || !(1..=LARGEST_SIDE).contains(&width) {
+            return Err(SliceError::Size { height, width });
+        }
+        if !(1..=4).contains(&channels) {
+            return Err(SliceError::Channels(channels));
+        }
+        let expected = height * width * channels;
+        if pixels.len() != expected {
+            return Err(SliceError::Length { expected, found: pixels.len() });
+        }
+        Ok(SlicePixels { height, width, channels, pixels })
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// SHA-256 over size and values, hexadecimal: part of every cache key.
+    pub fn digest(&self) -> String {
+        let header = format!("{} {} {}\n", self.height, self.width, self.channels);
+        sha256_parts([header.as_bytes(), self.pixels])
+    }
+
+    /// One byte per pixel: the grey channel, or the luma `(299 R + 587 G + 114 B) / 1000` of ITU-R 601-2, rounded to
+    /// nearest as Pillow's `convert("L")` has it.
+    pub fn luma(&self) -> Vec<u8> {
+        match self.channels {
+            1 | 2 => self.pixels.iter().step_by(self.channels).copied().collect(),
+            n => self.pixels.chunks_exact(n).map(|p| luma([p[0], p[1], p[2]])).collect(),
+        }
+    }
+
+    /// The colour channels alone (1 or 3 of them), interleaved.
+    fn colour(&self) -> (usize, Vec<u8>) {
+        match self.channels {
+            2 => (1, self.pixels.iter().step_by(2).copied().collect()),
+            4 => (3, self.pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()),
+            n => (n, self.pixels.to_vec()),
+        }
+    }
+}
+
+/// Pillow's integer form of the luma (`L24` in `src/libImaging/Convert.c`).
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
+}
+
+impl<'a> TryFrom<&'a Image> for SlicePixels<'a> {
+    type Error = SliceError;
+
+    fn try_from(image: &'a Image) -> Result<Self, SliceError> {
+        let [width, height, z, t] = image.size;
+        if z * t != 1 {
+            return Err(SliceError::Pages(z * t));
+        }
+        match &image.samples {
+            Samples::U8(pixels) => SlicePixels::new(height, width, image.components, pixels),
+            other => Err(SliceError::Depth(other.dtype())),
+        }
+    }
+}
+
+/// Intensity clip before the encoder (`encoder_clip`, protocol 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EncoderClip {
+    /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
+    #[default]
+    None,
+    /// That of the released code: clip to the 0.95th and 99.5th percentile of all channels, stretch to 0–255, keep
+    /// zeros at zero, truncate to 8 bits. (0.95 percent, not 95: the code says so.)
+    Cosmos,
+}
+
+impl fmt::Display for EncoderClip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            EncoderClip::None => "none",
+            EncoderClip::Cosmos => "cosmos",
+        })
+    }
+}
+
+impl FromStr for EncoderClip {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "none" => Ok(EncoderClip::None),
+            "cosmos" => Ok(EncoderClip::Cosmos),
+            other => Err(format!("unknown encoder clip `{other}`, expected none or cosmos")),
+        }
+    }
+}
+
+/// The clip of the released code, as a table from old to new value; `None` where the image is constant after clipping
+/// (numpy would divide by zero there) and is left as it is.
+fn cosmos_clip(pixels: &[u8]) -> Option<[u8; 256]> {
+    let mut histogram = [0usize; 256];
+    for &p in pixels {
+        histogram[p as usize] += 1;
+    }
+    let (low, high) = (percentile(&histogram, 0.95), percentile(&histogram, 99.5));
+    let clipped = |value: usize| (value as f64).clamp(low, high);
+    let first = histogram.iter().position(|&n| n > 0)?;
+    let last = histogram.iter().rposition(|&n| n > 0)?;
+    let (min, max) = (clipped(first), clipped(last));
+    if max <= min {
+        return None;
+    }
+    let mut table = [0u8; 256];
+    for (value, entry) in table.iter_mut().enumerate().skip(1) {
+        // Values that do not occur may lie outside min..max: `as` saturates them, and nobody looks them up.
+        *entry = ((clipped(value) - min) / (max - min) * 255.0) as u8;
+    }
+    Some(table)
+}
+
+/// `numpy.percentile(values, q)` of the values that a histogram counts, with linear interpolation and numpy's order of
+/// operations.
+fn percentile(histogram: &[usize; 256], q: f64) -> f64 {
+    let n: usize = histogram.iter().sum();
+    let position = q / 100.0 * (n - 1) as f64;
+    let ranked = |rank: usize| {
+        let mut seen = 0;
+        histogram.iter().position(|&count| {
+            seen += count;
+            seen > rank
+        })
+    };
+    let below = ranked(position.floor() as usize).unwrap_or(255) as f64;
+    let above = ranked((position.floor() as usize + 1).min(n - 1)).unwrap_or(255) as f64;
+    let t = position - position.floor();
+    if t < 0.5 { below + (above - below) * t } else { above - (above - below) * (1.0 - t) }
+}
+
+/// How a slice lies in the encoder's square frame: enlarged or shrunk so that its longest side fills it, at the top
+/// left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResizedFrame {
+    /// Rows of the slice.
+    pub height: usize,
+    /// Columns of the slice.
+    pub width: usize,
+    /// Rows after resizing.
+    pub resized_height: usize,
+    /// Columns after resizing.
+    pub resized_width: usize,
+    /// Side of the encoder's frame (1024).
+    pub size: usize,
+}
+
+impl ResizedFrame {
+    /// `ResizeLongestSide.get_preprocess_shape` of SAM: both sides scaled by `size / longest`, rounded half up. A side
+    /// that would vanish keeps one pixel.
+    pub fn new(height: usize, width: usize, size: usize) -> Self {
+        let scale = size as f64 / height.max(width) as f64;
+        let scaled = |side: usize| ((side as f64 * scale + 0.5) as usize).max(1);
+        ResizedFrame { height, width, resized_height: scaled(height), resized_width: scaled(width), size }
+    }
+
+    /// Pixel coordinates (x, y) of the slice in the encoder's frame: each axis by its own rounded ratio, in double
+    /// precision, then to single.
+    pub fn to_model(&self, [x, y]: [f64; 2]) -> [f32; 2] {
+        [
+            (x * (self.resized_width as f64 / self.width as f64)) as f32,
+            (y * (self.resized_height as f64 / self.height as f64)) as f32,
+        ]
+    }
+}
+
+/// Order of the axes of the encoder's input tensor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Channel, row, column.
+    #[default]
+    Chw,
+    /// Row, column, channel.
+    Hwc,
+}
+
+/// What an encoder expects of its input (part of `model.toml`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct InputFormat {
+    /// Side of the square frame, in pixels.
+    pub size: usize,
+    /// Axis order.
+    pub layout: Layout,
+    /// Subtracted from red, green, blue (0–255).
+    pub mean: [f32; 3],
+    /// Divides red, green, blue after that.
+    pub std: [f32; 3],
+}
+
+/// The slice after clip and resize, before normalisation: `resized_height x resized_width` pixels of 1 or 3 channels.
+fn resized(slice: &SlicePixels, clip: EncoderClip, frame: &ResizedFrame) -> (usize, Vec<u8>) {
+    let (channels, mut pixels) = slice.colour();
+    if clip == EncoderClip::Cosmos
+        && let Some(table) = cosmos_clip(&pixels)
+    {
+        pixels.iter_mut().for_each(|p| *p = table[*p as usize]);
+    }
+    let to = (frame.resized_height, frame.resized_width);
+    (channels, resize_bilinear(&pixels, (frame.height, frame.width, channels), to))
+}
+
+/// The encoder's input: `3 * size * size` values in the axis order of `format.layout`.
+pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputFormat) -> Vec<f32> {
+    let size = format.size;
+    let frame = ResizedFrame::new(slice.height, slice.width, size);
+    let (channels, pixels) = resized(slice, clip, &frame);
+    // 256 values a channel: normalise each once. Single precision throughout, as torch does it.
+    let tables: [[f32; 256]; 3] =
+        std::array::from_fn(|c| std::array::from_fn(|value| (value as f32 - format.mean[c]) / format.std[c]));
+    let mut input = vec![0.0; 3 * size * size];
+    for (c, table) in tables.iter().enumerate() {
+        let (offset, row_stride, step) = match format.layout {
+            Layout::Chw => (c * size * size, size, 1),
+            Layout::Hwc => (c, size * 3, 3),
+        };
+        for (y, row) in pixels.chunks_exact(frame.resized_width * channels).enumerate() {
+            let target = input[offset + y * row_stride..].iter_mut().step_by(step);
+            let source = row.iter().skip(c.min(channels - 1)).step_by(channels);
+            target.zip(source).for_each(|(t, &p)| *t = table[p as usize]);
+        }
+    }
+    input
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
+
+    const PLAIN: InputFormat = InputFormat { size: 8, layout: Layout::Chw, mean: [10.0, 20.0, 30.0], std: [2.0; 3] };
+
+    #[test]
+    fn grey_is_repeated_and_padding_is_zero_after_normalisation() {
+        let pixels = [10, 20, 30, 40, 50, 60, 70, 80];
+        let slice = SlicePixels::new(2, 4, 1, &pixels).unwrap();
+        let input = encoder_input(&slice, EncoderClip::None, &PLAIN);
+        // 2 x 4 becomes 4 x 8: rows 4..8 are padding.
+        for c in 0..3 {
+            assert_eq!(input[c * 64], (10.0 - PLAIN.mean[c]) / 2.0);
+            assert!(input[c * 64 + 32..(c + 1) * 64].iter().all(|&v| v == 0.0));
+        }
+        let hwc = encoder_input(&slice, EncoderClip::None, &InputFormat { layout: Layout::Hwc, ..PLAIN });
+        assert!((0..64).all(|i| (0..3).all(|c| hwc[i * 3 + c] == input[c * 64 + i])));
+    }
+
+    #[test]
+    fn alpha_is_dropped() {
+        let rgba = [1, 2, 3, 255, 4, 5, 6, 0, 7, 8, 9, 1, 10, 11, 12, 2];
+        let rgb = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let input = |channels, pixels: &[u8]| {
+            encoder_input(&SlicePixels::new(2, 2, channels, pixels).unwrap(), EncoderClip::Cosmos, &PLAIN)
+        };
+        assert_eq!(input(4, &rgba), input(3, &rgb));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_numpy() {
+        // np.percentile([3, 3, 9, 200, 255], [0.95, 40, 99.5]) = [3, 6.6, 253.9]
+        let mut histogram = [0; 256];
+        for v in [3, 3, 9, 200, 255] {
+            histogram[v] += 1;
+        }
+        assert_eq!(percentile(&histogram, 0.95), 3.0);
+        assert!((percentile(&histogram, 40.0) - 6.6).abs() < 1e-12);
+        assert!((percentile(&histogram, 99.5) - 253.9).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_constant_slice_survives_the_clip() {
+        assert_eq!(cosmos_clip(&[7; 20]), None);
+    }
+
+    #[test]
+    fn what_is_not_a_slice_is_refused() {
+        assert_eq!(SlicePixels::new(0, 4, 1, &[]).unwrap_err(), SliceError::Size { height: 0, width: 4 });
+        assert_eq!(SlicePixels::new(1, 1, 5, &[0; 5]).unwrap_err(), SliceError::Channels(5));
+        assert_eq!(SlicePixels::new(2, 2, 3, &[0; 4]).unwrap_err(), SliceError::Length { expected: 12, found: 4 });
+        let deep = Image::picture(1, 1, 1, Samples::U16(vec![0]));
+        assert_eq!(SlicePixels::try_from(&deep).unwrap_err(), SliceError::Depth("uint16"));
+    }
+
+    #[test]
+    fn a_thin_slice_keeps_a_pixel() {
+        let frame = ResizedFrame::new(1, 4000, 1024);
+        assert_eq!((frame.resized_height, frame.resized_width), (1, 1024));
+    }
+
+    #[test]
+    fn resized_pixels_are_those_of_the_reference() {
+        let Some(folder) = golden_folder() else { return };
+        for name in ["22_Heart_4_6", "6_Pancreas_17_23_0"] {
+            let reference = read_npy::<u8>(&read_gzip(&folder.join(format!("ref_{name}.resized_u8.npy.gz"))));
+            let (height, width, pixels) = slice_file(name);
+            let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+            let (_, ours) = resized(&slice, EncoderClip::None, &ResizedFrame::new(height, width, 1024));
+            assert!(ours.iter().flat_map(|&p| [p; 3]).eq(reference.values), "{name}");
+        }
+    }
+
+    #[test]
+    fn both_variants_sum_to_the_reference_on_every_image() {
+        let Some(golden) = crate::sam::golden::Golden::load() else { return };
+        for image in &golden.images {
+            let (height, width, pixels) = slice_file(&image.name);
+            let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+            let frame = ResizedFrame::new(height, width, 1024);
+            for (clip, encode) in [(EncoderClip::None, &image.encode.raw), (EncoderClip::Cosmos, &image.encode.norm)] {
+                let (_, ours) = resized(&slice, clip, &frame);
+                let sum: u64 = ours.iter().map(|&p| 3 * u64::from(p)).sum();
+                assert_eq!([frame.resized_height, frame.resized_width], encode.input_size_hw, "{}", image.name);
+                assert_eq!(sum, encode.resized_u8_sum, "{} {clip}", image.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,547 @@
+//! SAM models on disk: a folder with `model.toml` and ONNX files.
+//!
+//! ```toml
+//! name = "sam-vit-b"
+//!
+//! [files]                       # every file, with its SHA-256 (or a list of the digests that are accepted)
+//! "encoder.onnx" = "…"
+//! "decoder.onnx" = "…"
+//!
+//! [encoder]
+//! file = "encoder.onnx"
+//! input = "input_image"         # may be left out: an encoder has one input
+//! size = 1024                   # side of the frame; may be left out, as all that follows
+//! layout = "chw"                # or "hwc"
+//! mean = [123.675, 116.28, 103.53]
+//! std = [58.395, 57.12, 57.375]
+//!
+//! [decoder]
+//! file = "decoder.onnx"
+//! interface = "four-mask"       # may be left out where the graph tells
+//! ```
+//!
+//! Weights beyond 2 GB lie in a file beside the ONNX file (ONNX external data): name it under `[files]` too. Opening a
+//! model checks every digest, so that what a result's key says is what was computed with.
+//!
+//! Decoders in the wild come in three forms, told apart by their inputs and outputs ([`DecoderInterface`]). Exports
+//! whose decoder needs other tensors (HQ-SAM's intermediate embeddings, SAM 2's high-resolution features) are not SAM
+//! decoders and are refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::digest::{sha256, sha256_file};
+use super::encoder_input::{InputFormat, Layout};
+use super::runtime::{RuntimeError, cache_dir};
+
+/// Name of the model that `medcosmos setup` installs.
+pub const DEFAULT_MODEL: &str = "mobile-sam";
+
+/// The file in a model folder that describes it.
+pub const MODEL_FILE: &str = "model.toml";
+
+/// The description of the default model, written beside its files by `medcosmos setup`.
+pub const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
+
+/// Why a folder is not a usable model.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// Neither a folder nor an installed model has this name.
+    #[error(
+        "no model `{name}`: it is not a folder with {MODEL_FILE}, and {} is not there. \
+         `medcosmos setup` installs `{DEFAULT_MODEL}`",
+        installed.display()
+    )]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// Where an installed model of this name would be.
+        installed: PathBuf,
+    },
+    /// No cache folder is known to look for installed models in.
+    #[error(transparent)]
+    Cache(#[from] RuntimeError),
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// `model.toml` is not valid.
+    #[error("{}: {reason}", path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A file is not the one that the model names.
+    #[error("{}: sha256 is {found}, expected {expected}: the file is damaged, or of another model", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// Accepted digests.
+        expected: String,
+        /// Its digest.
+        found: String,
+    },
+    /// The ONNX file holds something else than a SAM encoder or decoder.
+    #[error("{} is not a SAM {part}: {reason}", path.display())]
+    NotSam {
+        /// The file.
+        path: PathBuf,
+        /// `encoder` or `decoder`.
+        part: &'static str,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// ONNX Runtime cannot read the file.
+    #[error("{}: {source}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What ONNX Runtime says.
+        source: ort::Error,
+    },
+}
+
+/// The three forms of SAM mask decoders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderInterface {
+    /// `low_res_masks` [B, 4, 256, 256] and `iou_predictions` [B, 4]: the single-mask token and the three of
+    /// multimask output. No `orig_im_size`.
+    FourMask,
+    /// As [`FourMask`](Self::FourMask), with one mask.
+    SingleMask,
+    /// The official export: a sixth input `orig_im_size`, and `masks` of the full size beside `low_res_masks` (one or
+    /// four). Its low-resolution masks are used, so that all decoders share one upsampling.
+    Official,
+}
+
+/// `model.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// Name in tables and reports.
+    pub name: String,
+    /// Every file of the model, with the digests accepted for it.
+    pub files: BTreeMap<String, Digests>,
+    /// The image encoder.
+    pub encoder: EncoderSpec,
+    /// The mask decoder.
+    pub decoder: DecoderSpec,
+}
+
+/// One accepted SHA-256, or several (the same weights exported by different tools).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Digests {
+    /// Exactly this one.
+    One(String),
+    /// Any of these.
+    AnyOf(Vec<String>),
+}
+
+impl Digests {
+    fn accepted(&self) -> &[String] {
+        match self {
+            Digests::One(digest) => std::slice::from_ref(digest),
+            Digests::AnyOf(digests) => digests,
+        }
+    }
+}
+
+/// `[encoder]` of `model.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSpec {
+    /// The ONNX file.
+    pub file: String,
+    /// Name of the image input; without it, the only input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Side of the square input in pixels.
+    #[serde(default = "sam_size")]
+    pub size: usize,
+    /// Axis order of the input.
+    #[serde(default)]
+    pub layout: Layout,
+    /// Mean of red, green, blue on 0–255.
+    #[serde(default = "sam_mean")]
+    pub mean: [f32; 3],
+    /// Standard deviation of red, green, blue on 0–255.
+    #[serde(default = "sam_std")]
+    pub std: [f32; 3],
+}
+
+fn sam_size() -> usize {
+    1024
+}
+
+fn sam_mean() -> [f32; 3] {
+    [123.675, 116.28, 103.53]
+}
+
+fn sam_std() -> [f32; 3] {
+    [58.395, 57.12, 57.375]
+}
+
+impl EncoderSpec {
+    /// What the encoder expects of its input.
+    pub fn input_format(&self) -> InputFormat {
+        InputFormat { size: self.size, layout: self.layout, mean: self.mean, std: self.std }
+    }
+}
+
+/// `[decoder]` of `model.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderSpec {
+    /// The ONNX file.
+    pub file: String,
+    /// Its form; without it, the graph must tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<DecoderInterface>,
+}
+
+impl ModelSpec {
+    /// Reads and checks the text of a `model.toml`. The reason of a failure is a sentence without the file's name.
+    pub fn parse(text: &str) -> Result<ModelSpec, String> {
+        let spec: ModelSpec = toml::from_str(text).map_err(|e| e.to_string())?;
+        for (file, digests) in &spec.files {
+            if file.is_empty() || file.contains(['/', '\\', ':']) || file == "." || file == ".." {
+                return Err(format!("file `{file}`: expected a plain file name, inside the model's folder"));
+            }
+            let is_digest = |d: &String| d.len() == 64 && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            if digests.accepted().is_empty() || !digests.accepted().iter().all(is_digest) {
+                return Err(format!("file `{file}`: a sha256 is 64 lower-case hexadecimal digits"));
+            }
+        }
+        for (part, file) in [("encoder", &spec.encoder.file), ("decoder", &spec.decoder.file)] {
+            if !spec.files.contains_key(file) {
+                return Err(format!("the {part} `{file}` has no sha256 under [files]"));
+            }
+        }
+        if !(64..=4096).contains(&spec.encoder.size) || !spec.encoder.size.is_multiple_of(16) {
+            return Err(format!("encoder size {}: expected a multiple of 16 from 64 to 4096", spec.encoder.size));
+        }
+        if !spec.encoder.mean.iter().all(|m| m.is_finite()) {
+            return Err("encoder mean: expected finite numbers".to_string());
+        }
+        if !spec.encoder.std.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Err("encoder std: expected positive numbers".to_string());
+        }
+        Ok(spec)
+    }
+}
+
+/// A model whose files have been checked.
+#[derive(Clone, Debug)]
+pub struct Model {
+    folder: PathBuf,
+    spec: ModelSpec,
+    digests: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// Finds a model by folder, or by the name under which it is installed in the cache folder, and opens it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`ModelError::Unknown`].
+    pub fn find(name: &str) -> Result<Model, ModelError> {
+        let folder = Path::new(name);
+        if folder.is_dir() {
+            return Model::open(folder);
+        }
+        let installed = installed_folder(&cache_dir()?, name);
+        if installed.is_dir() {
+            Model::open(&installed)
+        } else {
+            Err(ModelError::Unknown { name: name.into(), installed })
+        }
+    }
+
+    /// Opens a model folder: reads `model.toml` and checks the digest of every file. A folder without `model.toml` is
+    /// taken for the default model, whose description is built in, if it has that model's encoder.
+    ///
+    /// # Errors
+    /// The description or a file is missing, unreadable or wrong.
+    pub fn open(folder: &Path) -> Result<Model, ModelError> {
+        let described = folder.join(MODEL_FILE);
+        let text = match fs::read_to_string(&described) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && folder.join("mobile_sam.encoder.onnx").is_file() => {
+                MOBILE_SAM.to_string()
+            }
+            other => other.map_err(|source| ModelError::Read { path: described.clone(), source })?,
+        };
+        let spec = ModelSpec::parse(&text).map_err(|reason| ModelError::Description { path: described, reason })?;
+        let mut digests = BTreeMap::new();
+        for (file, accepted) in &spec.files {
+            let path = folder.join(file);
+            let found = sha256_file(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            if !accepted.accepted().contains(&found) {
+                return Err(ModelError::Digest { path, expected: accepted.accepted().join(" or "), found });
+            }
+            digests.insert(file.clone(), found);
+        }
+        Ok(Model { folder: folder.to_owned(), spec, digests })
+    }
+
+    /// The description.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Digest of everything that decides a prediction: all files, and how the input is prepared.
+    pub fn digest(&self) -> String {
+        self.digest_of(|_| true)
+    }
+
+    /// Digest of everything that decides an embedding: the encoder (all files but the decoder), and how its input is
+    /// prepared. Two models that differ in the decoder alone share it.
+    pub fn encoder_digest(&self) -> String {
+        self.digest_of(|file| file != self.spec.decoder.file)
+    }
+
+    fn digest_of(&self, counts: impl Fn(&str) -> bool) -> String {
+        let mut text = format!("{:?}\n", self.spec.encoder.input_format());
+        for (file, digest) in self.digests.iter().filter(|(file, _)| counts(file)) {
+            text += &format!("{file} {digest}\n");
+        }
+        sha256(text.as_bytes())
+    }
+}
+
+/// Where a model of this name is installed inside the cache folder.
+pub fn installed_folder(cache: &Path, name: &str) -> PathBuf {
+    cache.join("models").join(name)
+}
+
+/// Digests that the built-in description accepts for a file of the default model.
+pub(super) fn built_in_digests(file: &str) -> Vec<String> {
+    let spec = ModelSpec::parse(MOBILE_SAM).expect("the built-in description is valid: a test reads it");
+    spec.files.get(file).map(|d| d.accepted().to_vec()).unwrap_or_default()
+}
+
+/// Names and shapes of the inputs and outputs of an ONNX graph; -1 is a free dimension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Signature {
+    pub inputs: Vec<(String, Vec<i64>)>,
+    pub outputs: Vec<(String, Vec<i64>)>,
+}
+
+impl Signature {
+    pub(super) fn of(session: &ort::session::Session) -> Self {
+        let list = |outlets: &[ort::value::Outlet]| {
+            let shape = |o: &ort::value::Outlet| o.dtype().tensor_shape().map(|s| s.to_vec()).unwrap_or_default();
+            outlets.iter().map(|o| (o.name().to_string(), shape(o))).collect()
+        };
+        Signature { inputs: list(session.inputs()), outputs: list(session.outputs()) }
+    }
+
+    fn input(&self, name: &str) -> Option<&[i64]> {
+        self.inputs.iter().find(|(n, _)| n == name).map(|(_, shape)| shape.as_slice())
+    }
+
+    fn output(&self, name: &str) -> Option<&[i64]> {
+        self.outputs.iter().find(|(n, _)| n == name).map(|(_, shape)| shape.as_slice())
+    }
+
+    /// Inputs and outputs in words, for messages.
+    fn describe(&self) -> String {
+        let list = |tensors: &[(String, Vec<i64>)]| {
+            tensors.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
+        };
+        format!("inputs are {}; outputs are {}", list(&self.inputs), list(&self.outputs))
+    }
+
+    /// The image input of an encoder: its name and the shape to feed.
+    pub(super) fn encoder_input(&self, spec: &EncoderSpec) -> Result<(String, Vec<i64>), String> {
+        let (name, shape) = match (&spec.input, self.inputs.as_slice()) {
+            (Some(wanted), inputs) => inputs
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .ok_or_else(|| format!("expected an input `{wanted}`; {}", self.describe()))?,
+            (None, [only]) => only,
+            (None, _) => return Err(format!("expected one input, the image; {}", self.describe())),
+        };
+        if self.inputs.len() != 1 {
+            return Err(format!("expected one input, the image; {}", self.describe()));
+        }
+        let size = spec.size as i64;
+        let wanted = match (spec.layout, shape.len()) {
+            (Layout::Chw, 4) => vec![1, 3, size, size],
+            (Layout::Hwc, 4) => vec![1, size, size, 3],
+            (Layout::Hwc, 3) => vec![size, size, 3],
+            _ => return Err(format!("expected an image of layout {:?}; {}", spec.layout, self.describe())),
+        };
+        if shape.iter().zip(&wanted).any(|(have, want)| *have >= 0 && have != want) {
+            return Err(format!("expected an input of shape {wanted:?}; {}", self.describe()));
+        }
+        Ok((name.clone(), wanted))
+    }
+
+    /// The form of a decoder, checked against what the description says.
+    pub(super) fn decoder_interface(&self, spec: &DecoderSpec) -> Result<DecoderInterface, String> {
+        for required in ["image_embeddings", "point_coords", "point_labels"] {
+            if self.input(required).is_none() {
+                return Err(format!("it has no input `{required}`; {}", self.describe()));
+            }
+        }
+        const KNOWN: [&str; 6] =
+            ["image_embeddings", "point_coords", "point_labels", "mask_input", "has_mask_input", "orig_im_size"];
+        if let Some((unknown, _)) = self.inputs.iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
+            return Err(format!("SAM has no input `{unknown}`; {}", self.describe()));
+        }
+        let (Some(masks), Some(_)) = (self.output("low_res_masks"), self.output("iou_predictions")) else {
+            return Err(format!("it has no outputs `low_res_masks` and `iou_predictions`; {}", self.describe()));
+        };
+        let tokens = masks.get(1).copied().unwrap_or(-1);
+        let told = match (self.input("orig_im_size"), tokens) {
+            (Some(_), -1 | 1 | 4) => Some(DecoderInterface::Official),
+            (None, 4) => Some(DecoderInterface::FourMask),
+            (None, 1) => Some(DecoderInterface::SingleMask),
+            (None, -1) => None,
+            _ => return Err(format!("expected 1 or 4 masks; {}", self.describe())),
+        };
+        match (told, spec.interface) {
+            (Some(told), Some(said)) if told != said => {
+                Err(format!("{MODEL_FILE} says {said:?}, but the graph is {told:?}; {}", self.describe()))
+            }
+            (Some(interface), _) | (None, Some(interface)) => Ok(interface),
+            (None, None) => Err(format!(
+                "the graph does not tell how many masks it gives: set `interface` under [decoder] in {MODEL_FILE}; {}",
+                self.describe()
+            )),
+        }
+    }
+
+    /// Most prompts that one run of a decoder can take: 1 where the graph fixes the batch dimension.
+    pub(super) fn fixed_batch(&self) -> bool {
+        self.input("point_coords").and_then(|shape| shape.first()).is_some_and(|&batch| batch == 1)
+    }
+
+    /// True where the decoder takes an earlier mask as a prompt.
+    pub(super) fn takes_mask(&self) -> bool {
+        self.input("mask_input").is_some() && self.input("has_mask_input").is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signature(inputs: &[(&str, &[i64])], outputs: &[(&str, &[i64])]) -> Signature {
+        let list = |t: &[(&str, &[i64])]| t.iter().map(|(n, s)| (n.to_string(), s.to_vec())).collect();
+        Signature { inputs: list(inputs), outputs: list(outputs) }
+    }
+
+    const PROMPT: [(&str, &[i64]); 5] = [
+        ("image_embeddings", &[1, 256, 64, 64]),
+        ("point_coords", &[-1, -1, 2]),
+        ("point_labels", &[-1, -1]),
+        ("mask_input", &[1, 1, 256, 256]),
+        ("has_mask_input", &[1]),
+    ];
+
+    fn decoder(official: bool, masks: i64) -> Signature {
+        let mut inputs = PROMPT.to_vec();
+        let mut outputs: Vec<(&str, &[i64])> = vec![("iou_predictions", &[-1, -1])];
+        let shape = [-1, masks, 256, 256];
+        outputs.push(("low_res_masks", &shape));
+        if official {
+            inputs.push(("orig_im_size", &[2]));
+            outputs.push(("masks", &[-1, -1, -1, -1]));
+        }
+        signature(&inputs, &outputs)
+    }
+
+    fn spec(interface: Option<DecoderInterface>) -> DecoderSpec {
+        DecoderSpec { file: "d.onnx".into(), interface }
+    }
+
+    #[test]
+    fn decoders_are_told_apart() {
+        use DecoderInterface::*;
+        assert_eq!(decoder(false, 4).decoder_interface(&spec(None)), Ok(FourMask));
+        assert_eq!(decoder(false, 1).decoder_interface(&spec(None)), Ok(SingleMask));
+        assert_eq!(decoder(true, 1).decoder_interface(&spec(None)), Ok(Official));
+        assert_eq!(decoder(true, -1).decoder_interface(&spec(Some(Official))), Ok(Official));
+        assert_eq!(decoder(false, -1).decoder_interface(&spec(Some(FourMask))), Ok(FourMask));
+        assert!(decoder(false, -1).decoder_interface(&spec(None)).unwrap_err().contains("set `interface`"));
+        assert!(decoder(false, 4).decoder_interface(&spec(Some(SingleMask))).unwrap_err().contains("but the graph"));
+        assert!(decoder(false, 3).decoder_interface(&spec(None)).unwrap_err().contains("1 or 4 masks"));
+    }
+
+    #[test]
+    fn foreign_graphs_are_explained() {
+        let classifier = signature(&[("x", &[1, 3, 224, 224])], &[("logits", &[1, 1000])]);
+        let message = classifier.decoder_interface(&spec(None)).unwrap_err();
+        assert_eq!(
+            message,
+            "it has no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]"
+        );
+        let mut hq = decoder(true, 1);
+        hq.inputs.push(("interm_embeddings".into(), vec![-1, 1, 64, 64, 768]));
+        assert!(hq.decoder_interface(&spec(None)).unwrap_err().contains("no input `interm_embeddings`"));
+        let encoder = ModelSpec::parse(MOBILE_SAM).unwrap().encoder;
+        assert!(classifier.encoder_input(&encoder).unwrap_err().contains("expected an input of shape"));
+    }
+
+    #[test]
+    fn encoder_inputs_follow_the_layout() {
+        let mut spec = ModelSpec::parse(MOBILE_SAM).unwrap().encoder;
+        let chw = signature(&[("input", &[-1, 3, 1024, 1024])], &[("output", &[1, 256, 64, 64])]);
+        assert_eq!(chw.encoder_input(&spec), Ok(("input".to_string(), vec![1, 3, 1024, 1024])));
+        spec.layout = Layout::Hwc;
+        let hwc = signature(&[("input_image", &[-1, -1, 3])], &[("image_embeddings", &[1, 256, 64, 64])]);
+        assert_eq!(hwc.encoder_input(&spec), Ok(("input_image".to_string(), vec![1024, 1024, 3])));
+        spec.input = Some("image".into());
+        assert!(hwc.encoder_input(&spec).unwrap_err().contains("expected an input `image`"));
+    }
+
+    #[test]
+    fn wrong_descriptions_are_explained() {
+        assert!(ModelSpec::parse(MOBILE_SAM).is_ok());
+        let digest = "0".repeat(64);
+        let text = |file: &str, digest: &str, size: usize| {
+            format!(
+                "name = 'm'\n[files]\n'{file}' = '{digest}'\n[encoder]\nfile = '{file}'\nsize = {size}\n\
+                 [decoder]\nfile = '{file}'\n"
+            )
+        };
+        assert!(ModelSpec::parse(&text("m.onnx", &digest, 1024)).is_ok());
+        assert!(ModelSpec::parse(&text("../m.onnx", &digest, 1024)).unwrap_err().contains("plain file name"));
+        assert!(ModelSpec::parse(&text("m.onnx", "12", 1024)).unwrap_err().contains("64 lower-case"));
+        assert!(ModelSpec::parse(&text("m.onnx", &digest, 1000)).unwrap_err().contains("multiple of 16"));
+        assert!(ModelSpec::parse("name = 1").is_err());
+    }
+
+    #[test]
+    fn a_changed_file_is_named_with_both_digests() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = "0".repeat(64);
+        let text = format!(
+            "name = 'm'\n[files]\n'm.onnx' = '{digest}'\n[encoder]\nfile = 'm.onnx'\n[decoder]\nfile = 'm.onnx'\n"
+        );
+        fs::write(folder.path().join(MODEL_FILE), text).unwrap();
+        fs::write(folder.path().join("m.onnx"), "abc").unwrap();
+        let message = Model::open(folder.path()).unwrap_err().to_string();
+        assert!(message.contains("m.onnx: sha256 is ba7816bf"), "{message}");
+        assert!(message.contains(&format!("expected {digest}")), "{message}");
+        assert!(Model::open(&folder.path().join("absent")).unwrap_err().to_string().contains("model.toml"));
+    }
+}

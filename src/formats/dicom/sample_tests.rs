@@ -221,6 +221,9 @@ fn i2cvb_masks_are_paired_by_position() {
         let masks = folder(name);
         assert_eq!(masks[0].header.series, image_series, "the masks carry the series of their image");
         let mask = assemble(masks, SliceOrder::Position).unwrap();
+        let (dtype, range) = (mask.image.samples.dtype(), range(&mask.image));
+        // The empty masks of the central gland are 16-bit, the others 8-bit.
+        assert_eq!((dtype, range), (if name == "GT/cg" { "uint16" } else { "uint8" }, (0.0, 255.0)), "{name}");
         let pairs = match_positions(image.positions.as_ref().unwrap(), mask.positions.as_ref().unwrap(), 0.01);
         assert!(pairs.iter().all(Option::is_some), "{name}: {pairs:?}");
     }
@@ -232,7 +235,6 @@ fn i2cvb_masks_are_paired_by_position() {
 fn real_series_have_their_steps() {
     let Some(root) = samples("formats/dicom") else { return };
     for (folder, slices, step, note) in [
-        ("series-mr-ge-epi", 19, 5.0, Some("Slice Thickness is 3 mm")),
         ("series-mr-hippocampus-crop", 32, 1.0, None),
         ("series-mr-t1post", 22, 6.5, Some("Slice Thickness is 5 mm")),
         ("series-ct-noext-monai", 4, 1.25, Some("steps between slices vary")),
@@ -248,4 +250,12 @@ fn real_series_have_their_steps() {
             None => assert!(notes.is_empty(), "{folder}: {notes:?}"),
         }
     }
+
+    // Two points of time of an fMRI run are not one volume.
+    let instances = files(&root.join("series-mr-ge-epi")).iter().map(|p| instance(p)).collect();
+    let error = assemble(instances, SliceOrder::Position).unwrap_err().to_string();
+    assert!(
+        error.contains("-00001.dcm") && error.contains("-00016.dcm") && error.contains("share the position"),
+        "{error}"
+    );
 }

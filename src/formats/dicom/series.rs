@@ -110,7 +110,7 @@ pub fn match_positions(images: &[f64], masks: &[f64], tolerance: f64) -> Vec<Opt
 /// affine follows the order of the slices, so that a stack from head to feet has its z axis pointing to the feet, and
 /// a tilted gantry gives a sheared affine. A note says where steps vary by more than a percent, where Slice Thickness
 /// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real values
-/// as `f32`, with a note.
+/// as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all, with a note.
 ///
 /// # Errors
 /// Those of [`slice_order`]; [`Malformed`](crate::formats::Error::Malformed) where slices differ in size, components,
@@ -158,6 +158,9 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     let scalings: Vec<Scaling> = order.iter().map(|&i| instances[i].image.scaling).collect();
     let one_rescale = scalings.iter().all(|s| *s == scalings[0]);
+    let bits = instances.iter().map(|i| i.image.bits).max().unwrap_or(8);
+    let types: Option<Vec<_>> = instances.iter().map(|i| integer_type(&i.image.samples)).collect();
+    let wider = types.filter(|t| t.windows(2).any(|w| w[0] != w[1])).map(|t| common_type(&t));
     let mut parts: Vec<Option<Samples>> = Vec::with_capacity(instances.len());
     let mut template: Option<Image> = None;
     for (i, Instance { image, .. }) in instances.into_iter().enumerate() {
@@ -168,15 +171,21 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
         parts.push(Some(samples));
     }
     let ordered = order.iter().filter_map(|&i| parts[i].take());
-    let (samples, scaling) = if one_rescale {
-        (join(ordered)?, scalings[0])
-    } else {
-        notes.push("the rescale differs by slice: samples are real values".into());
-        (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
+    let (samples, scaling) = match (one_rescale, wider) {
+        (false, _) => {
+            notes.push("the rescale differs by slice: samples are real values".into());
+            (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
+        }
+        (true, None) => (join(ordered)?, scalings[0]),
+        (true, Some(wider)) => {
+            let samples = join(ordered.map(|part| widened(part, wider)))?;
+            notes.push(format!("slices are stored in several integer types: all are {} here", samples.dtype()));
+            (samples, scalings[0])
+        }
     };
     let template = template.ok_or_else(|| malformed("a series without instances"))?;
     let [width, height, ..] = template.size;
-    let bits = if one_rescale { template.bits } else { 32 };
+    let bits = if one_rescale { bits } else { 32 };
     let image = Image { size: [width, height, order.len(), 1], samples, bits, scaling, geometry, notes, ..template };
     Ok(Series { image, order, positions })
 }
@@ -190,7 +199,8 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     if a.image.components != b.image.components || ha.bright_is_dark() != hb.bright_is_dark() {
         return Some(format!("{:?} and {:?}", ha.photometric, hb.photometric));
     }
-    if a.image.samples.dtype() != b.image.samples.dtype() {
+    let (ta, tb) = (integer_type(&a.image.samples), integer_type(&b.image.samples));
+    if a.image.samples.dtype() != b.image.samples.dtype() && (ta.is_none() || tb.is_none()) {
         return Some(format!("samples of {} and {}", a.image.samples.dtype(), b.image.samples.dtype()));
     }
     if a.image.palette != b.image.palette {
@@ -211,6 +221,37 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
 
 fn same_orientation(a: [[f64; 3]; 2], b: [[f64; 3]; 2]) -> bool {
     a.iter().flatten().zip(b.iter().flatten()).all(|(x, y)| (x - y).abs() <= SAME_COSINE)
+}
+
+/// Sign and width of an integer type that pixel cells can have.
+fn integer_type(samples: &Samples) -> Option<(bool, usize)> {
+    match samples {
+        Samples::U8(_) => Some((false, 8)),
+        Samples::U16(_) => Some((false, 16)),
+        Samples::U32(_) => Some((false, 32)),
+        Samples::I8(_) => Some((true, 8)),
+        Samples::I16(_) => Some((true, 16)),
+        Samples::I32(_) => Some((true, 32)),
+        _ => None,
+    }
+}
+
+/// The narrowest integer type that holds all of several.
+fn common_type(types: &[(bool, usize)]) -> (bool, usize) {
+    let signed = types.iter().any(|t| t.0);
+    let needed = types.iter().map(|&(s, width)| if signed && !s { 2 * width } else { width }).max().unwrap_or(8);
+    (signed, needed)
+}
+
+/// The same values in a wider integer type.
+fn widened(samples: Samples, (signed, width): (bool, usize)) -> Samples {
+    with_samples!(samples, v => match (signed, width) {
+        (false, 8 | 16) => Samples::U16(v.into_iter().map(|s| s as u16).collect()),
+        (false, _) => Samples::U32(v.into_iter().map(|s| s as u32).collect()),
+        (true, 8 | 16) => Samples::I16(v.into_iter().map(|s| s as i16).collect()),
+        (true, 32) => Samples::I32(v.into_iter().map(|s| s as i32).collect()),
+        (true, _) => Samples::I64(v.into_iter().map(|s| s as i64).collect()),
+    })
 }
 
 /// Concatenates samples of one type.
@@ -531,7 +572,6 @@ mod tests {
             (other.clone().text(tags::PIXEL_SPACING, b"DS", "1\\1"), "pixel spacings"),
             (other.clone().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "0\\1\\0\\-1\\0\\0"), "orientations"),
             (other.clone().number(tags::ROWS, 1), "2 x 2 and 2 x 1 pixels"),
-            (other.clone().number(tags::PIXEL_REPRESENTATION, 0), "int16 and uint16"),
             (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" has not a position"),
         ] {
             let message = message(pair(file));
@@ -552,6 +592,19 @@ mod tests {
         assert_eq!(image.notes, ["the rescale differs by slice: samples are real values"]);
         let image = assemble(vec![slice(0.0, "2"), slice(2.0, "2")], SliceOrder::Position).unwrap().image;
         assert_eq!((image.samples.dtype(), image.scaling.slope), ("int16", 2.0));
+    }
+
+    #[test]
+    fn integer_types_are_widened_to_one_that_holds_all() {
+        let unsigned = File::slice(2.0, 2, [-1; 4]).number(tags::PIXEL_REPRESENTATION, 0);
+        let signed = File::slice(0.0, 1, [-1; 4]);
+        let pair = vec![instance("", &signed), instance("", &unsigned)];
+        let image = assemble(pair, SliceOrder::Position).unwrap().image;
+        assert_eq!(image.samples, Samples::I32(vec![-1, -1, -1, -1, 65535, 65535, 65535, 65535]));
+        assert_eq!(image.notes, ["slices are stored in several integer types: all are int32 here"]);
+        assert_eq!(common_type(&[(false, 8), (false, 16)]), (false, 16));
+        assert_eq!(common_type(&[(true, 16), (false, 8)]), (true, 16));
+        assert_eq!(common_type(&[(true, 8), (false, 32)]), (true, 64));
     }
 
     #[test]

@@ -75,8 +75,7 @@ impl<'a> Part10<'a> {
         if start == 0 {
             plausible_start(bytes)?;
         }
-        let meta_encoding =
-            if looks_explicit(&bytes[start..]) { Encoding::EXPLICIT } else { Encoding::IMPLICIT };
+        let meta_encoding = if looks_explicit(&bytes[start..]) { Encoding::EXPLICIT } else { Encoding::IMPLICIT };
         let mut cursor = Cursor { bytes, at: start, encoding: meta_encoding };
         let mut transfer_syntax = String::new();
         while cursor.peek_tag().is_some_and(|tag| tag.group() == 2) {
@@ -90,7 +89,13 @@ impl<'a> Part10<'a> {
 
         if transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
             let inflated = inflate(body)?;
-            return Ok(Part10 { transfer_syntax, encoding: Encoding::EXPLICIT, bytes: inflated.into(), start: 0, notes });
+            return Ok(Part10 {
+                transfer_syntax,
+                encoding: Encoding::EXPLICIT,
+                bytes: inflated.into(),
+                start: 0,
+                notes,
+            });
         }
         let declared = match transfer_syntax.as_str() {
             "" => None,
@@ -353,8 +358,7 @@ impl<'a> Cursor<'a> {
 
     fn chunk<const N: usize>(&mut self, what: &str) -> Result<&'a [u8; N]> {
         let left = self.bytes.get(self.at..).unwrap_or_default();
-        let chunk =
-            left.first_chunk::<N>().ok_or_else(|| truncated(what.to_owned(), N as u64, left.len() as u64))?;
+        let chunk = left.first_chunk::<N>().ok_or_else(|| truncated(what.to_owned(), N as u64, left.len() as u64))?;
         self.at += N;
         Ok(chunk)
     }
@@ -430,8 +434,7 @@ impl<'a> Cursor<'a> {
             if tag == ITEM_END {
                 break;
             }
-            let is_pixels =
-                matches!(tag, tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA);
+            let is_pixels = matches!(tag, tags::PIXEL_DATA | tags::FLOAT_PIXEL_DATA | tags::DOUBLE_FLOAT_PIXEL_DATA);
             if is_pixels && depth == 0 {
                 let rest = &self.bytes[self.at..];
                 let encapsulated = length == UNDEFINED;

@@ -32,7 +32,7 @@ impl Codec {
             uids::RLE_LOSSLESS => return Ok(Codec::RunLength),
             uids::JPEGLS_LOSSLESS | uids::JPEGLS_NEAR_LOSSLESS => return Ok(Codec::JpegLs),
             uids::JPEG2000_LOSSLESS | uids::JPEG2000 => return Ok(Codec::Jpeg2000),
-            uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL | uids::HTJ2K => "High-Throughput JPEG 2000",
+            uids::HTJ2K_LOSSLESS | uids::HTJ2K_LOSSLESS_RPCL | uids::HTJ2K => return Ok(Codec::Jpeg2000),
             uids::JPEG2000MC_LOSSLESS | uids::JPEG2000MC => "JPEG 2000 multi-component",
             uids::JPEGXL_LOSSLESS | uids::JPEGXLJPEG_RECOMPRESSION | uids::JPEGXL => "JPEG XL",
             uid if uid.starts_with("1.2.840.10008.1.2.4.10") => "MPEG video",
@@ -175,7 +175,7 @@ fn jpeg_2000(bytes: &[u8], columns: usize, rows: usize, samples: usize) -> Resul
     // OpenJPEG translated to Rust: its assertions are panics, which must not take the process down.
     let image = std::panic::catch_unwind(|| jpeg2k::Image::from_bytes_with(bytes, parameters))
         .map_err(|_| malformed("JPEG 2000: the decoder gave up on a broken stream"))?
-        .map_err(|e| malformed(format!("JPEG 2000: {e}")))?;
+        .map_err(|_| malformed("JPEG 2000: the code stream is broken or cut short"))?;
     let components = image.components();
     let fits = |c: &jpeg2k::ImageComponent| (c.width() as usize, c.height() as usize) == (columns, rows);
     if components.len() != samples || !components.iter().all(fits) {
@@ -236,8 +236,12 @@ fn split<'a>(header: &Header, data: &DataSet, pixels: PixelElement<'a>, codec: C
         .collect();
     if starts.len() != frames {
         let magic: &[u8] = if codec == Codec::Jpeg2000 { &[0xFF, 0x4F, 0xFF, 0x51] } else { &[0xFF, 0xD8, 0xFF] };
-        starts =
-            fragments.iter().zip(&positions).filter(|(f, _)| f.starts_with(magic)).map(|(_, &position)| position).collect();
+        starts = fragments
+            .iter()
+            .zip(&positions)
+            .filter(|(f, _)| f.starts_with(magic))
+            .map(|(_, &position)| position)
+            .collect();
     }
     if starts.len() != frames {
         return Err(malformed(format!(

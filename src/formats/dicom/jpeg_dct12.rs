@@ -114,3 +114,36 @@ fn inverse_dct(block: &[f32; 64], basis: &[[f32; 8]; 8]) -> [f32; 64] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::dicom::jpeg;
+    use crate::formats::dicom::jpeg_ls::tests::hex;
+
+    /// `300 x + 90 y` on ten by eight pixels, as libjpeg-turbo wrote it at quality 95.
+    const STREAM: &str = "ffd8ffe000104a46494600010100000100010000ffdb0043000201010101010201010102020202020403020202020504\
+        040304060506060605060606070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc1000b0c0008\
+        000a01011100ffc4001500010100000000000000000000000000000c0dffc40023100000030607000000000000000000\
+        0000000b280406080945620d293948566673ffda0008010100003f002a9e15484cbe9c294f8a517c2d164ca4be4cbe4e\
+        f09c94f6d2e2517af30da3ffd9";
+
+    #[test]
+    fn a_ramp_of_twelve_bits_decodes_to_within_a_level() {
+        let (cells, info) = jpeg::decode(&hex(STREAM), 10, 8, 1).unwrap();
+        let Cells::U16(cells) = cells else { panic!("expected 16 bits") };
+        assert_eq!((info.columns, info.rows), (10, 8));
+        for (i, &value) in cells.iter().enumerate() {
+            let exact = (300 * (i % 10) + 90 * (i / 10)) as u16;
+            assert!(value.abs_diff(exact) <= 1, "{value} for {exact}");
+        }
+    }
+
+    #[test]
+    fn streams_cut_short_are_refused() {
+        let stream = hex(STREAM);
+        for cut in 0..stream.len() - 4 {
+            assert!(jpeg::decode(&stream[..cut], 10, 8, 1).is_err(), "{cut}");
+        }
+    }
+}

@@ -50,7 +50,10 @@ fn decode_scan(stream: &Stream, frame: &Frame, scan: &Scan, cells: &mut [u16]) -
     let interval = stream.restart_interval;
     if interval % frame.columns != 0 {
         // H.1.1: the interval must be a whole number of lines.
-        return Err(malformed(format!("lossless JPEG: a restart interval of {interval} for {} columns", frame.columns)));
+        return Err(malformed(format!(
+            "lossless JPEG: a restart interval of {interval} for {} columns",
+            frame.columns
+        )));
     }
     let lines_between_restarts = interval / frame.columns;
     let step = frame.components.len();
@@ -102,4 +105,159 @@ fn decode_scan(stream: &Stream, frame: &Frame, scan: &Scan, cells: &mut [u16]) -
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::formats::dicom::jpeg_ls::tests::hex;
+
+    fn cells(stream: &[u8], columns: usize, rows: usize, samples: usize) -> Vec<u16> {
+        match crate::formats::dicom::jpeg::decode(stream, columns, rows, samples).unwrap().0 {
+            Cells::U8(v) => v.into_iter().map(u16::from).collect(),
+            Cells::U16(v) => v,
+            Cells::U32(_) => panic!("lossless JPEG has at most 16 bits"),
+        }
+    }
+
+    #[test]
+    fn a_stream_of_libjpeg_turbo_decodes() {
+        // Predictor 7.
+        let stream =
+            hex("ffd8ffe000104a46494600010100000100010000ffc3000b100004000401011100ffc4001b000001040300000000\
+             00000000000000000f0103090a0d0e10ffda0008010100070000ebf450580000ecfb9a1ab0e1eecf19dca756fa580c04\
+             6e8c78bfffd9");
+        let image = [0, 1000, 65535, 32768, 5, 1005, 60000, 40000, 10, 990, 61000, 39999, 11, 1, 2, 3];
+        assert_eq!(cells(&stream, 4, 4, 1), image);
+    }
+
+    /// What an image is, and how it is to be coded.
+    #[derive(Clone, Debug)]
+    struct Case {
+        columns: usize,
+        image: Vec<u16>,
+        samples: usize,
+        precision: u32,
+        predictor: u8,
+        transform: u8,
+        lines_between_restarts: usize,
+        one_scan: bool,
+    }
+
+    fn case() -> impl Strategy<Value = Case> {
+        let shape = (1usize..6, 1usize..6, prop_oneof![Just(1usize), Just(3)], 2u32..=16);
+        (shape, 1u8..=7, 0u8..2, 0usize..3, any::<bool>()).prop_flat_map(
+            |((columns, rows, samples, precision), predictor, transform, lines_between_restarts, one_scan)| {
+                let value = 0..=((1u32 << precision) - 1) as u16;
+                prop::collection::vec(value, columns * rows * samples).prop_map(move |image| Case {
+                    columns,
+                    image,
+                    samples,
+                    precision,
+                    predictor,
+                    transform,
+                    lines_between_restarts,
+                    one_scan,
+                })
+            },
+        )
+    }
+
+    /// Codes an image by the text of Annex H, with a Huffman table that gives each of the 17 sizes five bits.
+    fn encode(case: &Case) -> Vec<u8> {
+        let Case { columns, samples, precision, transform, .. } = *case;
+        let rows = case.image.len() / columns / samples;
+        let mut out = vec![0xFF, 0xD8, 0xFF, 0xC3, 0, 8 + 3 * samples as u8, precision as u8];
+        out.extend([0, rows as u8, 0, columns as u8, samples as u8]);
+        (0..samples as u8).for_each(|c| out.extend([c, 0x11, 0]));
+        out.extend([0xFF, 0xC4, 0, 19 + 17, 0, 0, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        out.extend(0..17u8);
+        out.extend([0xFF, 0xDD, 0, 4, 0, (case.lines_between_restarts * columns) as u8]);
+        let scans: Vec<Vec<usize>> =
+            if case.one_scan { vec![(0..samples).collect()] } else { (0..samples).map(|c| vec![c]).collect() };
+        for scan in scans {
+            out.extend([0xFF, 0xDA, 0, 6 + 2 * scan.len() as u8, scan.len() as u8]);
+            scan.iter().for_each(|&c| out.extend([c as u8, 0]));
+            out.extend([case.predictor, 0, transform]);
+            let at = |x: usize, y: usize, c: usize| (case.image[(y * columns + x) * samples + c] >> transform) as i32;
+            let (mut bits, mut restarts) = (Vec::new(), 0u8);
+            for y in 0..rows {
+                let restart = case.lines_between_restarts > 0 && y > 0 && y % case.lines_between_restarts == 0;
+                if restart {
+                    flush(&mut bits, &mut out);
+                    out.extend([0xFF, 0xD0 + restarts % 8]);
+                    restarts += 1;
+                }
+                for x in 0..columns {
+                    for &c in &scan {
+                        let prediction = match (x, y == 0 || restart) {
+                            (0, true) => 1 << (precision - transform as u32 - 1),
+                            (_, true) => at(x - 1, y, c),
+                            (0, false) => at(x, y - 1, c),
+                            _ => {
+                                let (a, b, d) = (at(x - 1, y, c), at(x, y - 1, c), at(x - 1, y - 1, c));
+                                [a, b, d, a + b - d, a + (b - d) / 2, b + (a - d) / 2, (a + b) / 2]
+                                    [case.predictor as usize - 1]
+                                    - [0, 0, 0, 0, odd_below(b - d), odd_below(a - d), 0][case.predictor as usize - 1]
+                            }
+                        };
+                        // Modulo 2^16, as a size and its bits.
+                        let difference = (at(x, y, c) - prediction) as i16 as i32;
+                        let size = if difference == -32768 { 16 } else { 32 - difference.abs().leading_zeros() };
+                        push(&mut bits, size, 5);
+                        if size < 16 {
+                            let value = if difference < 0 { difference - 1 } else { difference };
+                            push(&mut bits, value as u32 & ((1 << size) - 1), size);
+                        }
+                    }
+                }
+            }
+            flush(&mut bits, &mut out);
+        }
+        out.extend([0xFF, 0xD9]);
+        out
+    }
+
+    /// Division rounds toward zero where the standard shifts: one less for odd numbers below zero.
+    fn odd_below(v: i32) -> i32 {
+        i32::from(v < 0 && v % 2 != 0)
+    }
+
+    fn push(bits: &mut Vec<bool>, value: u32, count: u32) {
+        bits.extend((0..count).rev().map(|i| value >> i & 1 == 1));
+    }
+
+    fn flush(bits: &mut Vec<bool>, out: &mut Vec<u8>) {
+        for byte in bits.chunks(8) {
+            let value = (0..8).fold(0, |v, i| v << 1 | u8::from(byte.get(i).copied().unwrap_or(true)));
+            out.push(value);
+            if value == 0xFF {
+                out.push(0);
+            }
+        }
+        bits.clear();
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_coded_by_the_standard_comes_back(case in case()) {
+            prop_assume!((case.transform as u32) < case.precision);
+            let rows = case.image.len() / case.columns / case.samples;
+            let decoded = cells(&encode(&case), case.columns, rows, case.samples);
+            let expected: Vec<u16> = case.image.iter().map(|v| v >> case.transform << case.transform).collect();
+            prop_assert_eq!(decoded, expected);
+        }
+
+        #[test]
+        fn broken_streams_never_panic(case in case(), at in 0usize..1000, value: u8) {
+            let mut stream = encode(&case);
+            let at = at % stream.len();
+            stream[at] = value;
+            let rows = case.image.len() / case.columns / case.samples;
+            let _ = crate::formats::dicom::jpeg::decode(&stream, case.columns, rows, case.samples);
+            let _ = crate::formats::dicom::jpeg::decode(&stream[..at], case.columns, rows, case.samples);
+        }
+    }
 }

@@ -637,3 +637,89 @@ fn decode_line_of_samples(bits: &mut Bits, coder: &mut Coder, lines: &mut [Lines
     lines[0].run_index = run_index;
     Ok(())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The image of annex H.3.
+    pub const H3_IMAGE: [u8; 16] = [0, 0, 90, 74, 68, 50, 43, 205, 64, 145, 145, 145, 100, 145, 145, 145];
+
+    pub fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// The code stream of annex H.3.
+    pub fn h3_stream() -> Vec<u8> {
+        hex("ffd8fff7000b080004000401011100ffda0008010100000000c000006c80208e01c00000574000006ee6000001bc180000\
+             05d800009160ffd9")
+    }
+
+    fn bytes(cells: Cells) -> Vec<u8> {
+        match cells {
+            Cells::U8(v) => v,
+            other => panic!("expected 8 bits, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_standard_decodes() {
+        let (cells, precision) = decode(&h3_stream(), 4, 4, 1).unwrap();
+        assert_eq!((bytes(cells), precision), (H3_IMAGE.to_vec(), 8));
+    }
+
+    /// Nine by six RGB pixels, mostly black, made for the streams below, which CharLS wrote.
+    #[rustfmt::skip]
+    const RGB: [[u8; 18]; 3] = [
+        [206, 21, 45, 60, 46, 204, 221, 148, 10, 24, 84, 110, 158, 122, 67, 40, 176, 187],
+        [8, 28, 115, 99, 226, 131, 107, 109, 169, 149, 44, 188, 192, 243, 200, 72, 81, 165],
+        [165, 177, 221, 74, 239, 0, 19, 248, 240, 76, 35, 80, 10, 227, 168, 149, 62, 120],
+    ];
+
+    fn rgb() -> Vec<u8> {
+        let mut image = vec![0; 9 * 6 * 3];
+        for (y, row) in RGB.iter().enumerate() {
+            image[((y + 2) * 9 + 3) * 3..][..18].copy_from_slice(row);
+        }
+        image
+    }
+
+    #[test]
+    fn components_in_scans_of_their_own() {
+        let stream =
+            hex("ffd8fff70011080006000903011100021100031100ffda0008010100000000ff760000161000001da103d5ecec600001\
+             73000001b5189ed929204a00000368000002f803000000ec800000f4f0ffda0008010200000000ff76005000a0019222\
+             4b3b1800000658000007a544000006f0000006ee400003a964000007e80000075c6006e0ffda0008010300000000ff76\
+             0000158000001c17d000001c6561c58000062c0000064443ca000002da0000b22a00003000000b5000000df800000cb1\
+             e7ffd9");
+        assert_eq!(bytes(decode(&stream, 9, 6, 3).unwrap().0), rgb());
+    }
+
+    #[test]
+    fn components_interleaved_by_line_nearly_lossless() {
+        let stream =
+            hex("ffd8fff70011080006000903011100021100031100ffda000c03010002000300020100ff7fff7fec00800000cc320000\
+             00e479fe53f57aac934c80000d23ec001000011e10bd3c00019ebc0000600002631c2f7001764120000c0076060849da\
+             8000006708293401000c000020003005ff00ffd9");
+        let decoded = bytes(decode(&stream, 9, 6, 3).unwrap().0);
+        let worst = decoded.iter().zip(rgb()).map(|(a, b)| a.abs_diff(b)).max();
+        assert_eq!(worst, Some(2));
+    }
+
+    #[test]
+    fn components_interleaved_by_sample() {
+        let stream =
+            hex("ffd8fff70011080006000903011100021100031100ffda000c03010002000300000200ff7600001625474000003b5bc4\
+             610197f3e286000001c67c64ed3bbaddac69382c000001b500000196280c0e464bd35eaf1c000006f0000005b5000000\
+             6ed1e44515454000001b49b000060000017c000001fa0000016ac006c0000037e2b0c0000032c350032c70ffd9");
+        assert_eq!(bytes(decode(&stream, 9, 6, 3).unwrap().0), rgb());
+    }
+
+    #[test]
+    fn streams_cut_short_are_refused() {
+        let stream = h3_stream();
+        for cut in 0..stream.len() - 6 {
+            assert!(decode(&stream[..cut], 4, 4, 1).is_err(), "{cut}");
+        }
+    }
+}

@@ -13,7 +13,7 @@
 //! Samples are the *stored* values of the standard: bits outside Bits Stored (old overlays) are masked off, the sign is
 //! extended, and the rescale to Hounsfield units goes into [`Image::scaling`]. Windows, modality and VOI tables,
 //! presentation states and overlays are not applied. Colour becomes interleaved RGB from whatever it is written in
-//! (planar, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT); PALETTE COLOR stays indices with [`Image::palette`].
+//! (planar, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT). PALETTE COLOR stays indices with [`Image::palette`].
 //!
 //! **MONOCHROME1** (bright is dark: much of mammography and computed radiography) is *not* inverted, so that a mask of
 //! values and a rescale stay true. [`Header::bright_is_dark`] is true and the image has a note: who wants to show the
@@ -49,7 +49,9 @@ mod series;
 #[cfg(test)]
 mod build;
 #[cfg(test)]
-mod samples;
+mod sample_tests;
+#[cfg(test)]
+mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};
 pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
@@ -93,7 +95,7 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 /// Reads a file with its pixels: the facts, and an image of stored values.
 ///
 /// # Errors
-/// As [`header`]; [`Error::Unsupported`] for transfer syntaxes without a decoder (JPEG XL, MPEG, and so on: named) and
+/// As [`header`]; [`Error::Unsupported`] for transfer syntaxes without a decoder (JPEG XL, MPEG and others: named), and
 /// for pixel layouts that the standard has retired; [`Error::Truncated`] where pixels are missing;
 /// [`Error::Malformed`] where a code stream is broken or has another size than the header says.
 pub fn read(bytes: &[u8]) -> Result<Instance> {

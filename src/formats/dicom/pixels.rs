@@ -63,7 +63,7 @@ pub(super) fn decode(header: &Header, data: &DataSet) -> Result<Decoded> {
         _ => None,
     };
     let samples = stored_values(cells, bits, low, header.signed);
-    Ok(Decoded { samples, components: header.samples_per_pixel, bits: bits as u8, palette, notes })
+    Ok(Decoded { samples, components: header.samples_per_pixel, bits: header.bits_stored as u8, palette, notes })
 }
 
 fn low_bit(header: &Header) -> usize {
@@ -123,7 +123,10 @@ pub(super) fn native_cells(bytes: &[u8], bits_allocated: usize, count: usize, bi
 
 /// Bits to one value a byte; the first pixel is the lowest bit.
 pub(super) fn unpack_bits(bytes: &[u8], count: usize) -> Vec<u8> {
-    let mut out: Vec<u8> = bytes.iter().flat_map(|&byte| (0..8).map(move |bit| byte >> bit & 1)).collect();
+    let mut out = vec![0; bytes.len() * 8];
+    for (eight, &byte) in out.as_chunks_mut::<8>().0.iter_mut().zip(bytes) {
+        *eight = std::array::from_fn(|bit| byte >> bit & 1);
+    }
     out.truncate(count);
     out
 }
@@ -153,11 +156,7 @@ fn ybr_to_rgb(cells: &mut Cells, bits: usize) -> Result<()> {
     for pixel in cells.as_chunks_mut::<3>().0 {
         let [y, cb, cr] = pixel.map(|v| v as f32);
         let (cb, cr) = (cb - 128.0, cr - 128.0);
-        let rgb = [
-            y + 1.402 * cr,
-            y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr,
-            y + 1.772 * cb,
-        ];
+        let rgb = [y + 1.402 * cr, y - 0.114 * 1.772 / 0.587 * cb - 0.299 * 1.402 / 0.587 * cr, y + 1.772 * cb];
         // The cast saturates.
         *pixel = rgb.map(|v| (v + 0.5).floor() as u8);
     }
@@ -207,7 +206,8 @@ fn float_values(header: &Header, data: &DataSet, pixels: PixelElement) -> Result
     }
     let double = pixels.tag == tags::DOUBLE_FLOAT_PIXEL_DATA;
     let width = if double { 8 } else { 4 };
-    let needed = (header.rows as u64 * header.columns as u64).saturating_mul(header.frames as u64).saturating_mul(width);
+    let needed =
+        (header.rows as u64 * header.columns as u64).saturating_mul(header.frames as u64).saturating_mul(width);
     let found = pixels.value.len() as u64;
     if found < needed {
         return Err(truncated("float pixel data", needed, found));

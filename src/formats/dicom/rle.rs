@@ -79,9 +79,9 @@ fn unpack(segment: &[u8], length: usize, mut put: impl FnMut(usize, u8)) -> Resu
         match code {
             0..=127 => {
                 let count = code as usize + 1;
-                let literal = rest.get(..count.min(length - at)).ok_or_else(|| {
-                    truncated("a run-length literal", count as u64, rest.len() as u64)
-                })?;
+                let literal = rest
+                    .get(..count.min(length - at))
+                    .ok_or_else(|| truncated("a run-length literal", count as u64, rest.len() as u64))?;
                 for &byte in literal {
                     put(at, byte);
                     at += 1;

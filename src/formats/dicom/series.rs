@@ -49,7 +49,9 @@ pub fn slice_order(slices: &[(&str, &Header)], order: SliceOrder) -> Result<Vec<
     let mut indices: Vec<usize> = (0..slices.len()).collect();
     let (keys, what, tolerance) = match order {
         SliceOrder::File => return Ok(indices),
-        SliceOrder::Position => (keys(slices, "a position and an orientation", Header::location)?, "position", SAME_POSITION),
+        SliceOrder::Position => {
+            (keys(slices, "a position and an orientation", Header::location)?, "position", SAME_POSITION)
+        }
         SliceOrder::InstanceNumber => {
             (keys(slices, "an Instance Number", |h| h.instance_number.map(|n| n as f64))?, "Instance Number", 0.0)
         }
@@ -108,7 +110,7 @@ pub fn match_positions(images: &[f64], masks: &[f64], tolerance: f64) -> Vec<Opt
 /// affine follows the order of the slices, so that a stack from head to feet has its z axis pointing to the feet, and
 /// a tilted gantry gives a sheared affine. A note says where steps vary by more than a percent, where Slice Thickness
 /// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real values
-/// as `f32`, with a note.
+/// as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all, with a note.
 ///
 /// # Errors
 /// Those of [`slice_order`]; [`Malformed`](crate::formats::Error::Malformed) where slices differ in size, components,
@@ -126,7 +128,11 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     let slices: Vec<(&str, &Header)> = instances.iter().map(|i| (i.label.as_str(), &i.header)).collect();
     if let Some(i) = slices.iter().position(|(_, h)| h.frames > 1) {
-        return Err(unsupported(format!("{} has {} frames: it is a volume of its own", named(&slices, i), slices[i].1.frames)));
+        return Err(unsupported(format!(
+            "{} has {} frames: it is a volume of its own",
+            named(&slices, i),
+            slices[i].1.frames
+        )));
     }
     let order = slice_order(&slices, order)?;
     for &index in &order[1..] {
@@ -152,6 +158,9 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     let scalings: Vec<Scaling> = order.iter().map(|&i| instances[i].image.scaling).collect();
     let one_rescale = scalings.iter().all(|s| *s == scalings[0]);
+    let bits = instances.iter().map(|i| i.image.bits).max().unwrap_or(8);
+    let types: Option<Vec<_>> = instances.iter().map(|i| integer_type(&i.image.samples)).collect();
+    let wider = types.filter(|t| t.windows(2).any(|w| w[0] != w[1])).map(|t| common_type(&t));
     let mut parts: Vec<Option<Samples>> = Vec::with_capacity(instances.len());
     let mut template: Option<Image> = None;
     for (i, Instance { image, .. }) in instances.into_iter().enumerate() {
@@ -162,15 +171,21 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
         parts.push(Some(samples));
     }
     let ordered = order.iter().filter_map(|&i| parts[i].take());
-    let (samples, scaling) = if one_rescale {
-        (join(ordered)?, scalings[0])
-    } else {
-        notes.push("the rescale differs by slice: samples are real values".into());
-        (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
+    let (samples, scaling) = match (one_rescale, wider) {
+        (false, _) => {
+            notes.push("the rescale differs by slice: samples are real values".into());
+            (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
+        }
+        (true, None) => (join(ordered)?, scalings[0]),
+        (true, Some(wider)) => {
+            let samples = join(ordered.map(|part| widened(part, wider)))?;
+            notes.push(format!("slices are stored in several integer types: all are {} here", samples.dtype()));
+            (samples, scalings[0])
+        }
     };
     let template = template.ok_or_else(|| malformed("a series without instances"))?;
     let [width, height, ..] = template.size;
-    let bits = if one_rescale { template.bits } else { 32 };
+    let bits = if one_rescale { bits } else { 32 };
     let image = Image { size: [width, height, order.len(), 1], samples, bits, scaling, geometry, notes, ..template };
     Ok(Series { image, order, positions })
 }
@@ -184,7 +199,8 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     if a.image.components != b.image.components || ha.bright_is_dark() != hb.bright_is_dark() {
         return Some(format!("{:?} and {:?}", ha.photometric, hb.photometric));
     }
-    if a.image.samples.dtype() != b.image.samples.dtype() {
+    let (ta, tb) = (integer_type(&a.image.samples), integer_type(&b.image.samples));
+    if a.image.samples.dtype() != b.image.samples.dtype() && (ta.is_none() || tb.is_none()) {
         return Some(format!("samples of {} and {}", a.image.samples.dtype(), b.image.samples.dtype()));
     }
     if a.image.palette != b.image.palette {
@@ -205,6 +221,37 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
 
 fn same_orientation(a: [[f64; 3]; 2], b: [[f64; 3]; 2]) -> bool {
     a.iter().flatten().zip(b.iter().flatten()).all(|(x, y)| (x - y).abs() <= SAME_COSINE)
+}
+
+/// Sign and width of an integer type that pixel cells can have.
+fn integer_type(samples: &Samples) -> Option<(bool, usize)> {
+    match samples {
+        Samples::U8(_) => Some((false, 8)),
+        Samples::U16(_) => Some((false, 16)),
+        Samples::U32(_) => Some((false, 32)),
+        Samples::I8(_) => Some((true, 8)),
+        Samples::I16(_) => Some((true, 16)),
+        Samples::I32(_) => Some((true, 32)),
+        _ => None,
+    }
+}
+
+/// The narrowest integer type that holds all of several.
+fn common_type(types: &[(bool, usize)]) -> (bool, usize) {
+    let signed = types.iter().any(|t| t.0);
+    let needed = types.iter().map(|&(s, width)| if signed && !s { 2 * width } else { width }).max().unwrap_or(8);
+    (signed, needed)
+}
+
+/// The same values in a wider integer type.
+fn widened(samples: Samples, (signed, width): (bool, usize)) -> Samples {
+    with_samples!(samples, v => match (signed, width) {
+        (false, 8 | 16) => Samples::U16(v.into_iter().map(|s| s as u16).collect()),
+        (false, _) => Samples::U32(v.into_iter().map(|s| s as u32).collect()),
+        (true, 8 | 16) => Samples::I16(v.into_iter().map(|s| s as i16).collect()),
+        (true, 32) => Samples::I32(v.into_iter().map(|s| s as i32).collect()),
+        (true, _) => Samples::I64(v.into_iter().map(|s| s as i64).collect()),
+    })
 }
 
 /// Concatenates samples of one type.
@@ -442,4 +489,194 @@ fn rescale_frames(header: &Header, mut image: Image) -> Image {
     image.bits = 32;
     image.notes.push("the rescale differs by frame: samples are real values".into());
     image
+}
+
+#[cfg(test)]
+mod tests {
+    use dicom_dictionary_std::{tags, uids};
+
+    use super::*;
+    use crate::formats::dicom::build::File;
+    use crate::formats::dicom::read;
+
+    fn instance(label: &str, file: &File) -> Instance {
+        read(&file.bytes()).unwrap().labelled(label)
+    }
+
+    fn stack_of(heights: &[f64]) -> Vec<Instance> {
+        let file = |(i, &z): (usize, &f64)| File::slice(z, 100 - i as i32, [i as i16; 4]);
+        heights.iter().enumerate().map(|(i, z)| instance(&format!("{i}.dcm"), &file((i, z)))).collect()
+    }
+
+    fn first_pixels(image: &Image) -> Vec<f64> {
+        (0..image.size[2]).map(|z| image.value([0, 0, z, 0], 0)).collect()
+    }
+
+    #[test]
+    fn slices_are_ordered_as_asked() {
+        let heights = [4.0, 0.0, 2.0];
+        for (order, slices) in
+            [(SliceOrder::Position, [1, 2, 0]), (SliceOrder::File, [0, 1, 2]), (SliceOrder::InstanceNumber, [2, 1, 0])]
+        {
+            let series = assemble(stack_of(&heights), order).unwrap();
+            assert_eq!(series.order, slices, "{order:?}");
+            assert_eq!(first_pixels(&series.image), slices.map(|i| i as f64), "{order:?}");
+            assert_eq!(series.positions, Some(slices.map(|i| heights[i]).to_vec()), "{order:?}");
+            assert_eq!(series.image.size, [2, 2, 3, 1]);
+        }
+    }
+
+    #[test]
+    fn the_frame_follows_the_order_of_the_slices() {
+        let up = assemble(stack_of(&[-3.0, 0.0, 3.0]), SliceOrder::File).unwrap().image.geometry.unwrap();
+        assert_eq!((up.spacing, up.orientation().as_str()), ([0.25, 0.5, 3.0], "LPS"));
+        assert_eq!(up.to_world([0.0, 0.0, 2.0]), [10.0, 20.0, 3.0]);
+        let down = assemble(stack_of(&[3.0, 0.0, -3.0]), SliceOrder::File).unwrap().image.geometry.unwrap();
+        assert_eq!((down.spacing, down.orientation().as_str()), ([0.25, 0.5, 3.0], "LPI"));
+        assert_eq!(down.to_world([0.0, 0.0, 2.0]), [10.0, 20.0, -3.0]);
+        let mixed = assemble(stack_of(&[3.0, -3.0, 0.0]), SliceOrder::File).unwrap().image;
+        assert!(mixed.notes.iter().any(|n| n.contains("has no frame")));
+        assert_eq!(mixed.geometry.unwrap().orientation(), "RAS");
+    }
+
+    #[test]
+    fn steps_that_vary_or_contradict_the_thickness_are_told() {
+        let image = assemble(stack_of(&[0.0, 2.0, 4.0, 7.0]), SliceOrder::Position).unwrap().image;
+        assert_eq!(image.geometry.unwrap().spacing[2], 2.0);
+        assert_eq!(image.notes, ["steps between slices vary from 2.0000 to 3.0000 mm: 2.0000 is their median"]);
+        let image = assemble(stack_of(&[0.0, 1.5, 3.0]), SliceOrder::Position).unwrap().image;
+        assert_eq!(image.notes, ["Slice Thickness is 2 mm, the step between slices 1.5000 mm"]);
+    }
+
+    #[test]
+    fn a_tilted_gantry_shears_the_affine() {
+        let slice = |i: i32| {
+            let position = format!("0\\{}\\{}", 0.5 * i as f64, 2 * i);
+            File::slice(0.0, i, [0; 4]).text(tags::IMAGE_POSITION_PATIENT, b"DS", &position)
+        };
+        let image = assemble((0..3).map(|i| instance("", &slice(i))).collect(), SliceOrder::Position).unwrap().image;
+        assert!(image.notes[0].contains("tilted gantry"), "{:?}", image.notes);
+        let geometry = image.geometry.unwrap();
+        assert_eq!(geometry.spacing[2], 2.0);
+        assert_eq!(geometry.to_world([0.0, 0.0, 2.0]), [0.0, -1.0, 4.0]);
+    }
+
+    #[test]
+    fn what_is_not_one_volume_is_refused_by_name() {
+        let message = |instances| assemble(instances, SliceOrder::Position).unwrap_err().to_string();
+        let same = message(stack_of(&[0.0, 2.0, 0.0]));
+        assert!(same.contains("\"0.dcm\" and \"2.dcm\" share the position 0"), "{same}");
+        let pair = |b: File| vec![instance("a", &File::slice(0.0, 1, [0; 4])), instance("b", &b)];
+        let other = File::slice(1.0, 2, [0; 4]);
+        for (file, what) in [
+            (other.clone().text(tags::PIXEL_SPACING, b"DS", "1\\1"), "pixel spacings"),
+            (other.clone().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "0\\1\\0\\-1\\0\\0"), "orientations"),
+            (other.clone().number(tags::ROWS, 1), "2 x 2 and 2 x 1 pixels"),
+            (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" has not a position"),
+        ] {
+            let message = message(pair(file));
+            assert!(message.contains(what) && message.contains("\"b\""), "{message}");
+        }
+        assert!(assemble(Vec::new(), SliceOrder::File).is_err());
+    }
+
+    #[test]
+    fn a_rescale_that_differs_by_slice_gives_real_values() {
+        let slice = |z: f64, slope: &str| {
+            let file = File::slice(z, 1, [10; 4]).text(tags::RESCALE_SLOPE, b"DS", slope);
+            instance("", &file.text(tags::RESCALE_INTERCEPT, b"DS", "1"))
+        };
+        let image = assemble(vec![slice(0.0, "2"), slice(2.0, "0.5")], SliceOrder::Position).unwrap().image;
+        assert_eq!((image.samples.dtype(), image.scaling, image.bits), ("float32", Scaling::IDENTITY, 32));
+        assert_eq!(first_pixels(&image), [21.0, 6.0]);
+        assert_eq!(image.notes, ["the rescale differs by slice: samples are real values"]);
+        let image = assemble(vec![slice(0.0, "2"), slice(2.0, "2")], SliceOrder::Position).unwrap().image;
+        assert_eq!((image.samples.dtype(), image.scaling.slope), ("int16", 2.0));
+    }
+
+    #[test]
+    fn integer_types_are_widened_to_one_that_holds_all() {
+        let unsigned = File::slice(2.0, 2, [-1; 4]).number(tags::PIXEL_REPRESENTATION, 0);
+        let signed = File::slice(0.0, 1, [-1; 4]);
+        let pair = vec![instance("", &signed), instance("", &unsigned)];
+        let image = assemble(pair, SliceOrder::Position).unwrap().image;
+        assert_eq!(image.samples, Samples::I32(vec![-1, -1, -1, -1, 65535, 65535, 65535, 65535]));
+        assert_eq!(image.notes, ["slices are stored in several integer types: all are int32 here"]);
+        assert_eq!(common_type(&[(false, 8), (false, 16)]), (false, 16));
+        assert_eq!(common_type(&[(true, 16), (false, 8)]), (true, 16));
+        assert_eq!(common_type(&[(true, 8), (false, 32)]), (true, 64));
+    }
+
+    #[test]
+    fn masks_are_found_by_position() {
+        let found = match_positions(&[0.0, 1.25, 2.5], &[3.75, 2.5001, 1.2499, -1.25], 0.01);
+        assert_eq!(found, [None, Some(2), Some(1)]);
+        assert_eq!(match_positions(&[1.0], &[], 1.0), [None]);
+    }
+
+    /// An enhanced image of frames of one pixel at the given heights; the value of a frame is its number.
+    fn enhanced(heights: &[f64], rescale: impl Fn(usize) -> Option<&'static str>) -> Instance {
+        let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+        let orientation = File::new(syntax).text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "1\\0\\0\\0\\1\\0");
+        let measures = File::new(syntax).text(tags::PIXEL_SPACING, b"DS", "1\\1");
+        let shared = File::new(syntax)
+            .sequence(tags::PLANE_ORIENTATION_SEQUENCE, &[orientation])
+            .sequence(tags::PIXEL_MEASURES_SEQUENCE, &[measures]);
+        let frames: Vec<File> = heights
+            .iter()
+            .enumerate()
+            .map(|(i, z)| {
+                let position = File::new(syntax).text(tags::IMAGE_POSITION_PATIENT, b"DS", &format!("0\\0\\{z}"));
+                let frame = File::new(syntax).sequence(tags::PLANE_POSITION_SEQUENCE, &[position]);
+                match rescale(i) {
+                    Some(slope) => {
+                        let transform = File::new(syntax).text(tags::RESCALE_SLOPE, b"DS", slope);
+                        frame.sequence(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, &[transform])
+                    }
+                    None => frame,
+                }
+            })
+            .collect();
+        let values: Vec<u8> = (0..heights.len() as u8).collect();
+        let file = File::grey(syntax, [1, 1], [8, 8], false)
+            .text(tags::NUMBER_OF_FRAMES, b"IS", &heights.len().to_string())
+            .sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, &[shared])
+            .sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, &frames)
+            .pixels(&values);
+        instance("", &file)
+    }
+
+    #[test]
+    fn frames_are_slices_as_stored() {
+        let instance = enhanced(&[6.0, 4.0, 2.0], |_| Some("3"));
+        assert_eq!(instance.image.size, [1, 1, 3, 1]);
+        assert_eq!(instance.image.samples, Samples::U8(vec![0, 1, 2]));
+        assert_eq!(instance.image.scaling.slope, 3.0);
+        assert_eq!(instance.image.geometry.as_ref().unwrap().to_world([0.0, 0.0, 1.0]), [0.0, 0.0, 4.0]);
+        let series = assemble(vec![instance], SliceOrder::Position).unwrap();
+        assert_eq!((series.order, series.positions), (vec![0], Some(vec![6.0, 4.0, 2.0])));
+    }
+
+    #[test]
+    fn frames_that_share_positions_are_times() {
+        // Time fastest, and position fastest: the same image of [t, z].
+        for (heights, samples) in [
+            ([0.0, 0.0, 5.0, 5.0, 10.0, 10.0], [0, 2, 4, 1, 3, 5]),
+            ([0.0, 5.0, 10.0, 0.0, 5.0, 10.0], [0, 1, 2, 3, 4, 5]),
+        ] {
+            let image = enhanced(&heights, |_| None).image;
+            assert_eq!(image.size, [1, 1, 3, 2]);
+            assert_eq!(image.samples, Samples::U8(samples.to_vec()));
+            assert_eq!(image.geometry.unwrap().spacing[2], 5.0);
+        }
+        let uneven = enhanced(&[0.0, 5.0, 0.0], |_| None).image;
+        assert_eq!(uneven.size, [1, 1, 3, 1]);
+        assert!(uneven.notes[0].contains("do not follow their positions"), "{:?}", uneven.notes);
+    }
+
+    #[test]
+    fn a_rescale_that_differs_by_frame_gives_real_values() {
+        let image = enhanced(&[0.0, 1.0, 2.0], |i| Some(["1", "2", "4"][i])).image;
+        assert_eq!((image.samples, image.scaling), (Samples::F32(vec![0.0, 2.0, 8.0]), Scaling::IDENTITY));
+    }
 }

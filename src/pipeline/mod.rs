@@ -34,7 +34,7 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     /// A model or its runtime cannot be used.
     #[error(transparent)]
-    Sam(#[from] crate::sam::Error),
+    Sam(#[from] crate::sam::SamError),
     /// Nothing to build.
     #[error("{path}: {reason}")]
     Nothing {

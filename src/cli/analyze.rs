@@ -1,0 +1,49 @@
+//! `medcosmos analyze DATASET`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Global, Outcome};
+use crate::analysis::{AnalysisOptions, analyze, report, text};
+
+/// Options of `analyze`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Dataset that was evaluated
+    dataset: PathBuf,
+    /// Columns to group the summary by, separated by commas; may be given several times [default: modality, object,
+    /// target, source, one after the other]
+    #[arg(long, value_name = "COLUMNS")]
+    by: Vec<String>,
+    /// Metric that is correlated, binned and compared
+    #[arg(long, default_value = "dice")]
+    metric: String,
+    /// Count masks of excluded categories too
+    #[arg(long)]
+    include_excluded: bool,
+    /// Correlate the signed intensity difference in place of the absolute one
+    #[arg(long)]
+    signed_intensity: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let mut options = AnalysisOptions {
+        metric: arguments.metric.clone(),
+        include_excluded: arguments.include_excluded,
+        ..AnalysisOptions::default()
+    };
+    if !arguments.by.is_empty() {
+        options.by = arguments.by.iter().map(|columns| columns.split(',').map(|c| c.trim().to_string()).collect()).collect();
+    }
+    if arguments.signed_intensity {
+        for factor in options.factors.iter_mut().filter(|f| *f == "intensity_difference_abs") {
+            *factor = "intensity_difference".into();
+        }
+    }
+    let analysis = analyze(&arguments.dataset, &options)?;
+    if !global.quiet {
+        print!("{}", report::analysis_to_text(&analysis, text::LINE_WIDTH));
+        println!("\nAll tables are in {}", arguments.dataset.join("analysis").display());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,52 @@
+//! `medcosmos evaluate DATASET`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::text::grouped;
+use super::{Global, Outcome};
+use crate::metrics::MetricOptions;
+use crate::pipeline::{self, EvaluateOptions, EvaluateReport};
+use crate::store::Dataset;
+
+/// Options of `evaluate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Dataset with predictions
+    dataset: PathBuf,
+    /// Tolerance of the surface Dice in pixels
+    #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_px, value_name = "PIXELS")]
+    nsd_tolerance_px: f64,
+    /// Tolerance of the surface Dice in millimetres
+    #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_mm, value_name = "MM")]
+    nsd_tolerance_mm: f64,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let dataset = Dataset::open(&arguments.dataset)?;
+    let metrics = MetricOptions {
+        nsd_tolerance_px: arguments.nsd_tolerance_px,
+        nsd_tolerance_mm: arguments.nsd_tolerance_mm,
+        ..MetricOptions::default()
+    };
+    let options = EvaluateOptions { metrics, ..EvaluateOptions::default() };
+    let report = pipeline::evaluate(&dataset, &options, &global.progress())?;
+    match global.json {
+        true => global.print_json(&report)?,
+        false => println!("{}", sentence(&report)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an evaluation did, in a sentence.
+pub(super) fn sentence(report: &EvaluateReport) -> String {
+    let EvaluateReport { factors, comparisons, empty_predictions, shards_reused, .. } = report;
+    let mut line = format!("{} masks measured, {} predictions compared", grouped(*factors), grouped(*comparisons));
+    if *empty_predictions > 0 {
+        line.push_str(&format!(" ({} of them without a pixel)", grouped(*empty_predictions)));
+    }
+    if *shards_reused > 0 {
+        line.push_str(&format!("; {shards_reused} shard(s) were done before"));
+    }
+    line
+}

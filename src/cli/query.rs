@@ -1,0 +1,43 @@
+//! `medcosmos query DATASET SQL`.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Global, Outcome};
+use crate::analysis::output::{Format, write_frame};
+use crate::analysis::{query, text};
+
+/// Options of `query`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: medcosmos query data \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks \
+                        GROUP BY target ORDER BY masks DESC\"")]
+pub(super) struct Arguments {
+    /// Dataset
+    dataset: PathBuf,
+    /// One SQL statement over files, cases, slices, masks, factors, predictions, metrics
+    sql: String,
+    /// Write all rows to a file instead; its extension says the format: csv, jsonl, parquet
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Rows to print
+    #[arg(long, default_value_t = 50)]
+    rows: usize,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let frame = query(&arguments.dataset, &arguments.sql)?;
+    if let Some(path) = &arguments.out {
+        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let format = Format::from_extension(extension)
+            .ok_or_else(|| format!("{}: the extension must be csv, jsonl or parquet", path.display()))?;
+        write_frame(&frame, format, File::create(path)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if global.json {
+        write_frame(&frame, Format::JsonLines, std::io::stdout().lock())?;
+    } else {
+        print!("{}", text::frame_to_text(&frame, text::LINE_WIDTH, arguments.rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}

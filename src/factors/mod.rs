@@ -1,1 +1,161 @@
-//! What may explain how well a mask is segmented.
+//! What makes a structure easy or hard to segment: the paper's five factors, each a number for every mask.
+//!
+//! Size, aspect ratio, intensity difference, boundary complexity and modality (protocol 5). All are measured within the
+//! structure's box on the slice as it is stored.
+
+mod contour;
+mod fourier;
+mod intensity;
+mod modality;
+mod polygon;
+
+pub use contour::{Point, outer_contour};
+pub use fourier::{BoundaryComplexity, FourierOptions, FourierStop, Harmonic, Harmonics, decode};
+pub use intensity::{IntensityContrast, Picture};
+pub use modality::{MODALITIES, modality_index};
+
+use crate::mask::Mask;
+use thiserror::Error;
+
+/// Why factors cannot be measured.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum FactorError {
+    /// Neither grey nor RGB.
+    #[error("a slice has 1 channel or 3, but this one has {0}")]
+    Channels(u8),
+    /// The picture does not hold the pixels that its size says.
+    #[error("a {height} x {width} picture of {channels} channels has {expected} bytes, but {found} were given")]
+    Bytes {
+        /// Bytes given.
+        found: usize,
+        /// Height times width times channels.
+        expected: u64,
+        /// Rows.
+        height: u32,
+        /// Columns.
+        width: u32,
+        /// Values a pixel.
+        channels: u8,
+    },
+    /// Mask and picture are not of one slice.
+    #[error("the mask has {} x {} pixels, but its slice has {} x {}", mask.0, mask.1, picture.0, picture.1)]
+    Size {
+        /// Height and width of the mask.
+        mask: (u32, u32),
+        /// Height and width of the picture.
+        picture: (u32, u32),
+    },
+}
+
+/// The factors of one mask that follow from its pixels; for the modality, see [`modality_index`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Factors {
+    /// Number of pixels.
+    pub size: u64,
+    /// Short side over long side of the bounding box, above 0 and at most 1.
+    pub aspect_ratio: f64,
+    /// Mean intensities inside and around.
+    pub intensity: IntensityContrast,
+    /// Fourier order with its parts.
+    pub boundary: BoundaryComplexity,
+}
+
+impl Factors {
+    /// Measures a mask on its slice; `None` where the mask is empty.
+    ///
+    /// # Errors
+    /// Mask and slice differ in size.
+    pub fn of(mask: &Mask, slice: &Picture, options: &FourierOptions) -> Result<Option<Self>, FactorError> {
+        let intensity = IntensityContrast::of(mask, slice)?;
+        let measured = || {
+            Some(Factors {
+                size: mask.area(),
+                aspect_ratio: aspect_ratio(mask)?,
+                intensity: intensity?,
+                boundary: BoundaryComplexity::of(mask, options)?,
+            })
+        };
+        Ok(measured())
+    }
+}
+
+/// Short side over long side of the bounding box, counted in pixels; `None` where the mask is empty.
+pub fn aspect_ratio(mask: &Mask) -> Option<f64> {
+    let [x0, y0, x1, y1] = mask.bounding_box()?;
+    let (width, height) = ((x1 - x0 + 1) as f64, (y1 - y0 + 1) as f64);
+    Some(width.min(height) / width.max(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::BufReader;
+    use std::path::{Path, PathBuf};
+
+    /// File, label value, area, box, aspect ratio, Fourier order, its Dice, F, signed intensity difference (protocol 5).
+    type Reference = (&'static str, u8, u64, [u32; 4], f64, u32, f64, f64, f64);
+    const REFERENCES: [Reference; 10] = [
+        ("22_Heart_2_8", 85, 3242, [192, 181, 256, 248], 0.9559, 1, 0.97259, 6.482, 50.650),
+        ("22_Heart_2_8", 170, 1732, [186, 175, 264, 257], 0.9518, 1, 0.98119, 4.762, -32.376),
+        ("22_Heart_2_8", 255, 1954, [170, 201, 225, 272], 0.7778, 6, 0.98259, 9.482, 11.523),
+        ("22_Heart_3_2", 255, 75, [145, 172, 159, 181], 0.6667, 5, 0.98667, 7.667, -6.364),
+        ("22_Heart_4_9", 255, 1456, [57, 75, 88, 146], 0.4444, 4, 0.97559, 8.881, 34.403),
+        ("6_Pancreas_10_43_0", 255, 1313, [204, 293, 259, 328], 0.6429, 4, 0.98326, 7.349, 1.577),
+        ("6_Pancreas_13_37_0", 255, 914, [254, 286, 296, 316], 0.7209, 4, 0.98856, 6.289, -2.007),
+        ("6_Pancreas_17_23_0", 255, 6013, [104, 226, 295, 324], 0.5156, 7, 0.94072, 18.855, 9.591),
+        ("6_Pancreas_20_43_0", 255, 4230, [121, 192, 251, 303], 0.8550, 7, 0.97219, 12.561, 16.523),
+        ("6_Pancreas_21_23_0", 255, 2732, [148, 216, 286, 302], 0.6259, 8, 0.97073, 13.854, 4.576),
+    ];
+
+    fn read_grey(path: &Path) -> (u32, u32, Vec<u8>) {
+        let mut reader = png::Decoder::new(BufReader::new(File::open(path).unwrap())).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Grayscale, png::BitDepth::Eight));
+        (info.height, info.width, pixels)
+    }
+
+    #[test]
+    fn released_slices_give_the_reference_values() {
+        let samples = std::env::var_os("MEDCOSMOS_SAMPLES")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"), PathBuf::from);
+        let cosmos = samples.join("cosmos");
+        if !cosmos.is_dir() {
+            println!("skipped: {} is not there", cosmos.display());
+            return;
+        }
+        let printed = |found: f64, expected: f64, unit: f64| (found - expected).abs() <= 0.5000001 * unit;
+        for (name, value, area, pixel_box, aspect, order, dice, complexity, difference) in REFERENCES {
+            let dataset = cosmos.join(if name.starts_with("22") { "22_Heart" } else { "6_Pancreas" });
+            let (height, width, image) = read_grey(&dataset.join(format!("images/{name}.png")));
+            let (_, _, labels) = read_grey(&dataset.join(format!("labels/{name}.png")));
+            let mask = Mask::from_predicate(height, width, |i| labels[i] == value);
+            assert_eq!(mask.bounding_box(), Some(pixel_box), "{name}");
+
+            let picture = Picture::new(height, width, 1, &image).unwrap();
+            let factors = Factors::of(&mask, &picture, &FourierOptions::default()).unwrap().unwrap();
+            assert_eq!((factors.size, factors.boundary.order), (area, order), "{name}");
+            assert!(printed(factors.aspect_ratio, aspect, 1e-4), "{name}: {}", factors.aspect_ratio);
+            assert!(printed(factors.boundary.dice, dice, 1e-5), "{name}: {}", factors.boundary.dice);
+            assert!(printed(factors.boundary.value(), complexity, 1e-3), "{name}: {}", factors.boundary.value());
+            let found = factors.intensity.difference().unwrap();
+            assert!(printed(found, difference, 1e-3), "{name}: {found}");
+        }
+    }
+
+    #[test]
+    fn factors_of_small_structures_are_defined() {
+        let picture = Picture::new(3, 3, 1, &[9; 9]).unwrap();
+        let measure = |bitmap: &[u8; 9]| {
+            Factors::of(&Mask::from_bitmap(3, 3, bitmap), &picture, &FourierOptions::default()).unwrap()
+        };
+        assert_eq!(measure(&[0; 9]), None);
+        let pixel = measure(&[0, 0, 0, 0, 1, 0, 0, 0, 0]).unwrap();
+        assert_eq!((pixel.size, pixel.aspect_ratio, pixel.boundary.value()), (1, 1.0, 1.0));
+        assert_eq!(pixel.intensity.difference(), Some(0.0));
+        let line = measure(&[0, 0, 0, 1, 1, 1, 0, 0, 0]).unwrap();
+        assert_eq!(line.aspect_ratio, 1.0 / 3.0);
+        assert!(line.boundary.dice > 0.0 && line.boundary.value().is_finite());
+    }
+}

@@ -355,6 +355,12 @@ mod tests {
     }
 
     #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../docs/metrics.md");
+        assert!(METRICS.iter().all(|metric| page.contains(&format!("`{}`", metric.name))));
+    }
+
+    #[test]
     fn names_are_unique_and_definitions_are_sentences() {
         for (i, entry) in METRICS.iter().enumerate() {
             assert_eq!(metric(entry.name).map(|m| m.definition), Some(METRICS[i].definition));

@@ -42,14 +42,21 @@ impl Spacing {
     }
 }
 
-/// The surface pixels of two masks that both have some.
+/// The surfaces of two masks that both have one.
 #[derive(Clone, Debug)]
 pub struct Surfaces {
-    /// Column and row of each surface pixel, from the corner of the box around both surfaces; column-major order.
-    prediction: Vec<[u32; 2]>,
-    truth: Vec<[u32; 2]>,
-    width: u32,
-    height: u32,
+    prediction: Surface,
+    truth: Surface,
+}
+
+/// A surface, with what finds its pixel nearest to a point. Columns and rows count from the corner of the box around
+/// both surfaces.
+#[derive(Clone, Debug)]
+struct Surface {
+    /// Column and row of each pixel, in column-major order.
+    points: Vec<[u32; 2]>,
+    /// The vertical gaps, where a table is worth its cost.
+    gaps: Option<GapTable>,
 }
 
 impl Surfaces {
@@ -62,101 +69,116 @@ impl Surfaces {
         assert_eq!(size(prediction), size(truth), "masks of one slice have one size");
         let [ax0, ay0, ax1, ay1] = prediction.bounding_box()?;
         let [bx0, by0, bx1, by1] = truth.bounding_box()?;
-        let (left, top) = (ax0.min(bx0), ay0.min(by0));
-        let points = |mask: &Mask| {
-            let surface = mask.surface();
-            let mut points = Vec::with_capacity(surface.area() as usize);
-            for (x, y0, y1) in surface.column_runs() {
-                points.extend((y0..y1).map(|y| [x - left, y - top]));
-            }
-            points
+        let corner = [ax0.min(bx0), ay0.min(by0)];
+        let (width, height) = (ax1.max(bx1) - corner[0] + 1, ay1.max(by1) - corner[1] + 1);
+        let (prediction, truth) = (surface_points(prediction, corner), surface_points(truth, corner));
+
+        // Few points, however far apart, are found faster by comparing every pair. Either way gives the same bits.
+        let pairs = prediction.len() as u64 * truth.len() as u64;
+        let worth_a_table = pairs >= width as u64 * height as u64 / 4 && height < NO_SURFACE as u32;
+        let surface = |points: Vec<[u32; 2]>| {
+            let gaps = worth_a_table.then(|| GapTable::of(&points, height as usize));
+            Surface { points, gaps }
         };
-        Some(Surfaces {
-            prediction: points(prediction),
-            truth: points(truth),
-            width: ax1.max(bx1) - left + 1,
-            height: ay1.max(by1) - top + 1,
-        })
+        Some(Surfaces { prediction: surface(prediction), truth: surface(truth) })
     }
 
     /// The distances in both directions.
     pub fn distances(&self, spacing: Spacing) -> SurfaceDistances {
+        let Surfaces { prediction, truth } = self;
         SurfaceDistances {
-            from_prediction: self.nearest(&self.prediction, &self.truth, spacing),
-            from_truth: self.nearest(&self.truth, &self.prediction, spacing),
-        }
-    }
-
-    /// Distance of each point of `from` to the nearest of `to`, by whichever way costs less. Both give the same bits:
-    /// the minimum of the same squares.
-    fn nearest(&self, from: &[[u32; 2]], to: &[[u32; 2]], spacing: Spacing) -> Vec<f64> {
-        let (pairs, area) = (from.len() as u64 * to.len() as u64, self.width as u64 * self.height as u64);
-        if pairs < area / 4 || self.height >= NO_SURFACE as u32 {
-            nearest_by_pairs(from, to, spacing)
-        } else {
-            nearest_by_gaps(from, to, self.width as usize, self.height as usize, spacing)
+            from_prediction: truth.distances_from(&prediction.points, spacing),
+            from_truth: prediction.distances_from(&truth.points, spacing),
         }
     }
 }
 
-/// Compares every pair. Best for few points, however far apart.
-fn nearest_by_pairs(from: &[[u32; 2]], to: &[[u32; 2]], spacing: Spacing) -> Vec<f64> {
-    let nearest = |&[x, y]: &[u32; 2]| {
-        let squares = to.iter().map(|&[u, v]| spacing.squared(x.abs_diff(u), y.abs_diff(v)));
-        squares.fold(f64::INFINITY, f64::min).sqrt()
-    };
-    from.iter().map(nearest).collect()
+/// Column and row of each surface pixel, from a corner of the slice on.
+fn surface_points(mask: &Mask, corner: [u32; 2]) -> Vec<[u32; 2]> {
+    let surface = mask.surface();
+    let mut points = Vec::with_capacity(surface.area() as usize);
+    for (x, y0, y1) in surface.column_runs() {
+        points.extend((y0..y1).map(|y| [x - corner[0], y - corner[1]]));
+    }
+    points
 }
 
-/// Marks a column without surface in the table of gaps.
+impl Surface {
+    /// Distance of each point to the nearest of the surface.
+    fn distances_from(&self, points: &[[u32; 2]], spacing: Spacing) -> Vec<f64> {
+        let square = |point: &[u32; 2]| match &self.gaps {
+            Some(gaps) => gaps.nearest(*point, spacing),
+            None => nearest_of_all(&self.points, *point, spacing),
+        };
+        points.iter().map(|point| square(point).sqrt()).collect()
+    }
+}
+
+/// Squared distance to the nearest of some points, by comparing all.
+fn nearest_of_all(points: &[[u32; 2]], [x, y]: [u32; 2], spacing: Spacing) -> f64 {
+    let squares = points.iter().map(|&[u, v]| spacing.squared(x.abs_diff(u), y.abs_diff(v)));
+    squares.fold(f64::INFINITY, f64::min)
+}
+
+/// For each row, and each column from a surface's first to its last, how many rows off the surface is in that column.
+#[derive(Clone, Debug)]
+struct GapTable {
+    first_column: usize,
+    width: usize,
+    /// Row-major.
+    gaps: Vec<u16>,
+}
+
+/// Marks a column without surface.
 const NO_SURFACE: u16 = u16::MAX;
 
-/// Goes from each point to the left and right over a table of vertical gaps, until the columns are farther away than
-/// the best distance so far. The table costs a few instructions for many pixels at once, and a point about as many
-/// steps as its distance.
-fn nearest_by_gaps(from: &[[u32; 2]], to: &[[u32; 2]], width: usize, height: usize, spacing: Spacing) -> Vec<f64> {
-    let gaps = vertical_gaps(to, width, height);
-    let nearest = |&[x, y]: &[u32; 2]| {
-        let row = &gaps[y as usize * width..][..width];
-        let x = x as usize;
+impl GapTable {
+    /// Of points in column-major order, for rows `0..height`, fewer than [`NO_SURFACE`]. Two passes over the rows, each
+    /// of a few instructions for many pixels at once.
+    fn of(points: &[[u32; 2]], height: usize) -> Self {
+        let column = |point: Option<&[u32; 2]>| point.map_or(0, |point| point[0] as usize);
+        let (first_column, last_column) = (column(points.first()), column(points.last()));
+        let width = last_column - first_column + 1;
+        let mut gaps = vec![NO_SURFACE; width * height];
+        for &[x, y] in points {
+            gaps[y as usize * width + x as usize - first_column] = 0;
+        }
+        let pass = |known: &[u16], next: &mut [u16]| {
+            for (next, known) in next.iter_mut().zip(known) {
+                *next = (*next).min(known.saturating_add(1));
+            }
+        };
+        for y in 1..height {
+            let (above, here) = gaps.split_at_mut(y * width);
+            pass(&above[(y - 1) * width..], &mut here[..width]);
+        }
+        for y in (1..height).rev() {
+            let (above, here) = gaps.split_at_mut(y * width);
+            pass(&here[..width], &mut above[(y - 1) * width..]);
+        }
+        GapTable { first_column, width, gaps }
+    }
+
+    /// Squared distance from a point to the surface: goes to the left and right until the columns are farther away than
+    /// the best distance so far, in about as many steps as that distance is long.
+    fn nearest(&self, [x, y]: [u32; 2], spacing: Spacing) -> f64 {
+        let row = &self.gaps[y as usize * self.width..][..self.width];
+        let (x, first, last) = (x as usize, self.first_column, self.first_column + self.width - 1);
+        let gap = |x: usize| row.get(x.wrapping_sub(first)).copied().unwrap_or(NO_SURFACE);
+        let nearest_column = first.saturating_sub(x).max(x.saturating_sub(last));
+        let farthest_column = x.abs_diff(first).max(x.abs_diff(last));
         let mut best = f64::INFINITY;
-        for dx in 0..=x.max(width - 1 - x) {
+        for dx in nearest_column..=farthest_column {
             if spacing.squared(dx as u32, 0) >= best {
                 break;
             }
-            let left = if dx <= x { row[x - dx] } else { NO_SURFACE };
-            let right = row.get(x + dx).copied().unwrap_or(NO_SURFACE);
-            let gap = left.min(right);
+            let gap = gap(x.wrapping_sub(dx)).min(gap(x + dx));
             if gap != NO_SURFACE {
                 best = best.min(spacing.squared(dx as u32, gap as u32));
             }
         }
-        best.sqrt()
-    };
-    from.iter().map(nearest).collect()
-}
-
-/// For each pixel of the box, row-major, the number of rows to the nearest point in the same column. The box is lower
-/// than [`NO_SURFACE`].
-fn vertical_gaps(points: &[[u32; 2]], width: usize, height: usize) -> Vec<u16> {
-    let mut gaps = vec![NO_SURFACE; width * height];
-    for &[x, y] in points {
-        gaps[y as usize * width + x as usize] = 0;
+        best
     }
-    let pass = |known: &[u16], next: &mut [u16]| {
-        for (next, known) in next.iter_mut().zip(known) {
-            *next = (*next).min(known.saturating_add(1));
-        }
-    };
-    for y in 1..height {
-        let (above, here) = gaps.split_at_mut(y * width);
-        pass(&above[(y - 1) * width..], &mut here[..width]);
-    }
-    for y in (1..height).rev() {
-        let (above, here) = gaps.split_at_mut(y * width);
-        pass(&here[..width], &mut above[(y - 1) * width..]);
-    }
-    gaps
 }
 
 /// For each surface pixel of one mask, the distance to the nearest surface pixel of the other, in both directions.
@@ -300,15 +322,16 @@ mod tests {
     proptest! {
         #[test]
         fn both_ways_give_the_same_bits(
-            h in 1usize..20, w in 1usize..20, row in 1u32..9, col in 1u32..9, seed in prop::collection::vec(0u8..8, 400),
+            h in 1usize..20, w in 1usize..20, row in 1u32..9, col in 1u32..9, seed in prop::collection::vec(0u8..9, 400),
         ) {
             let spacing = Spacing::new(row as f64 / 3.0, col as f64 / 7.0).unwrap();
-            let points = |kind: u8| -> Vec<[u32; 2]> {
-                (0..h * w).filter(|&i| seed[i] == kind).map(|i| [(i % w) as u32, (i / w) as u32]).collect()
-            };
-            let (from, to) = (points(0), points(1));
-            prop_assume!(!to.is_empty());
-            prop_assert_eq!(nearest_by_gaps(&from, &to, w, h, spacing), nearest_by_pairs(&from, &to, spacing));
+            // Column-major, with the columns to the left and right of the points left out now and then.
+            let points: Vec<[u32; 2]> = (0..h * w).filter(|&i| seed[i] == 0).map(|i| [i / h, i % h].map(|v| v as u32)).collect();
+            prop_assume!(!points.is_empty());
+            let table = GapTable::of(&points, h);
+            for from in (0..h * w).map(|i| [i / h, i % h].map(|v| v as u32)) {
+                prop_assert_eq!(table.nearest(from, spacing), nearest_of_all(&points, from, spacing));
+            }
         }
     }
 }

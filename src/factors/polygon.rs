@@ -62,7 +62,7 @@ impl Canvas {
         for pair in 0..self.crossings.len() / 2 {
             let [left, right] = [self.crossings[2 * pair], self.crossings[2 * pair + 1]];
             let (row, left, right) = ((left >> ROW_SHIFT) as usize, left & COLUMN_MASK, right & COLUMN_MASK);
-            self.set(row, (left + FRACTION - 1) / FRACTION, right / FRACTION + 1);
+            self.set(row, left.div_ceil(FRACTION), right / FRACTION + 1);
         }
     }
 

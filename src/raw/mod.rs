@@ -1,1 +1,165 @@
-//! Raw downloads as found: folders and archives seen as one tree of members.
+//! Raw downloads as found: folders and archives seen as one tree of members, without extracting anything to disk.
+//!
+//! A [`Tree`] is opened on a folder or on one archive file. Opening it makes the index only. Its [`Member`]s are the
+//! files below that root, whether they lie in folders or in zip, tar (plain, gzip, bzip2, xz, zstd), 7z or RAR archives,
+//! or in archives inside archives; an archive's file name is one component of the path of what it holds, so that
+//! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
+//! recognises files by the tail of their path need not know how a download was kept.
+//!
+//! Every file below the root is accounted for: it is a member, an archive whose entries are members, one of the
+//! [`Problem`]s, or [`Ignored`]. A bad archive or entry never stops the others.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # std::fs::create_dir(folder.path().join("labels"))?;
+//! # std::fs::write(folder.path().join("labels/case, 1.txt"), "liver")?;
+//! use medcosmos::raw::Tree;
+//!
+//! let tree = Tree::open(folder.path())?;
+//! let member = tree.find("labels/case, 1.txt").expect("it was just written");
+//! assert_eq!(tree.read(member)?, b"liver");
+//! assert!(tree.problems().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a read costs
+//! | where the member lies | opening the tree | reading it |
+//! |---|---|---|
+//! | folder | one directory walk | the file |
+//! | zip | its directory at the end of the file | seek and decode that entry |
+//! | tar | one header per entry, by seeks | seek and copy |
+//! | tar.gz, .bz2, .xz, .zst | the whole archive decoded once | forward from the nearest open decoder, or from the start |
+//! | 7z | its directory at the end of the file | forward within the entry's block |
+//! | RAR | all headers | forward; skipping decodes only in solid archives |
+//!
+//! Compressed tars, 7z blocks and RARs can only be decoded forward. Up to [`Options::cursors`] decoders of each such
+//! archive stay open where they stopped, and a read goes on from the nearest one at or before its entry; two
+//! interleaved runs through an archive (`images/` and `labels/`) cost about two passes. Entries passed over on the way
+//! stay in memory, [`Options::kept_bytes`] of them in all, so that threads that ask a little out of order do not start
+//! it over. Random order is what costs: up to a pass per read. [`Tree::in_archive_order`] sorts members by it.
+//!
+//! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded once
+//! when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then in an
+//! unnamed temporary file that the system removes with the process.
+//!
+//! A single compressed file (`im0001.ppm.gz`, `scan.nii.gz`) is one member as it is, unless what it holds is a tar.
+//!
+//! Files are read by position, not mapped into memory: a download that is cut or replaced while it is read gives an
+//! error where a mapping would kill the process.
+
+use std::io;
+
+use serde::Serialize;
+use thiserror::Error;
+
+mod codec;
+mod container;
+mod cursors;
+mod detect;
+mod digest;
+mod folder;
+mod kept;
+mod names;
+mod nested;
+mod rar;
+mod sevenz;
+mod source;
+mod tar;
+mod tree;
+mod zip;
+
+pub use digest::DigestCache;
+pub use tree::{Member, Options, Tree};
+
+/// A file or an archive entry that cannot be read, and why.
+#[derive(Debug, Error)]
+#[error("{path}: {reason}")]
+pub struct Error {
+    /// Path of the file, or of the member with its archive's name as a component.
+    pub path: String,
+    /// What was expected, what was found, and what to do.
+    #[source]
+    pub reason: Reason,
+}
+
+/// Why a file or an archive entry cannot be read.
+#[derive(Debug, Error)]
+pub enum Reason {
+    /// The system refused to open or read it.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// The content is of another kind than the name says.
+    #[error("{found}, not a {expected} archive{advice}")]
+    NotAnArchive {
+        /// Kind of archive that the name promises.
+        expected: &'static str,
+        /// What the first bytes are.
+        found: String,
+        /// What to do, as the rest of the sentence.
+        advice: &'static str,
+    },
+    /// The data contradict their format, or end too early.
+    #[error("damaged: {0}")]
+    Damaged(String),
+    /// A password is needed.
+    #[error(
+        "protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder"
+    )]
+    Encrypted,
+    /// Legal, but not read here.
+    #[error("not supported: {0}")]
+    Unsupported(String),
+    /// Larger than [`Options::max_member_bytes`].
+    #[error("{size} bytes or more, and the limit is {limit}; raise the limit if that is really its size")]
+    TooLarge {
+        /// Size that the archive declares, or that was reached.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// An archive below [`Options::max_depth`] other archives.
+    #[error("nested in {0} archives, deeper than is looked into; unpack the outer ones and use the folder")]
+    TooDeep(usize),
+    /// The entry's name is not a path below its archive.
+    #[error("{0}; the entry is refused")]
+    Name(&'static str),
+    /// The member is not one of this tree.
+    #[error("no member of this tree")]
+    Foreign,
+}
+
+impl Reason {
+    /// This reason, said of the file or member at `path`.
+    fn at(self, path: impl Into<String>) -> Error {
+        Error { path: path.into(), reason: self }
+    }
+}
+
+/// An archive, an archive entry or a folder that could not be looked into. The rest of the tree is not affected.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Problem {
+    /// Path below the root, '/'-separated. Of a refused entry it is the archive's path and the entry's name as written.
+    pub path: String,
+    /// What was expected, what was found, and what to do.
+    pub reason: String,
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self { path: error.path, reason: error.reason.to_string() }
+    }
+}
+
+/// A file or folder that is no part of a download, such as `__MACOSX`. A folder stands for all it holds.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Ignored {
+    /// Path below the root, '/'-separated.
+    pub path: String,
+    /// What it is.
+    pub reason: &'static str,
+}
+
+#[cfg(test)]
+mod tests;

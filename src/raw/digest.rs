@@ -1,0 +1,206 @@
+//! SHA-256 digests of members, and a cache of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::tree::Place;
+use super::{Error, Member, Tree};
+
+impl Tree {
+    /// SHA-256 of a member's bytes, in hexadecimal. The bytes are not kept in memory.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn digest(&self, member: &Member) -> Result<String, Error> {
+        let mut hasher = Hasher(Sha256::new());
+        self.copy(member, &mut hasher)?;
+        Ok(hexadecimal(&hasher.0.finalize()))
+    }
+
+    /// The bytes of a member and their SHA-256 in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_with_digest(&self, member: &Member) -> Result<(Vec<u8>, String), Error> {
+        let bytes = self.read(member)?;
+        let digest = hexadecimal(&Sha256::digest(&bytes));
+        Ok((bytes, digest))
+    }
+
+    /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is decoded
+    /// once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is the
+    /// caller's.
+    pub fn digests(&self, members: &[&Member], cache: Option<&mut DigestCache>) -> Vec<Result<String, Error>> {
+        let mut digests: Vec<Option<Result<String, Error>>> = members
+            .iter()
+            .map(|member| cache.as_ref().and_then(|cache| cache.get(self, member)).map(|known| Ok(known.to_owned())))
+            .collect();
+        let unknown: Vec<usize> = (0..members.len()).filter(|&i| digests[i].is_none()).collect();
+        let computed: Vec<(usize, Result<String, Error>)> = self
+            .runs(members, unknown)
+            .into_par_iter()
+            .with_max_len(1)
+            .flat_map_iter(|run| run.into_iter().map(|index| (index, self.digest(members[index]))))
+            .collect();
+        if let Some(cache) = cache {
+            for (index, digest) in &computed {
+                if let Ok(digest) = digest {
+                    cache.insert(self, members[*index], digest.clone());
+                }
+            }
+        }
+        for (index, digest) in computed {
+            digests[index] = Some(digest);
+        }
+        digests.into_iter().flatten().collect()
+    }
+
+    /// Groups the wanted ones of `members` into runs to be read one after the other: all of a sequential archive in the
+    /// order of the archive, and each other one for itself.
+    fn runs(&self, members: &[&Member], wanted: Vec<usize>) -> Vec<Vec<usize>> {
+        let mut sequential: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut runs = Vec::new();
+        for index in wanted {
+            match members[index].place {
+                Place::Entry { archive, .. } if self.archives.get(archive).is_some_and(|a| a.is_sequential()) => {
+                    sequential.entry(archive).or_default().push(index);
+                }
+                _ => runs.push(vec![index]),
+            }
+        }
+        let mut long: Vec<_> = sequential.into_values().collect();
+        for run in &mut long {
+            run.sort_by_key(|&index| members[index].place);
+        }
+        // The long runs first: they decide when all is done.
+        long.append(&mut runs);
+        long
+    }
+}
+
+/// Hashes what is written to it.
+struct Hasher(Sha256);
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Digests of an earlier run, in a text file of one JSON object a line.
+///
+/// A digest holds for a member of the same path and size whose file on disk (its outermost archive, or itself) has the
+/// same size and time of last change. A file that is copied without its time is hashed again.
+#[derive(Debug)]
+pub struct DigestCache {
+    file: PathBuf,
+    rows: HashMap<String, Row>,
+}
+
+/// What a digest holds for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    path: String,
+    size: u64,
+    outer_size: u64,
+    outer_modified_ns: i64,
+    sha256: String,
+}
+
+impl DigestCache {
+    /// Loads a cache file. One that is missing, or lines that are damaged, are as if they were empty; damaged lines are
+    /// told to the log.
+    pub fn load(file: &Path) -> Self {
+        let mut cache = Self { file: file.to_owned(), rows: HashMap::new() };
+        let reader = match std::fs::File::open(file) {
+            Ok(opened) => BufReader::new(opened),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!("digest cache {}: cannot be read: {error}; all digests are computed", file.display());
+                }
+                return cache;
+            }
+        };
+        let mut damaged = 0;
+        for line in reader.split(b'\n') {
+            let Ok(line) = line else {
+                damaged += 1;
+                break;
+            };
+            match serde_json::from_slice::<Row>(&line) {
+                Ok(row) if row.sha256.len() == 64 && row.sha256.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                    cache.rows.insert(row.path.clone(), row);
+                }
+                _ => damaged += 1,
+            }
+        }
+        if damaged > 0 {
+            warn!("digest cache {}: {damaged} damaged lines; their digests are computed again", file.display());
+        }
+        cache
+    }
+
+    /// Number of digests.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it has no digest.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Writes the cache to its file, sorted by path. The file is replaced as a whole or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self) -> io::Result<()> {
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        let mut rows: Vec<&Row> = self.rows.values().collect();
+        rows.sort_by(|a, b| a.path.cmp(&b.path));
+        let mut out = io::BufWriter::new(temporary.as_file_mut());
+        for row in rows {
+            serde_json::to_writer(&mut out, row)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()?;
+        drop(out);
+        temporary.as_file().sync_all()?;
+        temporary.persist(&self.file)?;
+        Ok(())
+    }
+
+    fn get(&self, tree: &Tree, member: &Member) -> Option<&str> {
+        let row = self.rows.get(&member.path)?;
+        let outer = tree.outers.get(member.outer)?;
+        let same = row.size == member.size
+            && row.outer_size == outer.size()
+            && Some(row.outer_modified_ns) == outer.modified_ns;
+        same.then_some(row.sha256.as_str())
+    }
+
+    fn insert(&mut self, tree: &Tree, member: &Member, sha256: String) {
+        let Some(outer) = tree.outers.get(member.outer) else { return };
+        let Some(outer_modified_ns) = outer.modified_ns else { return };
+        let (path, size) = (member.path.clone(), member.size);
+        let row = Row { path: path.clone(), size, outer_size: outer.size(), outer_modified_ns, sha256 };
+        self.rows.insert(path, row);
+    }
+}

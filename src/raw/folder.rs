@@ -1,0 +1,211 @@
+//! Lists the files below a root, and joins the parts of split archives.
+//!
+//! Links are followed, since downloads are often linked into place; a link that leads back to a folder above it is a
+//! problem. Names that are not UTF-8 are shown with replacement characters.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::Metadata;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::detect::{self, Part};
+use super::source::Source;
+use super::{Error, Ignored, Problem, Reason, names};
+
+/// A file, or the parts of a split archive joined.
+pub(super) struct Found {
+    /// Path below the root, '/'-separated; of joined parts, that of the archive which they are.
+    pub path: String,
+    pub source: Source,
+    /// When it was last written, in ns since 1970; of joined parts, the latest. `None` where the system does not tell.
+    pub modified_ns: Option<i64>,
+}
+
+/// What lies below a root.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub files: Vec<Found>,
+    pub problems: Vec<Problem>,
+    pub ignored: Vec<Ignored>,
+}
+
+/// A file as the directory shows it.
+struct File {
+    /// Path below the root, '/'-separated.
+    path: String,
+    place: PathBuf,
+    size: u64,
+    modified_ns: Option<i64>,
+}
+
+impl File {
+    fn new(path: String, place: PathBuf, metadata: &Metadata) -> Self {
+        Self { path, place, size: metadata.len(), modified_ns: metadata.modified().ok().and_then(nanoseconds) }
+    }
+
+    fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// The path of a file of another name in the same folder.
+    fn sibling(&self, name: &str) -> String {
+        match self.path.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+fn nanoseconds(time: SystemTime) -> Option<i64> {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).ok(),
+        Err(before) => i64::try_from(before.duration().as_nanos()).ok().map(|ns| -ns),
+    }
+}
+
+/// Lists a folder and all below it, or one file (with the other parts, if it is a part of a split archive).
+///
+/// # Errors
+/// When the root itself cannot be read. What cannot be read below it is a problem in the listing.
+pub(super) fn list(root: &Path) -> Result<Listing, Error> {
+    let failed = |error: io::Error| Reason::from(error).at(root.display().to_string());
+    let metadata = root.metadata().map_err(failed)?;
+    let mut listing = Listing::default();
+    let files = if metadata.is_dir() {
+        std::fs::read_dir(root).map_err(failed)?;
+        walk(root, &mut listing)
+    } else if metadata.is_file() {
+        let name = root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned();
+        match detect::split_part(&name) {
+            Some(part) => parts_beside(root, part.whole).map_err(failed)?,
+            None => vec![File::new(name, root.to_owned(), &metadata)],
+        }
+    } else {
+        return Err(failed(io::Error::other("neither a folder nor a file")));
+    };
+    join(files, &mut listing);
+    Ok(listing)
+}
+
+/// The parts of the archive `whole` in the folder of one of them.
+fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
+    let folder = part.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if detect::split_part(&name).is_some_and(|part| part.whole == whole) {
+            files.push(File::new(name, entry.path(), &entry.path().metadata()?));
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
+    let mut files = Vec::new();
+    let mut walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                listing.problems.push(problem(root, &error));
+                continue;
+            }
+        };
+        if entry.depth() == 0 {
+            continue;
+        }
+        let path = below(root, entry.path());
+        if let Some(reason) = names::leftover(&entry.file_name().to_string_lossy()) {
+            listing.ignored.push(Ignored { path, reason });
+            if entry.file_type().is_dir() {
+                walk.skip_current_dir();
+            }
+        } else if entry.file_type().is_file() {
+            match DirEntry::metadata(&entry) {
+                Ok(metadata) => files.push(File::new(path, entry.path().to_owned(), &metadata)),
+                Err(error) => listing.problems.push(problem(root, &error)),
+            }
+        } else if !entry.file_type().is_dir() {
+            listing.ignored.push(Ignored { path, reason: "a device, pipe or socket" });
+        }
+    }
+    files
+}
+
+fn problem(root: &Path, error: &walkdir::Error) -> Problem {
+    let path = error.path().map(|path| below(root, path)).unwrap_or_default();
+    let reason = match (error.loop_ancestor(), error.io_error()) {
+        (Some(ancestor), _) => {
+            format!("a link that leads back to the folder {:?} above it; not followed", below(root, ancestor))
+        }
+        (None, Some(error)) => format!("cannot be read: {error}"),
+        (None, None) => format!("cannot be read: {error}"),
+    };
+    Problem { path, reason }
+}
+
+fn below(root: &Path, path: &Path) -> String {
+    let path = path.strip_prefix(root).unwrap_or(path);
+    let components: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+    components.join("/")
+}
+
+/// Joins split archives, and sets aside what belongs to archives of several parts that are not read by joining.
+fn join(files: Vec<File>, listing: &mut Listing) {
+    let paths: HashSet<String> = files.iter().map(|file| file.path.clone()).collect();
+    let discs: HashSet<String> =
+        files.iter().filter_map(|f| detect::zip_disc(f.name()).map(|zip| f.sibling(&zip))).collect();
+    let mut split: BTreeMap<_, Vec<(u64, File)>> = BTreeMap::new();
+    for file in files {
+        let disc_of = detect::zip_disc(file.name()).map(|zip| file.sibling(&zip)).filter(|zip| paths.contains(zip));
+        let first = detect::rar_volume(file.name()).map(|rar| file.sibling(&rar)).filter(|rar| paths.contains(rar));
+        if let Some(Part { whole, scheme, number }) = detect::split_part(file.name()) {
+            split.entry((file.sibling(whole), scheme)).or_default().push((number, file));
+        } else if disc_of.is_some() || discs.contains(&file.path) {
+            let zip = disc_of.unwrap_or_else(|| file.path.clone());
+            let feature = format!("a part of a multi-part zip; join the parts by `zip -s 0 {zip:?} --out joined.zip`");
+            listing.problems.push(Reason::Unsupported(feature).at(file.path).into());
+        } else if first.is_some() {
+            listing
+                .ignored
+                .push(Ignored { path: file.path, reason: "a later volume of a RAR, read with the first one" });
+        } else {
+            listing.files.push(Found {
+                path: file.path,
+                source: Source::files([(file.place, file.size)]),
+                modified_ns: file.modified_ns,
+            });
+        }
+    }
+    for ((path, (_, letters)), mut parts) in split {
+        parts.sort_by_key(|&(number, _)| number);
+        match gap(&parts, letters) {
+            Some(why) => listing.problems.push(Reason::Damaged(why).at(path).into()),
+            None => listing.files.push(Found {
+                path,
+                modified_ns: parts
+                    .iter()
+                    .map(|(_, file)| file.modified_ns)
+                    .collect::<Option<Vec<_>>>()
+                    .and_then(|all| all.into_iter().max()),
+                source: Source::files(parts.into_iter().map(|(_, file)| (file.place, file.size))),
+            }),
+        }
+    }
+}
+
+/// What is missing among parts in order of their numbers; the last one cannot be known to be there.
+fn gap(parts: &[(u64, File)], letters: bool) -> Option<String> {
+    let (first, file) = parts.first()?;
+    if *first > u64::from(!letters) {
+        return Some(format!("the first part of a split archive is missing: {:?} is the first one here", file.name()));
+    }
+    let pair = parts.windows(2).find(|pair| pair[1].0 != pair[0].0 + 1)?;
+    let (before, after) = (pair[0].1.name(), pair[1].1.name());
+    Some(format!("a part of a split archive is missing between {before:?} and {after:?}; download it"))
+}

@@ -1,0 +1,130 @@
+//! Names of archive entries and of files: what is a harmless way of writing a path, what is refused, what is left aside.
+//!
+//! An archive's entry name is written by a stranger. Nothing is ever extracted here, so that a hostile name cannot
+//! write anywhere; but a path that climbs out of its archive could stand for a member of another one, and a name with
+//! a NUL or a drive letter means different files to different programs. Such entries are refused and reported.
+//!
+//! In the wild: a leading `./` (every `tar c .`), doubled slashes, backslashes as separators (zip files written by old
+//! .NET programs), `__MACOSX/` shadow trees, and names in CP437 or in UTF-8 without the flag that says so.
+
+/// The '/'-separated path that an entry's name stands for, below its archive; `None` where the name is of a folder.
+///
+/// Leading `./`, inner `/./` and doubled slashes are dropped. `backslash` tells whether `\` separates folders too, as
+/// in zip, 7z and RAR.
+///
+/// # Errors
+/// What is wrong with the name: empty, absolute, with a `..`, a drive letter or a NUL.
+pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &'static str> {
+    if name.contains('\0') {
+        return Err("its name has a NUL");
+    }
+    let name = if backslash { name.replace('\\', "/") } else { name.to_owned() };
+    if name.starts_with('/') {
+        return Err("its name is an absolute path");
+    }
+    let mut components = Vec::new();
+    for component in name.split('/') {
+        match component {
+            "" | "." => {}
+            ".." => return Err("its name climbs out of the archive by `..`"),
+            _ => components.push(component),
+        }
+    }
+    if name.is_empty() {
+        return Err("its name is empty");
+    }
+    if let Some([letter, b':', ..]) = components.first().map(|c| c.as_bytes())
+        && letter.is_ascii_alphabetic()
+    {
+        return Err("its name starts with a drive letter");
+    }
+    if components.is_empty() || name.ends_with('/') || name.ends_with("/.") {
+        return Ok(None);
+    }
+    Ok(Some(components.join("/")))
+}
+
+/// Names that operating systems and tools leave behind, and what left them.
+const LEFTOVERS: [(&str, &str); 10] = [
+    ("__MACOSX", "resource forks of macOS"),
+    (".DS_Store", "folder view of macOS"),
+    (".Spotlight-V100", "search index of macOS"),
+    (".Trashes", "waste basket of macOS"),
+    (".fseventsd", "file system log of macOS"),
+    ("Thumbs.db", "thumbnails of Windows"),
+    ("desktop.ini", "folder view of Windows"),
+    ("@eaDir", "thumbnails of a Synology store"),
+    (".ipynb_checkpoints", "saved states of Jupyter"),
+    (".git", "version control"),
+];
+
+/// Why a file or folder of this name is no part of a download; `None` where it is one.
+pub(super) fn leftover(component: &str) -> Option<&'static str> {
+    if component.starts_with("._") {
+        return Some("resource fork of macOS");
+    }
+    LEFTOVERS.iter().find(|(name, _)| component.eq_ignore_ascii_case(name)).map(|&(_, why)| why)
+}
+
+/// The part of `path` up to its first component that is a [`leftover`], and why it is one.
+pub(super) fn leftover_in(path: &str) -> Option<(&str, &'static str)> {
+    let mut start = 0;
+    for component in path.split('/') {
+        let end = start + component.len();
+        if let Some(why) = leftover(component) {
+            return Some((&path[..end], why));
+        }
+        start = end + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn harmless_names_are_normalised() {
+        assert_eq!(normalise("./a//b/./c d,é.png", true), Ok(Some("a/b/c d,é.png".into())));
+        assert_eq!(normalise(r"a\b\c.png", true), Ok(Some("a/b/c.png".into())));
+        assert_eq!(normalise(r"a\b.png", false), Ok(Some(r"a\b.png".into())));
+        assert_eq!(normalise("a..b/...c", true), Ok(Some("a..b/...c".into())));
+    }
+
+    #[test]
+    fn folders_are_no_members() {
+        for name in ["a/", "a/b/", "./", ".", "a/.", "a\\"] {
+            assert_eq!(normalise(name, true), Ok(None), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        let hostile =
+            ["", "/etc/x", "../x", "a/../../x", "a/..", "C:/x", "c:x", "a\0b", r"\\server\x", r"..\x", r"C:\x"];
+        for name in hostile {
+            assert!(normalise(name, true).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn leftovers_are_found_at_their_topmost_component() {
+        assert_eq!(leftover_in("a/__MACOSX/b/._c").map(|(p, _)| p), Some("a/__MACOSX"));
+        assert_eq!(leftover_in("a/.git/HEAD").map(|(p, _)| p), Some("a/.git"));
+        assert_eq!(leftover_in("a/b/._c.png").map(|(p, _)| p), Some("a/b/._c.png"));
+        assert_eq!(leftover_in("a/THUMBS.DB").map(|(p, _)| p), Some("a/THUMBS.DB"));
+        assert_eq!(leftover_in("a/.github/thumbs.db.png"), None);
+    }
+
+    proptest! {
+        /// Whatever the name, the result is relative, goes down only, and normalising it again changes nothing.
+        #[test]
+        fn a_normalised_name_goes_down_only(name in "[a./\\\\:\0é ]{0,12}") {
+            if let Ok(Some(path)) = normalise(&name, true) {
+                prop_assert!(path.split('/').all(|c| !c.is_empty() && c != "." && c != ".."));
+                prop_assert_eq!(normalise(&path, true), Ok(Some(path.clone())));
+            }
+        }
+    }
+}

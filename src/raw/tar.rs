@@ -1,0 +1,246 @@
+//! Tar archives, plain (read in place by offsets) and compressed (decoded forward).
+//!
+//! Format: POSIX.1-1988 ustar and POSIX.1-2001 pax, with GNU's extensions; headers are read by the `tar` crate. In the
+//! wild: GNU long names, pax headers with names and sizes, headers of before POSIX, hard links in place of repeated files,
+//! the same name twice (the later one holds, as `tar x` would have it), and archives cut in the middle.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Reason;
+use super::codec::Codec;
+use super::container::{Container, Entry, Opened, Shared, pump};
+use super::cursors::{Cursor, Cursors, Sequential};
+use super::names::normalise;
+use super::source::Source;
+
+/// Where the bytes of an entry lie in the uncompressed archive.
+#[derive(Clone, Copy)]
+struct Span {
+    offset: u64,
+    len: u64,
+}
+
+/// Opens a plain tar.
+pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
+    let mut archive = ::tar::Archive::new(source.reader());
+    let index = Index::of(archive.entries_with_seek()?, || source.len());
+    let plain = Plain { source: source.clone(), spans: index.spans };
+    Ok(Opened {
+        container: Box::new(plain),
+        entries: index.entries,
+        backslash: false,
+        damage: index.damage,
+        hides_repeated: false,
+    })
+}
+
+/// Opens a compressed tar: decodes all of it once.
+pub(super) fn open_compressed(source: &Source, codec: Codec, shared: &Shared) -> Result<Opened, Reason> {
+    let count = Rc::new(Cell::new(0));
+    let counted = Counted { inner: codec.decode(source.reader())?, count: count.clone() };
+    let mut archive = ::tar::Archive::new(counted);
+    let index = Index::of(archive.entries()?, || count.get());
+    let stream = Compressed { source: source.clone(), codec, spans: index.spans.into() };
+    Ok(Opened {
+        container: Box::new(Cursors::new(stream, shared.options.cursors, shared.kept.clone())),
+        entries: index.entries,
+        backslash: false,
+        damage: index.damage,
+        hides_repeated: false,
+    })
+}
+
+/// What walking over the headers gives.
+struct Index {
+    /// In ascending order of their offsets. Entries know theirs by number, and hard links share one.
+    spans: Vec<Span>,
+    entries: Vec<Entry>,
+    damage: Option<Reason>,
+}
+
+impl Index {
+    /// Walks over all headers. `reached` tells how many bytes of the archive there are, or are decoded so far.
+    fn of<R: Read>(walk: ::tar::Entries<'_, R>, reached: impl Fn() -> u64) -> Self {
+        let mut index = Self { spans: Vec::new(), entries: Vec::new(), damage: None };
+        let mut by_path = HashMap::new();
+        for item in walk {
+            let item = match item {
+                Ok(item) => item,
+                Err(error) => {
+                    index.damage = Some(ends_early(index.entries.len(), &error.to_string()));
+                    break;
+                }
+            };
+            if let Some(entry) = index.entry(item, &by_path) {
+                if let Ok(Some(path)) = normalise(&entry.name, false) {
+                    by_path.insert(path, index.entries.len());
+                }
+                index.entries.push(entry);
+            }
+        }
+        index.cut_at(reached());
+        index
+    }
+
+    /// The entry of a header; `None` where it stands for no file.
+    fn entry<R: Read>(&mut self, mut item: ::tar::Entry<'_, R>, by_path: &HashMap<String, usize>) -> Option<Entry> {
+        let kind = item.header().entry_type();
+        let name = String::from_utf8_lossy(&item.path_bytes()).into_owned();
+        // Before POSIX, a slash at the end of the name was the only mark of a folder.
+        if kind.is_dir() || kind.is_pax_global_extensions() || name.ends_with('/') {
+            return None;
+        }
+        let link =
+            item.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned()).unwrap_or_default();
+        let span = if kind.is_hard_link() {
+            let target = normalise(&link, false).ok().flatten().and_then(|path| by_path.get(&path));
+            match target.map(|&entry| &self.entries[entry]) {
+                Some(target) if target.refused.is_none() => Ok(target.number),
+                _ => Err(Reason::Damaged(format!("a hard link to {link:?}, which does not stand before it"))),
+            }
+        } else if kind.is_symlink() {
+            let feature = format!("a symbolic link in an archive, to {link:?}; unpack the archive and use the folder");
+            Err(Reason::Unsupported(feature))
+        } else if kind.is_gnu_sparse() || is_pax_sparse(&mut item) {
+            Err(Reason::Unsupported("a sparse file in a tar; unpack the archive and use the folder".into()))
+        } else if kind.is_file() || kind.is_contiguous() {
+            self.spans.push(Span { offset: item.raw_file_position(), len: item.size() });
+            Ok(self.spans.len() - 1)
+        } else {
+            Err(Reason::Unsupported(format!("a tar entry of type {:?}, which is no file", char::from(kind.as_byte()))))
+        };
+        Some(match span {
+            Ok(number) => Entry { name, number, size: self.spans[number].len, refused: None },
+            Err(reason) => Entry { name, number: 0, size: 0, refused: Some(reason) },
+        })
+    }
+
+    /// Refuses the entries that do not end within the `reached` bytes that there are.
+    fn cut_at(&mut self, reached: u64) {
+        let mut cut = false;
+        for entry in self.entries.iter_mut().filter(|entry| entry.refused.is_none()) {
+            let Span { offset, len } = self.spans[entry.number];
+            if offset.checked_add(len).is_none_or(|end| end > reached) {
+                let found = reached.saturating_sub(offset);
+                let why = format!("the archive ends inside it: it has {len} bytes, {found} are there");
+                entry.refused = Some(Reason::Damaged(why));
+                cut = true;
+            }
+        }
+        if cut && self.damage.is_none() {
+            let whole = self.entries.iter().filter(|entry| entry.refused.is_none()).count();
+            self.damage = Some(ends_early(whole, &format!("{reached} bytes are there")));
+        }
+    }
+}
+
+fn ends_early(entries: usize, why: &str) -> Reason {
+    Reason::Damaged(format!(
+        "cannot be read to its end ({why}), {entries} entries stand before that; download it again"
+    ))
+}
+
+/// Whether pax headers say that the data are those of a sparse file, which GNU tar stores in pieces.
+fn is_pax_sparse<R: Read>(item: &mut ::tar::Entry<'_, R>) -> bool {
+    let Ok(Some(mut extensions)) = item.pax_extensions() else { return false };
+    extensions.any(|e| e.is_ok_and(|e| e.key_bytes().starts_with(b"GNU.sparse.")))
+}
+
+/// Counts the bytes read.
+struct Counted<R> {
+    inner: R,
+    count: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.count.set(self.count.get() + count as u64);
+        Ok(count)
+    }
+}
+
+/// A tar that is not compressed.
+struct Plain {
+    source: Source,
+    spans: Vec<Span>,
+}
+
+impl Container for Plain {
+    fn copy(&self, entry: usize, out: &mut dyn Write) -> Result<(), Reason> {
+        let span = *self.spans.get(entry).ok_or(Reason::Foreign)?;
+        let mut reader = self.source.reader();
+        reader.seek(SeekFrom::Start(span.offset))?;
+        pump(&mut reader.take(span.len), out)?;
+        Ok(())
+    }
+
+    fn window(&self, entry: usize) -> Option<Source> {
+        let span = self.spans.get(entry)?;
+        self.source.window(span.offset, span.len)
+    }
+}
+
+/// A compressed tar.
+struct Compressed {
+    source: Source,
+    codec: Codec,
+    spans: Arc<[Span]>,
+}
+
+impl Sequential for Compressed {
+    type Cursor = Decoder;
+
+    fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn size(&self, entry: usize) -> u64 {
+        self.spans[entry].len
+    }
+
+    fn start(&self, _entry: usize) -> usize {
+        0
+    }
+
+    fn open(&self, start: usize) -> Result<Decoder, Reason> {
+        let stream = self.codec.decode(self.source.reader())?;
+        Ok(Decoder { stream, position: 0, next: start, spans: self.spans.clone() })
+    }
+}
+
+/// A decoder somewhere in a compressed tar.
+struct Decoder {
+    stream: Box<dyn Read + Send>,
+    /// Bytes decoded so far.
+    position: u64,
+    /// The entry that comes next.
+    next: usize,
+    spans: Arc<[Span]>,
+}
+
+impl Cursor for Decoder {
+    fn advance(&mut self, out: Option<&mut dyn Write>) -> Result<(), Reason> {
+        let Span { offset, len } = *self.spans.get(self.next).ok_or(Reason::Foreign)?;
+        let gap = offset.saturating_sub(self.position);
+        self.decode(gap, &mut io::sink())?;
+        self.decode(len, out.unwrap_or(&mut io::sink()))?;
+        self.next += 1;
+        Ok(())
+    }
+}
+
+impl Decoder {
+    fn decode(&mut self, len: u64, out: &mut dyn Write) -> Result<(), Reason> {
+        let found = pump(&mut (&mut self.stream).take(len), out)?;
+        self.position += found;
+        if found < len {
+            return Err(Reason::Damaged(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,410 @@
+//! The tree: all members below a root, and their bytes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::container::{self, Container, Entry, Opened, Shared};
+use super::detect::{self, Hint};
+use super::folder::{self, Found};
+use super::source::Source;
+use super::{Error, Ignored, Problem, Reason, names};
+
+/// Bounds of what a tree opens and keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// A member that is larger, in bytes, is an error: 64 GiB by default, which is beyond any image and stops an archive
+    /// that was made to decode endlessly.
+    pub max_member_bytes: u64,
+    /// How many archives may enclose each other: 4 by default.
+    pub max_depth: usize,
+    /// Bytes of memory for all decoded archives inside archives together: 256 MiB by default. The others go to an
+    /// unnamed temporary file.
+    pub nested_bytes: u64,
+    /// Most decoders that are open at a time in one archive that can only be decoded forward: 4 by default.
+    pub cursors: usize,
+    /// Bytes of memory for members that decoders passed over, of all archives together: 256 MiB by default.
+    pub kept_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_member_bytes: 64 << 30, max_depth: 4, nested_bytes: 256 << 20, cursors: 4, kept_bytes: 256 << 20 }
+    }
+}
+
+/// A file in a folder or in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Path below the root, '/'-separated, with the names of the archives that it lies in as components. Of a root that is
+    /// an archive, the first component is the archive's name.
+    pub path: String,
+    /// Size in bytes, decoded.
+    pub size: u64,
+    /// The file on disk that holds it, by its number in the tree.
+    pub(super) outer: usize,
+    pub(super) place: Place,
+}
+
+/// Where a member's bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// They are the file on disk.
+    File,
+    /// They are an entry of an archive, by its number in the tree. `order` is the place of the entry in the archive.
+    Entry { archive: usize, order: usize, number: usize },
+}
+
+impl Member {
+    /// The components of the path, outermost first.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.path.split('/')
+    }
+
+    /// The last component of the path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// A file on disk below the root.
+pub(super) struct Outer {
+    source: Source,
+    pub(super) modified_ns: Option<i64>,
+}
+
+impl Outer {
+    pub(super) fn size(&self) -> u64 {
+        self.source.len()
+    }
+}
+
+/// All files below a folder, or in an archive, with those in archives among them. See the [module](super).
+pub struct Tree {
+    root: PathBuf,
+    /// Sorted by path, each path once.
+    members: Vec<Member>,
+    problems: Vec<Problem>,
+    ignored: Vec<Ignored>,
+    pub(super) outers: Vec<Outer>,
+    pub(super) archives: Vec<Box<dyn Container>>,
+    shared: Shared,
+}
+
+impl Tree {
+    /// Indexes a folder or one archive file, with the default [`Options`].
+    ///
+    /// # Errors
+    /// When the root cannot be read at all. Whatever is wrong below it is in [`Self::problems`].
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        Self::open_with(root, Options::default())
+    }
+
+    /// Indexes a folder or one archive file. The archives are indexed in parallel.
+    ///
+    /// # Errors
+    /// When the root cannot be read at all. Whatever is wrong below it is in [`Self::problems`].
+    pub fn open_with(root: &Path, options: Options) -> Result<Self, Error> {
+        let listing = folder::list(root)?;
+        let shared = Shared::new(options);
+        let indexes: Vec<Index> = listing.files.par_iter().map(|found| Index::of(found, &shared)).collect();
+        let mut whole = Index { problems: listing.problems, ignored: listing.ignored, ..Index::default() };
+        for (outer, index) in indexes.into_iter().enumerate() {
+            whole.append(index, outer);
+        }
+        let Index { members, archives, mut problems, mut ignored } = whole;
+        let members = last_of_each_path(members, &mut ignored);
+        problems.sort();
+        ignored.sort();
+        ignored.dedup();
+        let outers = listing.files.into_iter();
+        let outers = outers.map(|found| Outer { source: found.source, modified_ns: found.modified_ns }).collect();
+        Ok(Self { root: root.to_owned(), members, problems, ignored, outers, archives, shared })
+    }
+
+    /// The folder or file that was opened.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All members, sorted by path.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member at a path.
+    pub fn find(&self, path: &str) -> Option<&Member> {
+        let index = self.members.binary_search_by(|member| member.path.as_str().cmp(path)).ok()?;
+        self.members.get(index)
+    }
+
+    /// What could not be looked into, sorted by path.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// What is no part of a download, sorted by path.
+    pub fn ignored(&self) -> &[Ignored] {
+        &self.ignored
+    }
+
+    /// The bytes of a member. Any number of threads may read at a time.
+    ///
+    /// # Errors
+    /// When the file or its archive cannot be read or decoded, when the bytes are more or fewer than
+    /// [`Member::size`], and when the member is not in this tree.
+    pub fn read(&self, member: &Member) -> Result<Vec<u8>, Error> {
+        // A declared size may be a lie, the size of the file on disk is not.
+        let plausible = self.outers.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
+        let capacity = member.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
+        let mut bytes = Vec::with_capacity(usize::try_from(capacity).unwrap_or(0));
+        self.copy(member, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes the bytes of a member to `out`. Members of archives that can only be decoded forward are in memory as a
+    /// whole on the way if they are in a 7z or RAR.
+    ///
+    /// # Errors
+    /// As [`Self::read`], and when `out` fails. `out` may have received a part of the bytes then.
+    pub fn copy(&self, member: &Member, out: &mut dyn Write) -> Result<(), Error> {
+        let own = self.find(&member.path).ok_or_else(|| Reason::Foreign.at(&member.path))?;
+        let limit = self.shared.options.max_member_bytes;
+        if own.size > limit {
+            return Err(Reason::TooLarge { size: own.size, limit }.at(&member.path));
+        }
+        exactly(own.size, out, |out| match own.place {
+            Place::File => {
+                container::pump(&mut self.outers[own.outer].source.reader(), out)?;
+                Ok(())
+            }
+            Place::Entry { archive, number, .. } => self.archives[archive].copy(number, out),
+        })
+        .map_err(|reason| reason.at(&member.path))
+    }
+
+    /// Sorts members by where they lie: by file on disk, archive and place in the archive. Archives that can only be
+    /// decoded forward cost one pass if they are read in this order.
+    pub fn in_archive_order(&self, members: &mut [&Member]) {
+        members.sort_by(|a, b| (a.outer, a.place, &a.path).cmp(&(b.outer, b.place, &b.path)));
+    }
+}
+
+/// Lets `write` write exactly `size` bytes to `out`.
+fn exactly(
+    size: u64,
+    out: &mut dyn Write,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let mut bounded = Bounded { out, left: size, overrun: false };
+    let written = write(&mut bounded);
+    let Bounded { left, overrun, .. } = bounded;
+    if overrun {
+        return Err(Reason::Damaged(format!("{size} bytes expected by the index, and there are more")));
+    }
+    written?;
+    if left > 0 {
+        return Err(Reason::Damaged(format!("{size} bytes expected by the index, {} found", size - left)));
+    }
+    Ok(())
+}
+
+/// Passes on at most a number of bytes, and fails at the first one more.
+struct Bounded<'a> {
+    out: &'a mut dyn Write,
+    left: u64,
+    overrun: bool,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() as u64 > self.left {
+            self.overrun = true;
+            return Err(io::Error::other("more bytes than expected"));
+        }
+        let count = self.out.write(bytes)?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What one file on disk gives.
+#[derive(Default)]
+struct Index {
+    members: Vec<Member>,
+    archives: Vec<Box<dyn Container>>,
+    problems: Vec<Problem>,
+    ignored: Vec<Ignored>,
+}
+
+impl Index {
+    /// Indexes a file, and all archives in it if it is one.
+    fn of(found: &Found, shared: &Shared) -> Self {
+        let mut index = Self::default();
+        let name = found.path.rsplit('/').next().unwrap_or(&found.path);
+        let hint = detect::by_name(name);
+        // Downloads by number (`ndownloader/files/123`) have no extension, and neither have DICOM files, which are too many
+        // to open each: only what lies in the root itself is looked at.
+        let unnamed = hint == Hint::None && !found.path.contains('.') && !found.path.contains('/');
+        let opened = match hint != Hint::None || unnamed {
+            true => container::open(&found.source, hint, shared),
+            false => Ok(None),
+        };
+        match opened {
+            Ok(Some(opened)) => index.archive(&found.path, opened, shared, 1),
+            Ok(None) => {
+                let (path, size) = (found.path.clone(), found.source.len());
+                index.members.push(Member { path, size, outer: 0, place: Place::File });
+            }
+            Err(reason) => index.problems.push(reason.at(&found.path).into()),
+        }
+        index
+    }
+
+    /// Takes in all entries of the archive at `path`, which lies `depth` archives deep, itself included.
+    fn archive(&mut self, path: &str, opened: Opened, shared: &Shared, depth: usize) {
+        let archive = self.archives.len();
+        let Opened { container, entries, backslash, damage, hides_repeated } = opened;
+        self.problems.extend(damage.map(|reason| Problem::from(reason.at(path))));
+        if hides_repeated {
+            let reason = "entries of the same name as a later one, which is used instead";
+            self.ignored.push(Ignored { path: path.to_owned(), reason });
+        }
+        let mut leftovers = BTreeSet::new();
+        let mut nested = Vec::new();
+        for (order, entry) in entries.into_iter().enumerate() {
+            let inside = match names::normalise(&entry.name, backslash) {
+                Ok(Some(inside)) => inside,
+                Ok(None) => continue,
+                Err(why) => {
+                    let name = entry.name.escape_debug();
+                    self.problems.push(Reason::Name(why).at(format!("{path}/{name}")).into());
+                    continue;
+                }
+            };
+            if let Some((leftover, reason)) = names::leftover_in(&inside) {
+                leftovers.insert((format!("{path}/{leftover}"), reason));
+                continue;
+            }
+            let hint = detect::by_name(inside.rsplit('/').next().unwrap_or(&inside));
+            let path = format!("{path}/{inside}");
+            let limit = shared.options.max_member_bytes;
+            if let Some(reason) = entry.refused {
+                self.problems.push(reason.at(path).into());
+            } else if entry.size > limit {
+                self.problems.push(Reason::TooLarge { size: entry.size, limit }.at(path).into());
+            } else if matches!(hint, Hint::Archive(_)) && depth >= shared.options.max_depth {
+                self.problems.push(Reason::TooDeep(depth).at(path).into());
+            } else {
+                match open_nested(&*container, &entry, hint, shared, depth) {
+                    Ok(Some(opened)) => nested.push((path, opened)),
+                    Ok(None) => {
+                        let place = Place::Entry { archive, order, number: entry.number };
+                        self.members.push(Member { path, size: entry.size, outer: 0, place });
+                    }
+                    Err(reason) => self.problems.push(reason.at(path).into()),
+                }
+            }
+        }
+        self.ignored.extend(leftovers.into_iter().map(|(path, reason)| Ignored { path, reason }));
+        self.archives.push(container);
+        for (path, opened) in nested {
+            self.archive(&path, opened, shared, depth + 1);
+        }
+    }
+
+    /// Takes in what the file on disk of the number `outer` gave.
+    fn append(&mut self, other: Self, outer: usize) {
+        let before = self.archives.len();
+        for mut member in other.members {
+            member.outer = outer;
+            if let Place::Entry { archive, .. } = &mut member.place {
+                *archive += before;
+            }
+            self.members.push(member);
+        }
+        self.archives.extend(other.archives);
+        self.problems.extend(other.problems);
+        self.ignored.extend(other.ignored);
+    }
+}
+
+/// Opens an entry that is an archive; `None` where it is none and a member as it is.
+fn open_nested(
+    container: &dyn Container,
+    entry: &Entry,
+    hint: Hint,
+    shared: &Shared,
+    depth: usize,
+) -> Result<Option<Opened>, Reason> {
+    if hint == Hint::None || depth >= shared.options.max_depth {
+        return Ok(None);
+    }
+    if let Some(source) = container.window(entry.number) {
+        return container::open(&source, hint, shared);
+    }
+    if hint == Hint::Compressed && container::open(&head(container, entry)?, hint, shared)?.is_none() {
+        return Ok(None);
+    }
+    let decode = |out: &mut dyn Write| exactly(entry.size, out, |out| container.copy(entry.number, out));
+    container::open(&shared.nested.keep(entry.size, decode)?, hint, shared)
+}
+
+/// The first MiB of an entry, which is more than any of the compressions needs for its first bytes.
+fn head(container: &dyn Container, entry: &Entry) -> Result<Source, Reason> {
+    let mut head = Head { bytes: Vec::new(), stop: !container.is_sequential() };
+    let copied = container.copy(entry.number, &mut head);
+    if head.bytes.len() < Head::LEN {
+        copied?;
+    }
+    Ok(Source::memory(head.bytes))
+}
+
+/// Keeps first bytes.
+struct Head {
+    bytes: Vec<u8>,
+    /// Whether to fail once they are there: not where a decoder would have to start over then.
+    stop: bool,
+}
+
+impl Head {
+    const LEN: usize = 1 << 20;
+}
+
+impl Write for Head {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = Self::LEN - self.bytes.len();
+        if room == 0 && self.stop {
+            return Err(io::Error::other("enough"));
+        }
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sorts members by path. Of those with the same path the last one stays, as if the archive had been unpacked.
+fn last_of_each_path(mut members: Vec<Member>, ignored: &mut Vec<Ignored>) -> Vec<Member> {
+    members.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut sorted: Vec<Member> = Vec::with_capacity(members.len());
+    for member in members {
+        match sorted.last_mut() {
+            Some(earlier) if earlier.path == member.path => {
+                let reason = "an entry of the same name as a later one, which is used instead";
+                ignored.push(Ignored { path: member.path.clone(), reason });
+                *earlier = member;
+            }
+            _ => sorted.push(member),
+        }
+    }
+    sorted
+}

@@ -82,9 +82,11 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
         Content::Compressed(codec) => match (decoded_head(source, codec), expected) {
             (Ok(head), _) if detect::begins_tar(&head) => tar::open_compressed(source, codec, shared).map(Some),
             (_, None) => Ok(None),
-            (Ok(_), Some(expected)) => {
-                Err(Reason::NotAnArchive { expected, found: format!("{} data that hold no tar", codec.name()), advice: "" })
-            }
+            (Ok(_), Some(expected)) => Err(Reason::NotAnArchive {
+                expected,
+                found: format!("{} data that hold no tar", codec.name()),
+                advice: "",
+            }),
             (Err(error), Some(_)) => Err(Reason::Damaged(format!("{} data: {error}", codec.name()))),
         },
         Content::Tar | Content::Other => match expected {

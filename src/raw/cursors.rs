@@ -118,7 +118,8 @@ impl<S: Sequential> Cursors<S> {
         let idle = (0..state.idle.len()).filter(|&i| usable(state.idle[i].0)).max_by_key(|&i| state.idle[i].0);
         let nearest = idle.map(|i| state.idle[i].0);
         let coming = |&(from, to): &(usize, usize)| {
-            let passes_over = from <= entry && entry < to && usable(from) && self.kept.accepts(self.archive.size(entry));
+            let passes_over =
+                from <= entry && entry < to && usable(from) && self.kept.accepts(self.archive.size(entry));
             passes_over || (usable(to + 1) && nearest.is_none_or(|position| position < to + 1))
         };
         if state.busy.iter().any(coming) {

@@ -42,8 +42,8 @@ const COMPRESSED: [&str; 5] = [".gz", ".bz2", ".xz", ".zst", ".lzma"];
 
 /// Extensions under [`COMPRESSED`] that say that the content is no tar, so that it need not be looked at.
 const DATA: [&str; 24] = [
-    ".nii", ".img", ".hdr", ".mgh", ".mnc", ".nrrd", ".nhdr", ".mha", ".mhd", ".raw", ".dcm", ".ppm", ".pgm", ".pbm", ".pnm",
-    ".tif", ".tiff", ".png", ".csv", ".tsv", ".txt", ".json", ".xml", ".npy",
+    ".nii", ".img", ".hdr", ".mgh", ".mnc", ".nrrd", ".nhdr", ".mha", ".mhd", ".raw", ".dcm", ".ppm", ".pgm", ".pbm",
+    ".pnm", ".tif", ".tiff", ".png", ".csv", ".tsv", ".txt", ".json", ".xml", ".npy",
 ];
 
 /// What the name of a file says.
@@ -121,7 +121,10 @@ pub(super) fn describe(head: &[u8]) -> (String, &'static str) {
         ("plain text".into(), AGAIN)
     } else {
         let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
-        (format!("unknown data that start with {}", first.join(" ")), ": the download may be damaged, download it again")
+        (
+            format!("unknown data that start with {}", first.join(" ")),
+            ": the download may be damaged, download it again",
+        )
     }
 }
 

@@ -160,7 +160,7 @@ fn join(files: Vec<File>, listing: &mut Listing) {
     let paths: HashSet<String> = files.iter().map(|file| file.path.clone()).collect();
     let discs: HashSet<String> =
         files.iter().filter_map(|f| detect::zip_disc(f.name()).map(|zip| f.sibling(&zip))).collect();
-    let mut split: BTreeMap<(String, (usize, bool)), Vec<(u64, File)>> = BTreeMap::new();
+    let mut split: BTreeMap<_, Vec<(u64, File)>> = BTreeMap::new();
     for file in files {
         let disc_of = detect::zip_disc(file.name()).map(|zip| file.sibling(&zip)).filter(|zip| paths.contains(zip));
         let first = detect::rar_volume(file.name()).map(|rar| file.sibling(&rar)).filter(|rar| paths.contains(rar));
@@ -171,7 +171,9 @@ fn join(files: Vec<File>, listing: &mut Listing) {
             let feature = format!("a part of a multi-part zip; join the parts by `zip -s 0 {zip:?} --out joined.zip`");
             listing.problems.push(Reason::Unsupported(feature).at(file.path).into());
         } else if first.is_some() {
-            listing.ignored.push(Ignored { path: file.path, reason: "a later volume of a RAR, read with the first one" });
+            listing
+                .ignored
+                .push(Ignored { path: file.path, reason: "a later volume of a RAR, read with the first one" });
         } else {
             listing.files.push(Found {
                 path: file.path,
@@ -186,7 +188,11 @@ fn join(files: Vec<File>, listing: &mut Listing) {
             Some(why) => listing.problems.push(Reason::Damaged(why).at(path).into()),
             None => listing.files.push(Found {
                 path,
-                modified_ns: parts.iter().map(|(_, file)| file.modified_ns).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max()),
+                modified_ns: parts
+                    .iter()
+                    .map(|(_, file)| file.modified_ns)
+                    .collect::<Option<Vec<_>>>()
+                    .and_then(|all| all.into_iter().max()),
                 source: Source::files(parts.into_iter().map(|(_, file)| (file.place, file.size))),
             }),
         }

@@ -104,7 +104,9 @@ pub enum Reason {
     #[error("damaged: {0}")]
     Damaged(String),
     /// A password is needed.
-    #[error("protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder")]
+    #[error(
+        "protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder"
+    )]
     Encrypted,
     /// Legal, but not read here.
     #[error("not supported: {0}")]

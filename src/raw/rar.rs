@@ -93,7 +93,9 @@ mod with_decoder {
     /// Runs the decoder. Its wrapper panics at flags that it does not know.
     fn guarded<T>(run: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-            Err(Reason::Damaged("the RAR decoder does not know a flag in its headers; unpack it and use the folder".into()))
+            Err(Reason::Damaged(
+                "the RAR decoder does not know a flag in its headers; unpack it and use the folder".into(),
+            ))
         })
     }
 
@@ -101,7 +103,9 @@ mod with_decoder {
         match error.code {
             Code::MissingPassword | Code::BadPassword => Reason::Encrypted,
             Code::EOpen => Reason::Damaged("a volume of the RAR is missing, or cannot be opened".into()),
-            Code::EReference => Reason::Unsupported("a RAR entry that refers to another one; unpack the archive".into()),
+            Code::EReference => {
+                Reason::Unsupported("a RAR entry that refers to another one; unpack the archive".into())
+            }
             _ => Reason::Damaged(format!("{error}; download it again")),
         }
     }

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use sevenz_rust2::{Archive, BlockDecoder, Error, Password};
+use sevenz_rust2::{Archive, BlockDecoder, EncoderMethod, Error, Password};
 
 use super::Reason;
 use super::codec::WINDOW_LIMIT;
@@ -39,7 +39,7 @@ pub(super) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
             let feature = "a symbolic link in an archive; unpack the archive and use the folder";
             Some(Reason::Unsupported(feature.into()))
         } else {
-            None
+            unread_method(&archive, number).map(unsupported)
         };
         let size = if file.has_stream { file.size } else { 0 };
         entries.push(Entry { name: file.name.clone(), number, size, refused });
@@ -54,9 +54,29 @@ pub(super) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
     })
 }
 
+/// Name of the first compression method of an entry's block that is not read here.
+fn unread_method(archive: &Archive, entry: usize) -> Option<&'static str> {
+    let block = archive.blocks.get(archive.stream_map.file_block_index.get(entry).copied().flatten()?)?;
+    block.coders.iter().find_map(|coder| match coder.encoder_method_id() {
+        EncoderMethod::ID_PPMD => Some("PPMd"),
+        EncoderMethod::ID_DEFLATE64 => Some("Deflate64"),
+        EncoderMethod::ID_BROTLI => Some("Brotli"),
+        EncoderMethod::ID_LZ4 => Some("LZ4"),
+        EncoderMethod::ID_LZS => Some("LZS"),
+        EncoderMethod::ID_LIZARD => Some("Lizard"),
+        _ => None,
+    })
+}
+
+fn unsupported(method: &str) -> Reason {
+    Reason::Unsupported(format!("7z compression by {method}; unpack the archive with 7-Zip and use the folder"))
+}
+
 fn cannot_open(source: &Source, error: Error) -> Reason {
     match error {
         Error::PasswordRequired | Error::MaybeBadPassword(_) => Reason::Encrypted,
+        Error::UnsupportedCompressionMethod(method) if method.starts_with("AES") => Reason::Encrypted,
+        Error::UnsupportedCompressionMethod(method) => unsupported(&method),
         Error::Io(error, _) if error.kind() != io::ErrorKind::UnexpectedEof => Reason::Io(error),
         error => {
             let len = source.len();
@@ -71,9 +91,7 @@ fn reason(error: Error) -> Reason {
     match error {
         Error::PasswordRequired | Error::MaybeBadPassword(_) => Reason::Encrypted,
         Error::Io(error, _) => Reason::Io(error),
-        Error::UnsupportedCompressionMethod(method) => {
-            Reason::Unsupported(format!("7z compression {method}; unpack the archive with 7-Zip and use the folder"))
-        }
+        Error::UnsupportedCompressionMethod(method) => unsupported(&method),
         Error::MaxMemLimited { max_kb, actaul_kb } => {
             Reason::Unsupported(format!("a dictionary of {actaul_kb} KiB, the limit is {max_kb}; unpack the archive"))
         }

@@ -78,7 +78,14 @@ impl Source {
 
     /// A reader at the first byte.
     pub(super) fn reader(&self) -> SourceReader {
-        SourceReader { source: self.clone(), position: 0, open: None, buffer: Vec::new(), consumed: 0, ahead: FIRST_BYTES }
+        SourceReader {
+            source: self.clone(),
+            position: 0,
+            open: None,
+            buffer: Vec::new(),
+            consumed: 0,
+            ahead: FIRST_BYTES,
+        }
     }
 
     /// Up to `len` of the first bytes.

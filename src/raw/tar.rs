@@ -94,7 +94,8 @@ impl Index {
         if kind.is_dir() || kind.is_pax_global_extensions() || name.ends_with('/') {
             return None;
         }
-        let link = item.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned()).unwrap_or_default();
+        let link =
+            item.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned()).unwrap_or_default();
         let span = if kind.is_hard_link() {
             let target = normalise(&link, false).ok().flatten().and_then(|path| by_path.get(&path));
             match target.map(|&entry| &self.entries[entry]) {
@@ -120,24 +121,27 @@ impl Index {
 
     /// Refuses the entries that do not end within the `reached` bytes that there are.
     fn cut_at(&mut self, reached: u64) {
+        let mut cut = false;
         for entry in self.entries.iter_mut().filter(|entry| entry.refused.is_none()) {
             let Span { offset, len } = self.spans[entry.number];
             if offset.checked_add(len).is_none_or(|end| end > reached) {
                 let found = reached.saturating_sub(offset);
                 let why = format!("the archive ends inside it: it has {len} bytes, {found} are there");
                 entry.refused = Some(Reason::Damaged(why));
+                cut = true;
             }
         }
-        let whole = self.entries.iter().filter(|entry| entry.refused.is_none()).count();
-        let cut = self.entries.iter().any(|entry| matches!(entry.refused, Some(Reason::Damaged(_))));
         if cut && self.damage.is_none() {
+            let whole = self.entries.iter().filter(|entry| entry.refused.is_none()).count();
             self.damage = Some(ends_early(whole, &format!("{reached} bytes are there")));
         }
     }
 }
 
 fn ends_early(entries: usize, why: &str) -> Reason {
-    Reason::Damaged(format!("cannot be read to its end ({why}), {entries} entries stand before that; download it again"))
+    Reason::Damaged(format!(
+        "cannot be read to its end ({why}), {entries} entries stand before that; download it again"
+    ))
 }
 
 /// Whether pax headers say that the data are those of a sparse file, which GNU tar stores in pieces.

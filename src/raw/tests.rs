@@ -113,7 +113,8 @@ fn only_problem(tree: &Tree) -> (&str, &str) {
 }
 
 fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) -> usize {
-    let places: Vec<usize> = bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from).map(|(i, _)| i).collect();
+    let places: Vec<usize> =
+        bytes.windows(from.len()).enumerate().filter(|(_, w)| *w == from).map(|(i, _)| i).collect();
     for &place in &places {
         bytes[place..place + to.len()].copy_from_slice(to);
     }
@@ -148,7 +149,8 @@ fn a_folder_and_every_archive_give_the_same_members() {
         };
         archives.push((format!("x.tar.{extension}"), encode(codec, &tar(&files))));
     }
-    for method in [CompressionMethod::Stored, CompressionMethod::Bzip2, CompressionMethod::Zstd, CompressionMethod::Xz] {
+    for method in [CompressionMethod::Stored, CompressionMethod::Bzip2, CompressionMethod::Zstd, CompressionMethod::Xz]
+    {
         archives.push((format!("{method}.zip"), zip_by(&files, method)));
     }
     for (name, bytes) in &archives {
@@ -202,7 +204,11 @@ fn a_single_compressed_file_is_one_member() {
 #[test]
 fn what_is_no_archive_is_told() {
     let cases: [(&str, &[u8], &str); 6] = [
-        ("x.zip", b"<!DOCTYPE html><html><body>Sign in</body></html>", "an HTML page, not a zip archive: the download did not"),
+        (
+            "x.zip",
+            b"<!DOCTYPE html><html><body>Sign in</body></html>",
+            "an HTML page, not a zip archive: the download did not",
+        ),
         ("x.tar.gz", b"\n<html>", "an HTML page, not a tar.gz archive"),
         ("x.7z", b"", "an empty file, not a 7z archive"),
         ("x.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
@@ -234,7 +240,7 @@ fn cut_archives_are_told_and_give_what_is_there() {
         let problems: Vec<_> = tree.problems().iter().map(|p| p.path.as_str()).collect();
         assert_eq!(problems, [name, &format!("{name}/a/images/case 2.png")]);
     }
-    let (_folder, tree) = open(&[("x.tar.xz", &encode(Codec::Xz, &whole)[..2000])]);
+    let (_folder, tree) = open(&[("x.tar.xz", &encode(Codec::Xz, &whole)[..1000])]);
     assert!(!tree.problems().is_empty());
 }
 
@@ -493,7 +499,11 @@ fn links_are_followed_and_loops_are_told() {
     let tree = Tree::open(folder.path()).unwrap();
     let paths: Vec<_> = tree.members().iter().map(|m| m.path.as_str()).collect();
     assert_eq!(paths, ["a/b.txt", "c/b.txt"]);
-    assert!(tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("leads back")), "{:?}", tree.problems());
+    assert!(
+        tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("leads back")),
+        "{:?}",
+        tree.problems()
+    );
     assert!(tree.problems().iter().any(|p| p.path == "dangling"));
 }
 
@@ -535,7 +545,9 @@ fn a_member_of_another_tree_is_an_error() {
 #[test]
 fn many_threads_read_every_kind_at_random() {
     let files: Files = (0..60u32)
-        .map(|i| (format!("{}/{i:03}.raw", ["images", "labels"][i as usize % 2]), vec![i as u8; 1000 + 37 * i as usize]))
+        .map(|i| {
+            (format!("{}/{i:03}.raw", ["images", "labels"][i as usize % 2]), vec![i as u8; 1000 + 37 * i as usize])
+        })
         .collect();
     let folder = folder(&[
         ("x.zip", &zip(&files)),

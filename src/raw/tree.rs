@@ -31,13 +31,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            max_member_bytes: 64 << 30,
-            max_depth: 4,
-            nested_bytes: 256 << 20,
-            cursors: 4,
-            kept_bytes: 256 << 20,
-        }
+        Self { max_member_bytes: 64 << 30, max_depth: 4, nested_bytes: 256 << 20, cursors: 4, kept_bytes: 256 << 20 }
     }
 }
 

@@ -49,10 +49,8 @@ pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
         } else if entry.is_symlink() {
             let feature = "a symbolic link in an archive; unpack the archive and use the folder";
             Some(Reason::Unsupported(feature.into()))
-        } else if let Some(method) = unsupported(entry.compression()) {
-            Some(Reason::Unsupported(format!("{method}; unpack the archive with 7-Zip and use the folder")))
         } else {
-            None
+            unsupported(entry.compression())
         };
         entries.push((entry.header_start(), Entry { name, number, size: entry.size(), refused }));
     }
@@ -86,8 +84,8 @@ fn cannot_open(source: &Source, error: &ZipError) -> Reason {
     }
 }
 
-/// Name of a compression method that is not read here.
-fn unsupported(method: CompressionMethod) -> Option<String> {
+/// Why a compression method is not read here; `None` of one that is.
+fn unsupported(method: CompressionMethod) -> Option<Reason> {
     match method {
         CompressionMethod::Stored
         | CompressionMethod::Deflated
@@ -96,7 +94,10 @@ fn unsupported(method: CompressionMethod) -> Option<String> {
         | CompressionMethod::Lzma
         | CompressionMethod::Xz
         | CompressionMethod::Zstd => None,
-        other => Some(format!("zip compression method {other}")),
+        other => {
+            let feature = format!("zip compression by {other}; unpack the archive with 7-Zip and use the folder");
+            Some(Reason::Unsupported(feature))
+        }
     }
 }
 

@@ -16,7 +16,7 @@
 
 use weezl::{BitOrder, decode::Decoder};
 
-use super::{Error, Result};
+use super::{Error, Result, lzw};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "GIF";
@@ -57,7 +57,9 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let mut blocks = Blocks { bytes, at: 0 };
     match blocks.take(6, "signature")? {
         b"GIF87a" | b"GIF89a" => {}
-        found => return Err(malformed(format!("expected GIF87a or GIF89a, found {:?}", found.escape_ascii().to_string()))),
+        found => {
+            return Err(malformed(format!("expected GIF87a or GIF89a, found {:?}", found.escape_ascii().to_string())));
+        }
     }
     let screen = blocks.take(7, "screen descriptor")?;
     let (width, height) = (word(screen, 0), word(screen, 2));
@@ -196,10 +198,10 @@ fn read_indices(blocks: &mut Blocks, width: usize, height: usize, interlaced: bo
         return Err(malformed(format!("a frame of {width} x {height} pixels from {} bytes", codes.len())));
     }
     let mut indices = vec![0u8; need];
-    let step = Decoder::new(BitOrder::Lsb, code_size).decode_bytes(&codes, &mut indices);
-    if step.consumed_out < need {
-        step.status.map_err(|e| malformed(format!("LZW data of a frame: {e}")))?;
-        let (expected, found) = (need as u64, step.consumed_out as u64);
+    let found = lzw::fill(Decoder::new(BitOrder::Lsb, code_size), &codes, &mut indices)
+        .map_err(|e| malformed(format!("LZW data of a frame: {e}")))?;
+    if found < need {
+        let (expected, found) = (need as u64, found as u64);
         return Err(Error::Truncated { format: FORMAT, what: "frame (pixels)".into(), expected, found });
     }
     Ok(if interlaced { deinterlace(&indices, width, height) } else { indices })

@@ -52,7 +52,9 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     }
     let mut image = Image::picture(header.width, header.height, header.components, Samples::U8(samples));
     if let Some(orientation @ 2..=8) = header.orientation {
-        image.notes.push(format!("JPEG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
+        image
+            .notes
+            .push(format!("JPEG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
     }
     if header.components == 4 {
         image.notes.push("JPEG: CMYK, inverted to 0 for no ink".into());

@@ -10,6 +10,7 @@ pub mod dicom;
 pub mod gif;
 pub mod gzip;
 pub mod jpeg;
+mod lzw;
 pub mod metaimage;
 pub mod nifti;
 pub mod nrrd;

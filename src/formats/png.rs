@@ -58,9 +58,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
 
     let samples = match depth {
         BitDepth::Eight => Samples::U8(packed),
-        BitDepth::Sixteen => {
-            Samples::U16(packed.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect())
-        }
+        BitDepth::Sixteen => Samples::U16(packed.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect()),
         // Only grey and palette pictures are narrower than a byte: one component.
         BitDepth::One | BitDepth::Two | BitDepth::Four => Samples::U8(unpack(&packed, width, depth as usize)),
     };

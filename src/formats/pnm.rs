@@ -84,7 +84,12 @@ fn read_header(text: &mut Text) -> Result<Header> {
             let feature = "a float map (PFM); convert it to TIFF".into();
             return Err(Error::Unsupported { format: FORMAT, feature });
         }
-        _ => return Err(malformed(format!("expected a magic of P1 to P7, found {:?}", magic.escape_ascii().to_string()))),
+        _ => {
+            return Err(malformed(format!(
+                "expected a magic of P1 to P7, found {:?}",
+                magic.escape_ascii().to_string()
+            )));
+        }
     };
     let bitmap = kind == 1 || kind == 4;
     let width = text.size("width")?;
@@ -231,7 +236,9 @@ impl<'a> Text<'a> {
         let token = self.token();
         match number(token) {
             Some(n @ 1..=0x7fff_ffff) => Ok(n),
-            _ => Err(malformed(format!("expected a {name} of 1 or more, found {:?}", token.escape_ascii().to_string()))),
+            _ => {
+                Err(malformed(format!("expected a {name} of 1 or more, found {:?}", token.escape_ascii().to_string())))
+            }
         }
     }
 
@@ -239,10 +246,9 @@ impl<'a> Text<'a> {
         let token = self.token();
         match number(token) {
             Some(n @ 1..=0xffff) => Ok(n as u16),
-            _ => Err(malformed(format!(
-                "expected a maxval of 1 to 65535, found {:?}",
-                token.escape_ascii().to_string()
-            ))),
+            _ => {
+                Err(malformed(format!("expected a maxval of 1 to 65535, found {:?}", token.escape_ascii().to_string())))
+            }
         }
     }
 

@@ -148,3 +148,262 @@ fn images_described(page: &Page) -> u64 {
     let values = shape.map(serde_json::Value::as_u64).try_fold(1u64, |all, n| all.checked_mul(n?));
     values.unwrap_or(1) / (page.width as u64 * page.height as u64 * page.components as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::directory as tag;
+    use super::*;
+    use crate::image::Samples;
+    use proptest::prelude::*;
+
+    /// A page to write: tags with their values (all LONG, text as BYTE) and strips.
+    #[derive(Clone)]
+    struct Draft {
+        tags: Vec<(u16, Vec<u64>)>,
+        text: &'static str,
+        strips: Vec<Vec<u8>>,
+    }
+
+    fn page(width: u64, height: u64, bits: u64, strips: &[&[u8]]) -> Draft {
+        let tags = vec![
+            (tag::IMAGE_WIDTH, vec![width]),
+            (tag::IMAGE_LENGTH, vec![height]),
+            (tag::BITS_PER_SAMPLE, vec![bits]),
+            (tag::COMPRESSION, vec![1]),
+            (tag::PHOTOMETRIC, vec![1]),
+            (tag::ROWS_PER_STRIP, vec![height.div_ceil(strips.len() as u64)]),
+        ];
+        Draft { tags, text: "", strips: strips.iter().map(|s| s.to_vec()).collect() }
+    }
+
+    impl Draft {
+        fn with(mut self, tag: u16, values: &[u64]) -> Self {
+            self.tags.retain(|(t, _)| *t != tag);
+            self.tags.push((tag, values.to_vec()));
+            self
+        }
+    }
+
+    /// Writes a file in either byte order and either kind of TIFF.
+    fn write(pages: &[Draft], big_endian: bool, big_tiff: bool) -> Vec<u8> {
+        let number = |value: u64, width: usize| {
+            let bytes = value.to_be_bytes()[8 - width..].to_vec();
+            if big_endian { bytes } else { bytes.into_iter().rev().collect() }
+        };
+        let (count_width, offset_width) = if big_tiff { (8, 8) } else { (2, 4) };
+        let mut file = if big_endian { b"MM".to_vec() } else { b"II".to_vec() };
+        file.extend(number(if big_tiff { 43 } else { 42 }, 2));
+        if big_tiff {
+            file.extend([number(8, 2), number(0, 2)].concat());
+        }
+        let mut link = file.len();
+        file.extend(number(0, offset_width));
+        for draft in pages {
+            let mut tags = draft.tags.clone();
+            tags.push((tag::STRIP_OFFSETS, Vec::new()));
+            tags.push((tag::STRIP_BYTE_COUNTS, Vec::new()));
+            for strip in &draft.strips {
+                let n = tags.len();
+                tags[n - 2].1.push(file.len() as u64);
+                tags[n - 1].1.push(strip.len() as u64);
+                file.extend(strip);
+            }
+            if tags.iter().any(|(t, _)| *t == tag::TILE_WIDTH) {
+                let n = tags.len();
+                (tags[n - 2].0, tags[n - 1].0) = (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS);
+            }
+            let mut entries = Vec::new();
+            for (tag, values) in &tags {
+                entries.push((*tag, 4, values.len(), values.iter().flat_map(|&v| number(v, 4)).collect::<Vec<u8>>()));
+            }
+            if !draft.text.is_empty() {
+                entries.push((tag::IMAGE_DESCRIPTION, 2, draft.text.len() + 1, [draft.text.as_bytes(), &[0]].concat()));
+            }
+            for (_, _, _, data) in &mut entries {
+                if data.len() <= offset_width {
+                    data.resize(offset_width, 0);
+                } else {
+                    let at = number(file.len() as u64, offset_width);
+                    file.extend(std::mem::replace(data, at));
+                }
+            }
+            let here = number(file.len() as u64, offset_width);
+            file[link..link + offset_width].copy_from_slice(&here);
+            file.extend(number(entries.len() as u64, count_width));
+            for (tag, kind, count, data) in entries {
+                let entry = [number(u64::from(tag), 2), number(kind, 2), number(count as u64, offset_width), data];
+                file.extend(entry.concat());
+            }
+            link = file.len();
+            file.extend(number(0, offset_width));
+        }
+        file
+    }
+
+    fn one(draft: Draft) -> Result<Image> {
+        read(&write(&[draft], false, false))
+    }
+
+    #[test]
+    fn both_byte_orders_and_both_kinds_of_file() {
+        for big_endian in [false, true] {
+            for big_tiff in [false, true] {
+                let value = |v: u16| if big_endian { v.to_be_bytes() } else { v.to_le_bytes() };
+                let strips = [[value(1), value(258)].concat(), [value(3), value(4)].concat()];
+                let draft = page(2, 2, 16, &[&strips[0], &strips[1]]);
+                let image = read(&write(&[draft], big_endian, big_tiff)).unwrap();
+                assert_eq!(image.samples, Samples::U16(vec![1, 258, 3, 4]), "{big_endian} {big_tiff}");
+                assert_eq!((image.size, image.bits, image.geometry), ([2, 2, 1, 1], 16, None));
+            }
+        }
+    }
+
+    #[test]
+    fn one_bit_palette_masks_keep_their_indices() {
+        let draft = page(3, 2, 1, &[&[0b1010_0000, 0b0100_0000]]).with(tag::PHOTOMETRIC, &[3]);
+        let wide = draft.clone().with(tag::COLOR_MAP, &[0, 65535, 0, 0x8000, 0, 0]);
+        let image = one(wide).unwrap();
+        assert_eq!((image.samples, image.bits), (Samples::U8(vec![1, 0, 1, 0, 1, 0]), 1));
+        assert_eq!(image.palette, Some(vec![[0, 0, 0, 255], [255, 128, 0, 255]]));
+        let narrow = draft.with(tag::COLOR_MAP, &[0, 255, 0, 128, 0, 0]);
+        assert_eq!(one(narrow).unwrap().palette, Some(vec![[0, 0, 0, 255], [255, 128, 0, 255]]));
+    }
+
+    #[test]
+    fn three_samples_called_grey_are_three_components() {
+        let draft = page(1, 1, 8, &[&[1, 2, 3]]).with(tag::SAMPLES_PER_PIXEL, &[3]).with(tag::PHOTOMETRIC, &[1]);
+        let image = one(draft).unwrap();
+        assert_eq!((image.components, image.samples), (3, Samples::U8(vec![1, 2, 3])));
+    }
+
+    #[test]
+    fn extra_samples_are_kept_and_planes_interleaved() {
+        let draft =
+            page(2, 1, 8, &[&[1, 2], &[3, 4]]).with(tag::ROWS_PER_STRIP, &[1]).with(tag::SAMPLES_PER_PIXEL, &[2]);
+        let image = one(draft.with(tag::PLANAR_CONFIGURATION, &[2])).unwrap();
+        assert_eq!((image.components, image.samples), (2, Samples::U8(vec![1, 3, 2, 4])));
+    }
+
+    #[test]
+    fn tiles_are_cut_at_the_border() {
+        let tiles: [&[u8]; 2] = [&[1, 2, 4, 5], &[3, 99, 6, 99]];
+        let draft = page(3, 2, 8, &tiles).with(tag::TILE_WIDTH, &[2]).with(tag::TILE_LENGTH, &[2]);
+        assert_eq!(one(draft).unwrap().samples, Samples::U8(vec![1, 2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn stored_values_survive_what_viewers_change() {
+        let draft = page(8, 1, 1, &[&[0b0000_0011]]);
+        let image = one(draft.clone().with(tag::PHOTOMETRIC, &[0]).with(tag::ORIENTATION, &[3])).unwrap();
+        assert_eq!(image.samples, Samples::U8(vec![0, 0, 0, 0, 0, 0, 1, 1]));
+        assert!(image.notes[0].contains("MinIsWhite") && image.notes[1].contains("orientation 3"));
+        let image = one(draft.with(tag::FILL_ORDER, &[2])).unwrap();
+        assert_eq!(image.samples, Samples::U8(vec![1, 1, 0, 0, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn integers_of_64_bits_are_exact() {
+        let draft = page(1, 1, 64, &[&u64::MAX.to_le_bytes()]);
+        assert_eq!(one(draft.clone()).unwrap().samples, Samples::U64(vec![u64::MAX]));
+        assert_eq!(one(draft.with(tag::SAMPLE_FORMAT, &[2])).unwrap().samples, Samples::I64(vec![-1]));
+    }
+
+    #[test]
+    fn pages_are_stacked_and_thumbnails_left_out() {
+        let small = page(1, 1, 8, &[&[9]]).with(tag::NEW_SUBFILE_TYPE, &[1]).with(tag::COMPRESSION, &[6]);
+        let file = write(&[page(2, 1, 8, &[&[1, 2]]), small, page(2, 1, 8, &[&[3, 4]])], false, false);
+        let image = read(&file).unwrap();
+        assert_eq!((image.size, &image.samples), ([2, 1, 2, 1], &Samples::U8(vec![1, 2, 3, 4])));
+        assert!(image.notes[0].contains("1 reduced or mask pages"));
+        assert_eq!(read_pages(&file).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn pages_that_differ_are_read_one_by_one() {
+        let file = write(&[page(2, 1, 8, &[&[1, 2]]), page(1, 1, 8, &[&[3]])], true, false);
+        let error = read(&file).unwrap_err().to_string();
+        assert!(error.contains("page 0 has 2 x 1") && error.contains("page 1 1 x 1"), "{error}");
+        let pages = read_pages(&file).unwrap();
+        assert_eq!(pages[1].samples, Samples::U8(vec![3]));
+    }
+
+    #[test]
+    fn stacks_with_one_directory() {
+        for text in ["ImageJ=1.54f\nimages=3\nslices=3\n", r#"{"shape": [3, 1, 2], "truncated": true}"#] {
+            let mut draft = page(2, 1, 8, &[&[1, 2]]);
+            draft.text = text;
+            // The images lie one after the other from byte 8: the strip names the first only.
+            draft.strips = vec![vec![1, 2, 3, 4, 5, 6]];
+            let image = read(&write(&[draft], false, false)).unwrap();
+            assert_eq!((image.size, image.samples), ([2, 1, 3, 1], Samples::U8(vec![1, 2, 3, 4, 5, 6])), "{text}");
+        }
+        let mut draft = page(2, 1, 8, &[&[1, 2]]);
+        draft.text = "ImageJ=1.54f\nimages=3000\n";
+        assert!(read(&write(&[draft], false, false)).unwrap_err().to_string().contains("stack that the description"));
+    }
+
+    #[test]
+    fn missing_counts_and_rows_have_defaults() {
+        let mut file = write(&[page(2, 2, 8, &[&[1, 2, 3, 4]])], false, false);
+        for (old, new) in [(tag::STRIP_BYTE_COUNTS, 60000u16), (tag::ROWS_PER_STRIP, 60001)] {
+            let entry = [&old.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0]].concat();
+            let at = file.windows(8).position(|w| w == entry).unwrap();
+            file[at..at + 2].copy_from_slice(&new.to_le_bytes());
+        }
+        assert_eq!(read(&file).unwrap().samples, Samples::U8(vec![1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn broken_files_are_errors_that_say_what_is_wrong() {
+        let good = page(2, 2, 8, &[&[1, 2, 3, 4]]);
+        for (draft, message) in [
+            (good.clone().with(tag::IMAGE_LENGTH, &[9]).with(tag::ROWS_PER_STRIP, &[9]), "needs 18 bytes, found 4"),
+            (good.clone().with(tag::IMAGE_LENGTH, &[9]), "expected 5 strips or tiles, found 1"),
+            (good.clone().with(tag::IMAGE_WIDTH, &[0]), "0 x 2 pixels"),
+            (good.clone().with(tag::COMPRESSION, &[3]), "CCITT Group 3"),
+            (good.clone().with(tag::COMPRESSION, &[8]), "Deflate"),
+            (good.clone().with(tag::PHOTOMETRIC, &[6]), "YCbCr"),
+            (good.clone().with(tag::SAMPLE_FORMAT, &[6]), "sample format 6"),
+            (good.clone().with(tag::BITS_PER_SAMPLE, &[24]), "24 bits"),
+            (
+                good.clone().with(tag::SAMPLES_PER_PIXEL, &[3]).with(tag::BITS_PER_SAMPLE, &[5, 6, 5]),
+                "differ in BitsPerSample",
+            ),
+            (page(1 << 30, 1 << 30, 8, &[&[1, 2, 3, 4]]).with(tag::COMPRESSION, &[8]), "more than"),
+        ] {
+            let error = one(draft).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let file = write(&[good], false, false);
+        for cut in 0..file.len() - 4 {
+            assert!(
+                matches!(read(&file[..cut]), Err(Error::Truncated { .. } | Error::Malformed { .. })),
+                "cut at {cut}"
+            );
+        }
+        let mut circular = file.clone();
+        let link = file.len() - 4;
+        circular[link..].copy_from_slice(&file[4..8]);
+        assert!(read(&circular).unwrap_err().to_string().contains("comes back"));
+    }
+
+    proptest! {
+        #[test]
+        fn changed_bytes_never_panic(
+            changes in prop::collection::vec((0usize..400, any::<u8>()), 1..4), cut in 0usize..400, big: bool,
+        ) {
+            let pages = [
+                page(9, 3, 8, &[&[1; 18], &[2; 9]]).with(tag::PREDICTOR, &[2]),
+                page(9, 3, 8, &[&[0x80, 0x3f, 0xe0, 0x50, 0x38], &[2; 9]]).with(tag::COMPRESSION, &[5]),
+            ];
+            let mut file = write(&pages, big, big);
+            for (at, value) in changes {
+                let at = at % file.len();
+                file[at] = value;
+            }
+            let _ = read(&file);
+            let _ = read_pages(&file);
+            let _ = read_pages(&file[..cut.min(file.len())]);
+        }
+    }
+}

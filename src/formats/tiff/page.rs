@@ -268,7 +268,8 @@ impl<'a> Page<'a> {
 
     /// True where the pages can be layers of one image.
     pub(super) fn is_like(&self, other: &Page) -> bool {
-        (self.width, self.height, self.components, self.kind) == (other.width, other.height, other.components, other.kind)
+        (self.width, self.height, self.components, self.kind)
+            == (other.width, other.height, other.components, other.kind)
             && self.palette == other.palette
     }
 
@@ -331,7 +332,12 @@ fn check_colours(
 }
 
 /// The ColorMap: all reds, all greens, all blues, of 16 bits.
-fn palette(directory: &Directory, photometric: u64, kind: SampleType, components: usize) -> Result<Option<Vec<[u8; 4]>>> {
+fn palette(
+    directory: &Directory,
+    photometric: u64,
+    kind: SampleType,
+    components: usize,
+) -> Result<Option<Vec<[u8; 4]>>> {
     if photometric != 3 || components != 1 || kind.bits > 16 {
         return Ok(None);
     }

@@ -28,9 +28,9 @@ impl SampleType {
             _ => return Err(unsupported(format!("sample format {format} (complex numbers, or unknown)"))),
         };
         match (format, bits) {
-            (Format::Unsigned, 1..=16 | 32 | 64) | (Format::Signed, 8 | 16 | 32 | 64) | (Format::Float, 16 | 32 | 64) => {
-                Ok(SampleType { format, bits: bits as usize })
-            }
+            (Format::Unsigned, 1..=16 | 32 | 64)
+            | (Format::Signed, 8 | 16 | 32 | 64)
+            | (Format::Float, 16 | 32 | 64) => Ok(SampleType { format, bits: bits as usize }),
             _ => Err(unsupported(format!("{format:?} samples of {bits} bits"))),
         }
     }
@@ -71,7 +71,10 @@ pub(super) fn unpack(
 ) -> Vec<u8> {
     let width = kind.width();
     if predictor == Predictor::FloatingPoint {
-        return bytes.chunks_exact_mut(values * width).flat_map(|row| undo_floating_point(row, width, stride)).collect();
+        return bytes
+            .chunks_exact_mut(values * width)
+            .flat_map(|row| undo_floating_point(row, width, stride))
+            .collect();
     }
     if kind.is_packed() {
         bytes = unpack_bits(&bytes, kind, values);
@@ -82,9 +85,15 @@ pub(super) fn unpack(
         for row in bytes.chunks_exact_mut(values * width) {
             match width {
                 1 => add_left(row, stride, |a, b: [u8; 1]| [a[0].wrapping_add(b[0])]),
-                2 => add_left(row, stride, |a, b| u16::from_ne_bytes(a).wrapping_add(u16::from_ne_bytes(b)).to_ne_bytes()),
-                4 => add_left(row, stride, |a, b| u32::from_ne_bytes(a).wrapping_add(u32::from_ne_bytes(b)).to_ne_bytes()),
-                _ => add_left(row, stride, |a, b| u64::from_ne_bytes(a).wrapping_add(u64::from_ne_bytes(b)).to_ne_bytes()),
+                2 => add_left(row, stride, |a, b| {
+                    u16::from_ne_bytes(a).wrapping_add(u16::from_ne_bytes(b)).to_ne_bytes()
+                }),
+                4 => add_left(row, stride, |a, b| {
+                    u32::from_ne_bytes(a).wrapping_add(u32::from_ne_bytes(b)).to_ne_bytes()
+                }),
+                _ => add_left(row, stride, |a, b| {
+                    u64::from_ne_bytes(a).wrapping_add(u64::from_ne_bytes(b)).to_ne_bytes()
+                }),
             }
         }
         if kind.is_packed() {

@@ -48,7 +48,7 @@ pub enum Output {
 }
 
 impl Output {
-    fn tokens(self, masks: usize) -> std::ops::Range<usize> {
+    pub(super) fn tokens(self, masks: usize) -> std::ops::Range<usize> {
         match self {
             Output::Multimask if masks > 1 => 1..masks,
             Output::All => 0..masks,
@@ -170,7 +170,7 @@ impl Decoder {
         }
         for (length, prompts) in by_length {
             for batch in prompts.chunks(self.batch) {
-                let results = self.run(embedding, length, batch)?;
+                let results = self.run(embedding, length, batch, None)?;
                 for ((index, _), low) in batch.iter().zip(results) {
                     each(*index, low);
                 }
@@ -179,11 +179,33 @@ impl Decoder {
         Ok(())
     }
 
+    /// Decodes one prompt with the logits of an earlier mask (`[size / 4, size / 4]`, row-major) as a further prompt.
+    /// A decoder without a mask input ignores them.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict); logits of another size.
+    pub fn refine(
+        &mut self,
+        embedding: &Embedding,
+        prompt: &Prompt,
+        earlier: Option<&[f32]>,
+    ) -> Result<LowResolution, SamError> {
+        let fault = |reason: String| SamError::Prompt { index: 0, reason };
+        let tokens = tokens(prompt, &embedding.frame).map_err(fault)?;
+        let pixels = low_resolution_side(&embedding.frame).pow(2);
+        if let Some(found) = earlier.map(<[f32]>::len).filter(|n| *n != pixels) {
+            return Err(fault(format!("its earlier mask has {found} logits, expected {pixels}")));
+        }
+        let mut results = self.run(embedding, tokens.labels.len(), &[(0, tokens)], earlier)?;
+        results.pop().ok_or_else(|| fault("the decoder gave nothing".to_string()))
+    }
+
     fn run(
         &mut self,
         embedding: &Embedding,
         length: usize,
         batch: &[(usize, Tokens)],
+        earlier: Option<&[f32]>,
     ) -> Result<Vec<LowResolution>, SamError> {
         let coordinates: Vec<f32> = batch.iter().flat_map(|(_, t)| t.coordinates.iter().flatten().copied()).collect();
         let labels: Vec<f32> = batch.iter().flat_map(|(_, t)| t.labels.iter().copied()).collect();
@@ -196,8 +218,10 @@ impl Decoder {
             ("point_labels", Tensor::from_array(([batch.len(), length], labels))?.into()),
         ];
         if self.takes_mask {
-            inputs.push(("mask_input", Tensor::from_array(([1, 1, side, side], vec![0.0f32; side * side]))?.into()));
-            inputs.push(("has_mask_input", Tensor::from_array(([1], vec![0.0f32]))?.into()));
+            let logits = earlier.map_or_else(|| vec![0.0; side * side], <[f32]>::to_vec);
+            let given = if earlier.is_some() { 1.0f32 } else { 0.0 };
+            inputs.push(("mask_input", Tensor::from_array(([1, 1, side, side], logits))?.into()));
+            inputs.push(("has_mask_input", Tensor::from_array(([1], vec![given]))?.into()));
         }
         if self.interface == DecoderInterface::Official {
             // Its full-size masks are not used: asked for in one pixel, they cost nothing.

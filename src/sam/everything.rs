@@ -1,0 +1,236 @@
+//! S1, everything mode: a grid of points, three masks each, the good ones kept (`SamAutomaticMaskGenerator` of the
+//! original code, without crops and without removal of small regions, as the paper ran it).
+//!
+//! It runs on the embedding that the other strategies use. Masks are filtered by predicted IoU first, on the decoder's
+//! numbers alone: only those that pass are upsampled, to the slice's size, where stability is measured and the mask is
+//! cut. Boxes of the rest go through non-maximum suppression.
+
+use serde::{Deserialize, Serialize};
+
+use super::SamError;
+use super::decode::{Decoder, LowResolution, MASK_THRESHOLD, Output};
+use super::embed::Embedding;
+use super::prompts::{Point, Prompt};
+use super::upsample::Upsampler;
+use crate::mask::{Mask, PixelBox};
+
+/// What decides the result of everything mode. Defaults are those of the original code, which the paper used.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EverythingOptions {
+    /// Points along each side of the slice; the paper varies it from 8 to 256.
+    pub grid: usize,
+    /// A mask's predicted IoU must be greater.
+    pub predicted_iou: f32,
+    /// A mask's stability must be at least this.
+    pub stability: f64,
+    /// Shift of the logit threshold, up and down, in the measure of stability.
+    pub stability_offset: f32,
+    /// A mask whose box overlaps that of a better one by a greater IoU is dropped.
+    pub box_iou: f32,
+}
+
+impl Default for EverythingOptions {
+    fn default() -> Self {
+        EverythingOptions { grid: 32, predicted_iou: 0.88, stability: 0.95, stability_offset: 1.0, box_iou: 0.7 }
+    }
+}
+
+/// One mask of everything mode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// The mask, of the slice's size; never empty.
+    pub mask: Mask,
+    /// Its inclusive box.
+    pub bounds: PixelBox,
+    /// The grid point that it came from, in pixels of the slice.
+    pub point: [f64; 2],
+    /// The decoder's estimate of the IoU.
+    pub predicted_iou: f32,
+    /// Pixels above the raised threshold over pixels above the lowered one.
+    pub stability: f64,
+}
+
+/// All masks of a slice, best predicted IoU first.
+///
+/// # Errors
+/// The decoder fails.
+pub fn everything(
+    decoder: &mut Decoder,
+    embedding: &Embedding,
+    options: &EverythingOptions,
+) -> Result<Vec<Segment>, SamError> {
+    let points = grid_points(options.grid, embedding.frame.height, embedding.frame.width);
+    let found = segments_of_points(decoder, embedding, &points, options)?;
+    Ok(suppress_overlaps(found, options.box_iou))
+}
+
+/// Centres of `grid` x `grid` equal cells of the slice, row by row.
+fn grid_points(grid: usize, height: usize, width: usize) -> Vec<[f64; 2]> {
+    let centre = |i: usize, length: usize| (i as f64 + 0.5) / grid as f64 * length as f64;
+    (0..grid).flat_map(|y| (0..grid).map(move |x| [centre(x, width), centre(y, height)])).collect()
+}
+
+/// Masks of points that pass both filters, in the order of the points.
+fn segments_of_points(
+    decoder: &mut Decoder,
+    embedding: &Embedding,
+    points: &[[f64; 2]],
+    options: &EverythingOptions,
+) -> Result<Vec<Segment>, SamError> {
+    let prompts: Vec<Prompt> =
+        points.iter().map(|[x, y]| Prompt { points: vec![Point::foreground(*x, *y)], bounds: None }).collect();
+    let mut upsampler = Upsampler::new(&embedding.frame);
+    let mut found = Vec::new();
+    // All prompts have one point, so their results come in order.
+    decoder.decode(embedding, &prompts, |index, low| {
+        found.extend(good_segments(&low, points[index], options, &mut upsampler));
+    })?;
+    Ok(found)
+}
+
+fn good_segments(
+    low: &LowResolution,
+    point: [f64; 2],
+    options: &EverythingOptions,
+    upsampler: &mut Upsampler,
+) -> Vec<Segment> {
+    let mut good = Vec::new();
+    for token in Output::Multimask.tokens(low.predicted_iou.len()) {
+        let predicted_iou = low.predicted_iou[token];
+        if predicted_iou.is_nan() || predicted_iou <= options.predicted_iou {
+            continue;
+        }
+        let logits = low.mask(token);
+        let Some(stability) = upsampler
+            .stability(logits, MASK_THRESHOLD, options.stability_offset)
+            .filter(|stability| *stability >= options.stability)
+        else {
+            continue;
+        };
+        let mask = upsampler.mask(logits, MASK_THRESHOLD);
+        if let Some(bounds) = mask.bounding_box() {
+            good.push(Segment { mask, bounds, point, predicted_iou, stability });
+        }
+    }
+    good
+}
+
+/// Non-maximum suppression as torchvision's `nms`: best predicted IoU first, the earlier of equals; a segment is
+/// dropped if its box overlaps that of a kept one by more than `box_iou`.
+fn suppress_overlaps(mut segments: Vec<Segment>, box_iou: f32) -> Vec<Segment> {
+    segments.sort_by(|a, b| b.predicted_iou.total_cmp(&a.predicted_iou));
+    let mut kept: Vec<Segment> = Vec::new();
+    for segment in segments {
+        if kept.iter().all(|better| overlap(better.bounds, segment.bounds) <= box_iou) {
+            kept.push(segment);
+        }
+    }
+    kept
+}
+
+/// IoU of two boxes as the original code has it: between the centres of the outermost pixels, so that a box of one
+/// column has no area. Two boxes without area overlap by 0.
+fn overlap(a: PixelBox, b: PixelBox) -> f32 {
+    let area = |[x0, y0, x1, y1]: PixelBox| (x1 - x0) as f32 * (y1 - y0) as f32;
+    let length = |a0: u32, a1: u32, b0: u32, b1: u32| a1.min(b1).saturating_sub(a0.max(b0)) as f32;
+    let shared = length(a[0], a[2], b[0], b[2]) * length(a[1], a[3], b[1], b[3]);
+    let united = area(a) + area(b) - shared;
+    if united > 0.0 { shared / united } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sam::golden::{GoldenEverything, label_mask, runtime_and_model, slice_file};
+    use crate::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions, SlicePixels, oracle_choice};
+
+    fn segment(bounds: PixelBox, predicted_iou: f32) -> Segment {
+        Segment { mask: Mask::empty(1, 1), bounds, point: [0.0; 2], predicted_iou, stability: 1.0 }
+    }
+
+    #[test]
+    fn overlaps_are_suppressed_in_order_of_score() {
+        // torchvision.ops.nms on these boxes and scores at 0.7 keeps 1, 3, 2.
+        let boxes = [[0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30], [0, 0, 10, 4]];
+        let scores = [0.8, 0.95, 0.5, 0.8];
+        let segments = boxes.iter().zip(scores).map(|(b, s)| segment(*b, s)).collect();
+        let kept: Vec<PixelBox> = suppress_overlaps(segments, 0.7).into_iter().map(|s| s.bounds).collect();
+        assert_eq!(kept, [boxes[1], boxes[3], boxes[2]]);
+    }
+
+    #[test]
+    fn boxes_without_area_do_not_overlap() {
+        assert_eq!(overlap([3, 3, 3, 9], [3, 3, 3, 9]), 0.0);
+        assert_eq!(overlap([0, 0, 10, 10], [0, 0, 10, 10]), 1.0);
+        assert_eq!(overlap([0, 0, 10, 10], [5, 0, 15, 10]), 50.0 / 150.0);
+    }
+
+    #[test]
+    fn the_grid_is_centred() {
+        assert_eq!(grid_points(2, 8, 4), [[1.0, 2.0], [3.0, 2.0], [1.0, 6.0], [3.0, 6.0]]);
+    }
+
+    fn embed(runtime: &Runtime, model: &Model, name: &str) -> Embedding {
+        let (height, width, pixels) = slice_file(name);
+        let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+        let options = SessionOptions { threads: 2, spinning: false };
+        Encoder::load(runtime, model, options).unwrap().embed(&slice, EncoderClip::None).unwrap()
+    }
+
+    /// The masks that the reference kept come out of the points that it found them at.
+    #[test]
+    fn masks_of_single_points_are_those_of_the_reference() {
+        let (Some(golden), Some((runtime, model))) = (GoldenEverything::load(), runtime_and_model()) else { return };
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, spinning: false }).unwrap();
+        let mut compared = 0;
+        for image in &golden.images {
+            let embedding = embed(&runtime, &model, &image.name);
+            let points: Vec<[f64; 2]> = image.masks.iter().map(|m| m.point_xy).collect();
+            let found = segments_of_points(&mut decoder, &embedding, &points, &Default::default()).unwrap();
+            for expected in &image.masks {
+                let truth = Mask::from_counts(image.height, image.width, &expected.rle_counts).unwrap();
+                // Two masks of one point can have almost the same predicted IoU.
+                let distance = |s: &&Segment| (f64::from(s.predicted_iou) - expected.predicted_iou).abs();
+                let ours = found
+                    .iter()
+                    .filter(|s| s.point == expected.point_xy && distance(s) < 1e-4)
+                    .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+                    .unwrap_or_else(|| panic!("{}: no mask at {:?}", image.name, expected.point_xy));
+                let union = ours.mask.area() + truth.area() - ours.mask.intersection(&truth);
+                let flipped = union - ours.mask.intersection(&truth);
+                assert!(flipped <= 2, "{} {:?}: {flipped} pixels flipped", image.name, expected.point_xy);
+                assert!((ours.stability - expected.stability_score).abs() < 1e-3);
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, golden.images.iter().map(|i| i.n_masks).sum::<usize>());
+    }
+
+    #[test]
+    fn everything_is_that_of_the_reference() {
+        if std::env::var_os("MEDCOSMOS_LONG_TESTS").is_none() {
+            println!("skipped: MEDCOSMOS_LONG_TESTS is not set");
+            return;
+        }
+        let (Some(golden), Some((runtime, model))) = (GoldenEverything::load(), runtime_and_model()) else { return };
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, spinning: false }).unwrap();
+        let options = EverythingOptions::default();
+        for image in &golden.images {
+            let embedding = embed(&runtime, &model, &image.name);
+            let points = grid_points(options.grid, embedding.frame.height, embedding.frame.width);
+            let found = segments_of_points(&mut decoder, &embedding, &points, &options).unwrap();
+            let before = found.len();
+            let kept = suppress_overlaps(found, options.box_iou);
+            println!("{}: {before} of {}, {} of {}", image.name, image.n_before_nms, kept.len(), image.n_masks);
+            assert!(before.abs_diff(image.n_before_nms) * 20 <= image.n_before_nms, "{}", image.name);
+            assert!(kept.len().abs_diff(image.n_masks) <= 1 + image.n_masks / 20, "{}", image.name);
+            for object in &image.objects {
+                let truth = label_mask(&image.name, object.label_value);
+                let best = &kept[oracle_choice(kept.iter().map(|s| &s.mask), &truth).unwrap()].mask;
+                let dice = 2.0 * best.intersection(&truth) as f64 / (best.area() + truth.area()) as f64;
+                assert!((dice - object.best_dice).abs() < 0.01, "{}: {dice} for {}", image.name, object.best_dice);
+            }
+        }
+    }
+}

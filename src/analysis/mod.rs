@@ -1,3 +1,35 @@
-//! Joins, correlations and tables.
+//! From the tables of a dataset to the numbers of a paper.
+//!
+//! [`analyze()`] joins `metrics` with `factors` and computes the summary tables, the correlations with the factors, the
+//! curves, the paired comparisons and the cost of moved prompts (sections 4 to 6 and 9 of the protocol). [`query()`]
+//! answers any other question in SQL. Files are read by polars; every statistic is computed in [`statistics`], on
+//! plain columns, so that it does not depend on threads or on the order of rows.
+//!
+//! ```no_run
+//! use medcosmos::analysis::{AnalysisOptions, analyze, report, text};
+//! let analysis = analyze("my_dataset".as_ref(), &AnalysisOptions::default())?;
+//! println!("{}", report::analysis_to_text(&analysis, text::LINE_WIDTH));
+//! # Ok::<(), medcosmos::analysis::AnalysisError>(())
+//! ```
 
+pub mod analyze;
+pub mod correlations;
+pub mod curves;
+mod error;
+mod frame;
+pub mod join;
+pub mod options;
+pub mod output;
+pub mod paired;
+pub mod query;
+pub mod randomness;
+pub mod report;
 pub mod statistics;
+pub mod summary;
+pub mod tables;
+pub mod text;
+
+pub use analyze::{Analysis, analyze};
+pub use error::AnalysisError;
+pub use options::AnalysisOptions;
+pub use query::query;

@@ -1,7 +1,10 @@
 //! Adjusting p-values for the number of tests, as R's `p.adjust` and `statsmodels.stats.multitest`.
 
+use serde::Serialize;
+
 /// How p-values are adjusted for the number of tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Adjustment {
     /// Benjamini and Hochberg (1995): controls the false discovery rate.
     #[default]
@@ -13,15 +16,6 @@ pub enum Adjustment {
 }
 
 impl Adjustment {
-    /// The name written into tables: `benjamini_hochberg`, `holm` or `none`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Adjustment::BenjaminiHochberg => "benjamini_hochberg",
-            Adjustment::Holm => "holm",
-            Adjustment::None => "none",
-        }
-    }
-
     /// Adjusts one family of p-values. A test without a p-value stays without one, and is not counted.
     pub fn adjust(self, p_values: &[Option<f64>]) -> Vec<Option<f64>> {
         let mut order: Vec<usize> = (0..p_values.len()).filter(|&i| p_values[i].is_some()).collect();

@@ -38,35 +38,36 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Intervals of `K` statistics of one resample. `statistics` is given how often each patient was drawn, and returns
-/// NaN for a statistic that this resample does not have; such replicates are left out, and an interval needs half of
-/// the replicates. `None` where the options turn intervals off.
-pub fn intervals<const K: usize>(
+/// Intervals of several statistics of one resample. `statistics` is given how often each patient was drawn, and
+/// returns one value for each, NaN for a statistic that this resample does not have: such replicates are left out, and
+/// an interval needs half of the replicates. `None` where the options turn intervals off.
+///
+/// # Panics
+/// If `statistics` returns fewer than `count` values.
+pub fn intervals(
+    count: usize,
     patients: usize,
     options: &BootstrapOptions,
-    statistics: impl Fn(&[u32]) -> [f64; K] + Sync,
-) -> Option<[Result<Interval, Undefined>; K]> {
+    statistics: impl Fn(&[u32]) -> Vec<f64> + Sync,
+) -> Option<Vec<Result<Interval, Undefined>>> {
     if options.replicates == 0 {
         return None;
     }
     if patients < 2 {
-        return Some(std::array::from_fn(|_| Err(Undefined::TooFewPatients { patients })));
+        return Some(vec![Err(Undefined::TooFewPatients { patients }); count]);
     }
     let replicate = |replicate: u32| statistics(&draw_patients(patients, options.seed, replicate));
-    let replicates: Vec<[f64; K]> = (0..options.replicates).into_par_iter().map(replicate).collect();
+    let replicates: Vec<Vec<f64>> = (0..options.replicates).into_par_iter().map(replicate).collect();
     let tail = (1.0 - options.confidence) / 2.0;
-    Some(std::array::from_fn(|k| {
+    let interval = |k: usize| {
         let mut values: Vec<f64> = replicates.iter().map(|r| r[k]).filter(|v| !v.is_nan()).collect();
         values.sort_unstable_by(f64::total_cmp);
-        let few = Undefined::TooFewReplicates { defined: values.len(), replicates: replicates.len() };
-        if values.len() * 2 < replicates.len() {
-            return Err(few);
-        }
         match (quantile(&values, tail), quantile(&values, 1.0 - tail)) {
-            (Some(low), Some(high)) => Ok(Interval { low, high }),
-            _ => Err(few),
+            (Some(low), Some(high)) if values.len() * 2 >= replicates.len() => Ok(Interval { low, high }),
+            _ => Err(Undefined::TooFewReplicates { defined: values.len(), replicates: replicates.len() }),
         }
-    }))
+    };
+    Some((0..count).map(interval).collect())
 }
 
 /// The interval of a mean over rows, `patient` numbering the patient of each row. `None` where intervals are off.
@@ -90,29 +91,35 @@ pub fn mean_interval(
     let mean = |drawn: &[u32]| {
         let n: u64 = drawn.iter().zip(&sums).map(|(&w, s)| u64::from(w) * s.1).sum();
         // 0 / 0 is the NaN of a resample without rows.
-        [sum(drawn.iter().zip(&sums).map(|(&w, s)| f64::from(w) * s.0)) / n as f64]
+        vec![sum(drawn.iter().zip(&sums).map(|(&w, s)| f64::from(w) * s.0)) / n as f64]
     };
-    intervals(patients, options, mean).map(|[interval]| interval)
+    intervals(1, patients, options, mean)?.pop()
 }
 
-/// The intervals of the plain and the partial rank correlation of column 0 with each other column, in that order:
-/// `(plain, partial)` for columns 1, 2, …. Ranks are taken anew in every resample. `None` where intervals are off.
+/// The intervals of one correlation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CorrelationIntervals {
+    /// Of the plain rank correlation.
+    pub plain: Result<Interval, Undefined>,
+    /// Of the partial one, controlling for the other columns.
+    pub partial: Result<Interval, Undefined>,
+}
+
+/// The intervals of the correlation of column 0 with columns 1, 2, …. Ranks are taken anew in every resample. `None`
+/// where intervals are off.
 ///
 /// # Panics
-/// If the columns differ in length, a patient's number is not below `patients`, or there are more than 8 columns
-/// beside column 0.
-#[allow(clippy::type_complexity)]
+/// If the columns differ in length, or a patient's number is not below `patients`.
 pub fn correlation_intervals(
     orders: &[RankOrder],
     patient: &[u32],
     patients: usize,
     options: &BootstrapOptions,
-) -> Option<Vec<(Result<Interval, Undefined>, Result<Interval, Undefined>)>> {
-    const MOST: usize = 8;
+) -> Option<Vec<CorrelationIntervals>> {
     let others = orders.len().saturating_sub(1);
-    assert!(others <= MOST, "{others} columns, and {MOST} are the most");
+    // First all plain coefficients, then all partial ones.
     let statistics = |drawn: &[u32]| {
-        let mut found = [f64::NAN; 2 * MOST];
+        let mut found = vec![f64::NAN; 2 * others];
         let Ok(correlations) = RankCorrelations::from_orders(orders, |row| drawn[patient[row] as usize]) else {
             return found;
         };
@@ -120,12 +127,14 @@ pub fn correlation_intervals(
         for other in 0..others {
             found[other] = correlations.plain(0, other + 1).map_or(f64::NAN, |c| c.rho);
             let partial = inverse.as_ref().map_err(Clone::clone).and_then(|p| p.partial(0, other + 1));
-            found[MOST + other] = partial.map_or(f64::NAN, |c| c.rho);
+            found[others + other] = partial.map_or(f64::NAN, |c| c.rho);
         }
         found
     };
-    let intervals = intervals(patients, options, statistics)?;
-    Some((0..others).map(|other| (intervals[other].clone(), intervals[MOST + other].clone())).collect())
+    let mut plain = intervals(2 * others, patients, options, statistics)?;
+    let partial = plain.split_off(others);
+    let pairs = plain.into_iter().zip(partial);
+    Some(pairs.map(|(plain, partial)| CorrelationIntervals { plain, partial }).collect())
 }
 
 /// How often each of `patients` patients is drawn, in `patients` draws with replacement.
@@ -223,7 +232,7 @@ mod tests {
         assert_eq!(one, Some(Err(Undefined::TooFewPatients { patients: 1 })));
         let off = BootstrapOptions { replicates: 0, ..options };
         assert_eq!(mean_interval(&[1.0, 2.0], &[0, 1], 2, &off), None);
-        let never = intervals(3, &options, |_| [f64::NAN]).unwrap();
+        let never = intervals(1, 3, &options, |_| vec![f64::NAN]).unwrap();
         assert_eq!(never, [Err(Undefined::TooFewReplicates { defined: 0, replicates: 1000 })]);
     }
 
@@ -235,7 +244,7 @@ mod tests {
         let options = BootstrapOptions { replicates: 60, ..BootstrapOptions::default() };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let found = pool.install(|| correlation_intervals(&orders, &patient, 6, &options)).unwrap();
-        found.into_iter().map(|(plain, partial)| Some((plain.ok()?, partial.ok()?))).collect()
+        found.into_iter().map(|c| Some((c.plain.ok()?, c.partial.ok()?))).collect()
     }
 
     proptest! {

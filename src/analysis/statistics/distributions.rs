@@ -1,29 +1,46 @@
 //! Tail probabilities of the normal, Student t and chi-square distributions, right to about 1e-12 of their own size
 //! far into the tail: with 190,000 structures a p-value of 1e-200 is ordinary. Smaller than about 1e-308 is 0.
 
-use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI};
 
 /// Two-sided tail of the standard normal: the probability of a value farther from zero than `z`.
 pub fn normal_two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() * FRAC_1_SQRT_2)
 }
 
-/// Two-sided tail of Student's t with `df` > 0 degrees of freedom.
+/// Two-sided tail of Student's t with `df` ≥ 1 degrees of freedom. A `t` beyond ±1e150 is taken as infinite.
+///
+/// The usual continued fraction of the incomplete beta function keeps ten digits at a million degrees of freedom, so
+/// the density is integrated from `t` on: relative to its value at `t` it is the smooth function
+/// `(1 + (2ts + s²) / (df + t²))^(-(df + 1) / 2)` of `s` ≥ 0, which double exponential quadrature (Takahasi and Mori
+/// 1974) integrates to the last digits for light tails and heavy ones alike.
 pub fn student_t_two_sided(t: f64, df: f64) -> f64 {
-    if t.is_infinite() {
+    const STEP: f64 = 1.0 / 32.0;
+    const STEPS: i32 = 144;
+    let t = t.abs();
+    if t > 1e150 {
         return 0.0;
     }
-    let square = t * t;
-    if square.is_infinite() {
-        return 0.0;
-    }
-    beta_half(df / (df + square), square / (df + square), df / 2.0)
+    let power = (df + 1.0) / 2.0;
+    let total = df + t * t;
+    // Where the logarithm of the density has fallen by about one.
+    let scale = (total / ((df + 1.0) * t)).min(1.0);
+    let term = |step: i32| {
+        let v = f64::from(step) * STEP;
+        let s = scale * (FRAC_PI_2 * v.sinh()).exp();
+        let weight = s * FRAC_PI_2 * v.cosh();
+        let density = (-power * ((2.0 * t * s + s * s) / total).ln_1p()).exp();
+        if density > 0.0 { density * weight } else { 0.0 }
+    };
+    let tail = STEP * (-STEPS..=STEPS).map(term).sum::<f64>();
+    let density_at_t = gamma_half_ratio(df / 2.0) / (df * PI).sqrt() * (-power * (t * t / df).ln_1p()).exp();
+    (2.0 * density_at_t * tail).min(1.0)
 }
 
-/// Two-sided p-value of a correlation `r` with `df` > 0 degrees of freedom: the tail of `t = r √(df / (1 − r²))`,
-/// computed from `r` itself. A correlation of ±1 has p = 0.
+/// Two-sided p-value of a correlation `r` with `df` ≥ 1 degrees of freedom: the tail of `t = r √(df / (1 − r²))`.
+/// A correlation of ±1 has p = 0.
 pub fn correlation_two_sided(r: f64, df: f64) -> f64 {
-    beta_half((1.0 - r) * (1.0 + r), r * r, df / 2.0)
+    student_t_two_sided(r * (df / ((1.0 - r) * (1.0 + r))).sqrt(), df)
 }
 
 /// Upper tail of chi-square with `df` ≥ 1 degrees of freedom, by its finite sum (A&S 26.4.4 and 26.4.5). All terms
@@ -45,51 +62,6 @@ pub fn chi_square_upper(x: f64, df: u32) -> f64 {
         ln_gamma += s.ln();
     }
     tail.min(1.0)
-}
-
-/// The regularised incomplete beta function I_x(a, 1/2), given x and y = 1 − x each with full precision.
-fn beta_half(x: f64, y: f64, a: f64) -> f64 {
-    const B: f64 = 0.5;
-    if x <= 0.0 {
-        return 0.0;
-    }
-    if y <= 0.0 {
-        return 1.0;
-    }
-    let ln_x = if y < 0.5 { (-y).ln_1p() } else { x.ln() };
-    // x^a y^b / B(a, b), and B(a, 1/2) = √π Γ(a) / Γ(a + 1/2).
-    let front = (a * ln_x).exp() * y.sqrt() * gamma_half_ratio(a) / PI.sqrt();
-    if x < (a + 1.0) / (a + B + 2.0) {
-        front * beta_fraction(x, a, B) / a
-    } else {
-        (1.0 - front * beta_fraction(y, B, a) / B).max(0.0)
-    }
-}
-
-/// The continued fraction of the incomplete beta function (DLMF 8.17.22) by Lentz's method. The number of steps grows
-/// with the square root of the larger parameter.
-fn beta_fraction(x: f64, a: f64, b: f64) -> f64 {
-    const TINY: f64 = 1e-300;
-    let nonzero = |v: f64| if v.abs() < TINY { TINY } else { v };
-    let mut c = 1.0;
-    let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
-    let mut fraction = d;
-    for step in 1..100_000 {
-        let m = f64::from(step);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        let mut factor = 1.0;
-        for term in [even, odd] {
-            d = 1.0 / nonzero(1.0 + term * d);
-            c = nonzero(1.0 + term / c);
-            factor = c * d;
-            fraction *= factor;
-        }
-        if (factor - 1.0).abs() < 1e-16 {
-            break;
-        }
-    }
-    fraction
 }
 
 /// Γ(a + 1/2) / Γ(a), by its asymptotic series (DLMF 5.11.13) above 30 and by recurrence below. A difference of two
@@ -129,6 +101,7 @@ mod tests {
         close(student_t_two_sided(2.5, 10.0), 0.031446844236608804);
         close(student_t_two_sided(4.0, 60.0), 0.00017632238706397413);
         close(student_t_two_sided(1.96, 1000.0), 0.050273184955748718);
+        close(student_t_two_sided(1e6, 1.0), 6.3661977236736914e-7);
         close(student_t_two_sided(20.0, 37.0), 1.9765909453877208e-21);
         close(student_t_two_sided(30.0, 185000.0), 2.92896523964546e-197);
         close(student_t_two_sided(36.0, 190000.0), 7.5755120759023196e-283);
@@ -162,22 +135,14 @@ mod tests {
 
     #[test]
     fn ends_of_the_range() {
-        assert_eq!(student_t_two_sided(0.0, 7.0), 1.0);
+        close(student_t_two_sided(0.0, 7.0), 1.0);
         assert_eq!(student_t_two_sided(f64::INFINITY, 7.0), 0.0);
         assert_eq!(student_t_two_sided(1e200, 7.0), 0.0);
         assert_eq!(correlation_two_sided(1.0, 7.0), 0.0);
         assert_eq!(correlation_two_sided(-1.0, 7.0), 0.0);
-        assert_eq!(correlation_two_sided(0.0, 7.0), 1.0);
+        close(correlation_two_sided(0.0, 7.0), 1.0);
         assert_eq!(chi_square_upper(0.0, 3), 1.0);
         assert_eq!(chi_square_upper(1e5, 3), 0.0);
         assert_eq!(normal_two_sided(0.0), 1.0);
-    }
-
-    #[test]
-    fn a_correlation_and_its_t_have_one_p_value() {
-        for (r, df) in [(0.3, 4.0), (-0.05, 190_000.0), (0.97, 12.0)] {
-            let t: f64 = r * (df / (1.0 - r * r) as f64).sqrt();
-            close(correlation_two_sided(r, df), student_t_two_sided(t, df));
-        }
     }
 }

@@ -8,9 +8,11 @@
 use super::Undefined;
 use super::distributions::normal_two_sided;
 use super::ranks::RankOrder;
+use serde::Serialize;
 
 /// What becomes of pairs without a difference.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ZeroDifferences {
     /// They are left out before ranking (Wilcoxon 1945; scipy's default `zero_method="wilcox"`).
     #[default]

@@ -1,0 +1,188 @@
+//! The whole analysis of a dataset: from its metrics and factors to the tables of a paper, written to
+//! `<dataset>/analysis/`, each as Parquet and as CSV.
+
+use super::AnalysisError;
+use super::correlations::{self, CorrelationRow};
+use super::curves::{self, CurveRow};
+use super::join::Evaluation;
+use super::options::AnalysisOptions;
+use super::output::{Format, write_frame};
+use super::paired::{self, PairedRow};
+use super::randomness::{self, RandomnessRow};
+use super::summary::{Summary, summarise};
+use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The folder of results in a dataset.
+pub const FOLDER: &str = "analysis";
+/// The file that says with what options the results were made, and lists their files.
+pub const RECORD: &str = "analysis.json";
+
+/// The results of an analysis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Analysis {
+    /// What was asked for.
+    pub options: AnalysisOptions,
+    /// One table for each entry of [`AnalysisOptions::by`].
+    pub summaries: Vec<Summary>,
+    /// The metric and the factors, of undisturbed prompts.
+    pub correlations: Vec<CorrelationRow>,
+    /// The metric against the factors, of undisturbed prompts.
+    pub curves: Vec<CurveRow>,
+    /// Strategies and models against each other, of undisturbed prompts.
+    pub paired: Vec<PairedRow>,
+    /// What moving the prompts costs.
+    pub randomness: Vec<RandomnessRow>,
+}
+
+/// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
+/// bytes.
+///
+/// # Errors
+/// [`AnalysisError::MissingTable`] before `evaluate` was run, [`AnalysisError::Option`] and
+/// [`AnalysisError::MissingColumn`] where the options do not fit, and what reading and writing return.
+pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
+    let analysis = compute(dataset, options)?;
+    analysis.write(dataset)?;
+    Ok(analysis)
+}
+
+/// Analyses a dataset and writes nothing.
+///
+/// # Errors
+/// As [`analyze`].
+pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
+    options.check()?;
+    let evaluation = Evaluation::open(dataset, options.include_excluded)?;
+    let conditions = evaluation.conditions()?;
+    let mut edges = BTreeMap::new();
+    for curve in &options.curves {
+        edges.insert(&curve.factor, curves::edges(&evaluation.factor(&curve.factor)?, curve.bins));
+    }
+
+    let mut numbers: BTreeSet<String> = options.summary_metrics.iter().chain(&options.factors).cloned().collect();
+    numbers.insert(options.metric.clone());
+    numbers.extend(options.curves.iter().map(|curve| curve.factor.clone()));
+    let mut labels: BTreeSet<String> = options.by.iter().flatten().cloned().collect();
+    labels.insert("target".to_string());
+
+    let mut summaries: Vec<Summary> =
+        options.by.iter().map(|by| Summary { by: by.clone(), rows: Vec::new() }).collect();
+    let (mut correlations, mut curve_rows) = (Vec::new(), Vec::new());
+    for condition in &conditions {
+        if !condition.variant.is_empty() {
+            continue;
+        }
+        let rows = evaluation.rows(condition, &numbers, &labels)?;
+        for summary in &mut summaries {
+            summary.rows.extend(summarise(condition, &rows, &summary.by, &options.summary_metrics));
+        }
+        correlations.extend(correlations::correlate(condition, &rows, options));
+        for (factor, edges) in &edges {
+            curve_rows.extend(curves::curve(condition, &rows, &options.metric, factor, edges));
+        }
+    }
+    let place = |metric: &String| options.summary_metrics.iter().position(|m| m == metric);
+    summaries.iter_mut().for_each(|summary| summary.rows.sort_by_key(|row| place(&row.metric)));
+    correlations::adjust(&mut correlations, options.adjustment);
+    Ok(Analysis {
+        options: options.clone(),
+        summaries,
+        correlations,
+        curves: curve_rows,
+        paired: paired::compare_all(&evaluation, &conditions, options)?,
+        randomness: randomness::drops(&evaluation, &conditions, options)?,
+    })
+}
+
+/// What `analysis.json` holds.
+#[derive(Serialize)]
+struct Record<'a> {
+    tool: &'static str,
+    options: &'a AnalysisOptions,
+    files: Vec<String>,
+}
+
+/// Of an earlier `analysis.json`, which files it wrote.
+#[derive(Deserialize)]
+struct EarlierRecord {
+    files: Vec<String>,
+}
+
+impl Analysis {
+    /// The result tables by the name of their file: `summary`, `summary_by_target`, `correlations`, `curves`,
+    /// `paired`, `randomness`.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Format`] where a grouping column has the name of another column.
+    pub fn frames(&self) -> Result<Vec<(String, DataFrame)>, AnalysisError> {
+        let mut frames = Vec::new();
+        for summary in &self.summaries {
+            let name = match summary.by.is_empty() {
+                true => "summary".to_string(),
+                false => format!("summary_by_{}", summary.by.join("_")),
+            };
+            frames.push((name, summary.to_frame()?));
+        }
+        frames.push(("correlations".to_string(), correlations::to_frame(&self.correlations)?));
+        frames.push(("curves".to_string(), curves::to_frame(&self.curves)?));
+        frames.push(("paired".to_string(), paired::to_frame(&self.paired)?));
+        frames.push(("randomness".to_string(), randomness::to_frame(&self.randomness)?));
+        Ok(frames)
+    }
+
+    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options beside them. Each
+    /// file is replaced at once; tables of an earlier analysis that this one does not have are removed.
+    ///
+    /// # Errors
+    /// [`AnalysisError::Io`] and [`AnalysisError::Format`].
+    pub fn write(&self, dataset: &Path) -> Result<(), AnalysisError> {
+        let folder = dataset.join(FOLDER);
+        fs::create_dir_all(&folder).map_err(|source| AnalysisError::Io { path: folder.clone(), source })?;
+        let earlier = fs::read(folder.join(RECORD)).ok();
+        let earlier: Option<EarlierRecord> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut files = Vec::new();
+        for (name, frame) in self.frames()? {
+            for (ending, format) in [("parquet", Format::Parquet), ("csv", Format::Csv)] {
+                let file = format!("{name}.{ending}");
+                let mut bytes = Vec::new();
+                write_frame(&frame, format, &mut bytes)?;
+                replace(&folder.join(&file), &bytes)?;
+                files.push(file);
+            }
+        }
+        for file in earlier.map(|record| record.files).unwrap_or_default() {
+            let ours = file.ends_with(".parquet") || file.ends_with(".csv");
+            let plain = !file.contains(['/', '\\']) && !file.starts_with('.');
+            if ours && plain && !files.contains(&file) {
+                let path = folder.join(&file);
+                match fs::remove_file(&path) {
+                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                        return Err(AnalysisError::Io { path, source });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let tool = concat!("medcosmos ", env!("CARGO_PKG_VERSION"));
+        let record = Record { tool, options: &self.options, files };
+        let mut bytes = serde_json::to_vec_pretty(&record)
+            .map_err(|source| AnalysisError::Io { path: folder.join(RECORD), source: source.into() })?;
+        bytes.push(b'\n');
+        replace(&folder.join(RECORD), &bytes)
+    }
+}
+
+/// Writes a file beside its place and renames it there, so that a reader never finds half of it.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
+    let io_error = |source| AnalysisError::Io { path: path.into(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder).map_err(io_error)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io_error)?;
+    file.persist(path).map_err(|error| io_error(error.error))?;
+    Ok(())
+}

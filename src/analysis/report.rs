@@ -1,0 +1,201 @@
+//! The main tables of an analysis as text, for a reader at a terminal: one block for each model.
+
+use super::analyze::Analysis;
+use super::correlations::CorrelationRow;
+use super::join::Condition;
+use super::paired::PairedRow;
+use super::randomness::RandomnessRow;
+use super::statistics::bootstrap::Interval;
+use super::statistics::describe::Description;
+use super::summary::{Summary, SummaryRow};
+use super::text::{TextTable, fixed, p_value};
+use std::collections::BTreeSet;
+
+/// What a strategy is, by its name in the tables (section 3 of the protocol).
+fn strategy_words(strategy: &str) -> String {
+    let words = match strategy {
+        "S1" => "everything",
+        "S2" => "1 point",
+        "S3" => "5 points",
+        "S4" => "5 + 5 points",
+        "S5" => "box",
+        "S6" => "box, 1 point",
+        other => return other.to_string(),
+    };
+    format!("{strategy} {words}")
+}
+
+/// The whole analysis: summary by strategy, by the groups asked for, correlations, comparisons and randomness.
+pub fn analysis_to_text(analysis: &Analysis, width: usize) -> String {
+    let mut text = String::new();
+    for summary in &analysis.summaries {
+        text += &summary_to_text(summary, width);
+    }
+    text += &correlations_to_text(&analysis.correlations, width);
+    text += &paired_to_text(&analysis.paired, width);
+    text += &randomness_to_text(&analysis.randomness, width);
+    text
+}
+
+/// A summary table: a line for each strategy and group, the oracle's choice and the score's side by side. Distances
+/// and other metrics have a table each.
+pub fn summary_to_text(summary: &Summary, width: usize) -> String {
+    let undisturbed = |row: &&SummaryRow| row.condition.variant.is_empty();
+    let mut tables: Vec<(&str, &str)> = Vec::new();
+    for row in summary.rows.iter().filter(undisturbed) {
+        let table = (row.condition.model.as_str(), row.metric.as_str());
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    let mut text = String::new();
+    for (model, metric) in tables {
+        let rows: Vec<&SummaryRow> = summary
+            .rows
+            .iter()
+            .filter(undisturbed)
+            .filter(|row| row.condition.model == model && row.metric == metric)
+            .collect();
+        let by = if summary.by.is_empty() { String::new() } else { format!(" by {}", summary.by.join(", ")) };
+        text += &format!("\n{metric} of {model}{by}: mean ± standard deviation over masks; balanced: over targets\n\n");
+        text += &side_by_side(summary, &rows).render(width);
+    }
+    text
+}
+
+/// Oracle and score of the same strategy and group in one line.
+fn side_by_side(summary: &Summary, rows: &[&SummaryRow]) -> TextTable {
+    let keys: BTreeSet<(&str, &[Option<String>])> =
+        rows.iter().map(|row| (row.condition.strategy.as_str(), row.group.as_slice())).collect();
+    let find = |key: &(&str, &[Option<String>]), choice: &str| {
+        let same = |row: &&&SummaryRow| {
+            row.condition.strategy == key.0 && row.group == key.1 && row.condition.choice == choice
+        };
+        rows.iter().find(same).copied()
+    };
+    let choices: BTreeSet<&str> = rows.iter().map(|row| row.condition.choice.as_str()).collect();
+    let mut table = TextTable::new().words("strategy", keys.iter().map(|key| Some(strategy_words(key.0))));
+    for (place, name) in summary.by.iter().enumerate() {
+        table = table.words(name, keys.iter().map(|key| key.1[place].clone()));
+    }
+    let any = |key| choices.iter().find_map(|choice| find(key, choice));
+    table = table.counts("masks", keys.iter().map(|key| any(key).map_or(0, |row| row.masks)));
+    for choice in choices {
+        let cells = |of: &dyn Fn(&SummaryRow) -> String| {
+            keys.iter().map(|key| find(key, choice).map_or(String::from("–"), of)).collect::<Vec<_>>()
+        };
+        table = table
+            .aligned_right(choice, cells(&|row| mean_and_std(&row.pooled)))
+            .aligned_right("balanced", cells(&|row| mean_and_std(&row.balanced)))
+            .aligned_right("failed", cells(&|row| row.failures.to_string()));
+    }
+    table
+}
+
+fn mean_and_std(description: &Description) -> String {
+    match (description.mean, description.std) {
+        (Some(mean), Some(std)) => {
+            let decimals = if mean.abs() < 2.0 { 3 } else { 1 };
+            format!("{} ± {}", fixed(mean, decimals), fixed(std, decimals))
+        }
+        _ => "–".to_string(),
+    }
+}
+
+/// The correlation tables, one for each model and choice.
+pub fn correlations_to_text(rows: &[CorrelationRow], width: usize) -> String {
+    let mut text = String::new();
+    let tables: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    for (model, choice) in tables {
+        let is_here = |row: &&CorrelationRow| row.condition.model == model && row.condition.choice == choice;
+        let rows: Vec<&CorrelationRow> = rows.iter().filter(is_here).collect();
+        let metric = rows.first().map_or("", |row| row.metric.as_str());
+        text += &format!(
+            "\n{metric} of {model} ({choice}) and the factors: Spearman partial correlation, controlling for the others\n\n"
+        );
+        let table = TextTable::new()
+            .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
+            .words(
+                "factor",
+                rows.iter().map(|row| Some(format!("{}{}", row.factor, if row.nominal { "*" } else { "" }))),
+            )
+            .aligned_right("partial ρ", rows.iter().map(|row| rho(row.partial.map(|c| c.rho))).collect())
+            .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect())
+            .p_values("p adjusted", rows.iter().map(|row| row.p_adjusted))
+            .aligned_right("plain ρ", rows.iter().map(|row| rho(row.plain.map(|c| c.rho))).collect())
+            .counts("masks", rows.iter().map(|row| row.n));
+        text += &table.render(width);
+        let nominal = rows.iter().filter_map(|row| Some((row, row.groups?)));
+        for (row, test) in nominal {
+            text += &format!(
+                "* {} {} is a code without an order: Kruskal–Wallis H = {:.1}, {} df, p = {}, ε² = {:.3}\n",
+                row.condition.strategy,
+                row.factor,
+                test.h,
+                test.df,
+                p_value(test.p),
+                test.epsilon_squared
+            );
+        }
+        let reasons: BTreeSet<&str> = rows.iter().filter_map(|row| row.reason.as_deref()).collect();
+        reasons.iter().for_each(|reason| text += &format!("– {reason}\n"));
+        if let Some(row) = rows.iter().max_by_key(|row| row.without_any_factor) {
+            text += &format!(
+                "masks left out: {} without a factor, {} without {metric}, {} of excluded categories\n",
+                row.without_any_factor, row.without_metric, row.excluded
+            );
+        }
+    }
+    text
+}
+
+/// The comparisons, one table for each choice.
+pub fn paired_to_text(rows: &[PairedRow], width: usize) -> String {
+    let mut text = String::new();
+    let choices: BTreeSet<&str> = rows.iter().map(|row| row.first.choice.as_str()).collect();
+    for choice in choices {
+        let rows: Vec<&PairedRow> = rows.iter().filter(|row| row.first.choice == choice).collect();
+        let metric = rows.first().map_or("", |row| row.metric.as_str());
+        text += &format!(
+            "\n{metric} on the same masks ({choice}): first − second, Wilcoxon signed-rank test, r rank-biserial\n\n"
+        );
+        let name = |condition: &Condition| Some(format!("{} {}", condition.model, condition.strategy));
+        let table = TextTable::new()
+            .words("first", rows.iter().map(|row| name(&row.first)))
+            .words("second", rows.iter().map(|row| name(&row.second)))
+            .counts("masks", rows.iter().map(|row| row.n))
+            .aligned_right("difference", rows.iter().map(|row| rho(row.difference)).collect())
+            .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect())
+            .aligned_right("r", rows.iter().map(|row| rho(row.masks_test.map(|t| t.rank_biserial))).collect())
+            .p_values("p adjusted", rows.iter().map(|row| row.p_adjusted))
+            .p_values("p, patients", rows.iter().map(|row| row.patients_p_adjusted));
+        text += &table.render(width);
+    }
+    text
+}
+
+/// The randomness table.
+pub fn randomness_to_text(rows: &[RandomnessRow], width: usize) -> String {
+    let Some(first) = rows.first() else { return String::new() };
+    let table = TextTable::new()
+        .words("model", rows.iter().map(|row| Some(row.condition.model.clone())))
+        .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
+        .words("choice", rows.iter().map(|row| Some(row.condition.choice.clone())))
+        .aligned_right("moved by px", rows.iter().map(|row| format!("{}–{}", row.low, row.high)).collect())
+        .counts("seeds", rows.iter().map(|row| row.seeds))
+        .numbers("still", rows.iter().map(|row| row.undisturbed_mean))
+        .numbers("moved", rows.iter().map(|row| row.moved_mean))
+        .numbers("drop", rows.iter().map(|row| row.drop))
+        .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect());
+    format!("\nDrop of {} with prompts moved at random\n\n{}", first.metric, table.render(width))
+}
+
+/// A signed coefficient with three decimals.
+fn rho(value: Option<f64>) -> String {
+    value.map_or("–".to_string(), |v| format!("{v:+.3}"))
+}
+
+fn interval(interval: Option<Interval>) -> String {
+    interval.map_or("–".to_string(), |i| format!("{:+.3} {:+.3}", i.low, i.high))
+}

@@ -1,0 +1,117 @@
+//! The tables of a dataset folder as polars frames, by name.
+//!
+//! A table is the Parquet files under `<dataset>/<table>/`, whatever the `key=value` folders in between: their keys
+//! are also real columns, so that nothing is read from a path. Frames are lazy: only the columns and row groups that a
+//! question needs are read. Pictures are the one column that is left out unless asked for by [`scan_with_images`].
+
+use super::AnalysisError;
+use polars::prelude::*;
+use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
+
+/// A table of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Raw cases, with what became of each.
+    Cases,
+    /// 2D images.
+    Slices,
+    /// Objects in slices.
+    Masks,
+    /// The five factors of every mask.
+    Factors,
+    /// Candidate masks of a model.
+    Predictions,
+    /// How well the chosen candidates match.
+    Metrics,
+}
+
+impl Table {
+    /// All tables, in the order in which a dataset gets them.
+    pub const ALL: [Table; 6] =
+        [Table::Cases, Table::Slices, Table::Masks, Table::Predictions, Table::Factors, Table::Metrics];
+
+    /// The table's name: its folder, and its name in SQL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Cases => "cases",
+            Table::Slices => "slices",
+            Table::Masks => "masks",
+            Table::Factors => "factors",
+            Table::Predictions => "predictions",
+            Table::Metrics => "metrics",
+        }
+    }
+
+    /// The table of that name, in any case of letters.
+    pub fn from_name(name: &str) -> Option<Table> {
+        Table::ALL.into_iter().find(|table| table.name().eq_ignore_ascii_case(name))
+    }
+
+    /// The command that writes the table.
+    pub fn command(self) -> &'static str {
+        match self {
+            Table::Cases | Table::Slices | Table::Masks => "build",
+            Table::Predictions => "predict",
+            Table::Factors | Table::Metrics => "evaluate",
+        }
+    }
+}
+
+/// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
+///
+/// # Errors
+/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Io`] where the folder cannot be read.
+pub fn files(dataset: &Path, table: Table) -> Result<Vec<PathBuf>, AnalysisError> {
+    let folder = dataset.join(table.name());
+    let missing =
+        || AnalysisError::MissingTable { dataset: dataset.into(), table: table.name(), command: table.command() };
+    if !folder.is_dir() {
+        return Err(missing());
+    }
+    let visible = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
+    let mut files = Vec::new();
+    for entry in WalkDir::new(&folder).into_iter().filter_entry(|e| e.depth() == 0 || visible(e.file_name())) {
+        let entry = entry.map_err(|error| AnalysisError::Io {
+            path: error.path().unwrap_or(&folder).into(),
+            source: error.into(),
+        })?;
+        if !entry.file_type().is_dir() && entry.path().extension().is_some_and(|e| e == "parquet") {
+            files.push(entry.into_path());
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(missing()) } else { Ok(files) }
+}
+
+/// A table without its pictures.
+///
+/// # Errors
+/// As [`files`], and [`AnalysisError::Read`] where a path is not UTF-8. A damaged file shows when rows are read.
+pub fn scan(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
+    let frame = scan_with_images(dataset, table)?;
+    Ok(if table == Table::Slices { frame.drop(by_name(["image"], false, false)) } else { frame })
+}
+
+/// A table with its pictures: of [`Table::Slices`] the column `image`, a PNG of each slice.
+///
+/// # Errors
+/// As [`scan`].
+pub fn scan_with_images(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
+    let read_error = |source| AnalysisError::Read { what: format!("table `{}`", table.name()), source };
+    let files = files(dataset, table)?;
+    let paths: Vec<PlRefPath> =
+        files.iter().map(|file| PlRefPath::try_from_path(file)).collect::<PolarsResult<_>>().map_err(read_error)?;
+    // The keys of the folders are columns of the files, and a `*` in a path is a letter like any other.
+    let options = ScanArgsParquet { hive_options: HiveOptions::new_disabled(), glob: false, ..Default::default() };
+    LazyFrame::scan_parquet_files(paths.into_iter().collect(), options).map_err(read_error)
+}
+
+/// The names and types of a frame's columns.
+///
+/// # Errors
+/// [`AnalysisError::Read`] where the first file of the table is damaged.
+pub fn schema(frame: &LazyFrame, table: Table) -> Result<SchemaRef, AnalysisError> {
+    let read_error = |source| AnalysisError::Read { what: format!("table `{}`", table.name()), source };
+    frame.clone().collect_schema().map_err(read_error)
+}

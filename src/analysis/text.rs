@@ -1,0 +1,261 @@
+//! Tables as plain text for a terminal or a log: aligned columns, a rule under the header, as many digits as a reader
+//! needs, and never wider than asked for.
+
+use polars::prelude::*;
+
+/// Width of a line, in characters, that fits a terminal and a page.
+pub const LINE_WIDTH: usize = 100;
+
+/// What stands for a missing value.
+const MISSING: &str = "–";
+/// Between columns.
+const GAP: &str = "  ";
+/// A column of words is not made narrower than this.
+const NARROWEST: usize = 12;
+
+/// A table of cells that are already words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TextTable {
+    columns: Vec<TextColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TextColumn {
+    name: String,
+    cells: Vec<String>,
+    numeric: bool,
+}
+
+impl TextTable {
+    /// A table without columns.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a column of words, aligned to the left. Control characters become spaces.
+    pub fn words(mut self, name: &str, cells: impl IntoIterator<Item = Option<String>>) -> Self {
+        let plain = |cell: Option<String>| match cell {
+            Some(cell) => cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+            None => MISSING.to_string(),
+        };
+        let cells = cells.into_iter().map(plain).collect();
+        self.columns.push(TextColumn { name: name.to_string(), cells, numeric: false });
+        self
+    }
+
+    /// Adds a column of numbers with the same number of decimals, aligned to the right.
+    pub fn numbers(self, name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
+        let values: Vec<Option<f64>> = values.into_iter().collect();
+        self.aligned_right(name, number_cells(&values))
+    }
+
+    /// Adds a column of counts.
+    pub fn counts(self, name: &str, values: impl IntoIterator<Item = u64>) -> Self {
+        let cells = values.into_iter().map(|v| v.to_string()).collect();
+        self.aligned_right(name, cells)
+    }
+
+    /// Adds a column of p-values.
+    pub fn p_values(self, name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
+        let cells = values.into_iter().map(|p| p.map_or(MISSING.to_string(), p_value)).collect();
+        self.aligned_right(name, cells)
+    }
+
+    /// Adds a column of cells aligned to the right.
+    pub fn aligned_right(mut self, name: &str, cells: Vec<String>) -> Self {
+        self.columns.push(TextColumn { name: name.to_string(), cells, numeric: true });
+        self
+    }
+
+    /// The table in lines of at most `width` characters. Words are shortened where they must be, the longest column
+    /// first; columns that do not fit even then are left out and named below.
+    pub fn render(&self, width: usize) -> String {
+        let total = |widths: &[usize]| widths.iter().sum::<usize>() + GAP.len() * widths.len().saturating_sub(1);
+        let mut widths: Vec<usize> = self.columns.iter().map(TextColumn::width).collect();
+        let least = |column: &TextColumn| if column.numeric { column.width() } else { column.width().min(NARROWEST) };
+        let mut narrowest: Vec<usize> = self.columns.iter().map(least).collect();
+        while total(&narrowest) > width && narrowest.len() > 1 {
+            narrowest.pop();
+        }
+        widths.truncate(narrowest.len());
+        while total(&widths) > width {
+            let wide = |i: &usize| widths[*i] > narrowest[*i];
+            let Some(widest) = (0..widths.len()).filter(wide).max_by_key(|&i| (widths[i], i)) else { break };
+            widths[widest] -= 1;
+        }
+        let (shown, hidden) = self.columns.split_at(widths.len());
+        let line = |cell_of: &dyn Fn(&TextColumn) -> String| {
+            let cells = shown.iter().zip(&widths).map(|(column, &width)| {
+                let cell = shorten(&cell_of(column), width);
+                let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+                if column.numeric { space + &cell } else { cell + &space }
+            });
+            cells.collect::<Vec<_>>().join(GAP).trim_end().to_string() + "\n"
+        };
+        let mut text = line(&|column| column.name.clone());
+        text += &(widths.iter().map(|&w| "─".repeat(w)).collect::<Vec<_>>().join(GAP) + "\n");
+        let rows = shown.iter().map(|column| column.cells.len()).max().unwrap_or(0);
+        for row in 0..rows {
+            text += &line(&|column| column.cells.get(row).cloned().unwrap_or_default());
+        }
+        if !hidden.is_empty() {
+            let names: Vec<&str> = hidden.iter().map(|column| column.name.as_str()).collect();
+            text += &format!("columns that do not fit: {}\n", names.join(", "));
+        }
+        text
+    }
+}
+
+impl TextColumn {
+    fn width(&self) -> usize {
+        self.cells.iter().chain([&self.name]).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    }
+}
+
+/// A frame in lines of at most `width` characters, its first `rows` rows. Pictures and coded masks show their size.
+pub fn frame_to_text(frame: &DataFrame, width: usize, rows: usize) -> String {
+    let shown = frame.head(Some(rows));
+    let column_of = |table: TextTable, column: &Column| {
+        let name = column.name().as_str();
+        if column.dtype().is_float() {
+            let values = (0..column.len()).map(|row| column.get(row).ok().and_then(|v| v.extract::<f64>()));
+            table.numbers(name, values)
+        } else {
+            let cells = (0..column.len()).map(|row| column.get(row).ok().and_then(|value| cell(&value)));
+            if column.dtype().is_primitive_numeric() {
+                table.aligned_right(name, cells.map(|c| c.unwrap_or(MISSING.to_string())).collect())
+            } else {
+                table.words(name, cells)
+            }
+        }
+    };
+    let mut text = shown.columns().iter().fold(TextTable::new(), column_of).render(width);
+    if frame.height() > rows {
+        text += &format!("… and {} more rows\n", frame.height() - rows);
+    }
+    text
+}
+
+fn cell(value: &AnyValue) -> Option<String> {
+    match value {
+        AnyValue::Null => None,
+        AnyValue::String(word) => Some(word.to_string()),
+        AnyValue::StringOwned(word) => Some(word.to_string()),
+        AnyValue::Binary(bytes) => Some(format!("{} bytes", bytes.len())),
+        AnyValue::BinaryOwned(bytes) => Some(format!("{} bytes", bytes.len())),
+        AnyValue::List(values) => {
+            let cells = values.iter().map(|v| cell(&v).unwrap_or(MISSING.to_string()));
+            Some(format!("[{}]", cells.collect::<Vec<_>>().join(", ")))
+        }
+        AnyValue::Struct(_, _, fields) => {
+            let names = fields.iter().map(|field| field.name().to_string());
+            let cells = value._iter_struct_av().map(|v| cell(&v).unwrap_or(MISSING.to_string()));
+            let pairs = names.zip(cells).map(|(name, cell)| format!("{name}: {cell}"));
+            Some(format!("{{{}}}", pairs.collect::<Vec<_>>().join(", ")))
+        }
+        other => Some(other.to_string()),
+    }
+}
+
+/// Numbers of a column with the same number of decimals: four digits for the largest, three decimals at most, none
+/// for whole numbers. A number that would read as zero, or is too long, is written with its power of ten.
+fn number_cells(values: &[Option<f64>]) -> Vec<String> {
+    let finite = || values.iter().flatten().filter(|v| v.is_finite());
+    let largest = finite().fold(0.0f64, |largest, v| largest.max(v.abs()));
+    let decimals = if finite().all(|v| v.fract() == 0.0) {
+        0
+    } else {
+        match largest {
+            l if l < 10.0 => 3,
+            l if l < 100.0 => 2,
+            _ => 1,
+        }
+    };
+    values.iter().map(|value| value.map_or(MISSING.to_string(), |v| fixed(v, decimals))).collect()
+}
+
+/// A number with so many decimals, or with its power of ten where these would not show it.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        return value.to_string();
+    }
+    if (size != 0.0 && size < 0.5 * 10f64.powi(-(decimals as i32))) || size >= 1e9 {
+        return format!("{value:.1e}");
+    }
+    // A small negative number must not become "-0.000".
+    format!("{:.decimals$}", if size == 0.0 { 0.0 } else { value })
+}
+
+/// A p-value: three decimals, its power of ten below that, and `<1e-307` for what a double cannot hold.
+pub fn p_value(p: f64) -> String {
+    match p {
+        0.0 => "<1e-307".to_string(),
+        p if p < 0.001 => format!("{p:.0e}"),
+        p => format!("{p:.3}"),
+    }
+}
+
+fn shorten(cell: &str, width: usize) -> String {
+    if cell.chars().count() <= width {
+        return cell.to_string();
+    }
+    cell.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn columns_align_and_numbers_have_sensible_digits() {
+        let table = TextTable::new()
+            .words("strategy", ["S1", "S2"].map(|w| Some(w.to_string())))
+            .counts("masks", [12, 12345])
+            .numbers("dice", [Some(0.61234567), None])
+            .numbers("hd", [Some(1.25), Some(212.0)])
+            .p_values("p", [Some(0.04321), Some(3.2e-12)]);
+        let lines = "strategy  masks   dice     hd      p\n\
+                     ────────  ─────  ─────  ─────  ─────\n\
+                     S1           12  0.612    1.2  0.043\n\
+                     S2        12345      –  212.0  3e-12\n";
+        assert_eq!(table.render(LINE_WIDTH), lines);
+    }
+
+    #[test]
+    fn numbers_that_decimals_would_hide_keep_their_power_of_ten() {
+        let cells = number_cells(&[Some(0.5), Some(-1e-7), Some(0.0), Some(-0.0), Some(f64::INFINITY), Some(2e12)]);
+        assert_eq!(cells, ["0.5", "-1.0e-7", "0.0", "0.0", "inf", "2.0e12"]);
+        assert_eq!(number_cells(&[Some(3.0), Some(-40.0)]), ["3", "-40"]);
+        assert_eq!(p_value(0.0), "<1e-307");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let long = "a word that is far too long for its column";
+        let table = TextTable::new().words("a", [Some(long.to_string())]).counts("number", [7]).counts("last", [8]);
+        assert_eq!(
+            table.render(22),
+            "a               number\n──────────────  ──────\na word that i…       7\ncolumns that do not fit: last\n"
+        );
+    }
+
+    #[test]
+    fn a_frame_shows_its_first_rows() {
+        let frame =
+            df!("id" => ["x\ty", "b", "c"], "n" => [1u32, 20, 3], "v" => [Some(0.25), None, Some(1.0)]).unwrap();
+        let lines = "id    n      v\n───  ──  ─────\nx y   1  0.250\nb    20      –\n… and 1 more rows\n";
+        assert_eq!(frame_to_text(&frame, LINE_WIDTH, 2), lines);
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_never_too_wide(words in prop::collection::vec("\\PC{0,60}", 1..6), width in 30usize..120) {
+            let table = words.iter().fold(TextTable::new(), |t, w| t.words("name", [Some(w.clone())]).counts("n", [w.len() as u64]));
+            for line in table.render(width).lines().filter(|line| !line.starts_with("columns that")) {
+                prop_assert!(line.chars().count() <= width, "{}", line);
+            }
+        }
+    }
+}

@@ -76,6 +76,3 @@ pub enum SamError {
         reason: String,
     },
 }
-
-/// TEMPORARY
-pub fn otsu_box(_: &SlicePixels, _: [f64; 4]) -> crate::mask::Mask { unimplemented!() }

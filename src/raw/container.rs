@@ -76,12 +76,15 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
     };
     match content {
         Content::Zip => zip::open(source).map(Some),
-        Content::Tar if expected.is_some() || !head.starts_with(&[0]) => tar::open(source).map(Some),
+        Content::Tar => tar::open(source).map(Some),
         Content::SevenZ => sevenz::open(source, shared).map(Some),
         Content::Rar => rar::open(source, shared).map(Some),
         Content::Compressed(codec) => match (decoded_head(source, codec), expected) {
             (Ok(head), _) if detect::begins_tar(&head) => tar::open_compressed(source, codec, shared).map(Some),
             (_, None) => Ok(None),
+            (Ok(head), Some(expected)) if expected.starts_with("tar") && detect::is_zeros(&head) => {
+                tar::open_compressed(source, codec, shared).map(Some)
+            }
             (Ok(_), Some(expected)) => Err(Reason::NotAnArchive {
                 expected,
                 found: format!("{} data that hold no tar", codec.name()),
@@ -89,8 +92,12 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
             }),
             (Err(error), Some(_)) => Err(Reason::Damaged(format!("{} data: {error}", codec.name()))),
         },
-        Content::Tar | Content::Other => match expected {
+        Content::Other => match expected {
             None => Ok(None),
+            // A tar without entries is one record of zeros.
+            Some("tar") if !head.is_empty() && detect::is_zeros(&head) && source.len() <= 20 * 512 => {
+                tar::open(source).map(Some)
+            }
             // A zip may follow other bytes: programs that unpack themselves.
             Some("zip") if let Ok(opened) = zip::open(source) => Ok(Some(opened)),
             Some(expected) => {

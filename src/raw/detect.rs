@@ -91,16 +91,21 @@ pub(super) fn by_content(head: &[u8]) -> Content {
     }
 }
 
-/// Whether the first 512 bytes are a tar header whose checksum is right, or the zeros that an empty tar starts with.
-/// Headers of before POSIX have no other mark.
+/// Whether the first 512 bytes are a tar header whose checksum is right. Headers of before POSIX have no other mark.
 pub(super) fn begins_tar(head: &[u8]) -> bool {
     let Some(block) = head.get(..512) else { return false };
-    if block.iter().all(|&b| b == 0) {
-        return true;
+    if is_zeros(block) {
+        return false;
     }
     let unchecked: u32 = block[148..156].iter().map(|&b| u32::from(b)).sum();
     let sum = block.iter().map(|&b| u32::from(b)).sum::<u32>() - unchecked + 8 * u32::from(b' ');
     tar::Header::from_byte_slice(block).cksum().is_ok_and(|stored| stored == sum)
+}
+
+/// Whether there is nothing but zeros: the beginning of a tar without entries, or of a download that only its length was
+/// written of.
+pub(super) fn is_zeros(head: &[u8]) -> bool {
+    head.iter().all(|&byte| byte == 0)
 }
 
 /// What bytes that are no archive seem to be, and what to do about it.
@@ -111,6 +116,8 @@ pub(super) fn describe(head: &[u8]) -> (String, &'static str) {
     let starts = |marks: &[&str]| marks.iter().any(|m| text.starts_with(m));
     if head.is_empty() {
         ("an empty file".into(), AGAIN)
+    } else if is_zeros(head) {
+        ("a file that starts with zeros".into(), ": the download was not finished, download it again")
     } else if starts(&["<!doctype html", "<html", "<head", "<body"]) || text.contains("<html") {
         ("an HTML page".into(), AGAIN)
     } else if starts(&["version https://git-lfs"]) {
@@ -230,5 +237,6 @@ mod tests {
         header.as_mut_bytes()[0] ^= 1;
         assert_eq!(by_content(header.as_bytes()), Content::Other);
         assert_eq!(by_content(&[0; 100]), Content::Other);
+        assert_eq!(by_content(&[0; 512]), Content::Other);
     }
 }

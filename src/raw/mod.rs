@@ -80,7 +80,6 @@ pub struct Error {
     /// Path of the file, or of the member with its archive's name as a component.
     pub path: String,
     /// What was expected, what was found, and what to do.
-    #[source]
     pub reason: Reason,
 }
 

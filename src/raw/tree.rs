@@ -1,6 +1,7 @@
 //! The tree: all members below a root, and their bytes.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,17 @@ pub struct Tree {
     pub(super) outers: Vec<Outer>,
     pub(super) archives: Vec<Box<dyn Container>>,
     shared: Shared,
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree")
+            .field("root", &self.root)
+            .field("members", &self.members.len())
+            .field("problems", &self.problems)
+            .field("ignored", &self.ignored.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tree {

@@ -6,8 +6,8 @@
 //! line, or by sample. Refused: mapping tables, restart intervals, point transforms and subsampling, none of which
 //! DICOM allows or any of its writers makes.
 //!
-//! The libraries: `charls` is C++ and wants cmake at build time; the crates in Rust read one component only, or overflow
-//! on broken streams.
+//! The libraries: `charls` is C++ and wants cmake at build time; of the crates in Rust, `pure_jpegls` reads one component
+//! only, and the others are parts of whole DICOM or video toolkits.
 
 use super::jpeg_ls_coder::{Bits, Coder, Preset};
 use super::pixels::Cells;

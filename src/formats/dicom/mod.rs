@@ -33,8 +33,9 @@
 //! a code stream is larger than its header says, and need cmake for JPEG-LS. JPEG-LS, lossless and 12-bit JPEG, which no
 //! kept crate in Rust reads whole and right, are read here, and so are the elements themselves (`dataset` says why).
 //!
-//! Compared with pydicom on 317 sample files: every lossless file is equal value for value; lossy JPEG differs by at
-//! most 1 level where no colour transform is undone, and by at most 3 where one is: undoing it multiplies a level of chroma by up to 1.8.
+//! Compared with pydicom on the 293 sample files that both decode: 279 are equal value for value, all lossless ones among
+//! them. Lossy JPEG differs by at most 1 level where no colour transform is undone, and by at most 3 where one is, for
+//! undoing it multiplies a level of chroma by up to 1.8.
 
 mod dataset;
 mod frames;

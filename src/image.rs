@@ -250,14 +250,12 @@ impl Image {
     /// An indexed picture as RGB (alpha dropped): every index replaced by its palette entry. Indices beyond the palette
     /// become black, as libpng and Pillow have it. Images without a palette are returned as they are.
     pub fn expand_palette(self) -> Image {
-        let (Some(palette), Samples::U8(indices)) = (&self.palette, &self.samples) else { return self };
-        let rgb = indices
-            .iter()
-            .flat_map(|&i| {
-                let [r, g, b, _] = palette.get(i as usize).copied().unwrap_or([0, 0, 0, 255]);
-                [r, g, b]
-            })
-            .collect();
+        let Some(palette) = &self.palette else { return self };
+        let colour = |index: usize| {
+            let [r, g, b, _] = palette.get(index).copied().unwrap_or([0, 0, 0, 255]);
+            [r, g, b]
+        };
+        let rgb = with_samples!(&self.samples, v => v.iter().flat_map(|&i| colour(i as usize)).collect());
         Image { components: 3, samples: Samples::U8(rgb), bits: 8, palette: None, ..self }
     }
 }

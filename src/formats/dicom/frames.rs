@@ -8,7 +8,7 @@ use dicom_dictionary_std::{tags, uids};
 use super::dataset::{self, DataSet, PixelElement};
 use super::header::{Header, Photometric};
 use super::pixels::{Cells, append, native_cells, unpack_bits};
-use super::{MAX_EXPANSION, jpeg, jpeg_ls, malformed, rle, truncated, unsupported};
+use super::{MAX_EXPANSION, jpeg, jpeg_2000, jpeg_ls, malformed, rle, truncated, unsupported};
 use crate::formats::Result;
 
 /// The families of transfer syntaxes that encapsulate.
@@ -124,7 +124,7 @@ fn decode_frame(header: &Header, codec: Codec, bytes: &[u8], notes: &mut Vec<Str
             cells
         }
         Codec::Jpeg2000 => {
-            let (cells, bits) = jpeg_2000(bytes, columns, rows, samples)?;
+            let (cells, bits) = jpeg_2000::decode(bytes, columns, rows, samples)?;
             precision = Some(bits);
             // The component transform is undone by the decoder.
             if matches!(photometric, Photometric::YbrIct | Photometric::YbrRct) {
@@ -166,44 +166,6 @@ fn colour_of_jpeg(photometric: &Photometric, info: &jpeg::Info) -> Photometric {
 fn notes_once(notes: &mut Vec<String>, note: String) {
     if !notes.contains(&note) {
         notes.push(note);
-    }
-}
-
-/// Decodes a JPEG 2000 frame to interleaved cells of its own precision (two's complement in the low bits where signed).
-fn jpeg_2000(bytes: &[u8], columns: usize, rows: usize, samples: usize) -> Result<(Cells, usize)> {
-    let parameters = jpeg2k::DecodeParameters::new().strict(true);
-    // OpenJPEG translated to Rust: its assertions are panics, which must not take the process down.
-    let image = std::panic::catch_unwind(|| jpeg2k::Image::from_bytes_with(bytes, parameters))
-        .map_err(|_| malformed("JPEG 2000: the decoder gave up on a broken stream"))?
-        .map_err(|_| malformed("JPEG 2000: the code stream is broken or cut short"))?;
-    let components = image.components();
-    let fits = |c: &jpeg2k::ImageComponent| (c.width() as usize, c.height() as usize) == (columns, rows);
-    if components.len() != samples || !components.iter().all(fits) {
-        let sizes: Vec<_> = components.iter().map(|c| format!("{} x {}", c.width(), c.height())).collect();
-        return Err(malformed(format!(
-            "JPEG 2000: expected {samples} components of {columns} x {rows}, found {}",
-            sizes.join(", ")
-        )));
-    }
-    let precision = components[0].precision() as usize;
-    if !(1..=32).contains(&precision) || components.iter().any(|c| c.precision() as usize != precision) {
-        return Err(unsupported(format!("JPEG 2000 with components of different or {precision} bits")));
-    }
-    let cells = match precision {
-        1..=8 => Cells::U8(interleave(components, |v| v as u8)),
-        9..=16 => Cells::U16(interleave(components, |v| v as u16)),
-        _ => Cells::U32(interleave(components, |v| v as u32)),
-    };
-    Ok((cells, precision))
-}
-
-fn interleave<T: Copy>(components: &[jpeg2k::ImageComponent], convert: impl Fn(i32) -> T) -> Vec<T> {
-    match components {
-        [one] => one.data().iter().map(|&v| convert(v)).collect(),
-        many => {
-            let planes: Vec<&[i32]> = many.iter().map(|c| c.data()).collect();
-            (0..planes[0].len()).flat_map(|i| planes.iter().map(move |p| p[i])).map(convert).collect()
-        }
     }
 }
 

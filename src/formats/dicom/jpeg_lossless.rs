@@ -48,7 +48,7 @@ fn decode_scan(stream: &Stream, frame: &Frame, scan: &Scan, cells: &mut [u16]) -
         .map(|&(_, dc, _)| stream.dc[dc].as_ref().ok_or_else(|| malformed("lossless JPEG: a Huffman table is missing")))
         .collect::<Result<Vec<_>>>()?;
     let interval = stream.restart_interval;
-    if interval % frame.columns != 0 {
+    if !interval.is_multiple_of(frame.columns) {
         // H.1.1: the interval must be a whole number of lines.
         return Err(malformed(format!(
             "lossless JPEG: a restart interval of {interval} for {} columns",

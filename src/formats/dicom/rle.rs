@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn frame(segments: &[&[u8]]) -> Vec<u8> {
-        let mut header = vec![0u32; 16];
+        let mut header = [0u32; 16];
         header[0] = segments.len() as u32;
         let mut at = 64;
         for (i, s) in segments.iter().enumerate() {

@@ -4,18 +4,13 @@
 //! file names follow it, run against it (CHAOS), or say nothing. Which order a source's masks follow is the caller's to
 //! know: [`SliceOrder`]. Masks that are DICOM themselves are paired by position: [`positions`], [`match_positions`].
 
-use super::header::{FrameHeader, Header, cross, dot};
+use super::header::Header;
+use super::multiframe::slice_positions;
+use super::stack::{Plane, SAME_POSITION, locations, same_orientation, stack};
 use super::{Instance, malformed, unsupported};
 use crate::formats::Result;
-use crate::image::{Geometry, Image, Samples, Scaling};
+use crate::image::{Image, Samples, Scaling};
 use crate::with_samples;
-
-/// Positions closer than this (in millimetres) are the same slice: decimal strings are rounded.
-const SAME_POSITION: f64 = 1e-3;
-/// Steps that differ from their median by more than this share are worth a note.
-const STEP_TOLERANCE: f64 = 0.01;
-/// Cosines of slices of one stack may differ by this (rounding of decimal strings).
-const SAME_COSINE: f64 = 1e-3;
 
 /// Which slice comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +117,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     if instances.len() == 1 && instances[0].header.frames > 1 {
         let Instance { header, image, .. } = instances.remove(0);
-        let planes = planes_of_frames(&header).filter(|p| p.len() == image.size[2]);
-        let positions = planes.and_then(|p| locations(&p));
+        let positions = slice_positions(&header);
         return Ok(Series { image, order: vec![0], positions });
     }
     let slices: Vec<(&str, &Header)> = instances.iter().map(|i| (i.label.as_str(), &i.header)).collect();
@@ -219,10 +213,6 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     None
 }
 
-fn same_orientation(a: [[f64; 3]; 2], b: [[f64; 3]; 2]) -> bool {
-    a.iter().flatten().zip(b.iter().flatten()).all(|(x, y)| (x - y).abs() <= SAME_COSINE)
-}
-
 /// Sign and width of an integer type that pixel cells can have.
 fn integer_type(samples: &Samples) -> Option<(bool, usize)> {
     match samples {
@@ -244,6 +234,7 @@ fn common_type(types: &[(bool, usize)]) -> (bool, usize) {
 }
 
 /// The same values in a wider integer type.
+#[allow(clippy::unnecessary_cast)] // One of the macro's types is the target already.
 fn widened(samples: Samples, (signed, width): (bool, usize)) -> Samples {
     with_samples!(samples, v => match (signed, width) {
         (false, 8 | 16) => Samples::U16(v.into_iter().map(|s| s as u16).collect()),
@@ -274,6 +265,8 @@ fn join(mut parts: impl Iterator<Item = Samples>) -> Result<Samples> {
     Ok(all)
 }
 
+/// Slope and intercept applied, slice by slice.
+#[allow(clippy::unnecessary_cast)] // One of the macro's types is f64 already.
 fn real_values<'a>(parts: impl Iterator<Item = (Samples, &'a Scaling)>) -> Samples {
     let mut out: Vec<f32> = Vec::new();
     for (samples, scaling) in parts {
@@ -283,217 +276,9 @@ fn real_values<'a>(parts: impl Iterator<Item = (Samples, &'a Scaling)>) -> Sampl
     Samples::F32(out)
 }
 
-/// Where a slice lies.
-#[derive(Clone, Copy, Debug)]
-struct Plane {
-    position: Option<[f64; 3]>,
-    orientation: Option<[[f64; 3]; 2]>,
-    spacing: Option<[f64; 2]>,
-    thickness: Option<f64>,
-}
-
-impl Plane {
-    fn of(h: &Header) -> Self {
-        let spacing = h.pixel_spacing.or(h.imager_pixel_spacing);
-        Plane { position: h.position, orientation: h.orientation, spacing, thickness: h.slice_thickness }
-    }
-}
-
-/// The planes of a multi-frame instance; `None` where its frames have no facts of their own.
-fn planes_of_frames(header: &Header) -> Option<Vec<Plane>> {
-    let of = |f: &FrameHeader| Plane {
-        position: f.position.or(header.position),
-        orientation: f.orientation.or(header.orientation),
-        spacing: f.pixel_spacing.or(header.pixel_spacing),
-        thickness: f.slice_thickness.or(header.slice_thickness),
-    };
-    (header.per_frame.len() == header.frames).then(|| header.per_frame.iter().map(of).collect())
-}
-
-/// Positions along the normal of the first plane, where all have a position.
-fn locations(planes: &[Plane]) -> Option<Vec<f64>> {
-    let [row, column] = planes.first()?.orientation?;
-    let normal = cross(row, column);
-    planes.iter().map(|p| p.position.map(|position| dot(position, normal))).collect()
-}
-
-/// Frame of a stack of planes, and what is odd about it.
-fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec<String>) {
-    let mut notes = Vec::new();
-    let Some(first) = planes.first() else { return (None, notes) };
-    let Some([row_step, column_step]) = first.spacing else { return (None, notes) };
-    if header.pixel_spacing.is_none() && header.imager_pixel_spacing == first.spacing {
-        notes.push("the pixel spacing is that of the detector, not of the patient".into());
-    }
-    let positive = |v: &f64| *v > 0.0;
-    let assumed = header.spacing_between_slices.map(f64::abs).filter(positive).or(first.thickness.filter(positive));
-    let unplaced = |step: Option<f64>| Some(Geometry::from_spacing([column_step, row_step, step.unwrap_or(1.0)]));
-
-    let one_orientation = planes.iter().all(|p| match (first.orientation, p.orientation) {
-        (Some(a), Some(b)) => same_orientation(a, b),
-        (a, b) => a == b,
-    });
-    let (Some([row, column]), Some(locations), true) = (first.orientation, locations(planes), one_orientation) else {
-        if planes.len() > 1 {
-            notes.push("slices without common orientation and positions: the step between them is assumed".into());
-        }
-        return (unplaced(assumed), notes);
-    };
-    let origin = first.position.unwrap_or_default();
-    let normal = cross(row, column);
-    if planes.len() == 1 {
-        let spacing = [column_step, row_step, assumed.unwrap_or(1.0)];
-        return (Some(Geometry::from_lps(origin, [row, column, normal], spacing)), notes);
-    }
-    let steps: Vec<f64> = locations.windows(2).map(|w| w[1] - w[0]).collect();
-    let step = median(steps.iter().map(|s| s.abs()).collect());
-    let monotonic = steps.iter().all(|s| *s > SAME_POSITION) || steps.iter().all(|s| *s < -SAME_POSITION);
-    if !monotonic {
-        notes.push("the slices do not follow their positions in this order: the stack has no frame".into());
-        let step = Some(step).filter(|s| *s > SAME_POSITION).or(assumed);
-        return (unplaced(step), notes);
-    }
-    let (least, most) = steps.iter().fold((f64::MAX, 0.0f64), |(l, m), s| (l.min(s.abs()), m.max(s.abs())));
-    if most - step > STEP_TOLERANCE * step || step - least > STEP_TOLERANCE * step {
-        notes.push(format!("steps between slices vary from {least:.4} to {most:.4} mm: {step:.4} is their median"));
-    }
-    if let Some(thickness) = first.thickness.filter(positive)
-        && (thickness - step).abs() > STEP_TOLERANCE * step
-    {
-        notes.push(format!("Slice Thickness is {thickness} mm, the step between slices {step:.4} mm"));
-    }
-    // From the first to the last slice, scaled to the median step along the normal: with a tilted gantry it leaves the
-    // normal, and the affine is sheared.
-    let last = planes[planes.len() - 1].position.unwrap_or_default();
-    let span = locations[locations.len() - 1] - locations[0];
-    let way: [f64; 3] = std::array::from_fn(|i| (last[i] - origin[i]) / span.abs());
-    if dot(way, way).sqrt() > 1.0 + 1e-4 {
-        notes.push("slices are shifted against each other (tilted gantry): the affine is sheared".into());
-    }
-    (Some(Geometry::from_lps(origin, [row, column, way], [column_step, row_step, step])), notes)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
-}
-
-/// Gives the image of one instance its geometry, and its frames their places: along z as stored, or, where the same
-/// number of frames share each position, along t. Frames whose rescale differs become real values.
-pub(super) fn place_frames(header: &Header, mut image: Image) -> Image {
-    let planes = planes_of_frames(header);
-    image = rescale_frames(header, image);
-    let (planes, notes) = match planes {
-        _ if header.frames == 1 => {
-            let plane = planes.and_then(|p| p.first().copied()).unwrap_or_else(|| Plane::of(header));
-            (vec![plane], Vec::new())
-        }
-        // Frames without places of their own: a film, the pages of a scan, the slices of a dose grid.
-        None => {
-            let plane = Plane { position: None, ..Plane::of(header) };
-            (vec![plane; 2], vec!["frames without positions of their own are along z as stored".to_owned()])
-        }
-        Some(planes) => (planes, Vec::new()),
-    };
-    image.notes.extend(notes);
-    let planes = match shared_positions(&planes, header.frames) {
-        Some((distinct, frame_of)) => {
-            let times = frame_of.len() / distinct.len();
-            if frame_of.iter().enumerate().any(|(to, &from)| to != from) {
-                image = permute_frames(image, &frame_of);
-            }
-            image.size[2] = distinct.len();
-            image.size[3] = times;
-            distinct.iter().map(|&i| planes[i]).collect()
-        }
-        None => planes,
-    };
-    let (geometry, notes) = stack(&planes, header);
-    image.geometry = geometry;
-    for note in notes {
-        if !image.notes.contains(&note) {
-            image.notes.push(note);
-        }
-    }
-    image
-}
-
-/// Where several frames share each position, the same number each: the first frame of each position, and the frame
-/// that belongs at each place of [t, z].
-fn shared_positions(planes: &[Plane], frames: usize) -> Option<(Vec<usize>, Vec<usize>)> {
-    if planes.len() != frames || frames < 2 || planes.iter().any(|p| p.orientation.is_none()) {
-        return None;
-    }
-    // Sorted by location, the frames of a position are neighbours; the stable sort keeps their stored order.
-    let locations = locations(planes)?;
-    let mut sorted: Vec<usize> = (0..frames).collect();
-    sorted.sort_by(|&a, &b| locations[a].total_cmp(&locations[b]));
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for frame in sorted {
-        match groups.last_mut() {
-            Some(group) if locations[frame] - locations[group[0]] <= SAME_POSITION => group.push(frame),
-            _ => groups.push(vec![frame]),
-        }
-    }
-    let times = groups[0].len();
-    if times < 2 || groups.iter().any(|g| g.len() != times) {
-        return None;
-    }
-    for group in &mut groups {
-        group.sort_unstable();
-        // The same place along the normal is not the same position: frames may be tiles of a slide.
-        let together = |&f: &usize| match (planes[f].position, planes[group[0]].position) {
-            (Some(a), Some(b)) => a.iter().zip(b).all(|(x, y)| (x - y).abs() <= SAME_POSITION),
-            _ => false,
-        };
-        if !group.iter().all(together) {
-            return None;
-        }
-    }
-    groups.sort_by_key(|g| g[0]);
-    let order = (0..times).flat_map(|t| groups.iter().map(move |g| g[t])).collect();
-    Some((groups.iter().map(|g| g[0]).collect(), order))
-}
-
-/// Puts frame `frame_of[i]` at place `i`.
-fn permute_frames(image: Image, frame_of: &[usize]) -> Image {
-    let length = image.size[0] * image.size[1] * image.components;
-    macro_rules! permute {
-        ($($variant:ident),*) => {
-            match image.samples {
-                $(Samples::$variant(v) => {
-                    Samples::$variant(frame_of.iter().flat_map(|f| &v[f * length..][..length]).copied().collect())
-                })*
-            }
-        };
-    }
-    let samples = permute!(U8, I8, U16, I16, U32, I32, U64, I64, F32, F64);
-    Image { samples, ..image }
-}
-
-/// Real values where the rescale differs by frame (enhanced PET and MR).
-fn rescale_frames(header: &Header, mut image: Image) -> Image {
-    let scalings: Vec<Scaling> = header.per_frame.iter().map(|f| f.rescale.unwrap_or(Scaling::IDENTITY)).collect();
-    let differ = header.per_frame.len() == header.frames && scalings.iter().any(|s| *s != scalings[0]);
-    if header.rescale.is_some() || !differ {
-        return image;
-    }
-    let length = image.size[0] * image.size[1] * image.components;
-    let real = with_samples!(&image.samples, v => v
-        .chunks_exact(length)
-        .zip(&scalings)
-        .flat_map(|(frame, s)| frame.iter().map(move |&v| (v as f64 * s.slope + s.intercept) as f32))
-        .collect());
-    image.samples = Samples::F32(real);
-    image.bits = 32;
-    image.notes.push("the rescale differs by frame: samples are real values".into());
-    image
-}
-
 #[cfg(test)]
 mod tests {
-    use dicom_dictionary_std::{tags, uids};
+    use dicom_dictionary_std::tags;
 
     use super::*;
     use crate::formats::dicom::build::File;
@@ -612,71 +397,5 @@ mod tests {
         let found = match_positions(&[0.0, 1.25, 2.5], &[3.75, 2.5001, 1.2499, -1.25], 0.01);
         assert_eq!(found, [None, Some(2), Some(1)]);
         assert_eq!(match_positions(&[1.0], &[], 1.0), [None]);
-    }
-
-    /// An enhanced image of frames of one pixel at the given heights; the value of a frame is its number.
-    fn enhanced(heights: &[f64], rescale: impl Fn(usize) -> Option<&'static str>) -> Instance {
-        let syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
-        let orientation = File::new(syntax).text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "1\\0\\0\\0\\1\\0");
-        let measures = File::new(syntax).text(tags::PIXEL_SPACING, b"DS", "1\\1");
-        let shared = File::new(syntax)
-            .sequence(tags::PLANE_ORIENTATION_SEQUENCE, &[orientation])
-            .sequence(tags::PIXEL_MEASURES_SEQUENCE, &[measures]);
-        let frames: Vec<File> = heights
-            .iter()
-            .enumerate()
-            .map(|(i, z)| {
-                let position = File::new(syntax).text(tags::IMAGE_POSITION_PATIENT, b"DS", &format!("0\\0\\{z}"));
-                let frame = File::new(syntax).sequence(tags::PLANE_POSITION_SEQUENCE, &[position]);
-                match rescale(i) {
-                    Some(slope) => {
-                        let transform = File::new(syntax).text(tags::RESCALE_SLOPE, b"DS", slope);
-                        frame.sequence(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, &[transform])
-                    }
-                    None => frame,
-                }
-            })
-            .collect();
-        let values: Vec<u8> = (0..heights.len() as u8).collect();
-        let file = File::grey(syntax, [1, 1], [8, 8], false)
-            .text(tags::NUMBER_OF_FRAMES, b"IS", &heights.len().to_string())
-            .sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, &[shared])
-            .sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, &frames)
-            .pixels(&values);
-        instance("", &file)
-    }
-
-    #[test]
-    fn frames_are_slices_as_stored() {
-        let instance = enhanced(&[6.0, 4.0, 2.0], |_| Some("3"));
-        assert_eq!(instance.image.size, [1, 1, 3, 1]);
-        assert_eq!(instance.image.samples, Samples::U8(vec![0, 1, 2]));
-        assert_eq!(instance.image.scaling.slope, 3.0);
-        assert_eq!(instance.image.geometry.as_ref().unwrap().to_world([0.0, 0.0, 1.0]), [0.0, 0.0, 4.0]);
-        let series = assemble(vec![instance], SliceOrder::Position).unwrap();
-        assert_eq!((series.order, series.positions), (vec![0], Some(vec![6.0, 4.0, 2.0])));
-    }
-
-    #[test]
-    fn frames_that_share_positions_are_times() {
-        // Time fastest, and position fastest: the same image of [t, z].
-        for (heights, samples) in [
-            ([0.0, 0.0, 5.0, 5.0, 10.0, 10.0], [0, 2, 4, 1, 3, 5]),
-            ([0.0, 5.0, 10.0, 0.0, 5.0, 10.0], [0, 1, 2, 3, 4, 5]),
-        ] {
-            let image = enhanced(&heights, |_| None).image;
-            assert_eq!(image.size, [1, 1, 3, 2]);
-            assert_eq!(image.samples, Samples::U8(samples.to_vec()));
-            assert_eq!(image.geometry.unwrap().spacing[2], 5.0);
-        }
-        let uneven = enhanced(&[0.0, 5.0, 0.0], |_| None).image;
-        assert_eq!(uneven.size, [1, 1, 3, 1]);
-        assert!(uneven.notes[0].contains("do not follow their positions"), "{:?}", uneven.notes);
-    }
-
-    #[test]
-    fn a_rescale_that_differs_by_frame_gives_real_values() {
-        let image = enhanced(&[0.0, 1.0, 2.0], |i| Some(["1", "2", "4"][i])).image;
-        assert_eq!((image.samples, image.scaling), (Samples::F32(vec![0.0, 2.0, 8.0]), Scaling::IDENTITY));
     }
 }

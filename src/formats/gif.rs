@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let screen = blocks.take(7, "screen descriptor")?;
     let (width, height) = (word(screen, 0), word(screen, 2));
     let palette = blocks.palette(screen[4])?;
-    let frames = read_frames(&mut blocks, palette.as_deref())?;
+    let (frames, complete) = read_frames(&mut blocks, palette.as_deref())?;
 
     let mut frames = frames.into_iter();
     let Some(first) = frames.next() else { return Err(malformed("there is no frame".into())) };
@@ -77,7 +77,11 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if pixels > MODEST_PIXELS + bytes.len().saturating_mul(1 << 12) {
         return Err(malformed(format!("{width} x {height} pixels from {} bytes", bytes.len())));
     }
-    if frames.len() > 0 { Ok(film(width, height, first, frames)) } else { Ok(still(width, height, first)) }
+    let mut image = if frames.len() > 0 { film(width, height, first, frames) } else { still(width, height, first) };
+    if !complete {
+        image.notes.push("GIF: the trailer is missing, and so may be further frames".into());
+    }
+    Ok(image)
 }
 
 fn still(width: usize, height: usize, frame: Frame) -> Image {
@@ -98,10 +102,10 @@ fn still(width: usize, height: usize, frame: Frame) -> Image {
         screen
     };
     let mut palette = frame.palette;
-    if let (Some(palette), Some(index)) = (&mut palette, frame.transparent) {
-        if let Some(entry) = palette.get_mut(usize::from(index)) {
-            entry[3] = 0;
-        }
+    if let (Some(palette), Some(index)) = (&mut palette, frame.transparent)
+        && let Some(entry) = palette.get_mut(usize::from(index))
+    {
+        entry[3] = 0;
     }
     Image { palette, notes, ..Image::picture(width, height, 1, Samples::U8(indices)) }
 }
@@ -146,16 +150,17 @@ impl Frame {
     }
 }
 
-fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>) -> Result<Vec<Frame>> {
+/// All frames, and whether the trailer was behind them.
+fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>) -> Result<(Vec<Frame>, bool)> {
     let mut frames = Vec::new();
     let (mut disposal, mut transparent) = (Disposal::Keep, None);
     loop {
-        // A missing trailer is common; a file that stops before its first frame is truncated.
+        // Some writers leave out the trailer; a file that stops before its first frame is truncated.
         if blocks.at >= blocks.bytes.len() && !frames.is_empty() {
-            return Ok(frames);
+            return Ok((frames, false));
         }
         match blocks.take(1, "block")?[0] {
-            0x3b => return Ok(frames),
+            0x3b => return Ok((frames, true)),
             0x21 => {
                 let label = blocks.take(1, "extension")?[0];
                 let data = blocks.sub_blocks()?;
@@ -345,6 +350,7 @@ mod tests {
     fn no_palette_is_no_error() {
         let image = read(&[screen(1, 1, &[]), frame([0, 0, 1, 1], 0, &[], &[2])].concat()).unwrap();
         assert_eq!((image.palette, image.samples), (None, Samples::U8(vec![2])));
+        assert!(image.notes[0].contains("trailer is missing"));
     }
 
     #[test]

@@ -3,19 +3,19 @@
 //! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. A JPEG does not say
 //! how its coefficients become pixels to the last bit, and published numbers were made with what Pillow and OpenCV
 //! decode: libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. So exactness decides which
-//! library is used. Largest and mean difference from Pillow 12, per value, on 227 pictures (camera and fundus pictures,
-//! all samplings, odd sizes, progressive, restarts, CMYK):
+//! library is used. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227 files of
+//! all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
 //!
-//! | library | fundus pictures (CHASE DB1, IDRiD) | values that differ | all |
-//! |---|---|---|---|
-//! | `jpeg-decoder` 0.3 | max 3, mean 0.058–0.071 | 4–6 % | max 4 |
-//! | `zune-jpeg` 0.5 | max 5, mean 0.063–0.133 | 5–10 % | max 5, refuses YCCK |
-//! | `mozjpeg` 0.10 (libjpeg-turbo's decoder, compiled from C) | none | none | none |
+//! | library | fundus: largest | mean | values that differ | all: largest |
+//! |---|---|---|---|---|
+//! | `jpeg-decoder` 0.3 | 3 | 0.058–0.071 | 4–6 % | 6 |
+//! | `zune-jpeg` 0.5 | 5 | 0.063–0.133 | 5–10 % | 6 (and no YCCK) |
+//! | `mozjpeg` 0.10: libjpeg-turbo's decoder, compiled from C | 0 | 0 | 0 | 0 |
 //!
-//! `mozjpeg` needs a C compiler only, since its assembly is left out; it takes about 10 s of a cold build, and decodes
-//! 45 million pixels a second and core.
+//! `mozjpeg` needs a C compiler only, since its assembly is left out; it takes about 15 s of processor time of a cold
+//! build, and decodes about 150 million pixels a second and core.
 //!
-//! In the wild: an EXIF orientation, which is left alone (masks were drawn on the stored raster, or not: a note tells);
+//! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note tells);
 //! CMYK from Photoshop, stored inverted; files cut short by a broken download, which are errors here as in Pillow. Damage
 //! inside the data that leaves the length alone is decoded as well as it goes, as Pillow and OpenCV do, without an error.
 
@@ -197,5 +197,119 @@ impl BufRead for Source<'_> {
 
     fn consume(&mut self, count: usize) {
         self.bytes = &self.bytes[count..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    // Files and values by Pillow 12 (libjpeg-turbo 3.2); JFIF headers and comments are cut out.
+
+    /// Noise of 7 x 5 pixels, progressive, chroma halved in both directions.
+    const COLOUR: &str = "\
+        ffd8ffdb004300140e0f120f0d14121012171514181e32211e1c1c1e3d2c2e243249404c4b47404645505a736250556d5645\
+        466488656d777b8182814e608d978c7d96737e817cffdb0043011517171e1a1e3b21213b7c5346537c7c7c7c7c7c7c7c7c7c\
+        7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7c7cffc20011080005000703\
+        012200021101031101ffc4001500010100000000000000000000000000000002ffc400150101010000000000000000000000\
+        0000000203ffda000c030100021003100000018067ffc400161000030000000000000000000000000000010221ffda000801\
+        0100010502687fffc4001511010100000000000000000000000000000011ffda0008010301013f01afffc400161101010100\
+        000000000000000000000000010012ffda0008010201013f01d25fffc4001510010100000000000000000000000000002100\
+        ffda0008010100063f025bffc40017100101010100000000000000000000000001112100ffda0008010100013f2130144dd7\
+        bfffda000c030100020003000000100fffc40017110003010000000000000000000000000000011121ffda0008010301013f\
+        10a774ffc40017110100030000000000000000000000000001001141ffda0008010201013f10405393ffc400191001010100\
+        030000000000000000000000011121004191ffda0008010100013f1054695a055eedc73cce7fffd9";
+    #[rustfmt::skip]
+    const COLOUR_VALUES: [u8; 105] = [
+        222, 191, 163, 214, 185, 181, 95, 70, 112, 204, 187, 255, 135, 123, 209, 54, 47, 125, 108, 103, 157,
+        97, 75, 38, 46, 27, 13, 137, 122, 155, 69, 59, 120, 34, 32, 107, 150, 153, 222, 0, 0, 37,
+        69, 66, 11, 145, 144, 113, 182, 184, 197, 103, 112, 153, 56, 73, 127, 156, 178, 225, 145, 168, 186,
+        37, 53, 0, 165, 183, 133, 59, 80, 73, 62, 89, 110, 16, 50, 85, 0, 24, 49, 139, 180, 174,
+        147, 182, 92, 144, 181, 112, 116, 156, 130, 58, 103, 106, 64, 118, 130, 58, 118, 119, 39, 100, 69,
+    ];
+    /// 2 x 2 grey pixels.
+    const GREY: &str = "\
+        ffd8ffdb004300100b0c0e0c0a100e0d0e1211101318281a181616183123251d283a333d3c3933383740485c4e4044574537\
+        38506d51575f626768673e4d71797064785c656763ffc0000b080002000201011100ffc40014000100000000000000000000\
+        000000000005ffc400161001010100000000000000000000000000010031ffda0008010100003f006cc2ffd9";
+    /// A pixel stored as RGB, which the Adobe marker says.
+    const RGB: &str = "\
+        ffd8ffee000e41646f626500640000000000ffdb004300281c1e231e19282321232d2b28303c64413c37373c7b585d496491\
+        8099968f808c8aa0b4e6c3a0aadaad8a8cc8ffcbdaeef5ffffff9bc1fffffffaffe6fdfff8ffc00011080001000103521100\
+        471100421100ffc4001500010100000000000000000000000000000504ffc400141001000000000000000000000000000000\
+        00ffda000c03520047004200003f001d70b7ffd9";
+    /// A pixel of CMYK, stored inverted.
+    const CMYK: &str = "\
+        ffd8ffee000e41646f626500640000000000ffdb004300281c1e231e19282321232d2b28303c64413c37373c7b585d496491\
+        8099968f808c8aa0b4e6c3a0aadaad8a8cc8ffcbdaeef5ffffff9bc1fffffffaffe6fdfff8ffc00014080001000104431100\
+        4d11005911004b1100ffc4001500010100000000000000000000000000000504ffc400141001000000000000000000000000\
+        00000000ffda000e0443004d0059004b00003f005d01332fffd9";
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn values_are_those_of_pillow() {
+        let image = read(&bytes(COLOUR)).unwrap();
+        assert_eq!((image.size, image.components, image.bits), ([7, 5, 1, 1], 3, 8));
+        assert_eq!(image.samples, Samples::U8(COLOUR_VALUES.to_vec()));
+        assert!(image.notes.is_empty());
+        assert_eq!(read(&bytes(GREY)).unwrap().samples, Samples::U8(vec![176, 180, 176, 180]));
+    }
+
+    #[test]
+    fn stored_rgb_and_inverted_cmyk() {
+        assert_eq!(read(&bytes(RGB)).unwrap().samples, Samples::U8(vec![8, 198, 28]));
+        let image = read(&bytes(CMYK)).unwrap();
+        assert_eq!((image.components, image.samples), (4, Samples::U8(vec![12, 202, 32, 2])));
+        assert!(image.notes[0].contains("CMYK"));
+    }
+
+    #[test]
+    fn orientation_is_noted_and_nothing_turned() {
+        let grey = bytes(GREY);
+        let exif = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        let image = read(&[&grey[..2], exif, &grey[2..]].concat()).unwrap();
+        assert_eq!(image.samples, read(&grey).unwrap().samples);
+        assert!(image.notes[0].contains("orientation 6"), "{:?}", image.notes);
+    }
+
+    #[test]
+    fn broken_files_are_errors_that_say_what_is_wrong() {
+        let colour = bytes(COLOUR);
+        for cut in 2..colour.len() - 2 {
+            let error = read(&colour[..cut]).unwrap_err();
+            assert!(matches!(error, Error::Truncated { .. }), "cut at {cut}: {error}");
+        }
+        let frame = colour.windows(2).position(|w| w == [0xff, 0xc2]).unwrap();
+        for (at, value, message) in [
+            (0, 0, "expected the marker ff d8"),
+            (frame + 1, 0xc3, "lossless"),
+            (frame + 1, 0xc9, "arithmetic"),
+            (frame + 4, 12, "12 bits a sample"),
+            (frame + 5, 0xff, "cannot come from"),
+            (frame + 6, 0, "7 x 0 pixels"),
+            (frame + 9, 2, "2 components"),
+            (frame + 11, 0x55, "libjpeg"),
+        ] {
+            let mut file = colour.clone();
+            file[at] = value;
+            let error = read(&file).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn changed_bytes_never_panic(which in 0usize..4, changes in prop::collection::vec((0usize..515, any::<u8>()), 1..5)) {
+            let mut file = bytes([COLOUR, GREY, RGB, CMYK][which]);
+            for (at, value) in changes {
+                let at = at % file.len();
+                file[at] = value;
+            }
+            let _ = read(&file);
+        }
     }
 }

@@ -71,7 +71,7 @@ impl<'a> File<'a> {
 
     /// `count` bytes at a position.
     pub(in crate::formats) fn slice(&self, what: &str, at: u64, count: u64) -> Result<&'a [u8]> {
-        let end = at.checked_add(count).unwrap_or(u64::MAX);
+        let end = at.saturating_add(count);
         let range = usize::try_from(at).ok().zip(usize::try_from(end).ok());
         range
             .and_then(|(at, end)| self.bytes.get(at..end))

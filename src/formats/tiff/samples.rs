@@ -41,7 +41,7 @@ impl SampleType {
     }
 
     fn is_packed(self) -> bool {
-        self.bits % 8 != 0
+        !self.bits.is_multiple_of(8)
     }
 
     /// Bytes of a row of `values`; rows begin on a byte.

@@ -44,21 +44,17 @@ impl Dataset {
     pub fn create(path: impl AsRef<Path>) -> Result<Dataset> {
         let root = path.as_ref();
         fs::create_dir_all(root).map_err(io(root, "create the folder"))?;
-        if !root.join(layout::DATASET).exists() {
+        let head = root.join(layout::DATASET);
+        if !head.exists() {
             let mut entries = fs::read_dir(root).map_err(io(root, "list the folder"))?;
-            // Another process may be creating the same dataset: its own folder may be there already.
-            if entries.any(|entry| entry.is_ok_and(|entry| !layout::is_own(&entry.file_name()))) {
-                // and its head may have come in between
-                if !root.join(layout::DATASET).exists() {
-                    return Err(Error::NotEmpty(root.into()));
-                }
-            } else {
-                let head = Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION };
-                let dataset = Dataset { root: root.into() };
-                let _lock = dataset.lock()?;
-                if !root.join(layout::DATASET).exists() {
-                    durable::write_json(root, &root.join(layout::DATASET), &head)?;
-                }
+            let occupied = entries.any(|entry| entry.is_ok_and(|entry| !layout::is_own(&entry.file_name())));
+            // Other processes may be creating the same dataset: look again, now and under the lock.
+            if occupied && !head.exists() {
+                return Err(Error::NotEmpty(root.into()));
+            }
+            let _lock = Dataset { root: root.into() }.lock()?;
+            if !head.exists() {
+                durable::write_json(root, &head, &Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION })?;
             }
         }
         Dataset::open(root)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -19,6 +20,7 @@ use super::error::{Error, Result, io, parquet};
 use super::rows::{Projection, compare_ids};
 use super::schema::Table;
 use super::shard::ShardFile;
+use super::writer::GROUP_ROWS;
 
 /// A file of a table, with what its receipt says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +84,7 @@ impl<P: Projection> Rows<P> {
                 return Err(Error::Damaged { path, reason });
             }
             let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-            let metadata = ArrowReaderMetadata::load(&file, options).map_err(parquet(&path))?;
+            let metadata = guarded(&path, || ArrowReaderMetadata::load(&file, options).map_err(parquet(&path)))?;
             check_columns::<P>(metadata.schema()).map_err(|reason| Error::Damaged { path: path.clone(), reason })?;
             self.open = Some(OpenFile { path, file, metadata, next_group: 0 });
             return Ok(true);
@@ -102,7 +104,8 @@ impl<P: Projection> Rows<P> {
             if open.next_group < open.metadata.metadata().num_row_groups() {
                 let group = open.next_group;
                 open.next_group += 1;
-                self.batch = read_group::<P>(open, group, self.only.clone())?.into_iter();
+                let only = self.only.clone();
+                self.batch = guarded(&open.path, || read_group::<P>(open, group, only))?.into_iter();
                 return Ok(true);
             }
             self.open = None;
@@ -150,10 +153,20 @@ fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), Stri
     Ok(())
 }
 
+/// Runs the Parquet library on a file of which only the size was checked. Its release 60 panics on some damaged footers
+/// and pages (subtractions that overflow), which is an error of the file and no reason to end the program.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        let reason = "the Parquet library panicked on it: it is not what its receipt vouches for".into();
+        Err(Error::Damaged { path: path.into(), reason })
+    })
+}
+
 fn read_group<P: Projection>(open: &OpenFile, group: usize, only: Option<Arc<BTreeSet<String>>>) -> Result<Vec<P>> {
     let file = open.file.try_clone().map_err(io(&open.path, "open"))?;
     let schema = open.metadata.parquet_schema();
-    let rows = open.metadata.metadata().row_group(group).num_rows().max(0) as usize;
+    // Rows of the group, as far as a damaged footer is to be believed.
+    let rows = open.metadata.metadata().row_group(group).num_rows().clamp(1, GROUP_ROWS as i64) as usize;
     let fields = P::fields();
     let columns = ProjectionMask::columns(schema, fields.iter().map(|field| field.name().as_str()));
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, open.metadata.clone())

@@ -246,6 +246,10 @@ mod tests {
         assert_eq!(features["spacing_row_mm"], json!({"_type": "Value", "dtype": "float64"}));
         assert_eq!(features.len(), schema.fields().len());
         assert!(Table::Masks.schema().metadata.is_empty());
+        // The Arrow type of its `Image` feature; another nullability would leave the bytes undecoded.
+        let (bytes, path) = (Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true));
+        let image = Field::new("image", DataType::Struct(vec![bytes, path].into()), true);
+        assert_eq!(schema.field_with_name("image").unwrap(), &image);
     }
 
     #[test]
@@ -257,6 +261,6 @@ mod tests {
                 assert!(markdown.contains(&format!("| `{}` | `{}` |", column.name, column.type_name())));
             }
         }
-        assert!(markdown.contains("| `image` | `struct<bytes: binary, path: string>` |"));
+        assert!(markdown.contains("| `image` | `struct<bytes: binary, path: string>?` |"));
     }
 }

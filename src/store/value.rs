@@ -231,9 +231,10 @@ impl<T: Value + Copy + Default, const N: usize> Value for [T; N] {
     }
 }
 
-/// Defines a struct and the struct column it fills, field by field.
+/// Defines a struct and the struct column it fills, field by field. `nullable` declares the column and its fields as if
+/// they might be null.
 macro_rules! group {
-    ($(#[$about:meta])+ pub struct $name:ident { $($(#[$meaning:meta])+ pub $field:ident: $type:ty,)+ }) => {
+    ($(#[$about:meta])+ pub struct $name:ident, nullable = $nullable:literal { $($(#[$meaning:meta])+ pub $field:ident: $type:ty,)+ }) => {
         $(#[$about])+
         pub struct $name {
             $($(#[$meaning])+ pub $field: $type,)+
@@ -241,11 +242,13 @@ macro_rules! group {
 
         impl $name {
             fn fields() -> Fields {
-                vec![$(Field::new(stringify!($field), <$type>::data_type(), <$type>::NULLABLE)),+].into()
+                vec![$(Field::new(stringify!($field), <$type>::data_type(), $nullable)),+].into()
             }
         }
 
         impl Value for $name {
+            const NULLABLE: bool = $nullable;
+
             fn data_type() -> DataType {
                 DataType::Struct(Self::fields())
             }
@@ -275,9 +278,10 @@ macro_rules! group {
 }
 
 group! {
-    /// An encoded picture, in the form that Hugging Face `datasets` decodes.
+    /// An encoded picture, in the form that Hugging Face `datasets` decodes. It has one in every row, and is declared
+    /// nullable all the same: `datasets` 5.2 takes a column for an image only if its Arrow field is exactly its own.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct EncodedImage {
+    pub struct EncodedImage, nullable = true {
         /// The picture file: an 8-bit PNG, grey or RGB.
         pub bytes: Bytes,
         /// A file name for it.
@@ -288,7 +292,7 @@ group! {
 group! {
     /// A mask as COCO's compressed run-length code, in the form that pycocotools takes.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct Rle {
+    pub struct Rle, nullable = false {
         /// Height and width in pixels.
         pub size: [u32; 2],
         /// The code, ASCII.
@@ -299,7 +303,7 @@ group! {
 group! {
     /// A member of the raw download that went into a case.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
-    pub struct RawMember {
+    pub struct RawMember, nullable = false {
         /// Path inside the download, archives included.
         pub path: String,
         /// Bytes.

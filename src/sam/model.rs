@@ -23,7 +23,7 @@
 //! Weights beyond 2 GB lie in a file beside the ONNX file (ONNX external data): name it under `[files]` too. Opening a
 //! model checks every digest, so that what a result's key says is what was computed with.
 //!
-//! Decoders in the wild come in three forms, told apart by their inputs and outputs ([`DecoderInterface`](super::interface::DecoderInterface)). Exports
+//! Decoders in the wild come in three forms, told apart by their inputs and outputs ([`DecoderInterface`]). Exports
 //! whose decoder needs other tensors (HQ-SAM's intermediate embeddings, SAM 2's high-resolution features) are not SAM
 //! decoders and are refused.
 

@@ -1,5 +1,7 @@
 //! `otsu-box`: a segmentation without a network, from the same box that SAM gets in S5. It needs no weights, so it
-//! shows what a pipeline does where SAM is not installed, and it is the floor that a learned model should clear.
+//! shows what a pipeline does where SAM is not installed, and it is a floor that a learned model should clear. It is a low
+//! one: on the 56 objects of the released slices its mean Dice is 0.47, that of the filled box 0.67, that of MobileSAM's
+//! best candidate 0.73 (a myocardium has the brighter blood pool in its middle, a pancreas hardly any contrast).
 //!
 //! Inside the box, Otsu's threshold (IEEE Trans. SMC 9:62, 1979) parts the pixels into a dark and a bright class. The
 //! object is the class that is the more frequent in the middle of the box than at its rim: a box drawn tightly around an

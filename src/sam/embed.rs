@@ -6,7 +6,8 @@ use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
 use super::encoder_input::{EncoderClip, InputFormat, ResizedFrame, SlicePixels, encoder_input};
-use super::model::{Model, ModelError, Signature};
+use super::interface::Signature;
+use super::model::{Model, ModelError};
 use super::runtime::{Runtime, SessionOptions};
 use super::{SamError, digest};
 
@@ -136,6 +137,18 @@ mod tests {
             assert_eq!(embedding.key, encoder.key(&slice, EncoderClip::None));
             assert_ne!(embedding.key.digest(), encoder.key(&slice, EncoderClip::Cosmos).digest());
         }
+    }
+
+    #[test]
+    fn threads_do_not_change_a_bit() {
+        let Some((runtime, model)) = runtime_and_model() else { return };
+        let (height, width, pixels) = slice_file("22_Heart_4_6");
+        let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
+        let embed = |threads| {
+            let options = SessionOptions { threads, spinning: false };
+            Encoder::load(&runtime, &model, options).unwrap().embed(&slice, EncoderClip::None).unwrap()
+        };
+        assert_eq!(embed(1), embed(3));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
 //! 5. [`candidates`] chooses among the masks of a prompt.
 //!
-//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`] simulates interaction; [`baseline`] is a segmentation without SAM to compare with.
+//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`] simulates interaction; [`baseline`] is a
+//! segmentation without SAM to compare with.
 //!
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
@@ -21,8 +22,10 @@ pub mod digest;
 pub mod embed;
 pub mod encoder_input;
 pub mod everything;
+pub mod interface;
 pub mod model;
 pub mod onnx;
+mod packages;
 pub mod prompts;
 mod regions;
 pub mod resize;
@@ -40,6 +43,7 @@ pub use decode::{Candidate, Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
 pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
 pub use everything::{EverythingOptions, Segment, everything};
+pub use interface::DecoderInterface;
 pub use model::{DEFAULT_MODEL, Model, ModelError};
 pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
 pub use runtime::{Runtime, RuntimeError, SessionOptions, cache_dir};

@@ -253,16 +253,40 @@ mod tests {
         assert_eq!(cache(&[]), None);
     }
 
-    #[test]
-    fn a_foreign_file_is_no_runtime() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"not a library").unwrap();
-        let error = ort::init_from(file.path()).err();
-        // Where another test has loaded the runtime already, ort does not look at the file any more.
-        if let Some(error) = error {
-            let message = refusal(file.path().to_owned(), error).to_string();
-            assert!(message.contains("is not an ONNX Runtime library for this machine"), "{message}");
+    /// What [`Runtime::load`] answers in a process of its own with these variables: a process loads one library only.
+    fn load_in_a_child(variables: &[(&str, &Path)]) -> String {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "sam::runtime::tests::prints_what_is_loaded", "--nocapture"]);
+        for name in [LIBRARY_VARIABLE, "MEDCOSMOS_CACHE"] {
+            child.env_remove(name);
         }
+        let output = child.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    #[test]
+    fn prints_what_is_loaded() {
+        match Runtime::load() {
+            Ok(runtime) => {
+                println!("loaded {}", runtime.library().display());
+                assert_eq!(Runtime::load().unwrap().library(), runtime.library());
+            }
+            Err(error) => println!("refused: {error}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_runtime_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = folder.path().join("libonnxruntime.so");
+        std::fs::write(&foreign, b"not a library").unwrap();
+        let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &foreign)]);
+        assert!(answer.contains("is not an ONNX Runtime library for this machine"), "{answer}");
+        let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &folder.path().join("absent"))]);
+        assert!(answer.contains("absent, but there is no such file"), "{answer}");
+        // No Python on an empty path, an empty cache.
+        let answer = load_in_a_child(&[("PATH", folder.path()), ("MEDCOSMOS_CACHE", folder.path())]);
+        assert!(answer.contains("ONNX Runtime was not found") && answer.contains("medcosmos setup"), "{answer}");
     }
 
     #[test]

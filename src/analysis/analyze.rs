@@ -13,7 +13,7 @@ use super::summary::{Summary, summarise};
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -180,9 +180,9 @@ impl Analysis {
 /// Writes a file beside its place and renames it there, so that a reader never finds half of it.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
     let io_error = |source| AnalysisError::Io { path: path.into(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder).map_err(io_error)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io_error)?;
-    file.persist(path).map_err(|error| io_error(error.error))?;
-    Ok(())
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let mut file = File::create(&unfinished).map_err(io_error)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
+    fs::rename(&unfinished, path).map_err(io_error)
 }

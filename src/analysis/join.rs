@@ -212,33 +212,41 @@ impl Evaluation {
         numbers_of(&frame, name)
     }
 
-    /// Which table to take each column from.
+    /// Which table to take each column from. Tables that are not there are passed over, but where a column is found
+    /// nowhere, missing factors are the likelier reason.
     fn tables_of<'a>(&self, wanted: &BTreeSet<&'a str>) -> Result<Vec<(Table, Vec<&'a str>)>, AnalysisError> {
-        let mut missing: Vec<&str> = wanted.iter().copied().collect();
-        let mut found = Vec::new();
-        let mut available: BTreeSet<String> = BTreeSet::new();
-        for table in [Table::Metrics, Table::Factors, Table::Masks, Table::Slices, Table::Cases] {
+        let (here, mut missing) = wanted.iter().copied().partition::<Vec<_>, _>(|name| self.columns.contains(name));
+        let mut found = vec![(Table::Metrics, here)];
+        let mut available: BTreeSet<String> = self.columns.iter_names().map(|name| name.to_string()).collect();
+        let mut without_factors = None;
+        for table in [Table::Factors, Table::Masks, Table::Slices, Table::Cases] {
             if missing.is_empty() {
                 break;
             }
-            let columns = if table == Table::Metrics {
-                self.columns.clone()
-            } else {
-                tables::schema(&tables::scan(&self.dataset, table)?, table)?
+            let columns = match tables::scan(&self.dataset, table).and_then(|frame| tables::schema(&frame, table)) {
+                Ok(columns) => columns,
+                Err(error @ AnalysisError::MissingTable { .. }) => {
+                    if table == Table::Factors {
+                        without_factors = Some(error);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
             };
             available.extend(columns.iter_names().map(|name| name.to_string()));
-            let (here, elsewhere) = missing.into_iter().partition(|name| columns.contains(name));
-            found.push((table, here));
+            let (here, elsewhere) = missing.into_iter().partition::<Vec<_>, _>(|name| columns.contains(name));
+            if !here.is_empty() {
+                found.push((table, here));
+            }
             missing = elsewhere;
         }
         match missing.first() {
-            None => {
-                Ok(found.into_iter().filter(|(table, names)| *table == Table::Metrics || !names.is_empty()).collect())
-            }
-            Some(name) => {
-                let names: Vec<PlSmallStr> = available.iter().map(|name| name.as_str().into()).collect();
-                Err(missing_column(name, "`metrics` or the tables joined to it", names.iter()))
-            }
+            None => Ok(found),
+            Some(name) => Err(without_factors.unwrap_or_else(|| AnalysisError::MissingColumn {
+                column: name.to_string(),
+                tables: "`metrics` or a table joined to it".to_string(),
+                available: available.into_iter().collect::<Vec<_>>().join(", "),
+            })),
         }
     }
 

@@ -27,6 +27,8 @@ pub mod report;
 pub mod statistics;
 pub mod summary;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 pub mod text;
 
 pub use analyze::{Analysis, analyze};

@@ -4,7 +4,6 @@ use super::analyze::Analysis;
 use super::correlations::CorrelationRow;
 use super::join::Condition;
 use super::paired::PairedRow;
-use super::randomness::RandomnessRow;
 use super::statistics::bootstrap::Interval;
 use super::statistics::describe::Description;
 use super::summary::{Summary, SummaryRow};
@@ -25,69 +24,91 @@ fn strategy_words(strategy: &str) -> String {
     format!("{strategy} {words}")
 }
 
-/// The whole analysis: summary by strategy, by the groups asked for, correlations, comparisons and randomness.
+/// The whole analysis. The summary by strategy has every metric, the groups asked for have the metric of the
+/// analysis; the files hold all of both.
 pub fn analysis_to_text(analysis: &Analysis, width: usize) -> String {
     let mut text = String::new();
     for summary in &analysis.summaries {
-        text += &summary_to_text(summary, width);
-    }
-    text += &correlations_to_text(&analysis.correlations, width);
-    text += &paired_to_text(&analysis.paired, width);
-    text += &randomness_to_text(&analysis.randomness, width);
-    text
-}
-
-/// A summary table: a line for each strategy and group, the oracle's choice and the score's side by side. Distances
-/// and other metrics have a table each.
-pub fn summary_to_text(summary: &Summary, width: usize) -> String {
-    let undisturbed = |row: &&SummaryRow| row.condition.variant.is_empty();
-    let mut tables: Vec<(&str, &str)> = Vec::new();
-    for row in summary.rows.iter().filter(undisturbed) {
-        let table = (row.condition.model.as_str(), row.metric.as_str());
-        if !tables.contains(&table) {
-            tables.push(table);
+        if summary.by.is_empty() {
+            analysis.options.summary_metrics.iter().for_each(|metric| text += &summary_to_text(summary, metric, width));
+        } else {
+            text += &summary_to_text(summary, &analysis.options.metric, width);
         }
     }
-    let mut text = String::new();
-    for (model, metric) in tables {
-        let rows: Vec<&SummaryRow> = summary
-            .rows
-            .iter()
-            .filter(undisturbed)
-            .filter(|row| row.condition.model == model && row.metric == metric)
-            .collect();
-        let by = if summary.by.is_empty() { String::new() } else { format!(" by {}", summary.by.join(", ")) };
-        text += &format!("\n{metric} of {model}{by}: mean ± standard deviation over masks; balanced: over targets\n\n");
-        text += &side_by_side(summary, &rows).render(width);
-    }
+    text += &correlations_to_text(analysis, width);
+    text += &paired_to_text(analysis, width);
+    text += &randomness_to_text(analysis, width);
     text
 }
 
-/// Oracle and score of the same strategy and group in one line.
-fn side_by_side(summary: &Summary, rows: &[&SummaryRow]) -> TextTable {
-    let keys: BTreeSet<(&str, &[Option<String>])> =
-        rows.iter().map(|row| (row.condition.strategy.as_str(), row.group.as_slice())).collect();
-    let find = |key: &(&str, &[Option<String>]), choice: &str| {
-        let same = |row: &&&SummaryRow| {
-            row.condition.strategy == key.0 && row.group == key.1 && row.condition.choice == choice
-        };
-        rows.iter().find(same).copied()
-    };
-    let choices: BTreeSet<&str> = rows.iter().map(|row| row.condition.choice.as_str()).collect();
-    let mut table = TextTable::new().words("strategy", keys.iter().map(|key| Some(strategy_words(key.0))));
-    for (place, name) in summary.by.iter().enumerate() {
-        table = table.words(name, keys.iter().map(|key| key.1[place].clone()));
+/// A summary table of one metric, undisturbed prompts. Without groups: a line for each strategy and model, the
+/// oracle's choice and the score's side by side. With groups: a line for each, a column for each strategy. Empty
+/// where the summary does not have the metric.
+pub fn summary_to_text(summary: &Summary, metric: &str, width: usize) -> String {
+    let wanted = |row: &&SummaryRow| row.condition.variant.is_empty() && row.metric == metric;
+    let rows: Vec<&SummaryRow> = summary.rows.iter().filter(wanted).collect();
+    if rows.is_empty() {
+        return String::new();
     }
-    let any = |key| choices.iter().find_map(|choice| find(key, choice));
-    table = table.counts("masks", keys.iter().map(|key| any(key).map_or(0, |row| row.masks)));
-    for choice in choices {
+    if summary.by.is_empty() {
+        let title = format!("\n{metric}: mean ± standard deviation over masks; balanced: of the means of targets\n\n");
+        return title + &choices_side_by_side(&rows).render(width);
+    }
+    let tables: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    let table_of = |(model, choice): (&str, &str)| {
+        let is_here = |row: &&&SummaryRow| row.condition.model == model && row.condition.choice == choice;
+        let rows: Vec<&SummaryRow> = rows.iter().filter(is_here).copied().collect();
+        let title = format!("\nMean {metric} of {model} ({choice}) by {}\n\n", summary.by.join(", "));
+        title + &strategies_side_by_side(summary, &rows).render(width)
+    };
+    tables.into_iter().map(table_of).collect()
+}
+
+fn choices_side_by_side(rows: &[&SummaryRow]) -> TextTable {
+    let keys: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.strategy.as_str())).collect();
+    let choices: BTreeSet<&str> = rows.iter().map(|row| row.condition.choice.as_str()).collect();
+    let find = |key: &(&str, &str), choice: &str| {
+        let is_it = |c: &Condition| (c.model.as_str(), c.strategy.as_str()) == *key && c.choice == choice;
+        rows.iter().find(|row| is_it(&row.condition)).copied()
+    };
+    let masks = |key| choices.iter().find_map(|choice| find(key, choice)).map_or(0, |row| row.masks);
+    let mut table = TextTable::new()
+        .words("model", keys.iter().map(|key| Some(key.0.to_string())))
+        .words("strategy", keys.iter().map(|key| Some(strategy_words(key.1))))
+        .counts("masks", keys.iter().map(masks));
+    for choice in &choices {
         let cells = |of: &dyn Fn(&SummaryRow) -> String| {
             keys.iter().map(|key| find(key, choice).map_or(String::from("–"), of)).collect::<Vec<_>>()
         };
-        table = table
-            .aligned_right(choice, cells(&|row| mean_and_std(&row.pooled)))
-            .aligned_right("balanced", cells(&|row| mean_and_std(&row.balanced)))
-            .aligned_right("failed", cells(&|row| row.failures.to_string()));
+        table = table.aligned_right(choice, cells(&|row| mean_and_std(&row.pooled)));
+        // The balanced mean of the first choice, the oracle, is what papers compare.
+        if Some(choice) == choices.first() {
+            table = table.aligned_right("balanced", cells(&|row| mean_and_std(&row.balanced)));
+        }
+        table = table.aligned_right("failed", cells(&|row| row.failures.to_string()));
+    }
+    table
+}
+
+fn strategies_side_by_side(summary: &Summary, rows: &[&SummaryRow]) -> TextTable {
+    let groups: BTreeSet<&[Option<String>]> = rows.iter().map(|row| row.group.as_slice()).collect();
+    let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
+    let mut table = TextTable::new();
+    for (place, name) in summary.by.iter().enumerate() {
+        table = table.words(name, groups.iter().map(|group| group[place].clone()));
+    }
+    let masks = |group: &&[Option<String>]| {
+        rows.iter().filter(|row| row.group == *group).map(|row| row.masks).max().unwrap_or(0)
+    };
+    table = table.counts("masks", groups.iter().map(masks));
+    for strategy in strategies {
+        let mean = |group: &&[Option<String>]| {
+            let row = rows.iter().find(|row| row.group == *group && row.condition.strategy == strategy);
+            row.and_then(|row| row.pooled.mean)
+        };
+        table = table.numbers(strategy, groups.iter().map(mean));
     }
     table
 }
@@ -103,7 +124,8 @@ fn mean_and_std(description: &Description) -> String {
 }
 
 /// The correlation tables, one for each model and choice.
-pub fn correlations_to_text(rows: &[CorrelationRow], width: usize) -> String {
+fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
+    let rows = &analysis.correlations;
     let mut text = String::new();
     let tables: BTreeSet<(&str, &str)> =
         rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
@@ -121,7 +143,7 @@ pub fn correlations_to_text(rows: &[CorrelationRow], width: usize) -> String {
                 rows.iter().map(|row| Some(format!("{}{}", row.factor, if row.nominal { "*" } else { "" }))),
             )
             .aligned_right("partial ρ", rows.iter().map(|row| rho(row.partial.map(|c| c.rho))).collect())
-            .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect())
+            .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.interval)).collect())
             .p_values("p adjusted", rows.iter().map(|row| row.p_adjusted))
             .aligned_right("plain ρ", rows.iter().map(|row| rho(row.plain.map(|c| c.rho))).collect())
             .counts("masks", rows.iter().map(|row| row.n));
@@ -151,7 +173,8 @@ pub fn correlations_to_text(rows: &[CorrelationRow], width: usize) -> String {
 }
 
 /// The comparisons, one table for each choice.
-pub fn paired_to_text(rows: &[PairedRow], width: usize) -> String {
+fn paired_to_text(analysis: &Analysis, width: usize) -> String {
+    let rows = &analysis.paired;
     let mut text = String::new();
     let choices: BTreeSet<&str> = rows.iter().map(|row| row.first.choice.as_str()).collect();
     for choice in choices {
@@ -166,7 +189,7 @@ pub fn paired_to_text(rows: &[PairedRow], width: usize) -> String {
             .words("second", rows.iter().map(|row| name(&row.second)))
             .counts("masks", rows.iter().map(|row| row.n))
             .aligned_right("difference", rows.iter().map(|row| rho(row.difference)).collect())
-            .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect())
+            .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.interval)).collect())
             .aligned_right("r", rows.iter().map(|row| rho(row.masks_test.map(|t| t.rank_biserial))).collect())
             .p_values("p adjusted", rows.iter().map(|row| row.p_adjusted))
             .p_values("p, patients", rows.iter().map(|row| row.patients_p_adjusted));
@@ -176,7 +199,8 @@ pub fn paired_to_text(rows: &[PairedRow], width: usize) -> String {
 }
 
 /// The randomness table.
-pub fn randomness_to_text(rows: &[RandomnessRow], width: usize) -> String {
+fn randomness_to_text(analysis: &Analysis, width: usize) -> String {
+    let rows = &analysis.randomness;
     let Some(first) = rows.first() else { return String::new() };
     let table = TextTable::new()
         .words("model", rows.iter().map(|row| Some(row.condition.model.clone())))
@@ -187,8 +211,14 @@ pub fn randomness_to_text(rows: &[RandomnessRow], width: usize) -> String {
         .numbers("still", rows.iter().map(|row| row.undisturbed_mean))
         .numbers("moved", rows.iter().map(|row| row.moved_mean))
         .numbers("drop", rows.iter().map(|row| row.drop))
-        .aligned_right("95 % interval", rows.iter().map(|row| interval(row.interval)).collect());
+        .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.interval)).collect());
     format!("\nDrop of {} with prompts moved at random\n\n{}", first.metric, table.render(width))
+}
+
+/// The header of an interval's column: `95 % interval`.
+fn interval_name(analysis: &Analysis) -> String {
+    // Rounded, since 100 × 0.95 may have a tail of digits.
+    format!("{} % interval", (analysis.options.bootstrap.confidence * 1e6).round() / 1e4)
 }
 
 /// A signed coefficient with three decimals.

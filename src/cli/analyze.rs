@@ -33,7 +33,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         ..AnalysisOptions::default()
     };
     if !arguments.by.is_empty() {
-        options.by = arguments.by.iter().map(|columns| columns.split(',').map(|c| c.trim().to_string()).collect()).collect();
+        options.by =
+            arguments.by.iter().map(|columns| columns.split(',').map(|c| c.trim().to_string()).collect()).collect();
     }
     if arguments.signed_intensity {
         for factor in options.factors.iter_mut().filter(|f| *f == "intensity_difference_abs") {

@@ -1,7 +1,9 @@
 //! `medcosmos demo`.
-use std::process::ExitCode;
 use super::{Global, Outcome};
+use std::process::ExitCode;
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {}
-pub(super) fn run(_: &Arguments, _: &Global) -> Outcome { Ok(ExitCode::SUCCESS) }
+pub(super) fn run(_: &Arguments, _: &Global) -> Outcome {
+    Ok(ExitCode::SUCCESS)
+}

@@ -66,7 +66,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
                 failed = true;
                 let file = file.display();
                 match global.json {
-                    true => descriptions.push(serde_json::json!({ "file": file.to_string(), "error": error.to_string() })),
+                    true => {
+                        descriptions.push(serde_json::json!({ "file": file.to_string(), "error": error.to_string() }))
+                    }
                     false => eprintln!("error: {file}: {error}"),
                 }
             }
@@ -115,7 +117,10 @@ fn describe(file: &Path, container: String, image: &Image) -> Description {
 fn print(d: &Description) {
     let [x, y, z, t] = d.size;
     println!("{}", d.file);
-    println!("  {} · {x} x {y} x {z} x {t} (x, y, z, t) · {} component(s) of {} ({} bits)", d.container, d.components, d.dtype, d.bits);
+    println!(
+        "  {} · {x} x {y} x {z} x {t} (x, y, z, t) · {} component(s) of {} ({} bits)",
+        d.container, d.components, d.dtype, d.bits
+    );
     println!("  stored values {} to {}; real = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
     if let (Some(spacing), Some(orientation)) = (d.spacing, &d.orientation) {
         println!("  spacing {} x {} x {} mm · axes point to {orientation}", spacing[0], spacing[1], spacing[2]);

@@ -113,9 +113,15 @@ enum Command {
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" }));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().with_target(false).init();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG").unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" })
+    });
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
     if let Some(threads) = arguments.global.threads {
         // Only fails where a pool exists already, which nothing before this line makes.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();

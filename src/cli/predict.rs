@@ -60,7 +60,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         strategies = vec![Strategy::Box];
     }
     if strategies.contains(&Strategy::Everything) {
-        return Err("S1 (everything) has no prompt for each mask and is not run by `predict`: choose among S2 to S6".into());
+        return Err(
+            "S1 (everything) has no prompt for each mask and is not run by `predict`: choose among S2 to S6".into()
+        );
     }
     let predictor = predictor(&arguments.model)?;
     let options = PredictOptions { strategies, rule: arguments.prompts, clip: arguments.encoder_clip };

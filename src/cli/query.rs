@@ -10,8 +10,10 @@ use crate::analysis::{query, text};
 
 /// Options of `query`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: medcosmos query data \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks \
-                        GROUP BY target ORDER BY masks DESC\"")]
+#[command(
+    after_help = "Example: medcosmos query data \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks \
+                        GROUP BY target ORDER BY masks DESC\""
+)]
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,

@@ -106,7 +106,9 @@ fn found(source: &Source, spec: &Spec) -> Found {
 fn print(report: &Report, raw: &str) {
     if report.sources.is_empty() {
         println!("No known source is in {raw}.");
-        println!("`medcosmos sources list` names the sources; `medcosmos sources show SLUG` draws the tree that one should have.");
+        println!(
+            "`medcosmos sources list` names the sources; `medcosmos sources show SLUG` draws the tree that one should have."
+        );
     } else {
         println!("{} source(s) in {raw}:\n", report.sources.len());
         let mut table = TextTable::new(["source", "release", "cases", "expected", "", "unlabelled"]);
@@ -122,7 +124,11 @@ fn print(report: &Report, raw: &str) {
         }
         print!("{}", table.draw());
     }
-    println!("\n{} files used, {} not used (--files lists them with their reasons).", grouped(report.files_used), grouped(report.files_skipped));
+    println!(
+        "\n{} files used, {} not used (--files lists them with their reasons).",
+        grouped(report.files_used),
+        grouped(report.files_skipped)
+    );
     if !report.unclaimed.is_empty() {
         println!("\n{} of these fit no source:", grouped(report.unclaimed.len() as u64));
         print!("{}", at_most(&report.unclaimed, 10));

@@ -144,7 +144,9 @@ fn summary(registry: &Registry, global: &Global) -> Outcome {
         global.print_json(&summary)?;
     } else {
         let Summary { sources, modalities, objects, targets } = summary;
-        println!("{sources} sources, {modalities} modalities, {objects} objects, {targets} targets (object-modality pairs)");
+        println!(
+            "{sources} sources, {modalities} modalities, {objects} objects, {targets} targets (object-modality pairs)"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

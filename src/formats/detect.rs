@@ -99,7 +99,10 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     let container = detect(name, bytes).ok_or_else(|| {
         Error::Unknown(match bytes.len() {
             0 => "the file is empty".to_string(),
-            _ => format!("it begins with {:02x?}, which is none of the signatures read here", &bytes[..bytes.len().min(8)]),
+            _ => format!(
+                "it begins with {:02x?}, which is none of the signatures read here",
+                &bytes[..bytes.len().min(8)]
+            ),
         })
     })?;
     let file = name.rsplit('/').next().unwrap_or(name);

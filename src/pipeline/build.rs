@@ -15,8 +15,8 @@ use crate::slices::{self, CaseSlices, ObjectMask, Slice};
 use crate::sources::{Case, CaseState, FileUse, Scan, file_safe, scan};
 use crate::spec::{Registry, Spec};
 use crate::store::{
-    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Shard, ShardKey, ShardState, ShardWriter,
-    SliceRow, Verify, commit, discard_stale,
+    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Shard, ShardKey, ShardState,
+    ShardWriter, SliceRow, Verify, commit, discard_stale,
 };
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
@@ -97,7 +97,13 @@ type Digests = Vec<Option<std::result::Result<String, String>>>;
 ///
 /// # Errors
 /// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail alone.
-pub fn build(raw: &Path, path: &Path, registry: &Registry, options: &BuildOptions, progress: &Progress) -> Result<BuildReport> {
+pub fn build(
+    raw: &Path,
+    path: &Path,
+    registry: &Registry,
+    options: &BuildOptions,
+    progress: &Progress,
+) -> Result<BuildReport> {
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let found = scan(registry, &paths);
@@ -154,7 +160,9 @@ fn nothing_found(tree: &Tree, registry: &Registry) -> String {
     let (files, problems) = (tree.members().len(), tree.problems());
     let mut reason = match files {
         0 => "no file is in it".to_string(),
-        _ => format!("none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"),
+        _ => format!(
+            "none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"
+        ),
     };
     for problem in problems.iter().take(5) {
         reason.push_str(&format!("\n  {}: {}", problem.path, problem.reason));
@@ -179,8 +187,11 @@ fn digest_members(tree: &Tree, found: &Scan, dataset: &Dataset, progress: &Progr
     let used: Vec<usize> = (0..found.files.len()).filter(|&f| matches!(found.files[f], FileUse::Used { .. })).collect();
     let members: Vec<&Member> = used.iter().map(|&f| &tree.members()[f]).collect();
     progress.begin("digests", "files", members.len() as u64);
-    let mut cache = DigestCache::open(dataset.digest_cache());
+    let mut cache = DigestCache::load(&dataset.digest_cache());
     let results = tree.digests(&members, Some(&mut cache));
+    if let Err(error) = cache.save() {
+        tracing::warn!("digests are not kept for the next run: {error}");
+    }
     progress.end();
     let mut digests: Digests = vec![None; tree.members().len()];
     for (file, result) in used.into_iter().zip(results) {
@@ -462,7 +473,8 @@ fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard
         rows.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.reason.cmp(&b.reason)));
         rows.dedup_by(|a, b| a.path == b.path);
         let described = rows.iter().map(|r| format!("{r:?}"));
-        let shard = Shard::new("files", Partition::source(&source)?, ShardKey::new().with_digest_of("files", described))?;
+        let shard =
+            Shard::new("files", Partition::source(&source)?, ShardKey::new().with_digest_of("files", described))?;
         if !matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
             let mut writer = dataset.begin(&shard);
             for row in rows {
@@ -485,7 +497,9 @@ fn report(dataset: &Dataset, found: &Scan) -> Result<BuildReport> {
         entry.files_skipped = found.files.iter().filter(skipped).count() as u64;
     }
     for receipt in dataset.receipts()? {
-        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == "build") else { continue };
+        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == "build") else {
+            continue;
+        };
         let count = |name: &str| receipt.counts.get(name).copied().unwrap_or(0);
         let rows = |table: &str| receipt.files.get(table).map_or(0, |f| f.rows);
         entry.cases += count("case");

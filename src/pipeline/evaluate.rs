@@ -12,8 +12,8 @@ use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
 use crate::sam::oracle_choice;
 use crate::store::{
-    Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo,
-    Table, Verify, commit, discard_stale,
+    Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState,
+    SliceInfo, Table, Verify, commit, discard_stale,
 };
 
 /// Work units handed to the threads at a time.
@@ -110,8 +110,9 @@ fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<Fac
     let one = |(row, mask): &(MaskRow, Mask)| {
         let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
         let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
-        let modality = modality_index(&row.modality)
-            .ok_or_else(|| damaged(&row.mask_id, format!("{:?} is not one of the protocol's modalities", row.modality)))?;
+        let modality = modality_index(&row.modality).ok_or_else(|| {
+            damaged(&row.mask_id, format!("{:?} is not one of the protocol's modalities", row.modality))
+        })?;
         Ok(FactorRow {
             mask_id: row.mask_id.clone(),
             slice_id: row.slice_id.clone(),
@@ -155,7 +156,11 @@ fn metrics(
 ) -> Result<()> {
     let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
     let predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
-    progress.begin("metrics", "masks", predictions.iter().filter_map(|p| p.files.get("predictions")).map(|f| f.rows).sum());
+    progress.begin(
+        "metrics",
+        "masks",
+        predictions.iter().filter_map(|p| p.files.get("predictions")).map(|f| f.rows).sum(),
+    );
     let mut expected = Vec::new();
     for prediction in &predictions {
         let rows = prediction.files.get("predictions").map_or(0, |f| f.rows);
@@ -250,7 +255,9 @@ impl Iterator for Pairs {
         let same = |row: &PredictionRow, of: &PredictionRow| {
             row.mask_id == of.mask_id && row.strategy == of.strategy && row.variant == of.variant
         };
-        while let Some(next) = self.predictions.next_if(|row| row.as_ref().map_or(true, |row| same(row, &candidates[0]))) {
+        while let Some(next) =
+            self.predictions.next_if(|row| row.as_ref().map_or(true, |row| same(row, &candidates[0])))
+        {
             match next {
                 Ok(row) => candidates.push(row),
                 Err(error) => return Some(Err(error.into())),
@@ -263,8 +270,7 @@ impl Iterator for Pairs {
 /// Two rows: the candidate closest to the truth (the paper's oracle), and the one that the model rates best.
 fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let truth = decode_mask(&pair.truth.mask, &pair.truth.mask_id)?;
-    let masks: Vec<Mask> =
-        pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
+    let masks: Vec<Mask> = pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
     let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
     let mut score = 0;
     for (index, candidate) in pair.candidates.iter().enumerate() {
@@ -272,10 +278,20 @@ fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
             score = index;
         }
     }
-    [("oracle", oracle), ("score", score)].into_iter().map(|(choice, at)| metric_row(pair, choice, at, &masks[at], &truth, options)).collect()
+    [("oracle", oracle), ("score", score)]
+        .into_iter()
+        .map(|(choice, at)| metric_row(pair, choice, at, &masks[at], &truth, options))
+        .collect()
 }
 
-fn metric_row(pair: &Pair, choice: &str, at: usize, mask: &Mask, truth: &Mask, options: MetricOptions) -> Result<MetricRow> {
+fn metric_row(
+    pair: &Pair,
+    choice: &str,
+    at: usize,
+    mask: &Mask,
+    truth: &Mask,
+    options: MetricOptions,
+) -> Result<MetricRow> {
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;

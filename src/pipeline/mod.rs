@@ -35,6 +35,9 @@ pub enum Error {
     /// A model or its runtime cannot be used.
     #[error(transparent)]
     Sam(#[from] crate::sam::SamError),
+    /// ONNX Runtime cannot be used.
+    #[error(transparent)]
+    Runtime(#[from] crate::sam::RuntimeError),
     /// Nothing to build.
     #[error("{path}: {reason}")]
     Nothing {

@@ -17,7 +17,8 @@ use crate::sam::{
     SlicePixels, Strategy, otsu_box,
 };
 use crate::store::{
-    Dataset, Partition, PredictionRow, Receipt, Rle, Shard, ShardKey, ShardState, ShardWriter, Verify, commit, discard_stale,
+    Dataset, Partition, PredictionRow, Receipt, Rle, Shard, ShardKey, ShardState, ShardWriter, Verify, commit,
+    discard_stale,
 };
 
 /// Slices in memory at a time, for each worker.
@@ -90,7 +91,12 @@ pub struct PredictReport {
 ///
 /// # Errors
 /// No dataset or an empty one, a model or runtime that does not work, a strategy that the predictor does not have.
-pub fn predict(dataset: &Dataset, predictor: &Predictor, options: &PredictOptions, progress: &Progress) -> Result<PredictReport> {
+pub fn predict(
+    dataset: &Dataset,
+    predictor: &Predictor,
+    options: &PredictOptions,
+    progress: &Progress,
+) -> Result<PredictReport> {
     let started = std::time::Instant::now();
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
@@ -121,7 +127,8 @@ pub fn predict(dataset: &Dataset, predictor: &Predictor, options: &PredictOption
     let slices = work.iter().map(|(build, _)| build.files["slices"].rows).sum();
     progress.begin("predict", "slices", slices);
     for (build, open) in &work {
-        let mut writers: Vec<(Strategy, ShardWriter)> = open.iter().map(|(s, shard)| (*s, dataset.begin(shard))).collect();
+        let mut writers: Vec<(Strategy, ShardWriter)> =
+            open.iter().map(|(s, shard)| (*s, dataset.begin(shard))).collect();
         let mut slices = slices_of(dataset, build);
         loop {
             let chunk: Vec<DecodedSlice> =
@@ -172,7 +179,9 @@ fn strategies_of(predictor: &Predictor, options: &PredictOptions) -> Vec<Strateg
 fn key_of(predictor: &Predictor, options: &PredictOptions, build: Option<&Receipt>) -> ShardKey {
     let key = ShardKey::new().with("model", predictor.digest());
     let key = match predictor {
-        Predictor::Sam(_) => key.with("rule", format!("{:?}", options.rule)).with("clip", format!("{:?}", options.clip)),
+        Predictor::Sam(_) => {
+            key.with("rule", format!("{:?}", options.rule)).with("clip", format!("{:?}", options.clip))
+        }
         Predictor::OtsuBox => key,
     };
     match build {
@@ -216,7 +225,7 @@ impl Workers {
     /// Loads the first pair of sessions, so that a model or runtime that does not work is found before anything is done.
     fn new(predictor: &Predictor) -> Result<Self> {
         let runtime = match predictor {
-            Predictor::Sam(_) => Some(Runtime::load().map_err(SamError::from)?),
+            Predictor::Sam(_) => Some(Runtime::load()?),
             Predictor::OtsuBox => None,
         };
         let workers = Workers { runtime, idle: Mutex::new(Vec::new()) };
@@ -261,7 +270,8 @@ impl Workers {
             Predictor::OtsuBox => {
                 let of_strategy = |&strategy: &Strategy| {
                     let prompts = prompts_of(strategy);
-                    let candidate = |prompt: &Prompt| vec![(otsu_box(&pixels, prompt.bounds.unwrap_or_default()), None)];
+                    let candidate =
+                        |prompt: &Prompt| vec![(otsu_box(&pixels, prompt.bounds.unwrap_or_default()), None)];
                     let candidates = prompts.iter().map(candidate).collect();
                     rows(predictor, slice, strategy, prompts, candidates)
                 };

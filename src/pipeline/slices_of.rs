@@ -56,7 +56,8 @@ pub(super) fn slices_of(dataset: &Dataset, receipt: &Receipt) -> impl Iterator<I
 /// The mask of a stored run-length code.
 pub(super) fn decode_mask(rle: &Rle, id: &str) -> Result<Mask> {
     let [height, width] = rle.size;
-    Mask::from_coco(height, width, &rle.counts).map_err(|e| Error::Damaged { id: id.to_string(), reason: e.to_string() })
+    Mask::from_coco(height, width, &rle.counts)
+        .map_err(|e| Error::Damaged { id: id.to_string(), reason: e.to_string() })
 }
 
 fn decode_picture(row: &SliceRow) -> Result<Vec<u8>> {
@@ -64,7 +65,12 @@ fn decode_picture(row: &SliceRow) -> Result<Vec<u8>> {
     let image = crate::formats::png::read(&row.image.bytes).map_err(|e| damaged(e.to_string()))?;
     let size = [row.width as usize, row.height as usize];
     match image.samples {
-        crate::image::Samples::U8(pixels) if image.size[..2] == size && image.components == row.channels as usize => Ok(pixels),
-        _ => Err(damaged(format!("its picture is not the {} x {} one of {} channel(s) that its row says", size[0], size[1], row.channels))),
+        crate::image::Samples::U8(pixels) if image.size[..2] == size && image.components == row.channels as usize => {
+            Ok(pixels)
+        }
+        _ => Err(damaged(format!(
+            "its picture is not the {} x {} one of {} channel(s) that its row says",
+            size[0], size[1], row.channels
+        ))),
     }
 }

@@ -169,7 +169,8 @@ impl Objects {
     /// One mask for each label: the pixels that more than half of the raters drew. A rater who drew nothing in a slice
     /// votes against it.
     fn vote(&mut self) {
-        let mut raters: std::collections::BTreeMap<(String, String), std::collections::BTreeSet<Option<String>>> = Default::default();
+        let mut raters: std::collections::BTreeMap<(String, String), std::collections::BTreeSet<Option<String>>> =
+            Default::default();
         for object in self.cells.iter().flatten() {
             raters.entry(identity(object)).or_default().insert(object.rater.clone());
         }
@@ -184,7 +185,8 @@ impl Objects {
                     voted.push(object.clone());
                     continue;
                 }
-                let ballots: Vec<&Mask> = cell.iter().filter(|o| identity(o) == identity(object)).map(|o| &o.mask).collect();
+                let ballots: Vec<&Mask> =
+                    cell.iter().filter(|o| identity(o) == identity(object)).map(|o| &o.mask).collect();
                 let (height, width) = (object.mask.height(), object.mask.width());
                 let mut votes = vec![0u16; height as usize * width as usize];
                 for ballot in ballots {
@@ -208,7 +210,11 @@ impl Objects {
                 .into_iter()
                 .flat_map(|object| {
                     let parts = object.mask.components(Connectivity::Eight);
-                    parts.into_iter().zip(1..).map(move |(mask, n)| ObjectMask { instance: Some(n), mask, ..object.clone() })
+                    parts.into_iter().zip(1..).map(move |(mask, n)| ObjectMask {
+                        instance: Some(n),
+                        mask,
+                        ..object.clone()
+                    })
                 })
                 .collect();
         }
@@ -290,7 +296,11 @@ fn picture(
     let (row_axis, column_axis) = axis.rows_and_columns();
     let (height, width) = (rows as u32, columns as u32);
     Slice {
-        name: if framed { format!("t{frame:04}_{}{index:04}", axis.letter()) } else { format!("{}{index:04}", axis.letter()) },
+        name: if framed {
+            format!("t{frame:04}_{}{index:04}", axis.letter())
+        } else {
+            format!("{}{index:04}", axis.letter())
+        },
         index: index as u32,
         frame: frame as u32,
         height,

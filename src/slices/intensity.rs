@@ -40,21 +40,28 @@ impl Rule {
             Intensity::Auto if eight_bits && image.components >= 3 => Ok(Rule::Stored),
             Intensity::Auto | Intensity::Slice => Ok(Rule::Slice),
             Intensity::Stored if eight_bits => Ok(Rule::Stored),
-            Intensity::Stored => Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype())),
+            Intensity::Stored => {
+                Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype()))
+            }
             Intensity::Volume => {
                 let (low, high) = with_samples!(&image.samples, v => range(v));
                 let ends = [low, high].map(|v| real(v, image.scaling));
                 Ok(Rule::Range(ends[0].min(ends[1]), ends[0].max(ends[1])))
             }
             Intensity::Window { low, high } if low < high => Ok(Rule::Range(low, high)),
-            Intensity::Window { low, high } => Err(format!("an intensity window must rise, this one goes from {low} to {high}")),
+            Intensity::Window { low, high } => {
+                Err(format!("an intensity window must rise, this one goes from {low} to {high}"))
+            }
             Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
-                let mut values: Vec<f64> = with_samples!(&image.samples, v => v.iter().map(|&x| real(x as f64, image.scaling)).collect());
+                let mut values: Vec<f64> =
+                    with_samples!(&image.samples, v => v.iter().map(|&x| real(x as f64, image.scaling)).collect());
                 values.retain(|v| v.is_finite());
                 values.sort_by(f64::total_cmp);
                 Ok(Rule::Range(percentile(&values, low), percentile(&values, high)))
             }
-            Intensity::Percentile { low, high } => Err(format!("percentiles must rise between 0 and 100, these are {low} and {high}")),
+            Intensity::Percentile { low, high } => {
+                Err(format!("percentiles must rise between 0 and 100, these are {low} and {high}"))
+            }
         }
     }
 }
@@ -107,7 +114,9 @@ fn range<T: Stored>(values: &[T]) -> (f64, f64) {
 fn extremes<T: Stored>(values: &[T]) -> Option<(T, T)> {
     let mut numbers = values.iter().copied().filter(|v| v.is_number());
     let first = numbers.next()?;
-    Some(numbers.fold((first, first), |(low, high), v| (if v < low { v } else { low }, if v > high { v } else { high })))
+    Some(
+        numbers.fold((first, first), |(low, high), v| (if v < low { v } else { low }, if v > high { v } else { high })),
+    )
 }
 
 /// The 8-bit slice of stored values under a rule. Values that are not finite become 0.

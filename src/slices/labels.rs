@@ -52,7 +52,8 @@ impl<'a> Decoder<'a> {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut ranges = Vec::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
-                    let range = value_range(key).ok_or_else(|| problem(format!("the label table's key {key:?} is no number")))?;
+                    let range = value_range(key)
+                        .ok_or_else(|| problem(format!("the label table's key {key:?} is no number")))?;
                     ranges.push((range, class));
                 }
                 Method::Values { classes, ranges }
@@ -69,12 +70,15 @@ impl<'a> Decoder<'a> {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut colours = BTreeMap::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
-                    let colour = colour(key).ok_or_else(|| problem(format!("the label table's key {key:?} is no colour like #ff0000")))?;
+                    let colour = colour(key)
+                        .ok_or_else(|| problem(format!("the label table's key {key:?} is no colour like #ff0000")))?;
                     colours.insert(colour, class);
                 }
                 Method::Colours { classes, colours }
             }
-            Decode::Binary { above, inverted } => Method::Threshold { label: one_label()?, channel: 0, above, inverted },
+            Decode::Binary { above, inverted } => {
+                Method::Threshold { label: one_label()?, channel: 0, above, inverted }
+            }
             Decode::Channel { channel, above } => {
                 if channel >= image.components {
                     let n = image.components;
@@ -190,7 +194,8 @@ impl<'a> Decoder<'a> {
             return Ok(plane);
         }
         if components >= 3 && plane.chunks_exact(components).any(|p| p[0] != p[1] || p[1] != p[2]) {
-            let reason = "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)";
+            let reason =
+                "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)";
             return Err(Error::Spec { file: self.file.to_string(), reason: reason.into() });
         }
         Ok(plane.into_iter().step_by(components).collect())
@@ -262,7 +267,11 @@ mod tests {
         }
     }
 
-    fn decode(decode: Decode, table: Option<&LabelTable>, image: &Image) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
+    fn decode(
+        decode: Decode,
+        table: Option<&LabelTable>,
+        image: &Image,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
         let found = CaseMask {
             part: 0,
             files: vec![0],
@@ -336,6 +345,9 @@ mod tests {
     fn instances_are_masks_of_their_own() {
         let image = Image::picture(4, 1, 1, Samples::I16(vec![0, 3, 1, 3]));
         let found = decode(Decode::Instances, None, &image).unwrap();
-        assert_eq!(found.iter().map(|f| (f.1.as_str(), f.2.clone())).collect::<Vec<_>>(), [("1", vec![0, 0, 1, 0]), ("3", vec![0, 1, 0, 1])]);
+        assert_eq!(
+            found.iter().map(|f| (f.1.as_str(), f.2.clone())).collect::<Vec<_>>(),
+            [("1", vec![0, 0, 1, 0]), ("3", vec![0, 1, 0, 1])]
+        );
     }
 }

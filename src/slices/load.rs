@@ -33,10 +33,8 @@ pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error>
     }
     let image = decode(tree, first, &bytes)?;
     drop(bytes);
-    let rest: Vec<Image> = members[1..]
-        .par_iter()
-        .map(|member| decode(tree, member, &tree.read(member)?))
-        .collect::<Result<_, _>>()?;
+    let rest: Vec<Image> =
+        members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
     Ok(Loaded { file: first.path.clone(), image, positions: None })
 }
@@ -52,14 +50,13 @@ fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
 
 fn load_dicom(tree: &Tree, members: &[&Member], first: Vec<u8>, order: Order) -> Result<Loaded, Error> {
     let read = |member: &Member, bytes: &[u8]| {
-        let instance = formats::dicom_instance(bytes).map_err(|source| Error::Format { file: member.path.clone(), source })?;
+        let instance =
+            formats::dicom_instance(bytes).map_err(|source| Error::Format { file: member.path.clone(), source })?;
         Ok(instance.labelled(&member.path))
     };
     let mut instances = vec![read(members[0], &first)?];
-    let rest: Vec<dicom::Instance> = members[1..]
-        .par_iter()
-        .map(|member| read(member, &tree.read(member)?))
-        .collect::<Result<_, Error>>()?;
+    let rest: Vec<dicom::Instance> =
+        members[1..].par_iter().map(|member| read(member, &tree.read(member)?)).collect::<Result<_, Error>>()?;
     instances.extend(rest);
     let order = match order {
         Order::Position => dicom::SliceOrder::Position,
@@ -77,12 +74,20 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         return Ok(first);
     }
     for (image, member) in rest.into_iter().zip(&members[1..]) {
-        let described = |i: &Image| format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype());
-        let fits = image.size[..2] == first.size[..2] && image.size[2..] == [1, 1] && image.components == first.components;
+        let described = |i: &Image| {
+            format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
+        };
+        let fits =
+            image.size[..2] == first.size[..2] && image.size[2..] == [1, 1] && image.components == first.components;
         if !fits || !append(&mut first.samples, image.samples.clone()) {
             return Err(Error::Stack {
                 file: member.path.clone(),
-                reason: format!("it has {}, but {}, the first of its stack, has {}", described(&image), members[0].path, described(&first)),
+                reason: format!(
+                    "it has {}, but {}, the first of its stack, has {}",
+                    described(&image),
+                    members[0].path,
+                    described(&first)
+                ),
             });
         }
         first.size[2] += 1;

@@ -158,7 +158,8 @@ pub enum Error {
     /// A mask that does not lie on its image's grid.
     #[error(
         "{mask} has {} pixels (x, y, z, t), its image {image} has {}: they do not belong together, or one was resampled",
-        shape(found), shape(expected)
+        shape(found),
+        shape(expected)
     )]
     Shape {
         /// The mask's file.

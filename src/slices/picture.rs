@@ -27,7 +27,8 @@ pub(super) fn png(pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u
     encoder.set_color(if channels == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
-    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(pixels).and_then(|()| writer.finish()));
+    let written =
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(pixels).and_then(|()| writer.finish()));
     written.expect("a picture of matching size is written to memory");
     bytes
 }

@@ -43,8 +43,13 @@ impl Axis {
 pub fn main_axis(plane: Plane, geometry: Option<&Geometry>) -> Result<Axis, String> {
     let anatomical = |normal: [char; 2]| {
         let known = geometry.filter(|g| g.frame != Frame::Spacing);
-        let letters = known.map(|g| g.orientation()).ok_or("the spec asks for an anatomical plane, but the file does not say where its axes point")?;
-        let at = letters.chars().position(|c| normal.contains(&c)).ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
+        let letters = known
+            .map(|g| g.orientation())
+            .ok_or("the spec asks for an anatomical plane, but the file does not say where its axes point")?;
+        let at = letters
+            .chars()
+            .position(|c| normal.contains(&c))
+            .ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
         Ok([Axis::X, Axis::Y, Axis::Z][at])
     };
     match plane {
@@ -88,7 +93,14 @@ pub(super) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
 
 /// Copies slice `index` of frame `frame` across `axis` out of `values` (the image's samples) into `out`, row by row,
 /// components interleaved.
-pub(super) fn copy_slice<T: Copy>(image: &Image, values: &[T], axis: Axis, index: usize, frame: usize, out: &mut Vec<T>) {
+pub(super) fn copy_slice<T: Copy>(
+    image: &Image,
+    values: &[T],
+    axis: Axis,
+    index: usize,
+    frame: usize,
+    out: &mut Vec<T>,
+) {
     let c = image.components;
     let (rows, columns, _) = slice_size(image, axis);
     out.clear();
@@ -156,7 +168,11 @@ mod tests {
     #[test]
     fn anatomical_planes_need_a_frame() {
         assert!(main_axis(Plane::Axial, Some(&Geometry::from_spacing([1.; 3]))).is_err());
-        let pir = Geometry { spacing: [1.; 3], affine: [[0., 0., 1., 0.], [-1., 0., 0., 0.], [0., -1., 0., 0.]], frame: Frame::Sform };
+        let pir = Geometry {
+            spacing: [1.; 3],
+            affine: [[0., 0., 1., 0.], [-1., 0., 0., 0.], [0., -1., 0., 0.]],
+            frame: Frame::Sform,
+        };
         assert_eq!(main_axis(Plane::Sagittal, Some(&pir)).unwrap(), Axis::Z);
         assert_eq!(main_axis(Plane::Axial, Some(&pir)).unwrap(), Axis::Y);
         assert_eq!(anatomical_plane(Axis::X, Some(&pir)), "coronal");

@@ -27,7 +27,7 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
             context.register(&name, frame);
         }
     }
-    context.execute(sql).and_then(LazyFrame::collect).map_err(sql_error)
+    tables::guarded(|| context.execute(sql).and_then(LazyFrame::collect)).map_err(sql_error)
 }
 
 /// True where `sql` has `word` as a word of its own.

@@ -4,11 +4,12 @@
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`pipeline`] →
-//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`image`] and [`mask`].
+//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 
 pub mod image;
 pub mod mask;
+pub mod text;
 
 pub mod raw;
 

@@ -5,61 +5,13 @@
 //! question needs are read. Pictures are the one column that is left out unless asked for by [`scan_with_images`].
 
 use super::AnalysisError;
+pub use crate::store::Table;
 use polars::prelude::*;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
-
-/// A table of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// Raw cases, with what became of each.
-    Cases,
-    /// 2D images.
-    Slices,
-    /// Objects in slices.
-    Masks,
-    /// The five factors of every mask.
-    Factors,
-    /// Candidate masks of a model.
-    Predictions,
-    /// How well the chosen candidates match.
-    Metrics,
-}
-
-impl Table {
-    /// All tables, in the order in which a dataset gets them.
-    pub const ALL: [Table; 6] =
-        [Table::Cases, Table::Slices, Table::Masks, Table::Predictions, Table::Factors, Table::Metrics];
-
-    /// The table's name: its folder, and its name in SQL.
-    pub fn name(self) -> &'static str {
-        match self {
-            Table::Cases => "cases",
-            Table::Slices => "slices",
-            Table::Masks => "masks",
-            Table::Factors => "factors",
-            Table::Predictions => "predictions",
-            Table::Metrics => "metrics",
-        }
-    }
-
-    /// The table of that name, in any case of letters.
-    pub fn from_name(name: &str) -> Option<Table> {
-        Table::ALL.into_iter().find(|table| table.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The command that writes the table.
-    pub fn command(self) -> &'static str {
-        match self {
-            Table::Cases | Table::Slices | Table::Masks => "build",
-            Table::Predictions => "predict",
-            Table::Factors | Table::Metrics => "evaluate",
-        }
-    }
-}
 
 /// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
 ///

@@ -156,13 +156,18 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         }
     }
     let place: HashMap<&str, usize> = open.iter().map(|(file, path)| (*path, *file)).collect();
+    let data_of =
+        |file: usize| companions(path_of[&file]).into_iter().filter_map(|name| place.get(name.as_str()).copied());
     for case in &mut source.cases {
-        let data = case.files().flat_map(|file| companions(path_of[&file])).filter_map(|name| place.get(name.as_str()));
-        case.companions = data.copied().collect();
+        case.companions = case.files().flat_map(data_of).collect();
         case.companions.sort();
         case.companions.dedup();
         used.extend(&case.companions);
     }
+    // The data of a header that is left out is left out for the same reason.
+    let data: Vec<_> =
+        reasons.iter().flat_map(|(&file, why)| data_of(file).map(move |data| (data, why.clone()))).collect();
+    reasons.extend(data);
     source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
     source.skipped.sort();
     source.cases.sort_by(|a, b| a.id.cmp(&b.id));

@@ -20,8 +20,21 @@ built_in![
     "drive",
     "i2cvb",
     "idrid-2018",
+    "mnms",
+    "montgomery-cxr",
+    "mrspineseg",
     "msd",
+    "promise12",
+    "qubiq-2021",
+    "ski10",
+    "sliver07",
     "sstem",
+    "stare",
+    "tn-scui-2020",
+    "totalsegmentator",
+    "verse",
+    "warwick-qu",
+    "word",
 ];
 
 /// All specs that a run knows.

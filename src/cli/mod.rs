@@ -24,7 +24,6 @@ mod scan;
 mod schema;
 mod setup;
 mod sources;
-mod text;
 
 /// Anything that ends a command; printed with its causes.
 type Failure = Box<dyn std::error::Error + Send + Sync>;

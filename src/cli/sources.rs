@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::text::{TextTable, at_most, grouped};
 use super::{Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{Label, Registry, Sharing, Spec};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `sources`.
 #[derive(Debug, clap::Args)]
@@ -115,12 +115,13 @@ fn list(registry: &Registry, global: &Global) -> Outcome {
         global.print_json(&entries)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = TextTable::new(["source", "modalities", "objects", "licence", "name"]);
-    for e in &entries {
-        let objects = e.objects.len().to_string();
-        table.row([e.slug.into(), e.modalities.join(", "), objects, e.licence.into(), e.name.into()]);
-    }
-    print!("{}", table.draw());
+    let table = TextTable::new()
+        .words("source", entries.iter().map(|e| Some(e.slug.to_string())))
+        .words("modalities", entries.iter().map(|e| Some(e.modalities.join(", "))))
+        .counts("objects", entries.iter().map(|e| e.objects.len() as u64))
+        .words("licence", entries.iter().map(|e| Some(e.licence.to_string())))
+        .words("name", entries.iter().map(|e| Some(e.name.to_string())));
+    print!("{}", table.render(LINE_WIDTH));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,1 +1,3 @@
-//! Phantom raw downloads for the demo.
+//! Phantom raw downloads for the demo, and the writers of containers that they need.
+
+pub mod write;

@@ -201,10 +201,17 @@ fn group(patterns: &[Pattern], stack: Option<&str>, paths: &[(usize, &str)]) -> 
     groups
 }
 
-/// Finds the masks of an image by the captures that both patterns have.
+/// Finds the masks of an image by the captures that both patterns have: for each image pattern one table for each mask
+/// pattern.
 struct Join {
-    /// For each image pattern and mask pattern: the names compared, and the mask groups by their values.
-    tables: Vec<Vec<(Vec<String>, HashMap<Vec<String>, Vec<usize>>)>>,
+    tables: Vec<Vec<JoinTable>>,
+}
+
+struct JoinTable {
+    /// Names that are compared.
+    names: Vec<String>,
+    /// Mask groups by the values of these names.
+    groups: HashMap<Vec<String>, Vec<usize>>,
 }
 
 impl Join {
@@ -223,7 +230,7 @@ impl Join {
                     for (at, group) in groups.iter().enumerate().filter(|(_, g)| g.pattern == index) {
                         by_value.entry(values(&names, &group.captures)).or_default().push(at);
                     }
-                    (names, by_value)
+                    JoinTable { names, groups: by_value }
                 };
                 masks.iter().enumerate().map(table).collect()
             })
@@ -233,9 +240,8 @@ impl Join {
 
     /// Mask groups of an image, from the preferred pattern that has any; then those of the other patterns.
     fn groups_of(&self, image: &Group) -> (Vec<usize>, Vec<usize>) {
-        let mut found = self.tables[image.pattern]
-            .iter()
-            .filter_map(|(names, by_value)| by_value.get(&values(names, &image.captures)).cloned());
+        let tables = self.tables[image.pattern].iter();
+        let mut found = tables.filter_map(|t| t.groups.get(&values(&t.names, &image.captures)).cloned());
         (found.next().unwrap_or_default(), found.flatten().collect())
     }
 }
@@ -302,11 +308,12 @@ fn collect_masks(
 
 /// A case is complete when every mask part that must be there is. Where none at all was found the case is unlabelled.
 fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
-    let missing = |part: &&MaskPart| -> bool {
-        let index = layout.mask.iter().position(|p| std::ptr::eq(p, *part));
-        part.absent == Absent::Unlabelled && !found.iter().any(|m| Some(m.part) == index)
-    };
-    if let Some(part) = layout.mask.iter().find(missing) {
+    let missing = layout
+        .mask
+        .iter()
+        .enumerate()
+        .find(|(index, part)| part.absent == Absent::Unlabelled && !found.iter().any(|mask| mask.part == *index));
+    if let Some((_, part)) = missing {
         return CaseState::Skipped(format!(
             "not labelled: no mask like {:?} belongs to it",
             part.path.join("\" or \"")

@@ -49,8 +49,21 @@ built_in![
     "livscar",
     "luna16",
     "malbcv-abdomen",
+    "mnms",
+    "montgomery-cxr",
+    "mrspineseg",
     "msd",
+    "promise12",
+    "qubiq-2021",
+    "ski10",
+    "sliver07",
     "sstem",
+    "stare",
+    "tn-scui-2020",
+    "totalsegmentator",
+    "verse",
+    "warwick-qu",
+    "word",
 ];
 
 /// All specs that a run knows.

@@ -235,6 +235,12 @@ pub fn all_at_once(fixtures: &[Fixture]) {
         compare(&dataset, fixture.slug, fixture.cases).unwrap_or_else(|e| panic!("{e}"));
     }
     for (slug, source) in &report.sources {
-        println!("{slug}: {} cases, {} slices, {} masks, {} skipped", source.cases, source.slices, source.masks, source.skipped.len());
+        println!(
+            "{slug}: {} cases, {} slices, {} masks, {} skipped",
+            source.cases,
+            source.slices,
+            source.masks,
+            source.skipped.len()
+        );
     }
 }

@@ -100,6 +100,13 @@ impl Raw {
         fs::write(self.place(path), bytes).unwrap();
     }
 
+    /// A folder, made where it is not there.
+    pub fn folder(&self, path: &str) -> PathBuf {
+        let path = self.root.join(path);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
     /// The path of a file, its folders made.
     pub fn place(&self, path: &str) -> PathBuf {
         let path = self.root.join(path);
@@ -176,4 +183,12 @@ fn samples(values: &[f64], dtype: &str) -> Samples {
         "float64" => Samples::F64(values.to_vec()),
         other => panic!("no samples of {other}"),
     }
+}
+
+/// Slice `z` of a volume as a picture.
+pub fn slice(image: &Image, z: usize) -> Image {
+    let pixels = image.size[0] * image.size[1];
+    let part = |i: usize| z * pixels + i;
+    let values: Vec<f64> = (0..pixels).map(|i| image.samples.get(part(i))).collect();
+    Image::picture(image.size[0], image.size[1], 1, samples(&values, image.samples.dtype()))
 }

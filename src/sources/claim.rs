@@ -348,9 +348,10 @@ fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
 fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[CaseMask], state: &CaseState) -> Vec<Case> {
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
-    let patient = rules.patient.as_deref().map_or_else(|| name.to_string(), |t| file_safe(&fill(t)));
+    let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
+    let patient = patient.map_or_else(|| name.to_string(), |p| file_safe(&p));
     let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
-    let split = split.map(|s| rules.split_names.get(&s).cloned().unwrap_or(s));
+    let split = split.map(|s| renamed(s, &rules.split_names));
     let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {
         FourthAxis::Sequences => rules.image.channels.iter().cloned().enumerate().map(|(i, s)| (s, Some(i))).collect(),
         _ => vec![(fill(&rules.image.sequence), None)],
@@ -387,6 +388,18 @@ fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[Case
         .collect()
 }
 
+/// What a table of names makes of a text: the name of the text itself, else that of the range of numbers (`"26-50"`)
+/// it lies in, else the text as it is.
+fn renamed(text: String, names: &BTreeMap<String, String>) -> String {
+    let holds = |range: &str| -> Option<bool> {
+        let (low, high) = range.split_once('-')?;
+        let bounds = low.parse::<u64>().ok()?..=high.parse().ok()?;
+        Some(bounds.contains(&text.parse().ok()?))
+    };
+    let name = names.get(&text).or_else(|| names.iter().find(|(key, _)| holds(key) == Some(true)).map(|(_, n)| n));
+    name.cloned().unwrap_or(text)
+}
+
 /// Paths under which the data of a header may lie: the same stem beside it, as the formats' conventions have it.
 fn companions(path: &str) -> Vec<String> {
     let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
@@ -410,4 +423,20 @@ pub(crate) fn file_safe(text: &str) -> String {
         }
     }
     out.trim_end_matches('_').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_by_the_text_then_by_the_range_it_lies_in() {
+        let table = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, n)| (k.to_string(), n.to_string())).collect();
+        let names = table(&[("1-25", "first"), ("26-170", "second"), ("30", "thirty"), ("a. Set", "train")]);
+        let cases =
+            [("025", "first"), ("26", "second"), ("30", "thirty"), ("171", "171"), ("a. Set", "train"), ("b", "b")];
+        for (text, name) in cases {
+            assert_eq!(renamed(text.to_string(), &names), name);
+        }
+    }
 }

@@ -205,10 +205,14 @@ pub struct Layout {
     /// Template of the patient id. The case id where absent.
     #[serde(default)]
     pub patient: Option<String>,
+    /// Patient as found → as written to the tables, where the names of files only imply it. A key may be an inclusive
+    /// range of numbers: `"26-50" = "sequence 2"`.
+    #[serde(default)]
+    pub patient_names: BTreeMap<String, String>,
     /// Template of the split; `train`, `validation`, `test` where the source has an official one.
     #[serde(default)]
     pub split: Option<String>,
-    /// Split names as found → as written to the tables (`training = "train"`).
+    /// Split names as found → as written to the tables (`training = "train"`, or `"1-170" = "train"` for numbers).
     #[serde(default)]
     pub split_names: BTreeMap<String, String>,
     /// The image.

@@ -1,7 +1,9 @@
-"""What all oracle tests share: the program under test, the sample files, and two datasets that are built once.
+"""What all oracle tests share: the program under test, the sample files, and the datasets that are built once.
 
 `MEDCOSMOS` names the program (default: the one of the dev profile), `MEDCOSMOS_SAMPLES` the folder of sample files
 (default: `../shared/samples` beside the repository). Without them tests are skipped; with `CI=true` they fail.
+
+    pip install -r tests/oracle/requirements.txt && cargo build && pytest tests/oracle
 """
 
 import os
@@ -31,13 +33,13 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def medcosmos():
-    """Runs the program: `medcosmos("build", raw, …)` gives its standard output and fails on another exit status than 0."""
+    """Runs the program; another exit status than the expected one fails, and so does a panic."""
     program = _needed("MEDCOSMOS", REPOSITORY / "target/debug/medcosmos")
 
-    def run(*arguments, status: int | None = 0) -> subprocess.CompletedProcess:
+    def run(*arguments, status: int = 0) -> subprocess.CompletedProcess:
         done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=300)
         assert "panicked" not in done.stderr, done.stderr[-4000:]
-        assert status is None or done.returncode == status, (arguments[:3], done.returncode, done.stderr[-4000:])
+        assert done.returncode == status, (arguments[:3], done.returncode, done.stderr[-4000:])
         return done
 
     return run
@@ -52,10 +54,21 @@ def raw_dataset(medcosmos, samples, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def measured_dataset(medcosmos, samples, tmp_path_factory) -> Path:
+    """Sources with and without spacing, grey and in colour, segmented by the baseline without weights and evaluated."""
+    dataset = tmp_path_factory.mktemp("measured") / "dataset"
+    sources = ["acdc", "cellseg-neurips-2022", "drive", "i2cvb", "msd"]
+    return measure(medcosmos, samples / "raw", dataset, *(word for slug in sources for word in ("--source", slug)))
+
+
+@pytest.fixture(scope="session")
 def cosmos_dataset(medcosmos, samples, tmp_path_factory) -> Path:
-    """A dataset of the slices released with the paper, segmented by the baseline without weights, and evaluated."""
-    dataset = tmp_path_factory.mktemp("cosmos") / "dataset"
-    medcosmos("build", samples / "cosmos", "--out", dataset, "--quiet")
+    """The same of the slices released with the paper."""
+    return measure(medcosmos, samples / "cosmos", tmp_path_factory.mktemp("cosmos") / "dataset")
+
+
+def measure(medcosmos, raw: Path, dataset: Path, *options: str) -> Path:
+    medcosmos("build", raw, "--out", dataset, "--quiet", *options)
     medcosmos("predict", dataset, "--model", "otsu-box", "--quiet")
     medcosmos("evaluate", dataset, "--quiet")
     return dataset

@@ -53,7 +53,7 @@ MILLIMETRES = {"mm": 1.0, "unknown": 1.0, "meter": 1000.0, "micron": 0.001}
 
 
 def read_nibabel(path: Path) -> Reading:
-    """NIfTI and Analyze by nibabel, whose affine counts; lengths become millimetres, which nibabel leaves to the caller."""
+    """NIfTI and Analyze by nibabel; lengths become millimetres, which nibabel leaves to the caller."""
     image = nibabel.load(path)
     values = image.dataobj.get_unscaled()
     components = len(values.dtype.names or "1")
@@ -137,7 +137,7 @@ RESCALE = (("RescaleSlope", 1), ("RescaleIntercept", 0))
 
 
 def functional_groups(dataset: pydicom.Dataset, frame: int, frames: int) -> dict[str, pydicom.Dataset]:
-    """The functional groups of a frame, its own before the shared ones. Groups for another number of frames say nothing."""
+    """The functional groups of a frame, its own before the shared ones; none where their number is another."""
     found = {}
     own = dataset.get("PerFrameFunctionalGroupsSequence") or []
     shared = dataset.get("SharedFunctionalGroupsSequence") or []
@@ -208,7 +208,7 @@ def read_tifffile(path: Path) -> np.ndarray:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture by Pillow, indices of palettes as they are; PNG of 16 bits by imagecodecs, for Pillow drops bits of colour."""
+    """A picture by Pillow, indices of palettes as they are; PNG of 16 bits by imagecodecs, as Pillow drops bits."""
     data = path.read_bytes()
     picture = Image.open(path)
     frames = getattr(picture, "n_frames", 1)

@@ -1,10 +1,10 @@
 """Every file of `samples/formats` is read as the Python reader of its container reads it, or refused with a reason.
 
-`medcosmos inspect` gives the size, type, scaling, spacing, affine and the SHA-256 of the stored values of a file, in the
-order [t, z, y, x, component]; the same digest is made of the array that nibabel (NIfTI, Analyze), SimpleITK (MetaImage),
-pynrrd, pydicom, tifffile, Pillow or imagecodecs returns. Equal digests are equal voxels, all of them. What cannot be
-equal is listed, with its reason, in `formats.tsv`; a file that is neither equal nor listed fails, and so does a line of
-the list that fits no file. Nothing is skipped.
+`medcosmos inspect` gives the size, type, scaling, spacing, affine and the SHA-256 of the stored values of a file, in
+the order [t, z, y, x, component]; the same digest is made of the array that nibabel (NIfTI, Analyze), SimpleITK
+(MetaImage), pynrrd, pydicom, tifffile, Pillow or imagecodecs returns. Equal digests are equal voxels, all of them. What
+cannot be equal is listed, with its reason, in `formats.tsv`; a file that is neither equal nor listed fails, and so does
+a line of the list that fits no file. Nothing is skipped.
 """
 
 import hashlib
@@ -17,6 +17,9 @@ import pytest
 
 import python_readers
 
+# pydicom warns of what is wrong with files that are here for that reason.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+
 LIST = Path(__file__).with_name("formats.tsv")
 
 
@@ -26,9 +29,14 @@ def expectations() -> list[tuple[str, str]]:
     return [tuple(line.split("\t")[:2]) for line in lines]
 
 
+def fits(name: str, pattern: str) -> bool:
+    """True for the name itself, in which brackets stand for themselves, and for what the pattern matches."""
+    return name == pattern or fnmatch(name, pattern)
+
+
 def expectation(name: str) -> str:
     """What is expected of a file: `exact` where the list does not name it."""
-    fitting = [expected for pattern, expected in expectations() if name == pattern or fnmatch(name, pattern)]
+    fitting = [expected for pattern, expected in expectations() if fits(name, pattern)]
     assert len(fitting) <= 1, f"{name} fits several lines"
     return fitting[0] if fitting else "exact"
 
@@ -59,7 +67,7 @@ def digest(values: np.ndarray) -> str:
 
 
 def difference(reading: python_readers.Reading, description: dict) -> str | None:
-    """What differs between a Python reader's array and a description, apart from the values; `None` where nothing does."""
+    """What differs between a Python reading and a description, apart from the values; `None` where nothing does."""
     t, z, y, x, components = reading.values.shape
     dtype = str(reading.values.dtype.newbyteorder("="))
     expected = {"size": [x, y, z, t], "components": components, "dtype": dtype}
@@ -118,7 +126,7 @@ def test_other_files_are_refused_with_one_line_that_names_the_cause(medcosmos, f
     done = medcosmos("inspect", *(formats / name for name in refused), status=1)
     lines = done.stderr.splitlines()
     assert len(lines) == len(refused) and not done.stdout
-    for name, line in zip(refused, lines):
+    for name, line in zip(refused, lines, strict=True):
         assert line == f"error: {formats / name}: {described[name]['error']}"
 
 
@@ -127,5 +135,4 @@ def test_the_exit_status_is_0_where_all_files_are_read(medcosmos, formats, files
 
 
 def test_every_line_of_the_list_is_about_a_file(files):
-    unused = [pattern for pattern, _ in expectations() if not any(fnmatch(name, pattern) or name == pattern for name in files)]
-    assert not unused
+    assert not [pattern for pattern, _ in expectations() if not any(fits(name, pattern) for name in files)]

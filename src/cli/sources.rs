@@ -36,6 +36,8 @@ enum Action {
     /// Explain what a spec makes of a folder, pattern by pattern
     Check {
         /// Spec file, or the slug of a built-in source
+        // `--spec` of every command has taken the id that the field's name would give.
+        #[arg(id = "checked", value_name = "SPEC")]
         spec: String,
         /// Folder of downloads, or one archive
         #[arg(long)]

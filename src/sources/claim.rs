@@ -104,7 +104,11 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let release = spec.release.iter().find(|r| r.evidence.iter().all(present))?;
     let mut source = Source { slug: spec.slug.clone(), release: release.name.clone(), cases: vec![], skipped: vec![] };
 
-    let skips: Vec<(Pattern, &str)> = spec.skip.iter().map(|s| (compile(&s.path), s.reason.as_str())).collect();
+    let rules = |last: bool| -> Vec<(Pattern, &str)> {
+        let wanted = spec.skip.iter().filter(|s| s.last == last);
+        wanted.map(|s| (compile(&s.path), s.reason.as_str())).collect()
+    };
+    let skips = rules(false);
     let mut open: Vec<(usize, &str)> = Vec::with_capacity(paths.len());
     for &(file, path) in paths {
         match skips.iter().find(|(pattern, _)| pattern.matches(path)) {
@@ -168,6 +172,12 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let data: Vec<_> =
         reasons.iter().flat_map(|(&file, why)| data_of(file).map(move |data| (data, why.clone()))).collect();
     reasons.extend(data);
+    let skips = rules(true);
+    for &(file, path) in &open {
+        if let Some((_, reason)) = skips.iter().find(|(pattern, _)| pattern.matches(path)) {
+            reasons.entry(file).or_insert_with(|| reason.to_string());
+        }
+    }
     source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
     source.skipped.sort();
     source.cases.sort_by(|a, b| a.id.cmp(&b.id));

@@ -58,7 +58,7 @@ pub struct Spec {
     /// Where cases are found. A case is claimed by the first layout that matches its image.
     #[serde(default)]
     pub layout: Vec<Layout>,
-    /// Files that are known and not used, with the reason. Looked at before any layout.
+    /// Files that are known and not used, with the reason. Looked at before any layout, unless it says `last`.
     #[serde(default)]
     pub skip: Vec<Skip>,
 }
@@ -188,6 +188,9 @@ pub struct Skip {
     pub path: String,
     /// Why, in a sentence that will stand beside each such file.
     pub reason: String,
+    /// Looked at after all layouts, so only for files that nothing else accounts for.
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// One kind of case: where its image lies, where its masks lie, and how they belong together. Images and masks are

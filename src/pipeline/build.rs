@@ -272,6 +272,7 @@ fn write_shard(
             (CaseState::Complete, Some(reason)) => Outcome::Failed(reason),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
                 Ok(slices) => Outcome::Cut(slices),
+                Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(error.to_string()),
             },
         };

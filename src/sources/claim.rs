@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
-use crate::spec::{Absent, FourthAxis, Label, Layout, MaskPart, Spec};
+use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ pub struct CaseMask {
     pub label: Option<Label>,
     /// Key of the label in its table (one class a file), else the value is read from the pixels.
     pub label_key: Option<String>,
+    /// The row of this image, where the file is a table of all images' masks.
+    pub row: Option<String>,
     /// Side taken from the file name.
     pub laterality: Option<String>,
     /// Who drew it.
@@ -301,9 +303,20 @@ fn collect_masks(
                 Some(b'R' | b'r') => Some("right".to_string()),
                 _ => None,
             });
-            let files = group.files.clone();
-            let mask =
-                CaseMask { part: index, files, label, label_key: key, laterality, rater: rater.clone(), rater_rank: 0 };
+            let row = match &part.decode {
+                Decode::RleTable { row, .. } => Some(Template::new(row).fill(&image.captures)),
+                _ => None,
+            };
+            let mask = CaseMask {
+                part: index,
+                files: group.files.clone(),
+                label,
+                label_key: key,
+                row,
+                laterality,
+                rater: rater.clone(),
+                rater_rank: 0,
+            };
             raters.push((rater.unwrap_or_default(), mask));
         }
         for at in others {

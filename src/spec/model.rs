@@ -274,7 +274,8 @@ pub enum FourthAxis {
     None,
     /// Time: the masks have it too, frame by frame; frames without any label are skipped.
     Frames,
-    /// One sequence each, named in `channels`; all share the masks.
+    /// One sequence each, named in `channels`; all share the masks. Of a file of three axes it is the third one, if that
+    /// has as many steps as there are channels: a single slice in several sequences.
     Sequences,
 }
 
@@ -397,6 +398,17 @@ pub enum Decode {
     },
     /// Every positive value is one instance of the `label`.
     Instances,
+    /// No picture: a row of a CSV table that all images share holds the runs of the one `label`, column by column, each
+    /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several rows
+    /// of one image are united; an image without a row is not labelled.
+    RleTable {
+        /// Template of the image's captures: what stands in the column `id`.
+        row: String,
+        /// Names of the column that names the image; the first that the table has counts.
+        id: Vec<String>,
+        /// Names of the column of runs, likewise.
+        runs: Vec<String>,
+    },
 }
 
 /// How mask slices find their image slices.
@@ -409,6 +421,9 @@ pub enum Pair {
     /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
     /// unlabelled.
     Position,
+    /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel. The
+    /// mask may be turned, cropped, or finer or coarser in plane; its slices must lie at slices of the image.
+    Space,
 }
 
 /// What it means that a mask file is not there.

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
-use super::{Error, Progress, Result};
+use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
@@ -54,6 +54,7 @@ pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progres
         let reason = "the dataset has no masks to evaluate; `medcosmos build` makes them".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
+    discard_outdated(dataset, MEASURES)?;
     dataset.record_options("evaluate", options)?;
     let mut report = EvaluateReport::default();
     factors(dataset, &builds, options, progress, &mut report)?;

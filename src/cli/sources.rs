@@ -275,3 +275,15 @@ fn print_matches(spec: &Spec, what: &str, pattern: &str, paths: &[&str]) {
         println!("  {:>16}        such as {first}", "");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[test]
+    fn check_takes_its_spec_beside_the_option_of_every_command() {
+        let line = ["medcosmos", "sources", "check", "acdc", "--raw", "downloads", "--spec", "own.toml"];
+        let arguments = crate::cli::Arguments::try_parse_from(line).unwrap();
+        assert_eq!(arguments.global.spec, [std::path::PathBuf::from("own.toml")]);
+    }
+}

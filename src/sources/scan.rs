@@ -169,6 +169,21 @@ mod tests {
     }
 
     #[test]
+    fn every_image_finds_its_row_in_the_one_table() {
+        let scan = found(&[
+            "dicom-images-test/1/2/9.3.dcm",
+            "dicom-images-train/1/2/9.1.dcm",
+            "dicom-images-train/1/2/9.2.dcm",
+            "stage_2_train.csv",
+            "train-rle.csv",
+        ]);
+        let rows: Vec<_> =
+            scan.sources[0].cases.iter().map(|c| (c.masks[0].files[0], c.masks[0].row.as_deref())).collect();
+        assert_eq!(rows, [(3, Some("9.1")), (3, Some("9.2")), (3, Some("9.3"))]);
+        assert!(matches!(&scan.files[4], FileUse::Skipped { reason, .. } if reason.contains("preferred")));
+    }
+
+    #[test]
     fn sequences_along_the_fourth_axis_become_cases() {
         let scan =
             found(&["Task05_Prostate/imagesTr/prostate_00.nii.gz", "Task05_Prostate/labelsTr/prostate_00.nii.gz"]);

@@ -17,6 +17,7 @@ fn image(raw: &Raw, folder: &str, number: &str, half: &str) {
 fn write(raw: &Raw) {
     image(raw, "test", "01", "test");
     image(raw, "training", "21", "training");
+    image(raw, "training", "22", "training");
 }
 
 const VESSELS: ExpectedMask = ExpectedMask {
@@ -47,6 +48,16 @@ pub const FIXTURE: Fixture = Fixture {
         ExpectedCase {
             id: "21",
             patient: "21",
+            split: Some("train"),
+            modality: "Fundus",
+            plane: "picture",
+            spacing: None,
+            slices: 1,
+            masks: &[VESSELS],
+        },
+        ExpectedCase {
+            id: "22",
+            patient: "22",
             split: Some("train"),
             modality: "Fundus",
             plane: "picture",

@@ -111,7 +111,7 @@ impl Scene {
         let (mut value, mut label) = (self.background, 0);
         let mut grain = None;
         for tissue in &self.tissues {
-            let distance = tissue.shape.distance(p);
+            let distance = tissue.shape.distance_up_to(p, self.seam / 2.0);
             if distance > self.seam / 2.0 {
                 continue;
             }
@@ -151,7 +151,8 @@ impl Grid {
     /// 1 in a shape and 0 elsewhere.
     pub fn mask(&self, shape: &Shape) -> Vec<u8> {
         let [nx, ny, nz] = self.size;
-        let inside = |i: usize| u8::from(shape.distance(self.position([i % nx, i / nx % ny, i / nx / ny])) < 0.0);
+        let inside =
+            |i: usize| u8::from(shape.distance_up_to(self.position([i % nx, i / nx % ny, i / nx / ny]), 0.0) < 0.0);
         (0..nx * ny * nz).into_par_iter().map(inside).collect()
     }
 }

@@ -188,3 +188,69 @@ pub fn to_frame(rows: &[CorrelationRow]) -> Result<DataFrame, AnalysisError> {
     });
     frame.map_err(|source| AnalysisError::Format { what: "the correlation table".to_string(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::statistics::bootstrap::BootstrapOptions;
+
+    fn options(factors: &[&str]) -> AnalysisOptions {
+        AnalysisOptions {
+            factors: factors.iter().map(|f| f.to_string()).collect(),
+            bootstrap: BootstrapOptions { replicates: 20, ..BootstrapOptions::default() },
+            ..AnalysisOptions::default()
+        }
+    }
+
+    fn rows(columns: &[(&str, &[f64])]) -> Rows {
+        let n = columns[0].1.len();
+        Rows {
+            patient: (0..n as u32).collect(),
+            patients: n,
+            failed: vec![false; n],
+            numbers: columns.iter().map(|(name, values)| (name.to_string(), values.to_vec())).collect(),
+            ..Rows::default()
+        }
+    }
+
+    const DICE: [f64; 8] = [0.1, 0.5, 0.2, 0.9, 0.4, 0.3, 0.8, 0.7];
+    const SIZE: [f64; 8] = [5., 1., 7., 3., 8., 2., 9., 4.];
+
+    #[test]
+    fn collinear_factors_keep_their_plain_correlation() {
+        let cubes = SIZE.map(|v| v.powi(3));
+        let rows = rows(&[("dice", &DICE), ("size", &SIZE), ("volume", &cubes)]);
+        for row in correlate(&Condition::default(), &rows, &options(&["size", "volume"])) {
+            assert_eq!((row.partial, row.interval), (None, None));
+            assert!(row.plain.is_some() && row.plain_interval.is_some());
+            assert_eq!(row.reason.as_deref(), Some("volume follows from the other columns"));
+        }
+    }
+
+    #[test]
+    fn a_metric_with_one_value_or_too_few_rows_is_told() {
+        let same = rows(&[("dice", &[0.5; 8]), ("size", &SIZE)]);
+        let found = correlate(&Condition::default(), &same, &options(&["size"]));
+        assert_eq!((found[0].plain, found[0].reason.as_deref()), (None, Some("dice has one value only")));
+        for n in 0..3 {
+            let few = rows(&[("dice", &DICE[..n]), ("size", &SIZE[..n])]);
+            let found = correlate(&Condition::default(), &few, &options(&["size"]));
+            assert_eq!(found[0].reason, Some(format!("{n} rows, and at least 3 are needed")));
+        }
+    }
+
+    #[test]
+    fn oracle_and_score_are_two_families() {
+        let rows = rows(&[("dice", &DICE), ("size", &SIZE)]);
+        let of = |choice: &str| {
+            let condition = Condition { choice: choice.to_string(), ..Condition::default() };
+            correlate(&condition, &rows, &options(&["size"])).remove(0)
+        };
+        let mut table = vec![of("oracle"), of("score")];
+        adjust(&mut table, Adjustment::Holm);
+        assert!(table.iter().all(|row| row.p_adjusted == row.partial.map(|c| c.p)));
+        let mut table = vec![of("oracle"), of("oracle")];
+        adjust(&mut table, Adjustment::Holm);
+        assert!(table.iter().all(|row| row.p_adjusted > row.partial.map(|c| c.p)));
+    }
+}

@@ -17,6 +17,14 @@ pub enum AnalysisError {
         /// The command that writes it.
         command: &'static str,
     },
+    /// A file of a table is cut short or is something else.
+    #[error("{} does not end as a Parquet file: remove it and run `medcosmos {command}` again", path.display())]
+    NotParquet {
+        /// The file.
+        path: PathBuf,
+        /// The command that writes the table.
+        command: &'static str,
+    },
     /// A column asked for is in none of the tables that could have it.
     #[error("no column `{column}` in {tables}; there are: {available}")]
     MissingColumn {

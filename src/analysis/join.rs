@@ -265,7 +265,7 @@ impl Evaluation {
 }
 
 fn collect(frame: LazyFrame, what: &str) -> Result<DataFrame, AnalysisError> {
-    frame.collect().map_err(|source| AnalysisError::Read { what: what.to_string(), source })
+    tables::guarded(|| frame.collect()).map_err(|source| AnalysisError::Read { what: what.to_string(), source })
 }
 
 fn is_condition(condition: &Condition) -> Expr {

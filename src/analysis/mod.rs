@@ -6,9 +6,9 @@
 //! plain columns, so that it does not depend on threads or on the order of rows.
 //!
 //! ```no_run
-//! use medcosmos::analysis::{AnalysisOptions, analyze, report, text};
+//! use medcosmos::analysis::{AnalysisOptions, analyze, report};
 //! let analysis = analyze("my_dataset".as_ref(), &AnalysisOptions::default())?;
-//! println!("{}", report::analysis_to_text(&analysis, text::LINE_WIDTH));
+//! println!("{}", report::analysis_to_text(&analysis, medcosmos::text::LINE_WIDTH));
 //! # Ok::<(), medcosmos::analysis::AnalysisError>(())
 //! ```
 
@@ -17,6 +17,7 @@ pub mod correlations;
 pub mod curves;
 mod error;
 mod frame;
+mod frame_text;
 pub mod join;
 pub mod options;
 pub mod output;
@@ -29,9 +30,9 @@ pub mod summary;
 pub mod tables;
 #[cfg(test)]
 mod tests;
-pub mod text;
 
 pub use analyze::{Analysis, analyze};
 pub use error::AnalysisError;
+pub use frame_text::frame_to_text;
 pub use options::AnalysisOptions;
 pub use query::query;

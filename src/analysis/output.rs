@@ -1,7 +1,8 @@
 //! Frames as files: CSV, JSON lines, Parquet, or a table to read.
 
 use super::AnalysisError;
-use super::text::{LINE_WIDTH, frame_to_text};
+use super::frame_to_text;
+use crate::text::LINE_WIDTH;
 use polars::prelude::*;
 use serde_json::{Map, Value};
 use std::io::{BufWriter, Write};

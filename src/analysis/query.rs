@@ -18,7 +18,7 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
     let mut context = SQLContext::new();
     for name in extract_table_identifiers(sql, false, true).map_err(sql_error)? {
         // Another name is a table that the statement itself defines, or a mistake that the engine tells.
-        if let Some(table) = Table::from_name(&name) {
+        if let Some(table) = Table::named(&name.to_ascii_lowercase()) {
             let frame = if mentions(sql, "image") {
                 tables::scan_with_images(dataset, table)?
             } else {
@@ -27,7 +27,7 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
             context.register(&name, frame);
         }
     }
-    context.execute(sql).and_then(LazyFrame::collect).map_err(sql_error)
+    tables::guarded(|| context.execute(sql).and_then(LazyFrame::collect)).map_err(sql_error)
 }
 
 /// True where `sql` has `word` as a word of its own.

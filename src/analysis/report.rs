@@ -7,7 +7,7 @@ use super::paired::PairedRow;
 use super::statistics::bootstrap::Interval;
 use super::statistics::describe::Description;
 use super::summary::{Summary, SummaryRow};
-use super::text::{TextTable, fixed, p_value};
+use crate::text::{TextTable, fixed, p_value};
 use std::collections::BTreeSet;
 
 /// What a strategy is, by its name in the tables (section 3 of the protocol).

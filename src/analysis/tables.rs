@@ -5,63 +5,19 @@
 //! question needs are read. Pictures are the one column that is left out unless asked for by [`scan_with_images`].
 
 use super::AnalysisError;
+pub use crate::store::Table;
 use polars::prelude::*;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
-
-/// A table of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Table {
-    /// Raw cases, with what became of each.
-    Cases,
-    /// 2D images.
-    Slices,
-    /// Objects in slices.
-    Masks,
-    /// The five factors of every mask.
-    Factors,
-    /// Candidate masks of a model.
-    Predictions,
-    /// How well the chosen candidates match.
-    Metrics,
-}
-
-impl Table {
-    /// All tables, in the order in which a dataset gets them.
-    pub const ALL: [Table; 6] =
-        [Table::Cases, Table::Slices, Table::Masks, Table::Predictions, Table::Factors, Table::Metrics];
-
-    /// The table's name: its folder, and its name in SQL.
-    pub fn name(self) -> &'static str {
-        match self {
-            Table::Cases => "cases",
-            Table::Slices => "slices",
-            Table::Masks => "masks",
-            Table::Factors => "factors",
-            Table::Predictions => "predictions",
-            Table::Metrics => "metrics",
-        }
-    }
-
-    /// The table of that name, in any case of letters.
-    pub fn from_name(name: &str) -> Option<Table> {
-        Table::ALL.into_iter().find(|table| table.name().eq_ignore_ascii_case(name))
-    }
-
-    /// The command that writes the table.
-    pub fn command(self) -> &'static str {
-        match self {
-            Table::Cases | Table::Slices | Table::Masks => "build",
-            Table::Predictions => "predict",
-            Table::Factors | Table::Metrics => "evaluate",
-        }
-    }
-}
 
 /// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
 ///
 /// # Errors
-/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Io`] where the folder cannot be read.
+/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::NotParquet`] with the name of a file that is
+/// cut short, [`AnalysisError::Io`] where the folder cannot be read.
 pub fn files(dataset: &Path, table: Table) -> Result<Vec<PathBuf>, AnalysisError> {
     let folder = dataset.join(table.name());
     let missing =
@@ -81,7 +37,25 @@ pub fn files(dataset: &Path, table: Table) -> Result<Vec<PathBuf>, AnalysisError
         }
     }
     files.sort();
+    for path in &files {
+        // polars does not say which file it cannot read; most damage is a missing end, and costs little to see.
+        if !ends_as_parquet(path).map_err(|source| AnalysisError::Io { path: path.clone(), source })? {
+            return Err(AnalysisError::NotParquet { path: path.clone(), command: table.command() });
+        }
+    }
     if files.is_empty() { Err(missing()) } else { Ok(files) }
+}
+
+/// True where the last four bytes are the format's mark.
+fn ends_as_parquet(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() < 12 {
+        return Ok(false);
+    }
+    let mut mark = [0; 4];
+    file.seek(SeekFrom::End(-4))?;
+    file.read_exact(&mut mark)?;
+    Ok(&mark == b"PAR1")
 }
 
 /// A table without its pictures.
@@ -113,5 +87,12 @@ pub fn scan_with_images(dataset: &Path, table: Table) -> Result<LazyFrame, Analy
 /// [`AnalysisError::Read`] where the first file of the table is damaged.
 pub fn schema(frame: &LazyFrame, table: Table) -> Result<SchemaRef, AnalysisError> {
     let read_error = |source| AnalysisError::Read { what: format!("table `{}`", table.name()), source };
-    frame.clone().collect_schema().map_err(read_error)
+    guarded(|| frame.clone().collect_schema()).map_err(read_error)
+}
+
+/// Reads by polars, whose Parquet reader panics on some damaged headers (seen in 0.55 on a flipped byte of a footer):
+/// here that is an error like any other. Nothing outlives the call that a panic could leave half done.
+pub(super) fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(polars_err!(ComputeError: "the reader failed: a file of the table is damaged")))
 }

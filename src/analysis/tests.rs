@@ -34,11 +34,11 @@ fn write(dataset: &Path, file: &str, frame: &DataFrame) {
 }
 
 fn modality(i: u32) -> &'static str {
-    if i % 2 == 0 { "CT" } else { "Cine-MRI" }
+    if i.is_multiple_of(2) { "CT" } else { "Cine-MRI" }
 }
 
 fn source(i: u32) -> &'static str {
-    if i % 2 == 0 { "a" } else { "b" }
+    if i.is_multiple_of(2) { "a" } else { "b" }
 }
 
 /// The columns that name a mask, in every table of masks.
@@ -394,7 +394,19 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     let error = analyze(root, &options()).unwrap_err();
     assert!(matches!(error, AnalysisError::RepeatedMask { .. }), "{error}");
     assert!(error.to_string().contains("a/p2/z0004/o1 twice under tiny S2 oracle"), "{error}");
-    fs::write(root.join("metrics/model=tiny/source=a/again.parquet"), b"PAR1 and no more").unwrap();
-    let error = analyze(root, &options()).unwrap_err();
-    assert!(matches!(error, AnalysisError::Read { .. }), "{error}");
+
+    let again = root.join("metrics/model=tiny/source=a/again.parquet");
+    let whole = fs::read(&again).unwrap();
+    fs::write(&again, &whole[..whole.len() / 2]).unwrap();
+    let error = analyze(root, &options()).unwrap_err().to_string();
+    assert!(error.contains("again.parquet does not end as a Parquet file"), "{error}");
+    // Bytes of the footer flipped: an error or a column that differs, never a panic.
+    for place in (whole.len() - 400..whole.len() - 8).step_by(7) {
+        let mut flipped = whole.clone();
+        flipped[place] ^= 0x55;
+        fs::write(&again, &flipped).unwrap();
+        if let Err(error) = query(root, "SELECT dice FROM metrics") {
+            assert!(!error.to_string().is_empty());
+        }
+    }
 }

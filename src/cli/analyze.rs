@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
-use crate::analysis::{AnalysisOptions, analyze, report, text};
+use crate::analysis::{AnalysisOptions, analyze, report};
+use crate::text::LINE_WIDTH;
 
 /// Options of `analyze`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     let analysis = analyze(&arguments.dataset, &options)?;
     if !global.quiet {
-        print!("{}", report::analysis_to_text(&analysis, text::LINE_WIDTH));
+        print!("{}", report::analysis_to_text(&analysis, LINE_WIDTH));
         println!("\nAll tables are in {}", arguments.dataset.join("analysis").display());
     }
     Ok(ExitCode::SUCCESS)

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::text::{TextTable, at_most, grouped};
 use super::{Global, Outcome, SOME_FAILED};
 use crate::pipeline::{self, BuildOptions, BuildReport};
 use crate::slices::{self, Raters};
 use crate::spec::{Intensity, Plane};
+use crate::text::{LINE_WIDTH, TextTable, at_most};
 
 /// Options of `build`.
 #[derive(Debug, clap::Args)]
@@ -105,20 +105,17 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
 /// Prints what a build did.
 pub(super) fn print(report: &BuildReport) {
-    let mut table = TextTable::new(["source", "cases", "slices", "masks", "dropped", "skipped", "failed"]);
-    for (slug, s) in &report.sources {
-        table.row([
-            slug.clone(),
-            grouped(s.cases),
-            grouped(s.slices),
-            grouped(s.masks),
-            grouped(s.dropped_masks),
-            grouped(s.skipped.len() as u64),
-            grouped(s.failed.len() as u64),
-        ]);
-    }
-    print!("{}", table.draw());
-    println!("  (dropped: masks of too few pixels; skipped and failed: cases)");
+    let sources = || report.sources.values();
+    let table = TextTable::new()
+        .words("source", report.sources.keys().cloned().map(Some))
+        .counts("cases", sources().map(|s| s.cases))
+        .counts("slices", sources().map(|s| s.slices))
+        .counts("masks", sources().map(|s| s.masks))
+        .counts("dropped", sources().map(|s| s.dropped_masks))
+        .counts("skipped", sources().map(|s| s.skipped.len() as u64))
+        .counts("failed", sources().map(|s| s.failed.len() as u64));
+    print!("{}", table.render(LINE_WIDTH));
+    println!("(dropped: masks of too few pixels; skipped and failed: cases)");
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =
             report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();

@@ -1,22 +1,21 @@
 //! `medcosmos demo`: the whole road on phantom downloads, each step with the command that would do it.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use super::text::{TextTable, grouped};
 use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict};
-use crate::demo::downloads::DOWNLOADS;
+use crate::demo::downloads::{DOWNLOADS, Download};
 use crate::pipeline::{
     self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
 };
 use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
 use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::store::Dataset;
+use crate::text::{LINE_WIDTH, TextTable, grouped};
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -143,8 +142,6 @@ impl Story {
         if self.results {
             print();
         }
-        // What comes next may take long: a pipe must not hold this back.
-        let _ = io::stdout().flush();
     }
 }
 
@@ -170,15 +167,18 @@ fn prepare(out: &Path) -> Result<(), Failure> {
 /// Writes the phantom downloads that are not there yet.
 fn downloads(out: &Path, raw: &Path, story: &Story) -> Result<(), Failure> {
     story.step("Downloads: phantoms drawn on the spot, in the trees and formats of eight real sources");
-    let mut table = TextTable::new(["source", "shows", "in"]);
     for download in &DOWNLOADS {
         download.write(raw, &out.join("unfinished"))?;
-        table.row([download.slug.into(), download.shows.into(), download.containers.into()]);
     }
+    let column = |of: fn(&Download) -> &'static str| DOWNLOADS.iter().map(move |d| Some(of(d).to_string()));
+    let table = TextTable::new()
+        .words("source", column(|d| d.slug))
+        .words("shows", column(|d| d.shows))
+        .words("in", column(|d| d.containers));
     story.tell(&format!(
         "\n{}\n  They are in {raw}. What a folder of downloads holds, and whether it is complete, is told by\n  \
          `medcosmos scan {raw}`.",
-        table.draw(),
+        table.render(LINE_WIDTH),
         raw = shown(raw)
     ));
     Ok(())
@@ -216,7 +216,7 @@ fn explain_missing_sam(reason: &str, story: &Story) {
 
 #[cfg(feature = "query")]
 fn results(data: &Path, story: &Story) -> Result<(), Failure> {
-    use crate::analysis::{Analysis, AnalysisOptions, analyze, report, text::LINE_WIDTH};
+    use crate::analysis::{Analysis, AnalysisOptions, analyze, report};
 
     story.step("Analyse: summaries, and the factors that Dice follows");
     story.command(&format!("analyze {}", shown(data)));
@@ -240,7 +240,7 @@ fn results(data: &Path, story: &Story) -> Result<(), Failure> {
 
 /// Mean Dice (oracle) of each target under each model and strategy, best first.
 #[cfg(feature = "query")]
-fn dice_by_target(analysis: &crate::analysis::Analysis) -> crate::analysis::text::TextTable {
+fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
     use std::collections::{BTreeMap, BTreeSet};
 
     let by_target = analysis.summaries.iter().filter(|s| s.by == ["target"]).flat_map(|s| &s.rows);
@@ -258,7 +258,7 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> crate::analysis::text
     let best =
         |means: &BTreeMap<(&str, &str), Option<f64>>| conditions.first().and_then(|c| means.get(c).copied().flatten());
     targets.sort_by(|a, b| best(&b.1.1).unwrap_or(-1.0).total_cmp(&best(&a.1.1).unwrap_or(-1.0)));
-    let mut table = crate::analysis::text::TextTable::new()
+    let mut table = TextTable::new()
         .words("mean Dice of target", targets.iter().map(|(name, _)| Some(name.to_string())))
         .counts("masks", targets.iter().map(|(_, (masks, _))| *masks));
     for condition in &conditions {

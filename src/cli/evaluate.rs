@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::text::grouped;
 use super::{Global, Outcome};
 use crate::metrics::MetricOptions;
 use crate::pipeline::{self, EvaluateOptions, EvaluateReport};
 use crate::store::Dataset;
+use crate::text::grouped;
 
 /// Options of `evaluate`.
 #[derive(Debug, clap::Args)]

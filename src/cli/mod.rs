@@ -3,6 +3,9 @@
 //! Results go to standard output, progress and messages to standard error. Exit statuses: 0 done, 1 not done, 2 wrong
 //! usage, 3 done but for cases that failed (they are named).
 
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,6 +13,16 @@ use clap::{Parser, Subcommand};
 
 use crate::pipeline::Progress;
 use crate::spec::Registry;
+
+/// In place of the standard macro, which panics where nobody reads on (`medcosmos … | head`).
+macro_rules! print {
+    ($($argument:tt)*) => { $crate::cli::write_out(format_args!($($argument)*)) };
+}
+
+/// [`print!`] and a line's end.
+macro_rules! println {
+    ($($argument:tt)*) => { $crate::cli::write_out(format_args!("{}\n", format_args!($($argument)*))) };
+}
 
 #[cfg(feature = "query")]
 mod analyze;
@@ -24,7 +37,6 @@ mod scan;
 mod schema;
 mod setup;
 mod sources;
-mod text;
 
 /// Anything that ends a command; printed with its causes.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -155,10 +167,22 @@ fn run(arguments: &Arguments) -> Outcome {
     }
 }
 
-/// `medcosmos … | head` is no error.
-fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
-    let io = error.downcast_ref::<std::io::Error>();
-    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+/// Writes to standard output. A reader who has seen enough ends the program, and that is no error.
+fn write_out(text: fmt::Arguments) {
+    match io::stdout().lock().write_fmt(text) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("error: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// True where the error, or one of its causes, is that nobody reads standard output any more.
+fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |&e| e.source());
+    chain.any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::text::grouped;
 use super::{Failure, Global, Outcome};
 use crate::pipeline::{self, PredictOptions, PredictReport, Predictor};
 use crate::sam::{DEFAULT_MODEL, EncoderClip, Model, PromptRule, Strategy};
 use crate::store::Dataset;
+use crate::text::grouped;
 
 /// Options of `predict`.
 #[derive(Debug, clap::Args)]

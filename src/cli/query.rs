@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use super::{Global, Outcome};
 use crate::analysis::output::{Format, write_frame};
-use crate::analysis::{query, text};
+use crate::analysis::{frame_to_text, query};
+use crate::text::LINE_WIDTH;
 
 /// Options of `query`.
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if global.json {
         write_frame(&frame, Format::JsonLines, std::io::stdout().lock())?;
     } else {
-        print!("{}", text::frame_to_text(&frame, text::LINE_WIDTH, arguments.rows));
+        print!("{}", frame_to_text(&frame, LINE_WIDTH, arguments.rows));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::text::{TextTable, at_most, grouped};
 use super::{Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, Source, scan};
 use crate::spec::Spec;
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `scan`.
 #[derive(Debug, clap::Args)]
@@ -111,18 +111,16 @@ fn print(report: &Report, raw: &str) {
         );
     } else {
         println!("{} source(s) in {raw}:\n", report.sources.len());
-        let mut table = TextTable::new(["source", "release", "cases", "expected", "", "unlabelled"]);
-        for f in &report.sources {
-            table.row([
-                f.source.clone(),
-                f.release.clone(),
-                grouped(f.cases),
-                f.expected.map_or_else(String::new, grouped),
-                f.state.clone(),
-                grouped(f.unlabelled),
-            ]);
-        }
-        print!("{}", table.draw());
+        let found = || report.sources.iter();
+        let expected = found().map(|f| f.expected.map_or_else(String::new, grouped)).collect();
+        let table = TextTable::new()
+            .words("source", found().map(|f| Some(f.source.clone())))
+            .words("release", found().map(|f| Some(f.release.clone())))
+            .counts("cases", found().map(|f| f.cases))
+            .aligned_right("expected", expected)
+            .words("state", found().map(|f| Some(f.state.clone())))
+            .counts("unlabelled", found().map(|f| f.unlabelled));
+        print!("{}", table.render(LINE_WIDTH));
     }
     println!(
         "\n{} files used, {} not used (--files lists them with their reasons).",

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::text::{TextTable, at_most, grouped};
 use super::{Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{Label, Registry, Sharing, Spec};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `sources`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,9 @@ enum Action {
     /// Explain what a spec makes of a folder, pattern by pattern
     Check {
         /// Spec file, or the slug of a built-in source
-        spec: String,
+        // Not `spec`: that is the name of a global option.
+        #[arg(value_name = "SPEC")]
+        source: String,
         /// Folder of downloads, or one archive
         #[arg(long)]
         raw: PathBuf,
@@ -58,7 +60,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             print!("{}", page(global.registry()?.get(slug)?));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Check { spec, raw }) => check(spec, raw, global),
+        Some(Action::Check { source, raw }) => check(source, raw, global),
         Some(Action::Cite { slugs }) => {
             for spec in global.registry()?.select(slugs)?.specs() {
                 println!("{}\n", spec.citation.trim());
@@ -115,12 +117,13 @@ fn list(registry: &Registry, global: &Global) -> Outcome {
         global.print_json(&entries)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = TextTable::new(["source", "modalities", "objects", "licence", "name"]);
-    for e in &entries {
-        let objects = e.objects.len().to_string();
-        table.row([e.slug.into(), e.modalities.join(", "), objects, e.licence.into(), e.name.into()]);
-    }
-    print!("{}", table.draw());
+    let table = TextTable::new()
+        .words("source", entries.iter().map(|e| Some(e.slug.to_string())))
+        .words("modalities", entries.iter().map(|e| Some(e.modalities.join(", "))))
+        .counts("objects", entries.iter().map(|e| e.objects.len() as u64))
+        .words("licence", entries.iter().map(|e| Some(e.licence.to_string())))
+        .words("name", entries.iter().map(|e| Some(e.name.to_string())));
+    print!("{}", table.render(LINE_WIDTH));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -270,5 +273,17 @@ fn print_matches(spec: &Spec, what: &str, pattern: &str, paths: &[&str]) {
     println!("  {what:<8} {:>7} match  {pattern}", grouped(matched.len() as u64));
     if let Some(first) = matched.first() {
         println!("  {:>16}        such as {first}", "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[test]
+    fn check_takes_its_spec_beside_the_option_of_every_command() {
+        let line = ["medcosmos", "sources", "check", "acdc", "--raw", "downloads", "--spec", "own.toml"];
+        let arguments = crate::cli::Arguments::try_parse_from(line).unwrap();
+        assert_eq!(arguments.global.spec, [std::path::PathBuf::from("own.toml")]);
     }
 }

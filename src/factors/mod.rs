@@ -6,13 +6,11 @@
 mod contour;
 mod fourier;
 mod intensity;
-mod modality;
 mod polygon;
 
 pub use contour::{Point, outer_contour};
 pub use fourier::{BoundaryComplexity, FourierOptions, FourierStop, Harmonic, Harmonics, decode};
 pub use intensity::{IntensityContrast, Picture};
-pub use modality::{MODALITIES, modality_index};
 
 use crate::mask::Mask;
 use thiserror::Error;
@@ -47,7 +45,8 @@ pub enum FactorError {
     },
 }
 
-/// The factors of one mask that follow from its pixels; for the modality, see [`modality_index`].
+/// The factors of one mask that follow from its pixels. The fifth, the modality, is its place in the taxonomy
+/// ([`crate::spec::Taxonomy::modality_index`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Factors {
     /// Number of pixels.

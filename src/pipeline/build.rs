@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Error, Progress, Result};
+use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::mask::Connectivity;
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, CaseSlices, ObjectMask, Slice};
 use crate::sources::{Case, CaseState, FileUse, Scan, file_safe, scan};
 use crate::spec::{Registry, Spec};
 use crate::store::{
-    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Shard, ShardKey, ShardState,
+    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Row, Shard, ShardKey, ShardState,
     ShardWriter, SliceRow, Verify, commit, discard_stale,
 };
 
@@ -110,6 +110,7 @@ pub fn build(
     if found.sources.is_empty() {
         return Err(Error::Nothing { path: raw.to_path_buf(), reason: nothing_found(&tree, registry) });
     }
+    refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
     dataset.record_options("build", &recorded(options))?;
     let digests = digest_members(&tree, &found, &dataset, progress);
@@ -143,12 +144,26 @@ pub fn build(
     let files = write_files(&tree, &found, &dataset)?;
     let expected: Vec<Shard> = work.iter().map(|w| w.shard.clone()).chain(files).collect();
     discard_stale(&dataset, &expected)?;
+    discard_outdated(&dataset, MEASURES)?;
     commit(&dataset, &expected, Verify::Quick)?;
     let mut report = report(&dataset, &found)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.unclaimed = unclaimed(&found, &paths);
     (report.shards_done, report.shards_reused) = (*lock(&done), *lock(&reused));
     Ok(report)
+}
+
+/// Refuses a dataset folder below the folder of downloads.
+fn refuse_inside(raw: &Path, dataset: &Path) -> Result<()> {
+    // The dataset's folder need not be there yet: the nearest one above it that is decides.
+    let path = std::path::absolute(dataset).unwrap_or_else(|_| dataset.to_path_buf());
+    let there = path.ancestors().find_map(|folder| folder.canonicalize().ok());
+    match (raw.canonicalize(), there) {
+        (Ok(downloads), Some(folder)) if downloads.is_dir() && folder.starts_with(&downloads) => {
+            Err(Error::InsideRaw { dataset: dataset.to_path_buf(), raw: raw.to_path_buf() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -272,6 +287,7 @@ fn write_shard(
             (CaseState::Complete, Some(reason)) => Outcome::Failed(reason),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
                 Ok(slices) => Outcome::Cut(slices),
+                Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(error.to_string()),
             },
         };
@@ -468,9 +484,11 @@ fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard
     for problem in tree.problems() {
         add(NO_SOURCE, &problem.path, None, "failed", Some(problem.reason.clone()));
     }
+    // Written even where it is empty, in place of what an earlier run found.
+    rows.entry(NO_SOURCE.into()).or_default();
     let mut shards = Vec::new();
     for (source, mut rows) in rows {
-        rows.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.reason.cmp(&b.reason)));
+        rows.sort_by(|a, b| a.compare(b).then_with(|| a.reason.cmp(&b.reason)));
         rows.dedup_by(|a, b| a.path == b.path);
         let described = rows.iter().map(|r| format!("{r:?}"));
         let shard =

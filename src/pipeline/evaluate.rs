@@ -6,11 +6,12 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
-use super::{Error, Progress, Result};
-use crate::factors::{Factors, FourierOptions, Picture, modality_index};
+use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
 use crate::sam::oracle_choice;
+use crate::spec::taxonomy;
 use crate::store::{
     Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState,
     SliceInfo, Table, Verify, commit, discard_stale,
@@ -53,6 +54,7 @@ pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progres
         let reason = "the dataset has no masks to evaluate; `medcosmos build` makes them".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
+    discard_outdated(dataset, MEASURES)?;
     dataset.record_options("evaluate", options)?;
     let mut report = EvaluateReport::default();
     factors(dataset, &builds, options, progress, &mut report)?;
@@ -110,7 +112,7 @@ fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<Fac
     let one = |(row, mask): &(MaskRow, Mask)| {
         let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
         let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
-        let modality = modality_index(&row.modality).ok_or_else(|| {
+        let modality = taxonomy().modality_index(&row.modality).ok_or_else(|| {
             damaged(&row.mask_id, format!("{:?} is not one of the protocol's modalities", row.modality))
         })?;
         Ok(FactorRow {
@@ -134,7 +136,7 @@ fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<Fac
             fourier_stop: factors.boundary.stop.name().into(),
             boundary_complexity: factors.boundary.value(),
             fourier_order_true: factors.boundary.true_order,
-            modality_index: modality,
+            modality_index: modality as u8,
         })
     };
     slice.masks.iter().map(one).collect()

@@ -4,9 +4,12 @@
 //! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the same
 //! bytes; a run over finished work only looks at receipts.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use thiserror::Error;
+
+use crate::store::{Dataset, Receipt, discard};
 
 mod build;
 mod evaluate;
@@ -38,6 +41,14 @@ pub enum Error {
     /// ONNX Runtime cannot be used.
     #[error(transparent)]
     Runtime(#[from] crate::sam::RuntimeError),
+    /// The dataset would lie among the downloads, and be taken for one of them by the next build.
+    #[error("{dataset} lies inside {raw}, the folder of downloads: choose a dataset folder outside of it")]
+    InsideRaw {
+        /// Folder of the dataset.
+        dataset: PathBuf,
+        /// Folder of downloads.
+        raw: PathBuf,
+    },
     /// Nothing to build.
     #[error("{path}: {reason}")]
     Nothing {
@@ -66,3 +77,26 @@ pub enum Error {
 
 /// Result of a stage.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Stages whose results can be had again in minutes.
+const MEASURES: &[&str] = &["factors", "evaluate"];
+
+/// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
+/// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
+/// a build goes back to what it was.
+fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
+    let receipts = dataset.receipts()?;
+    let ids = |chosen: &dyn Fn(&Receipt) -> bool| -> BTreeSet<String> {
+        receipts.iter().filter(|r| chosen(r)).map(|r| r.id.to_string()).collect()
+    };
+    let made_from = |r: &Receipt, key: &str, ids: &BTreeSet<String>| r.key.get(key).is_some_and(|id| ids.contains(id));
+    let builds = ids(&|r| r.stage == "build");
+    let predictions = ids(&|r| r.stage == "predict" && made_from(r, "build", &builds));
+    let outdated = |r: &Receipt| match r.stage.as_str() {
+        "factors" | "predict" => !made_from(r, "build", &builds),
+        "evaluate" => !made_from(r, "predictions", &predictions),
+        _ => false,
+    };
+    discard(dataset, |r| stages.contains(&r.stage.as_str()) && outdated(r))?;
+    Ok(())
+}

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, slices_of};
-use super::{Error, Progress, Result};
+use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::sam::{
     Candidate, Decoder, Encoder, EncoderClip, Model, Output, Prompt, PromptRule, Runtime, SamError, SessionOptions,
     SlicePixels, Strategy, otsu_box,
@@ -161,6 +161,8 @@ pub fn predict(
     progress.end();
     expected.extend(other_strategies(dataset, predictor, options, &builds, &strategies)?);
     discard_stale(dataset, &expected)?;
+    discard_outdated(dataset, &["predict"])?;
+    discard_outdated(dataset, MEASURES)?;
     commit(dataset, &expected, Verify::Quick)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)

@@ -103,7 +103,10 @@ impl fmt::Display for Problem {
             Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
             Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
             Problem::ForeignShard { receipt } => {
-                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it")
+                write!(
+                    f,
+                    "foreign shard: {receipt}: no input and no option of this run leads to it; finish the run that began it, or delete this file"
+                )
             }
             Problem::MissingFile { path } => write!(f, "missing file: {path}"),
             Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}"),
@@ -146,6 +149,36 @@ impl Manifest {
             Err(error) => Err(io(&path, "read")(error)),
         }
     }
+
+    /// The manifest of these shards, by the paths of their receipts.
+    fn of(receipts: BTreeMap<String, Receipt>, options: BTreeMap<String, Value>) -> Manifest {
+        let mut manifest = Manifest {
+            counts: BTreeMap::new(),
+            options,
+            schema_version: SCHEMA_VERSION,
+            shards: Vec::with_capacity(receipts.len()),
+            tables: Table::ALL.map(|table| (table.name().to_string(), TableTotal::default())).into(),
+        };
+        for (path, receipt) in receipts {
+            let counts = manifest.counts.entry(receipt.stage.clone()).or_default();
+            for (reason, n) in receipt.counts {
+                *counts.entry(reason).or_default() += n;
+            }
+            for (table, file) in &receipt.files {
+                let total = manifest.tables.entry(table.clone()).or_default();
+                total.bytes += file.bytes;
+                total.files += 1;
+                total.rows += file.rows;
+            }
+            let Receipt { files, id, stage, .. } = receipt;
+            manifest.shards.push(ManifestShard { files, id, receipt: path, stage });
+        }
+        manifest
+    }
+
+    fn write(&self, dataset: &Dataset) -> Result<()> {
+        durable::write_json(dataset.path(), &dataset.path().join(layout::MANIFEST), self)
+    }
 }
 
 /// Checks that the dataset holds the expected shards and nothing else, and writes the manifest.
@@ -161,28 +194,8 @@ pub fn commit(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<M
     if !problems.is_empty() {
         return Err(Error::Refused { problems });
     }
-    let mut manifest = Manifest {
-        counts: BTreeMap::new(),
-        options: dataset.options()?,
-        schema_version: SCHEMA_VERSION,
-        shards: Vec::with_capacity(receipts.len()),
-        tables: Table::ALL.map(|table| (table.name().to_string(), TableTotal::default())).into(),
-    };
-    for (path, receipt) in receipts {
-        let counts = manifest.counts.entry(receipt.stage.clone()).or_default();
-        for (reason, n) in receipt.counts {
-            *counts.entry(reason).or_default() += n;
-        }
-        for (table, file) in &receipt.files {
-            let total = manifest.tables.entry(table.clone()).or_default();
-            total.bytes += file.bytes;
-            total.files += 1;
-            total.rows += file.rows;
-        }
-        let Receipt { files, id, stage, .. } = receipt;
-        manifest.shards.push(ManifestShard { files, id, receipt: path, stage });
-    }
-    durable::write_json(dataset.path(), &dataset.path().join(layout::MANIFEST), &manifest)?;
+    let manifest = Manifest::of(receipts, dataset.options()?);
+    manifest.write(dataset)?;
     Ok(manifest)
 }
 
@@ -214,6 +227,39 @@ pub fn discard_stale(dataset: &Dataset, expected: &[Shard]) -> Result<Vec<String
         fs::remove_file(&path).map_err(io(&path, "remove"))?;
     }
     Ok(removed)
+}
+
+/// Removes every finished shard for which `unwanted` is true, in whatever partition it stands, and takes it out of the
+/// manifest. Returns the paths of the receipts removed. Not while other processes write to the dataset.
+///
+/// # Errors
+/// [`Error::Damaged`] for a file that is not a receipt, and errors of reading, writing and removing.
+pub fn discard(dataset: &Dataset, unwanted: impl Fn(&Receipt) -> bool) -> Result<Vec<String>> {
+    let (mut removed, mut kept) = (BTreeMap::new(), BTreeMap::new());
+    for path in dataset.files_in(RECEIPTS)? {
+        if let Some(receipt) = Receipt::read(dataset.path(), &path)? {
+            let side = if unwanted(&receipt) { &mut removed } else { &mut kept };
+            side.insert(path, receipt);
+        }
+    }
+    if removed.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Killed after any of these steps, the next call finds the receipts and does the rest.
+    if let Some(manifest) = Manifest::read(dataset)? {
+        let committed: BTreeSet<String> = manifest.shards.into_iter().map(|shard| shard.receipt).collect();
+        kept.retain(|path, _| committed.contains(path));
+        Manifest::of(kept, manifest.options).write(dataset)?;
+    }
+    let tables = removed.values().flat_map(|receipt| receipt.files.values().map(|file| &file.path));
+    for relative in tables.chain(removed.keys()) {
+        let path = dataset.path().join(relative);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(&path, "remove")(error)),
+            _ => {}
+        }
+    }
+    Ok(removed.into_keys().collect())
 }
 
 struct Survey {

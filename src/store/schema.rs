@@ -88,6 +88,15 @@ impl Table {
         Table::ALL.into_iter().find(|table| table.name() == name)
     }
 
+    /// The command that writes the table.
+    pub fn command(self) -> &'static str {
+        match self {
+            Table::Files | Table::Cases | Table::Slices | Table::Masks => "build",
+            Table::Predictions => "predict",
+            Table::Factors | Table::Metrics => "evaluate",
+        }
+    }
+
     /// What a row is.
     pub fn about(self) -> &'static str {
         match self {

@@ -158,6 +158,18 @@ mod tests {
     use crate::spec::Registry;
 
     #[test]
+    fn a_download_has_the_same_bytes_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let download = DOWNLOADS.iter().find(|d| d.slug == "cellseg-neurips-2022").unwrap();
+        let write = |raw: &str| {
+            let raw = folder.path().join(raw);
+            download.write(&raw, &folder.path().join("staging")).unwrap();
+            fs::read(raw.join(download.slug).join("Training-labeled.zip")).unwrap()
+        };
+        assert!(write("first") == write("second"));
+    }
+
+    #[test]
     fn every_download_is_recognised_whole() {
         let folder = tempfile::tempdir().unwrap();
         let (raw, staging) = (folder.path().join("raw"), folder.path().join("staging"));

@@ -34,8 +34,7 @@ fn tissue(seed: u64, pages: usize) -> (Vec<f64>, Vec<u8>) {
         let q = p.map(|v| v / 45.0);
         let shift = bend.smooth_vector(q);
         let warped = std::array::from_fn(|axis| p[axis] + 16.0 * shift[axis]);
-        let Cell { from_wall, from_seed, random } = nearest_cell(warped, seed);
-        let mut random = random;
+        let Cell { from_wall, from_seed, mut random } = nearest_cell(warped, seed);
         let cytoplasm = random.between(150.0, 190.0);
         let mut value = cytoplasm + 22.0 * texture.fractal(p.map(|v| v / 7.0), 3);
         let organelle = random.between(11.0, 18.0);

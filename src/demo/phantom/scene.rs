@@ -171,7 +171,7 @@ mod tests {
         let grid = Grid::centred([13, 1, 1], [1.0; 3]);
         let still = Acquisition { noise: 0.0, bias: 0.0, seed: 1 };
         let rendered = scene.render(&grid, still);
-        assert_eq!(rendered.labels, [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0].map(|v: u8| v));
+        assert_eq!(rendered.labels, [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]);
         assert_eq!((rendered.values[3], rendered.values[6], rendered.values[9]), (150.0, 100.0, 50.0));
         let noisy = scene.render(&grid, Acquisition { noise: 3.0, ..still });
         assert_eq!(noisy.labels, rendered.labels);

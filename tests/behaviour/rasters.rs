@@ -1,25 +1,14 @@
 //! Real pictures of each raster format, read value for value.
-//!
-//! Needs the samples, in the folder that `MEDCOSMOS_SAMPLES` names or in `../shared/samples`; without them the tests say
-//! that they are skipped.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use medcosmos::formats::{Error, Result, bmp, gif, jpeg, png, pnm, tiff};
 use medcosmos::image::Image;
 use medcosmos::with_samples;
 use sha2::{Digest, Sha256};
 
-fn samples() -> Option<PathBuf> {
-    let folder = std::env::var_os("MEDCOSMOS_SAMPLES").map(PathBuf::from);
-    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"));
-    if !folder.is_dir() {
-        println!("skipped: no samples in {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
+use crate::samples;
 
 /// Reads a picture by the ending of its name; `None` for other files.
 fn read(path: &Path) -> Option<Result<Image>> {
@@ -47,12 +36,12 @@ fn describe(image: &Image) -> String {
 
 #[test]
 fn every_sample_of_a_format_has_its_values() {
-    let Some(folder) = samples() else { return };
+    let Some(folder) = samples::folder("formats") else { return };
     let rows = include_str!("rasters.tsv").lines().filter(|line| !line.starts_with('#'));
     let mut wrong = Vec::new();
     for row in rows {
         let (name, expected) = row.split_once('\t').unwrap();
-        let found = match read(&folder.join("formats").join(name)).unwrap() {
+        let found = match read(&folder.join(name)).unwrap() {
             Ok(image) => describe(&image),
             Err(Error::Unsupported { .. }) => "Unsupported".into(),
             Err(e) => e.to_string(),
@@ -66,9 +55,9 @@ fn every_sample_of_a_format_has_its_values() {
 
 #[test]
 fn every_picture_of_a_download_is_read() {
-    let Some(folder) = samples() else { return };
+    let Some(folder) = samples::folder("raw") else { return };
     let mut pictures = 0;
-    for entry in walkdir::WalkDir::new(folder.join("raw")).into_iter().filter_map(|e| e.ok()) {
+    for entry in walkdir::WalkDir::new(folder).into_iter().filter_map(|e| e.ok()) {
         let Some(result) = read(entry.path()) else { continue };
         let image = result.unwrap_or_else(|e| panic!("{}: {e}", entry.path().display()));
         assert_eq!(image.samples.len(), image.pixels() * image.components);
@@ -81,10 +70,10 @@ fn every_picture_of_a_download_is_read() {
 
 #[test]
 fn no_cut_picture_is_read_as_a_whole_one() {
-    let Some(folder) = samples() else { return };
+    let Some(folder) = samples::folder("formats") else { return };
     for row in include_str!("rasters.tsv").lines().filter(|line| !line.starts_with('#')) {
         let (name, expected) = row.split_once('\t').unwrap();
-        let path = folder.join("formats").join(name);
+        let path = folder.join(name);
         let bytes = fs::read(&path).unwrap();
         for eighth in 0..8 {
             let cut = &bytes[..bytes.len() * eighth / 8];

@@ -1,13 +1,11 @@
 //! Tables as plain text for a terminal or a log: aligned columns, a rule under the header, as many digits as a reader
 //! needs, and never wider than asked for.
 
-use polars::prelude::*;
-
 /// Width of a line, in characters, that fits a terminal and a page.
 pub const LINE_WIDTH: usize = 100;
 
 /// What stands for a missing value.
-const MISSING: &str = "–";
+pub const MISSING: &str = "–";
 /// Between columns.
 const GAP: &str = "  ";
 /// A column of words is not made narrower than this.
@@ -49,9 +47,9 @@ impl TextTable {
         self.aligned_right(name, number_cells(&values))
     }
 
-    /// Adds a column of counts.
+    /// Adds a column of counts, with a comma between thousands.
     pub fn counts(self, name: &str, values: impl IntoIterator<Item = u64>) -> Self {
-        let cells = values.into_iter().map(|v| v.to_string()).collect();
+        let cells = values.into_iter().map(grouped).collect();
         self.aligned_right(name, cells)
     }
 
@@ -112,51 +110,6 @@ impl TextColumn {
     }
 }
 
-/// A frame in lines of at most `width` characters, its first `rows` rows. Pictures and coded masks show their size.
-pub fn frame_to_text(frame: &DataFrame, width: usize, rows: usize) -> String {
-    let shown = frame.head(Some(rows));
-    let column_of = |table: TextTable, column: &Column| {
-        let name = column.name().as_str();
-        if column.dtype().is_float() {
-            let values = (0..column.len()).map(|row| column.get(row).ok().and_then(|v| v.extract::<f64>()));
-            table.numbers(name, values)
-        } else {
-            let cells = (0..column.len()).map(|row| column.get(row).ok().and_then(|value| cell(&value)));
-            if column.dtype().is_primitive_numeric() {
-                table.aligned_right(name, cells.map(|c| c.unwrap_or(MISSING.to_string())).collect())
-            } else {
-                table.words(name, cells)
-            }
-        }
-    };
-    let mut text = shown.columns().iter().fold(TextTable::new(), column_of).render(width);
-    if frame.height() > rows {
-        text += &format!("… and {} more rows\n", frame.height() - rows);
-    }
-    text
-}
-
-fn cell(value: &AnyValue) -> Option<String> {
-    match value {
-        AnyValue::Null => None,
-        AnyValue::String(word) => Some(word.to_string()),
-        AnyValue::StringOwned(word) => Some(word.to_string()),
-        AnyValue::Binary(bytes) => Some(format!("{} bytes", bytes.len())),
-        AnyValue::BinaryOwned(bytes) => Some(format!("{} bytes", bytes.len())),
-        AnyValue::List(values) => {
-            let cells = values.iter().map(|v| cell(&v).unwrap_or(MISSING.to_string()));
-            Some(format!("[{}]", cells.collect::<Vec<_>>().join(", ")))
-        }
-        AnyValue::Struct(_, _, fields) => {
-            let names = fields.iter().map(|field| field.name().to_string());
-            let cells = value._iter_struct_av().map(|v| cell(&v).unwrap_or(MISSING.to_string()));
-            let pairs = names.zip(cells).map(|(name, cell)| format!("{name}: {cell}"));
-            Some(format!("{{{}}}", pairs.collect::<Vec<_>>().join(", ")))
-        }
-        other => Some(other.to_string()),
-    }
-}
-
 /// Numbers of a column with the same number of decimals: four digits for the largest, three decimals at most, none
 /// for whole numbers. A number that would read as zero, or is too long, is written with its power of ten.
 fn number_cells(values: &[Option<f64>]) -> Vec<String> {
@@ -196,6 +149,28 @@ pub fn p_value(p: f64) -> String {
     }
 }
 
+/// 1234567 → `1,234,567`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// A list of at most `limit` lines, and how many more there are.
+pub fn at_most(lines: &[String], limit: usize) -> String {
+    let mut out: String = lines.iter().take(limit).map(|l| format!("  {l}\n")).collect();
+    if lines.len() > limit {
+        out.push_str(&format!("  … and {} more\n", lines.len() - limit));
+    }
+    out
+}
+
 fn shorten(cell: &str, width: usize) -> String {
     if cell.chars().count() <= width {
         return cell.to_string();
@@ -216,10 +191,10 @@ mod tests {
             .numbers("dice", [Some(0.61234567), None])
             .numbers("hd", [Some(1.25), Some(212.0)])
             .p_values("p", [Some(0.04321), Some(3.2e-12)]);
-        let lines = "strategy  masks   dice     hd      p\n\
-                     ────────  ─────  ─────  ─────  ─────\n\
-                     S1           12  0.612    1.2  0.043\n\
-                     S2        12345      –  212.0  3e-12\n";
+        let lines = "strategy   masks   dice     hd      p\n\
+                     ────────  ──────  ─────  ─────  ─────\n\
+                     S1            12  0.612    1.2  0.043\n\
+                     S2        12,345      –  212.0  3e-12\n";
         assert_eq!(table.render(LINE_WIDTH), lines);
     }
 
@@ -239,14 +214,6 @@ mod tests {
             table.render(22),
             "a               number\n──────────────  ──────\na word that i…       7\ncolumns that do not fit: last\n"
         );
-    }
-
-    #[test]
-    fn a_frame_shows_its_first_rows() {
-        let frame =
-            df!("id" => ["x\ty", "b", "c"], "n" => [1u32, 20, 3], "v" => [Some(0.25), None, Some(1.0)]).unwrap();
-        let lines = "id    n      v\n───  ──  ─────\nx y   1  0.250\nb    20      –\n… and 1 more rows\n";
-        assert_eq!(frame_to_text(&frame, LINE_WIDTH, 2), lines);
     }
 
     proptest! {

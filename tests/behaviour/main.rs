@@ -1,0 +1,18 @@
+//! What the program and the library do, seen from outside: whole stages on small downloads made on the spot, and on real
+//! ones where they are there.
+//!
+//! Real downloads are looked for in the folder that `MEDCOSMOS_SAMPLES` names, else in `../shared/samples`; a test that
+//! lacks something says what and passes, but where the variable `CI` is `true` a missing folder of samples is a failure.
+//! All is one binary, because every binary that links polars costs seconds and hundreds of megabytes.
+
+mod archives;
+mod bad_input;
+mod cli;
+mod cosmos;
+mod determinism;
+mod facts;
+mod outdated;
+mod phantom;
+mod program;
+mod rasters;
+mod samples;

@@ -1,7 +1,6 @@
 //! `medcosmos demo`: the whole road on phantom downloads, each step with the command that would do it.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -98,7 +97,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         predicted.push(report);
     }
 
-    story.step("Evaluate: twelve metrics of each prediction, five factors of each mask");
+    story.step("Evaluate: overlap and distance of each prediction and its mask, five factors of each mask");
     story.command(&format!("evaluate {}", shown(&data)));
     let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
     story.result(|| println!("  {}", evaluate::sentence(&evaluated)));
@@ -143,8 +142,6 @@ impl Story {
         if self.results {
             print();
         }
-        // What comes next may take long: a pipe must not hold this back.
-        let _ = io::stdout().flush();
     }
 }
 
@@ -178,9 +175,12 @@ fn downloads(out: &Path, raw: &Path, story: &Story) -> Result<(), Failure> {
         .words("source", column(|d| d.slug))
         .words("shows", column(|d| d.shows))
         .words("in", column(|d| d.containers));
-    story.tell(&format!("\n{}\n  They are in {}", table.render(LINE_WIDTH), shown(raw)));
-    story.command(&format!("scan {}", shown(raw)));
-    story.tell("  says what is in a folder of downloads, and how complete it is.");
+    story.tell(&format!(
+        "\n{}\n  They are in {raw}. What a folder of downloads holds, and whether it is complete, is told by\n  \
+         `medcosmos scan {raw}`.",
+        table.render(LINE_WIDTH),
+        raw = shown(raw)
+    ));
     Ok(())
 }
 
@@ -279,20 +279,17 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
     let masks: u64 = build.sources.values().map(|s| s.masks).sum();
     story.step(&format!("Where to look next: the dataset now holds {} masks", grouped(masks)));
     let (raw, data) = (shown(raw), shown(data));
-    let mut commands = Vec::new();
-    if cfg!(feature = "query") {
-        commands.extend([
-            format!("query {data} \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target\""),
-            format!(
-                "query {data} \"SELECT mask_id, strategy, dice, hd95 FROM metrics WHERE choice = 'oracle' ORDER BY dice \
-                 LIMIT 10\""
-            ),
-            format!("analyze {data} --by source,target --metric hd95"),
-        ]);
-    }
-    commands.extend([format!("inspect {raw}/sstem/train-volume.tif"), "sources show acdc".into(), "schema".into()]);
     story.tell("");
-    commands.iter().for_each(|command| story.tell(&format!("  $ medcosmos {command}")));
+    let example = |command: &str| story.tell(&format!("  $ medcosmos {command}"));
+    if cfg!(feature = "query") {
+        let query = |sql: &str| example(&format!("query {data} \\\n      \"{sql}\""));
+        query("SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target");
+        query("SELECT mask_id, dice, hd95 FROM metrics WHERE choice = 'oracle' ORDER BY dice LIMIT 10");
+        example(&format!("analyze {data} --by source,target --metric hd95"));
+    }
+    example(&format!("inspect {raw}/sstem/train-volume.tif"));
+    example("sources show acdc");
+    example("schema");
     story.tell("\n  With downloads of your own in a folder: medcosmos scan, build, predict, evaluate, analyze.");
 }
 

@@ -5,6 +5,8 @@
 use std::io;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::{content_folder, in_folder, to_u8, to_u16};
 use crate::demo::phantom::{Noise, Random, Shape};
 use crate::demo::write;
@@ -91,20 +93,24 @@ impl Dish {
                 cells.push((centre, radius, body, nucleus.warped(seed + attempt + 1, 2.0, 9.0)));
             }
         }
-        let pixels = SIZE[0] * SIZE[1];
-        let (mut cell, mut distance) = (vec![0; pixels], vec![f64::INFINITY; pixels]);
-        let mut nucleus = vec![f64::INFINITY; pixels];
-        for i in 0..pixels {
+        let pixel = |i: usize| {
             let p = [(i % SIZE[0]) as f64, (i / SIZE[0]) as f64, 0.0];
-            for (number, (_, _, body, core)) in cells.iter().enumerate() {
+            let mut nearest = (0, f64::INFINITY, f64::INFINITY);
+            for (number, (_, _, body, core)) in (1..).zip(&cells) {
                 let d = body.distance(p);
-                if d < distance[i] {
-                    (distance[i], nucleus[i]) = (d, core.distance(p));
-                    cell[i] = if d < 0.0 { number as i16 + 1 } else { 0 };
+                if d < nearest.1 {
+                    nearest = (if d < 0.0 { number } else { 0 }, d, core.distance(p));
                 }
             }
+            nearest
+        };
+        let pixels: Vec<(i16, f64, f64)> = (0..SIZE[0] * SIZE[1]).into_par_iter().map(pixel).collect();
+        Dish {
+            seed,
+            cell: pixels.iter().map(|p| p.0).collect(),
+            distance: pixels.iter().map(|p| p.1).collect(),
+            nucleus: pixels.iter().map(|p| p.2).collect(),
         }
-        Dish { seed, cell, distance, nucleus }
     }
 
     fn seen_by(&self, microscope: Microscope, deep: bool) -> Image {

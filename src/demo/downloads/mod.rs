@@ -34,44 +34,44 @@ pub struct Download {
 pub const DOWNLOADS: [Download; 8] = [
     Download {
         slug: "acdc",
-        shows: "hearts in cine MRI, three patients at two phases",
-        containers: "zip of NIfTI, sform of 1 mm that is not true",
+        shows: "hearts in cine MRI",
+        containers: "zip of NIfTI with a false sform",
         write: acdc::write,
     },
     Download {
         slug: "cellseg-neurips-2022",
-        shows: "cells under five kinds of microscope",
-        containers: "zip of BMP, PNG, JPEG, 8 and 16-bit TIFF; instances",
+        shows: "cells under four kinds of microscope",
+        containers: "two zips of BMP, PNG, JPEG, TIFF",
         write: cellseg::write,
     },
     Download {
         slug: "chaos",
-        shows: "abdomens in CT and three MRI contrasts",
-        containers: "zip of DICOM, head first; 1-bit and grey PNG",
+        shows: "abdomens in CT and MRI",
+        containers: "zip of DICOM and 1-bit PNG",
         write: chaos::write,
     },
     Download {
         slug: "chase-db1",
-        shows: "retinal vessels, both eyes of a child and one of another",
-        containers: "zip of JPEG and 1-bit PNG, two observers",
+        shows: "vessels in children's eyes",
+        containers: "zip of JPEG and 1-bit PNG",
         write: retina::write_chase,
     },
     Download {
         slug: "drive",
-        shows: "retinal vessels, training and test",
-        containers: "two zips of LZW TIFF and palette GIF",
+        shows: "vessels in eyes",
+        containers: "two zips of TIFF and palette GIF",
         write: retina::write_drive,
     },
     Download {
         slug: "i2cvb",
-        shows: "prostates in T2-weighted MRI, gland, zones and cancer",
-        containers: "tar.gz in two parts, DICOM against file order",
+        shows: "prostates in MRI, and a cancer",
+        containers: "tar.gz in two parts of DICOM",
         write: i2cvb::write,
     },
     Download {
         slug: "msd",
-        shows: "hippocampi in MRI and spleens in CT",
-        containers: "two tars of NIfTI with resource forks",
+        shows: "hippocampi in MRI, spleens in CT",
+        containers: "two tars of NIfTI, resource forks",
         write: msd::write,
     },
     Download {
@@ -156,6 +156,18 @@ mod tests {
     use crate::raw::Tree;
     use crate::sources::{Case, CaseState, FileUse, scan};
     use crate::spec::Registry;
+
+    #[test]
+    fn a_download_has_the_same_bytes_every_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let download = DOWNLOADS.iter().find(|d| d.slug == "cellseg-neurips-2022").unwrap();
+        let write = |raw: &str| {
+            let raw = folder.path().join(raw);
+            download.write(&raw, &folder.path().join("staging")).unwrap();
+            fs::read(raw.join(download.slug).join("Training-labeled.zip")).unwrap()
+        };
+        assert!(write("first") == write("second"));
+    }
 
     #[test]
     fn every_download_is_recognised_whole() {

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::{content_folder, in_folder};
 use crate::demo::phantom::vessels::{Segment, depth_map, tree};
 use crate::demo::phantom::{Noise, Random};
@@ -54,21 +56,22 @@ impl Eye {
         let [width, height] = self.size;
         let centre = self.centre();
         let (choroid, grain) = (Noise::new(self.seed), Noise::new(self.seed ^ 0x6a1));
-        let mut rgb = Vec::with_capacity(width * height * 3);
-        for i in 0..width * height {
+        let pixel = |i: usize| {
             let [x, y] = [(i % width) as f64, (i / width) as f64];
             let [u, v] = [(x - centre[0]) / self.radius, (y - centre[1]) / self.radius];
             let from_centre = (u * u + v * v).sqrt();
-            let colour = self.colour([u, v], choroid, [arteries[i], veins[i]]);
             // The field ends in a soft edge; the surround is nearly black.
             let field = ((1.0 - from_centre) * self.radius / 2.0).clamp(0.0, 1.0);
             let light = field * (1.0 - 0.38 * from_centre * from_centre);
-            for (channel, value) in colour.into_iter().enumerate() {
-                let noise = 3.0 * grain.grain((3 * i + channel) as u64) * (0.3 + field);
-                rgb.push((2.0 + value * light + noise).round().clamp(0.0, 255.0) as u8);
-            }
-        }
-        Image::picture(width, height, 3, Samples::U8(rgb))
+            let colour = if field > 0.0 { self.colour([u, v], choroid, [arteries[i], veins[i]]) } else { [0.0; 3] };
+            let channel = |c: usize| {
+                let noise = 3.0 * grain.grain((3 * i + c) as u64) * (0.3 + field);
+                (2.0 + colour[c] * light + noise).round().clamp(0.0, 255.0) as u8
+            };
+            [channel(0), channel(1), channel(2)]
+        };
+        let rgb: Vec<[u8; 3]> = (0..width * height).into_par_iter().map(pixel).collect();
+        Image::picture(width, height, 3, Samples::U8(rgb.into_flattened()))
     }
 
     /// Colour at a point of the field, under full light.

@@ -10,38 +10,34 @@ use crate::demo::phantom::{Noise, Random};
 use crate::demo::write;
 use crate::image::Samples;
 
-const SIZE: [usize; 3] = [512, 512, 4];
+const SIZE: [usize; 2] = [512, 512];
 /// Pixels between the seeds of cells.
 const CELL: f64 = 74.0;
 /// Pixels that a section is thick (50 nm, where a pixel is 4 nm wide).
 const SECTION: f64 = 12.5;
 
 pub(super) fn write(folder: &Path) -> io::Result<()> {
-    for (name, seed) in [("train", 1), ("test", 2)] {
-        let (values, labels) = tissue(seed);
-        write::image(&folder.join(format!("{name}-volume.tif")), &volume(SIZE, to_u8(&values)))?;
-        if name == "train" {
-            write::image(&folder.join("train-labels.tif"), &volume(SIZE, Samples::U8(labels)))?;
-        }
-    }
-    Ok(())
+    let pages = |n: usize| [SIZE[0], SIZE[1], n];
+    let (values, labels) = tissue(1, 4);
+    write::image(&folder.join("train-volume.tif"), &volume(pages(4), to_u8(&values)))?;
+    write::image(&folder.join("train-labels.tif"), &volume(pages(4), Samples::U8(labels)))?;
+    write::image(&folder.join("test-volume.tif"), &volume(pages(1), to_u8(&tissue(2, 1).0)))
 }
 
 /// Cells around scattered seeds, each pixel in the cell of the nearest one (a Voronoi diagram), with curved walls, some
 /// with a mitochondrion and a few dark inside.
-fn tissue(seed: u64) -> (Vec<f64>, Vec<u8>) {
+fn tissue(seed: u64, pages: usize) -> (Vec<f64>, Vec<u8>) {
     let (bend, texture, grain) = (Noise::new(seed), Noise::new(seed + 10), Noise::new(seed + 20));
     let pixel = |i: usize| {
         let [x, y, z] = [i % SIZE[0], i / SIZE[0] % SIZE[1], i / SIZE[0] / SIZE[1]];
         let p = [x as f64, y as f64, z as f64 * SECTION];
         let q = p.map(|v| v / 45.0);
-        let shift = |offset: f64| 20.0 * bend.fractal([q[0] + offset, q[1], q[2]], 3);
-        let warped = [p[0] + shift(0.0), p[1] + shift(31.0), p[2] + shift(67.0)];
-        let Cell { from_wall, from_seed, random } = nearest_cell(warped, seed);
-        let mut random = random;
+        let shift = bend.smooth_vector(q);
+        let warped = std::array::from_fn(|axis| p[axis] + 16.0 * shift[axis]);
+        let Cell { from_wall, from_seed, mut random } = nearest_cell(warped, seed);
         let cytoplasm = random.between(150.0, 190.0);
         let mut value = cytoplasm + 22.0 * texture.fractal(p.map(|v| v / 7.0), 3);
-        let organelle = random.between(9.0, 15.0);
+        let organelle = random.between(11.0, 18.0);
         if random.between(0.0, 1.0) < 0.4 && from_seed < organelle + 3.0 {
             let cristae = 24.0 * texture.smooth([p[0] / 4.0, p[1] / 9.0, p[2] / 9.0]);
             let cover = ((organelle - from_seed) / 3.0 + 0.5).clamp(0.0, 1.0);
@@ -51,7 +47,7 @@ fn tissue(seed: u64) -> (Vec<f64>, Vec<u8>) {
         value += wall * (62.0 - value);
         (value + 11.0 * grain.grain(i as u64), if from_wall < 5.0 { 0 } else { 255 })
     };
-    (0..SIZE.iter().product()).into_par_iter().map(pixel).unzip()
+    (0..SIZE[0] * SIZE[1] * pages).into_par_iter().map(pixel).unzip()
 }
 
 struct Cell {

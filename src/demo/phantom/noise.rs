@@ -49,25 +49,40 @@ impl Noise {
     }
 
     fn lattice(self, [x, y, z]: [i64; 3]) -> u64 {
-        let row = mix(self.0 ^ (z as u64).wrapping_mul(0xd6e8_feb8_6659_fd93));
-        let point =
-            row ^ (y as u64).wrapping_mul(0xa076_1d64_78bd_642f) ^ (x as u64).wrapping_mul(0xe703_7ed1_a0b4_28db);
-        mix(point)
+        let point = (x as u64).wrapping_mul(0xe703_7ed1_a0b4_28db)
+            ^ (y as u64).wrapping_mul(0xa076_1d64_78bd_642f)
+            ^ (z as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mix(self.0 ^ point)
     }
 
-    /// Smooth, from -1 to 1, features about one unit of length wide (trilinear value noise with eased steps).
-    pub fn smooth(self, p: [f64; 3]) -> f64 {
+    /// The corners of the cell that a point is in, each with its weight: eased steps, so that no seam is seen.
+    fn corners(self, p: [f64; 3]) -> [(u64, f64); 8] {
         let cell = p.map(|v| v.floor());
-        let t: [f64; 3] = std::array::from_fn(|i| p[i] - cell[i]);
-        let ease = t.map(|v| v * v * (3.0 - 2.0 * v));
-        let mut sum = 0.0;
-        for corner in 0..8usize {
+        let ease: [f64; 3] = std::array::from_fn(|i| {
+            let t = p[i] - cell[i];
+            t * t * (3.0 - 2.0 * t)
+        });
+        std::array::from_fn(|corner| {
             let bit = |axis: usize| (corner >> axis) & 1;
-            let at: [i64; 3] = std::array::from_fn(|axis| cell[axis] as i64 + bit(axis) as i64);
-            let weight: f64 = (0..3).map(|axis| if bit(axis) == 1 { ease[axis] } else { 1.0 - ease[axis] }).product();
-            sum += weight * (2.0 * unit(self.lattice(at)) - 1.0);
-        }
-        sum
+            let at = std::array::from_fn(|axis| cell[axis] as i64 + bit(axis) as i64);
+            let share = |axis: usize| if bit(axis) == 1 { ease[axis] } else { 1.0 - ease[axis] };
+            (self.lattice(at), share(0) * share(1) * share(2))
+        })
+    }
+
+    /// Smooth, from -1 to 1, features about one unit of length wide (trilinear value noise).
+    pub fn smooth(self, p: [f64; 3]) -> f64 {
+        self.corners(p).iter().map(|(bits, weight)| weight * (2.0 * unit(*bits) - 1.0)).sum()
+    }
+
+    /// Three smooth fields at once.
+    pub fn smooth_vector(self, p: [f64; 3]) -> [f64; 3] {
+        const PART: u64 = (1 << 21) - 1;
+        let corners = self.corners(p);
+        [0, 21, 42].map(|shift| {
+            let value = |bits: u64| 2.0 * ((bits >> shift) & PART) as f64 / PART as f64 - 1.0;
+            corners.iter().map(|(bits, weight)| weight * value(*bits)).sum()
+        })
     }
 
     /// Smooth with finer and fainter features on top: each octave half as wide and half as strong.

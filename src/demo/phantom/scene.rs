@@ -111,7 +111,7 @@ impl Scene {
         let (mut value, mut label) = (self.background, 0);
         let mut grain = None;
         for tissue in &self.tissues {
-            let distance = tissue.shape.distance(p);
+            let distance = tissue.shape.distance_up_to(p, self.seam / 2.0);
             if distance > self.seam / 2.0 {
                 continue;
             }
@@ -151,7 +151,8 @@ impl Grid {
     /// 1 in a shape and 0 elsewhere.
     pub fn mask(&self, shape: &Shape) -> Vec<u8> {
         let [nx, ny, nz] = self.size;
-        let inside = |i: usize| u8::from(shape.distance(self.position([i % nx, i / nx % ny, i / nx / ny])) < 0.0);
+        let inside =
+            |i: usize| u8::from(shape.distance_up_to(self.position([i % nx, i / nx % ny, i / nx / ny]), 0.0) < 0.0);
         (0..nx * ny * nz).into_par_iter().map(inside).collect()
     }
 }
@@ -170,7 +171,7 @@ mod tests {
         let grid = Grid::centred([13, 1, 1], [1.0; 3]);
         let still = Acquisition { noise: 0.0, bias: 0.0, seed: 1 };
         let rendered = scene.render(&grid, still);
-        assert_eq!(rendered.labels, [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0].map(|v: u8| v));
+        assert_eq!(rendered.labels, [0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]);
         assert_eq!((rendered.values[3], rendered.values[6], rendered.values[9]), (150.0, 100.0, 50.0));
         let noisy = scene.render(&grid, Acquisition { noise: 3.0, ..still });
         assert_eq!(noisy.labels, rendered.labels);

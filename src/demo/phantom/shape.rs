@@ -93,6 +93,12 @@ impl Shape {
 
     /// Signed distance of a point to the surface, negative inside.
     pub fn distance(&self, p: [f64; 3]) -> f64 {
+        self.distance_up_to(p, f64::INFINITY)
+    }
+
+    /// As [`distance`](Self::distance) where that is at most `reach`, else anything above it: most of space is far from
+    /// most shapes, and need not know how far.
+    pub fn distance_up_to(&self, p: [f64; 3], reach: f64) -> f64 {
         match self {
             Shape::Ellipsoid { centre, radii, turn } => ellipsoid(p, *centre, *radii, *turn),
             Shape::Tube { points, radius } => {
@@ -100,23 +106,30 @@ impl Shape {
                 segments.fold(f64::INFINITY, f64::min) - radius
             }
             Shape::Slab { low, high } => (low - p[2]).max(p[2] - high),
-            Shape::Union(shapes) => shapes.iter().map(|s| s.distance(p)).fold(f64::INFINITY, f64::min),
-            Shape::Without(a, b) => a.distance(p).max(-b.distance(p)),
-            Shape::Within(a, b) => a.distance(p).max(b.distance(p)),
-            Shape::Grown(shape, by) => shape.distance(p) - by,
+            Shape::Union(shapes) => {
+                shapes.iter().fold(f64::INFINITY, |near, s| near.min(s.distance_up_to(p, reach.min(near))))
+            }
+            Shape::Without(a, b) => {
+                let a = a.distance_up_to(p, reach);
+                // The second only matters where the point is deeper in it than in the first.
+                if a > reach { a } else { a.max(-b.distance_up_to(p, -a)) }
+            }
+            Shape::Within(a, b) => {
+                let a = a.distance_up_to(p, reach);
+                if a > reach { a } else { a.max(b.distance_up_to(p, reach)) }
+            }
+            Shape::Grown(shape, by) => shape.distance_up_to(p, reach + by) - by,
             Shape::Warped { shape, noise, amplitude, scale } => {
-                let plain = shape.distance(p);
-                // Farther from the surface than points can be moved, the warp changes nothing that is seen.
-                if plain.abs() > 3.0 * amplitude {
+                // Points move by less than twice the amplitude, and deep inside nobody sees whether they do.
+                let farthest = 2.0 * amplitude;
+                let plain = shape.distance_up_to(p, reach + farthest);
+                if plain > reach + farthest || plain < -2.0 * farthest {
                     return plain;
                 }
                 let q = p.map(|v| v / scale);
-                let shift = |axis: usize| {
-                    let mut at = q;
-                    at[axis] += 57.0;
-                    amplitude * noise.fractal(at, 2) / 1.5
-                };
-                shape.distance([p[0] + shift(0), p[1] + shift(1), p[2] + shift(2)])
+                let (coarse, fine) = (noise.smooth_vector(q), noise.smooth_vector(q.map(|v| 2.0 * v + 57.0)));
+                let moved = std::array::from_fn(|i| p[i] + amplitude * (2.0 * coarse[i] + fine[i]) / 3.0);
+                shape.distance_up_to(moved, reach)
             }
         }
     }
@@ -169,6 +182,21 @@ mod tests {
         let cap = ball.clone().within(Shape::Slab { low: 1.0, high: 9.0 });
         assert!(cap.distance([0.0, 0.0, 0.5]) > 0.0 && cap.distance([0.0, 0.0, 1.5]) < 0.0);
         assert!(ball.grown(1.0).distance([2.5, 0.0, 0.0]) < 0.0);
+    }
+
+    #[test]
+    fn a_short_reach_changes_nothing_within_it() {
+        let ball = |x: f64, r: f64| Shape::ellipsoid([x, 0.0, 0.0], [r; 3]);
+        let shape = ball(0.0, 6.0).warped(3, 1.5, 4.0).or(ball(7.0, 3.0)).without(ball(2.0, 2.5).grown(0.5));
+        let shape = shape.within(ball(1.0, 7.0).warped(4, 1.0, 5.0).grown(1.0));
+        for i in 0..4000 {
+            let p = [f64::from(i % 20) - 9.7, f64::from(i / 20 % 20) - 9.7, f64::from(i / 400) - 4.7];
+            for reach in [0.0, 0.8, 2.5] {
+                let (exact, short) = (shape.distance(p), shape.distance_up_to(p, reach));
+                let same = if exact <= reach { exact == short } else { short > reach };
+                assert!(same, "{p:?} up to {reach}: {short} for {exact}");
+            }
+        }
     }
 
     #[test]

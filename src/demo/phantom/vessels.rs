@@ -135,7 +135,7 @@ mod tests {
         for seed in 0..8 {
             let segments = tree([0.45, 0.02], &mut Random::new(seed));
             let map = depth_map(&segments, [300, 300], [150.0, 150.0], 145.0, |_| true);
-            let share = map.iter().filter(|d| **d > 0.0).count() as f64 / (3.1416 * 145.0 * 145.0);
+            let share = map.iter().filter(|d| **d > 0.0).count() as f64 / (std::f64::consts::PI * 145.0 * 145.0);
             // About an eighth of the field in DRIVE.
             assert!((0.03..0.25).contains(&share), "seed {seed}: {share}");
         }

@@ -44,7 +44,7 @@ pub fn dicom_slices(folder: &Path, names: &[String], image: &Image, facts: &Dico
         (Samples::I16(_), 1) => (16, 1),
         _ => return require(false, "a DICOM series", "uint8, uint16 and int16, or RGB of 8 bits", image),
     };
-    let stored = if image.bits < bits as u8 { u16::from(image.bits) } else { bits };
+    let stored = u16::from(image.bits).clamp(1, bits);
     let identity = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     let geometry = image.geometry.clone().unwrap_or_else(|| Geometry::from_lps([0.0; 3], identity, [1.0; 3]));
     let class = match facts.modality.as_str() {

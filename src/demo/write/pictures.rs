@@ -122,9 +122,8 @@ pub(super) fn bmp(image: &Image) -> io::Result<Vec<u8>> {
 
 /// TIFF, a page for each z.
 pub(super) fn tiff(image: &Image, compressed: bool) -> io::Result<Vec<u8>> {
-    let kinds = "pages of grey, or RGB of 8 and 16 bits, as stored and without a palette";
-    let holds = image.size[3] == 1 && image.scaling == Scaling::IDENTITY && image.palette.is_none();
-    require(holds, "TIFF", kinds, image)?;
+    let plain = image.size[3] == 1 && image.scaling == Scaling::IDENTITY && image.palette.is_none();
+    require(plain, "TIFF", "pages as stored, without a palette", image)?;
     match (&image.samples, image.components) {
         (Samples::U8(v), 1) => pages::<tiff_type::Gray8>(image, v, compressed),
         (Samples::I8(v), 1) => pages::<tiff_type::GrayI8>(image, v, compressed),
@@ -138,7 +137,7 @@ pub(super) fn tiff(image: &Image, compressed: bool) -> io::Result<Vec<u8>> {
         (Samples::F64(v), 1) => pages::<tiff_type::Gray64Float>(image, v, compressed),
         (Samples::U8(v), 3) => pages::<tiff_type::RGB8>(image, v, compressed),
         (Samples::U16(v), 3) => pages::<tiff_type::RGB16>(image, v, compressed),
-        _ => require(false, "TIFF", kinds, image).map(|()| Vec::new()),
+        _ => Err(invalid("TIFF holds grey, and RGB of 8 and 16 bits")),
     }
 }
 

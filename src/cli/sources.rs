@@ -36,7 +36,8 @@ enum Action {
     /// Explain what a spec makes of a folder, pattern by pattern
     Check {
         /// Spec file, or the slug of a built-in source
-        spec: String,
+        #[arg(value_name = "SPEC")]
+        source: String, // `spec` is the name of a global option
         /// Folder of downloads, or one archive
         #[arg(long)]
         raw: PathBuf,
@@ -58,7 +59,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             print!("{}", page(global.registry()?.get(slug)?));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Action::Check { spec, raw }) => check(spec, raw, global),
+        Some(Action::Check { source, raw }) => check(source, raw, global),
         Some(Action::Cite { slugs }) => {
             for spec in global.registry()?.select(slugs)?.specs() {
                 println!("{}\n", spec.citation.trim());

@@ -103,10 +103,13 @@ impl fmt::Display for Problem {
             Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
             Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
             Problem::ForeignShard { receipt } => {
-                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it; finish the run that began it, or delete this file")
+                write!(
+                    f,
+                    "foreign shard: {receipt}: no input and no option of this run leads to it; finish the run that began it, or delete this file"
+                )
             }
-            Problem::MissingFile { path } => write!(f, "missing file: {path}"),
-            Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}"),
+            Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
+            Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
             Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
         }
     }

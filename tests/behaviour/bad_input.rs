@@ -159,16 +159,19 @@ fn damaged_archives_and_pages_named_zip() {
     phantom::write(&raw.join("good.zip"), &zip);
     phantom::write(&raw.join("cut.zip"), &zip[..zip.len() - 40]);
     phantom::write(&raw.join("page.zip"), b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head></html>");
-    phantom::write(&raw.join("cut.tar.gz"), &gzip(&[0; 4096])[..20]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(good_image().len() as u64);
+    tar.append_data(&mut header, "training/image.nii.gz", &good_image()[..]).unwrap();
+    let tar_gz = gzip(&tar.into_inner().unwrap());
+    phantom::write(&raw.join("cut.tar.gz"), &tar_gz[..tar_gz.len() / 2]);
 
     let run = build(&raw, &dataset, &[]);
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
     let files: Vec<FileRow> = rows(&dataset);
-    for (name, words) in [
-        ("cut.zip", &["damaged"][..]),
-        ("page.zip", &["HTML", "not a zip archive"]),
-        ("cut.tar.gz", &["damaged"]),
-    ] {
+    for (name, words) in
+        [("cut.zip", &["damaged"][..]), ("page.zip", &["HTML", "not a zip archive"]), ("cut.tar.gz", &["damaged"])]
+    {
         let lines: Vec<&str> = run.out.lines().filter(|line| line.trim_start().starts_with(name)).collect();
         assert_eq!(lines.len(), 1, "{name} in {}", run.out);
         let row = files.iter().find(|row| row.path == name).unwrap();

@@ -24,7 +24,7 @@ impl Pipeline<'_> {
     fn stages(&self) -> Vec<Command> {
         let stage = |name: &str, arguments: &[&str], paths: &[&Path]| {
             let mut program = medcosmos(name);
-            program.args(arguments).args(["--threads", &self.threads.to_string()]).args(paths);
+            program.args(["--threads", &self.threads.to_string()]).args(arguments).args(paths);
             program
         };
         let mut build = stage("build", &["--json", "--quiet", "--out"], &[self.dataset, self.raw]);

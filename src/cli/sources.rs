@@ -36,8 +36,9 @@ enum Action {
     /// Explain what a spec makes of a folder, pattern by pattern
     Check {
         /// Spec file, or the slug of a built-in source
+        // Not `spec`: that is the name of a global option.
         #[arg(value_name = "SPEC")]
-        source: String, // `spec` is the name of a global option
+        source: String,
         /// Folder of downloads, or one archive
         #[arg(long)]
         raw: PathBuf,
@@ -272,5 +273,17 @@ fn print_matches(spec: &Spec, what: &str, pattern: &str, paths: &[&str]) {
     println!("  {what:<8} {:>7} match  {pattern}", grouped(matched.len() as u64));
     if let Some(first) = matched.first() {
         println!("  {:>16}        such as {first}", "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    #[test]
+    fn check_takes_its_spec_beside_the_option_of_every_command() {
+        let line = ["medcosmos", "sources", "check", "acdc", "--raw", "downloads", "--spec", "own.toml"];
+        let arguments = crate::cli::Arguments::try_parse_from(line).unwrap();
+        assert_eq!(arguments.global.spec, [std::path::PathBuf::from("own.toml")]);
     }
 }

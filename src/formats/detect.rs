@@ -53,10 +53,11 @@ fn detect_plain(name: &str, bytes: &[u8]) -> Option<Container> {
         Some(Container::Jpeg)
     } else if has(0, b"GIF87a") || has(0, b"GIF89a") {
         Some(Container::Gif)
+    } else if has(128, b"DICM") {
+        // Before TIFF: the preamble of DICOM is free for another format's header, and is used for TIFF's.
+        Some(Container::Dicom)
     } else if has(0, b"II*\0") || has(0, b"MM\0*") || has(0, b"II+\0") || has(0, b"MM\0+") {
         Some(Container::Tiff)
-    } else if has(128, b"DICM") {
-        Some(Container::Dicom)
     } else if has(0, b"NRRD000") {
         Some(Container::Nrrd)
     } else if (is(348) && (has(344, b"n+1\0") || has(344, b"ni1\0"))) || is(540) {
@@ -147,5 +148,19 @@ pub fn dicom_instance(bytes: &[u8]) -> Result<dicom::Instance> {
     match gzip::is_gzip(bytes) {
         true => dicom::read(&gzip::decompress(bytes)?),
         false => dicom::read(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preamble_of_dicom_may_be_a_tiff_header() {
+        let mut bytes = vec![0; 140];
+        bytes[..8].copy_from_slice(b"II*\0\x54\x18\x08\0");
+        assert_eq!(detect("CT_small.dcm", &bytes), Some(Container::Tiff));
+        bytes[128..132].copy_from_slice(b"DICM");
+        assert_eq!(detect("CT_small.dcm", &bytes), Some(Container::Dicom));
     }
 }

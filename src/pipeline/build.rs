@@ -15,7 +15,7 @@ use crate::slices::{self, CaseSlices, ObjectMask, Slice};
 use crate::sources::{Case, CaseState, FileUse, Scan, file_safe, scan};
 use crate::spec::{Registry, Spec};
 use crate::store::{
-    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Shard, ShardKey, ShardState,
+    CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Row, Shard, ShardKey, ShardState,
     ShardWriter, SliceRow, Verify, commit, discard_stale,
 };
 
@@ -287,6 +287,7 @@ fn write_shard(
             (CaseState::Complete, Some(reason)) => Outcome::Failed(reason),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
                 Ok(slices) => Outcome::Cut(slices),
+                Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(error.to_string()),
             },
         };
@@ -487,7 +488,7 @@ fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard
     rows.entry(NO_SOURCE.into()).or_default();
     let mut shards = Vec::new();
     for (source, mut rows) in rows {
-        rows.sort_by(|a, b| a.path.cmp(&b.path).then_with(|| a.reason.cmp(&b.reason)));
+        rows.sort_by(|a, b| a.compare(b).then_with(|| a.reason.cmp(&b.reason)));
         rows.dedup_by(|a, b| a.path == b.path);
         let described = rows.iter().map(|r| format!("{r:?}"));
         let shard =

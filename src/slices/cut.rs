@@ -8,13 +8,13 @@ use super::labels::Decoder;
 use super::load::{Loaded, load};
 use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, without_alpha};
 use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
-use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
 use crate::formats::dicom::match_positions;
 use crate::image::{Frame, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
-use crate::spec::{FourthAxis, Pair, Spec};
+use crate::spec::{Decode, FourthAxis, Pair, Spec};
 use crate::with_samples;
 
 /// A mask slice belongs to an image slice that is nearer than this share of the distance between slices.
@@ -33,6 +33,11 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     }
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
+    // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
+    let sequences = rules.channels.len();
+    if rules.fourth_axis == FourthAxis::Sequences && loaded.image.size[2..] == [sequences, 1] {
+        loaded.image.size[2..].copy_from_slice(&[1, sequences]);
+    }
     if rules.fourth_axis == FourthAxis::None && loaded.image.size[3] > 1 {
         let found = loaded.image.size[3];
         let reason = format!("the spec expects three dimensions, but it has a fourth one of {found} steps");
@@ -69,7 +74,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         .collect();
 
     let geometry = image.geometry.as_ref();
-    let single_picture = image.size[2] == 1 && geometry.is_none();
+    let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
     Ok(CaseSlices {
         dtype: image.samples.dtype(),
         shape: stored_shape(image),
@@ -132,10 +137,16 @@ impl Objects {
         axis: Axis,
     ) -> Result<(), Error> {
         let part = &spec.layout[case.layout].mask[found.part];
-        let loaded = load(tree, &found.files, part.order)?;
+        let loaded = match (&part.decode, &found.row) {
+            (Decode::RleTable { id, runs, .. }, Some(row)) => {
+                rle_table::load(tree, found.files[0], row, [id, runs], &image.image)?
+            }
+            _ => load(tree, &found.files, part.order)?,
+        };
+        let loaded = if part.pair == Pair::Space { space::on_grid_of(image, &loaded, axis)? } else { loaded };
         let mask = &loaded.image;
         let slice_of = match part.pair {
-            Pair::Grid => {
+            Pair::Grid | Pair::Space => {
                 let mut expected = image.image.size;
                 expected[3] = self.cells.len() / self.slices;
                 if mask.size != expected {

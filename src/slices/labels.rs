@@ -87,6 +87,10 @@ impl<'a> Decoder<'a> {
                 Method::Threshold { label: one_label()?, channel, above, inverted: false }
             }
             Decode::Instances => Method::Instances { label: one_label()? },
+            // Read to a picture of zeros and ones.
+            Decode::RleTable { .. } => {
+                Method::Threshold { label: one_label()?, channel: 0, above: 0.0, inverted: false }
+            }
         };
         Ok(Decoder { file, image, axis, found, method })
     }
@@ -277,6 +281,7 @@ mod tests {
             files: vec![0],
             label: Some(label("organ")),
             label_key: None,
+            row: None,
             laterality: None,
             rater: None,
             rater_rank: 0,

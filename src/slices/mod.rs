@@ -16,6 +16,8 @@ mod labels;
 mod load;
 mod picture;
 mod plane;
+mod rle_table;
+mod space;
 
 pub use cut::cut;
 pub use intensity::Grey;
@@ -182,6 +184,14 @@ pub enum Error {
         slice: usize,
         /// Keys of the table.
         known: String,
+    },
+    /// A table of masks that has no row for the image.
+    #[error("not labelled: {table} has no row for {row}")]
+    Unlabelled {
+        /// The table's file.
+        table: String,
+        /// What the row would be called.
+        row: String,
     },
     /// The spec asks for something that the file does not have.
     #[error("{file}: {reason}")]

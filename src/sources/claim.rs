@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
-use crate::spec::{Absent, FourthAxis, Label, Layout, MaskPart, Spec};
+use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -67,6 +67,8 @@ pub struct CaseMask {
     pub label: Option<Label>,
     /// Key of the label in its table (one class a file), else the value is read from the pixels.
     pub label_key: Option<String>,
+    /// The row of this image, where the file is a table of all images' masks.
+    pub row: Option<String>,
     /// Side taken from the file name.
     pub laterality: Option<String>,
     /// Who drew it.
@@ -104,7 +106,11 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let release = spec.release.iter().find(|r| r.evidence.iter().all(present))?;
     let mut source = Source { slug: spec.slug.clone(), release: release.name.clone(), cases: vec![], skipped: vec![] };
 
-    let skips: Vec<(Pattern, &str)> = spec.skip.iter().map(|s| (compile(&s.path), s.reason.as_str())).collect();
+    let rules = |last: bool| -> Vec<(Pattern, &str)> {
+        let wanted = spec.skip.iter().filter(|s| s.last == last);
+        wanted.map(|s| (compile(&s.path), s.reason.as_str())).collect()
+    };
+    let skips = rules(false);
     let mut open: Vec<(usize, &str)> = Vec::with_capacity(paths.len());
     for &(file, path) in paths {
         match skips.iter().find(|(pattern, _)| pattern.matches(path)) {
@@ -156,12 +162,23 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         }
     }
     let place: HashMap<&str, usize> = open.iter().map(|(file, path)| (*path, *file)).collect();
+    let data_of =
+        |file: usize| companions(path_of[&file]).into_iter().filter_map(|name| place.get(name.as_str()).copied());
     for case in &mut source.cases {
-        let data = case.files().flat_map(|file| companions(path_of[&file])).filter_map(|name| place.get(name.as_str()));
-        case.companions = data.copied().collect();
+        case.companions = case.files().flat_map(data_of).collect();
         case.companions.sort();
         case.companions.dedup();
         used.extend(&case.companions);
+    }
+    // The data of a header that is left out is left out for the same reason.
+    let data: Vec<_> =
+        reasons.iter().flat_map(|(&file, why)| data_of(file).map(move |data| (data, why.clone()))).collect();
+    reasons.extend(data);
+    let skips = rules(true);
+    for &(file, path) in &open {
+        if let Some((_, reason)) = skips.iter().find(|(pattern, _)| pattern.matches(path)) {
+            reasons.entry(file).or_insert_with(|| reason.to_string());
+        }
     }
     source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
     source.skipped.sort();
@@ -201,10 +218,17 @@ fn group(patterns: &[Pattern], stack: Option<&str>, paths: &[(usize, &str)]) -> 
     groups
 }
 
-/// Finds the masks of an image by the captures that both patterns have.
+/// Finds the masks of an image by the captures that both patterns have: for each image pattern one table for each mask
+/// pattern.
 struct Join {
-    /// For each image pattern and mask pattern: the names compared, and the mask groups by their values.
-    tables: Vec<Vec<(Vec<String>, HashMap<Vec<String>, Vec<usize>>)>>,
+    tables: Vec<Vec<JoinTable>>,
+}
+
+struct JoinTable {
+    /// Names that are compared.
+    names: Vec<String>,
+    /// Mask groups by the values of these names.
+    groups: HashMap<Vec<String>, Vec<usize>>,
 }
 
 impl Join {
@@ -223,7 +247,7 @@ impl Join {
                     for (at, group) in groups.iter().enumerate().filter(|(_, g)| g.pattern == index) {
                         by_value.entry(values(&names, &group.captures)).or_default().push(at);
                     }
-                    (names, by_value)
+                    JoinTable { names, groups: by_value }
                 };
                 masks.iter().enumerate().map(table).collect()
             })
@@ -233,9 +257,8 @@ impl Join {
 
     /// Mask groups of an image, from the preferred pattern that has any; then those of the other patterns.
     fn groups_of(&self, image: &Group) -> (Vec<usize>, Vec<usize>) {
-        let mut found = self.tables[image.pattern]
-            .iter()
-            .filter_map(|(names, by_value)| by_value.get(&values(names, &image.captures)).cloned());
+        let tables = self.tables[image.pattern].iter();
+        let mut found = tables.filter_map(|t| t.groups.get(&values(&t.names, &image.captures)).cloned());
         (found.next().unwrap_or_default(), found.flatten().collect())
     }
 }
@@ -280,9 +303,20 @@ fn collect_masks(
                 Some(b'R' | b'r') => Some("right".to_string()),
                 _ => None,
             });
-            let files = group.files.clone();
-            let mask =
-                CaseMask { part: index, files, label, label_key: key, laterality, rater: rater.clone(), rater_rank: 0 };
+            let row = match &part.decode {
+                Decode::RleTable { row, .. } => Some(Template::new(row).fill(&image.captures)),
+                _ => None,
+            };
+            let mask = CaseMask {
+                part: index,
+                files: group.files.clone(),
+                label,
+                label_key: key,
+                row,
+                laterality,
+                rater: rater.clone(),
+                rater_rank: 0,
+            };
             raters.push((rater.unwrap_or_default(), mask));
         }
         for at in others {
@@ -302,11 +336,12 @@ fn collect_masks(
 
 /// A case is complete when every mask part that must be there is. Where none at all was found the case is unlabelled.
 fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
-    let missing = |part: &&MaskPart| -> bool {
-        let index = layout.mask.iter().position(|p| std::ptr::eq(p, *part));
-        part.absent == Absent::Unlabelled && !found.iter().any(|m| Some(m.part) == index)
-    };
-    if let Some(part) = layout.mask.iter().find(missing) {
+    let missing = layout
+        .mask
+        .iter()
+        .enumerate()
+        .find(|(index, part)| part.absent == Absent::Unlabelled && !found.iter().any(|mask| mask.part == *index));
+    if let Some((_, part)) = missing {
         return CaseState::Skipped(format!(
             "not labelled: no mask like {:?} belongs to it",
             part.path.join("\" or \"")
@@ -326,9 +361,10 @@ fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
 fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[CaseMask], state: &CaseState) -> Vec<Case> {
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
-    let patient = rules.patient.as_deref().map_or_else(|| name.to_string(), |t| file_safe(&fill(t)));
+    let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
+    let patient = patient.map_or_else(|| name.to_string(), |p| file_safe(&p));
     let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
-    let split = split.map(|s| rules.split_names.get(&s).cloned().unwrap_or(s));
+    let split = split.map(|s| renamed(s, &rules.split_names));
     let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {
         FourthAxis::Sequences => rules.image.channels.iter().cloned().enumerate().map(|(i, s)| (s, Some(i))).collect(),
         _ => vec![(fill(&rules.image.sequence), None)],
@@ -365,6 +401,18 @@ fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[Case
         .collect()
 }
 
+/// What a table of names makes of a text: the name of the text itself, else that of the range of numbers (`"26-50"`)
+/// it lies in, else the text as it is.
+fn renamed(text: String, names: &BTreeMap<String, String>) -> String {
+    let holds = |range: &str| -> Option<bool> {
+        let (low, high) = range.split_once('-')?;
+        let bounds = low.parse::<u64>().ok()?..=high.parse().ok()?;
+        Some(bounds.contains(&text.parse().ok()?))
+    };
+    let name = names.get(&text).or_else(|| names.iter().find(|(key, _)| holds(key) == Some(true)).map(|(_, n)| n));
+    name.cloned().unwrap_or(text)
+}
+
 /// Paths under which the data of a header may lie: the same stem beside it, as the formats' conventions have it.
 fn companions(path: &str) -> Vec<String> {
     let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
@@ -388,4 +436,20 @@ pub(crate) fn file_safe(text: &str) -> String {
         }
     }
     out.trim_end_matches('_').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_by_the_text_then_by_the_range_it_lies_in() {
+        let table = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, n)| (k.to_string(), n.to_string())).collect();
+        let names = table(&[("1-25", "first"), ("26-170", "second"), ("30", "thirty"), ("a. Set", "train")]);
+        let cases =
+            [("025", "first"), ("26", "second"), ("30", "thirty"), ("171", "171"), ("a. Set", "train"), ("b", "b")];
+        for (text, name) in cases {
+            assert_eq!(renamed(text.to_string(), &names), name);
+        }
+    }
 }

@@ -176,4 +176,19 @@ mod tests {
         assert_eq!(ids, ["msd/prostate_00_ADC", "msd/prostate_00_T2w"]);
         assert_eq!(scan.sources[0].cases[0].channel, Some(1));
     }
+
+    #[test]
+    fn files_that_belong_to_no_case_have_a_reason() {
+        const UID: &str = "1.3.6.1.4.1.14519.5.2.1.6279.6001.1";
+        let (header, data) = (format!("seg-lungs-LUNA16/{UID}.mhd"), format!("seg-lungs-LUNA16/{UID}.zraw"));
+        let scan = found(&["livscar/p1/image.nii", "livscar/p1/scar.nii", "livscar/readme.pdf", &header, &data]);
+        let reason = |file: &FileUse| match file {
+            FileUse::Skipped { reason, .. } => reason.clone(),
+            other => panic!("a skipped file expected: {other:?}"),
+        };
+        assert_eq!(scan.files[0], FileUse::Used { source: "livscar".into() });
+        assert!(reason(&scan.files[2]).starts_with("the layout of this download"));
+        assert!(reason(&scan.files[3]).starts_with("a mask without its image"));
+        assert_eq!(reason(&scan.files[4]), reason(&scan.files[3]), "the data goes the way of its header");
+    }
 }

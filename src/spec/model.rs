@@ -58,7 +58,7 @@ pub struct Spec {
     /// Where cases are found. A case is claimed by the first layout that matches its image.
     #[serde(default)]
     pub layout: Vec<Layout>,
-    /// Files that are known and not used, with the reason. Looked at before any layout.
+    /// Files that are known and not used, with the reason. Looked at before any layout, unless it says `last`.
     #[serde(default)]
     pub skip: Vec<Skip>,
 }
@@ -188,6 +188,9 @@ pub struct Skip {
     pub path: String,
     /// Why, in a sentence that will stand beside each such file.
     pub reason: String,
+    /// Looked at after all layouts, so only for files that nothing else accounts for.
+    #[serde(default)]
+    pub last: bool,
 }
 
 /// One kind of case: where its image lies, where its masks lie, and how they belong together. Images and masks are
@@ -202,10 +205,14 @@ pub struct Layout {
     /// Template of the patient id. The case id where absent.
     #[serde(default)]
     pub patient: Option<String>,
+    /// Patient as found → as written to the tables, where the names of files only imply it. A key may be an inclusive
+    /// range of numbers: `"26-50" = "sequence 2"`.
+    #[serde(default)]
+    pub patient_names: BTreeMap<String, String>,
     /// Template of the split; `train`, `validation`, `test` where the source has an official one.
     #[serde(default)]
     pub split: Option<String>,
-    /// Split names as found → as written to the tables (`training = "train"`).
+    /// Split names as found → as written to the tables (`training = "train"`, or `"1-170" = "train"` for numbers).
     #[serde(default)]
     pub split_names: BTreeMap<String, String>,
     /// The image.
@@ -267,7 +274,8 @@ pub enum FourthAxis {
     None,
     /// Time: the masks have it too, frame by frame; frames without any label are skipped.
     Frames,
-    /// One sequence each, named in `channels`; all share the masks.
+    /// One sequence each, named in `channels`; all share the masks. Of a file of three axes it is the third one, if that
+    /// has as many steps as there are channels: a single slice in several sequences.
     Sequences,
 }
 
@@ -390,6 +398,17 @@ pub enum Decode {
     },
     /// Every positive value is one instance of the `label`.
     Instances,
+    /// No picture: a row of a CSV table that all images share holds the runs of the one `label`, column by column, each
+    /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several rows
+    /// of one image are united; an image without a row is not labelled.
+    RleTable {
+        /// Template of the image's captures: what stands in the column `id`.
+        row: String,
+        /// Names of the column that names the image; the first that the table has counts.
+        id: Vec<String>,
+        /// Names of the column of runs, likewise.
+        runs: Vec<String>,
+    },
 }
 
 /// How mask slices find their image slices.
@@ -402,6 +421,9 @@ pub enum Pair {
     /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
     /// unlabelled.
     Position,
+    /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel. The
+    /// mask may be turned, cropped, or finer or coarser in plane; its slices must lie at slices of the image.
+    Space,
 }
 
 /// What it means that a mask file is not there.

@@ -122,9 +122,9 @@ fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
                 after
             }
             '{' => {
-                let (group, after) = capture(after)?;
-                groups.push(group.0);
-                out.push_str(&group.1);
+                let (name, group, after) = capture(after)?;
+                groups.push(name);
+                out.push_str(&group);
                 after
             }
             '}' => return Err("a } without its {".into()),
@@ -145,14 +145,13 @@ fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
     Ok(out)
 }
 
-/// Reads a capture after its opening brace: its name and the regex group, and what follows the closing brace.
-#[allow(clippy::type_complexity)]
-fn capture(text: &str) -> Result<((String, String), &str), String> {
+/// Reads a capture after its opening brace: its name, the regex group, and what follows the closing brace.
+fn capture(text: &str) -> Result<(String, String, &str), String> {
     let (inner, after) = match text.split_once(":/") {
         // A regular expression may hold braces: it ends at "/}".
         Some((name, regex)) if !name.contains('}') => {
             let (regex, after) = regex.split_once("/}").ok_or("a {name:/regex/} without its end")?;
-            return Ok(((check_name(name)?, format!("({regex})")), after));
+            return Ok((check_name(name)?, format!("({regex})"), after));
         }
         _ => text.split_once('}').ok_or("a { without its }")?,
     };
@@ -163,7 +162,7 @@ fn capture(text: &str) -> Result<((String, String), &str), String> {
         digits if digits.bytes().all(|b| b == b'd') => format!("([0-9]{{{}}})", digits.len()),
         choices => format!("({})", choices.split('|').map(regex::escape).collect::<Vec<_>>().join("|")),
     };
-    Ok(((check_name(name)?, group), after))
+    Ok((check_name(name)?, group, after))
 }
 
 fn check_name(name: &str) -> Result<String, String> {

@@ -92,7 +92,11 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
         let Some(pattern) = compile(spec, &place, source, problems) else { continue };
         let names = pattern.names();
         let templates = [Some(&layout.case), layout.patient.as_ref(), layout.split.as_ref(), Some(&image.sequence)];
-        for template in templates.into_iter().flatten() {
+        let rows = layout.mask.iter().filter_map(|mask| match &mask.decode {
+            Decode::RleTable { row, .. } => Some(row),
+            _ => None,
+        });
+        for template in templates.into_iter().flatten().chain(rows) {
             for name in Template::new(template).names() {
                 if !names.contains(&name) {
                     problems.push(format!("{place}: {template:?} uses {{{name}}}, which {source:?} does not capture"));
@@ -157,7 +161,7 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
             problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));
         }
-        Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances if !one_label => {
+        Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances | Decode::RleTable { .. } if !one_label => {
             problems.push(format!("{place}: one object needs a label, or label_from with labels"));
         }
         _ => {}

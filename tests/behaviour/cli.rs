@@ -82,9 +82,11 @@ fn sources_are_listed_shown_and_cited() {
         panic!("a list was expected")
     };
     assert!(entries.len() >= 10);
-    for entry in &entries {
-        let slug = entry["slug"].as_str().unwrap();
-        assert!(list.out.contains(slug), "{slug}");
+    let slug_of = |entry: &Value| entry["slug"].as_str().unwrap().to_string();
+    assert!(entries.iter().all(|entry| list.out.contains(&slug_of(entry))));
+    // Every seventh page: each is a process of its own.
+    for entry in entries.iter().step_by(7) {
+        let slug = &slug_of(entry);
         let page = Run::done(medcosmos("sources").args(["show", slug])).out;
         for word in [entry["name"].as_str().unwrap(), entry["licence"].as_str().unwrap()] {
             assert!(page.contains(word), "{word:?} is not on the page of {slug}");

@@ -34,9 +34,11 @@ pub enum Container {
 pub fn detect(name: &str, bytes: &[u8]) -> Option<Container> {
     if gzip::is_gzip(bytes) {
         // 64 kB unpacked hold every signature there is.
-        let start = gzip::decompress_prefix(bytes, 1 << 16).ok()?;
         let inner = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".GZ")).unwrap_or(name);
-        return detect_plain(inner, &start);
+        return match gzip::decompress_prefix(bytes, 1 << 16) {
+            Ok(start) => detect_plain(inner, &start),
+            Err(_) => by_name(inner), // its reader will say what is wrong with the gzip data
+        };
     }
     detect_plain(name, bytes)
 }
@@ -91,12 +93,23 @@ fn by_name(name: &str) -> Option<Container> {
     })
 }
 
+/// True for what servers send in place of a file that asks for a login or has moved.
+fn is_web_page(bytes: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).to_ascii_lowercase();
+    let start = start.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
+    start.starts_with("<!doctype html") || start.starts_with("<html")
+}
+
 /// Reads an image of any container. `name` is the file's name or path: it says what bytes without a signature are, and
 /// from it the name of a companion is made.
 ///
 /// # Errors
 /// [`Error::Unknown`] where no container is recognised, else what its reader says.
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    if is_web_page(bytes) {
+        let advice = "it is an HTML page: the download did not reach the file, download it again";
+        return Err(Error::Unknown(advice.into()));
+    }
     let container = detect(name, bytes).ok_or_else(|| {
         Error::Unknown(match bytes.len() {
             0 => "the file is empty".to_string(),

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
-use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
@@ -157,7 +157,19 @@ fn metrics(
     report: &mut EvaluateReport,
 ) -> Result<()> {
     let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
-    let predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
+    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
+    let committed = committed(dataset)?;
+    predictions.retain(|prediction| {
+        let finished = committed.contains(&prediction.id.to_string());
+        if !finished {
+            let model = prediction.model.as_deref().unwrap_or_default();
+            tracing::warn!(
+                "{model} on {}: `medcosmos predict` was not finished; what it left is not evaluated",
+                prediction.source
+            );
+        }
+        finished
+    });
     progress.begin(
         "metrics",
         "masks",

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::store::{Dataset, Receipt, discard};
+use crate::store::{Dataset, Manifest, Receipt, discard};
 
 mod build;
 mod evaluate;
@@ -49,6 +49,14 @@ pub enum Error {
         /// Folder of downloads.
         raw: PathBuf,
     },
+    /// The build was interrupted: its masks are not all there.
+    #[error("{dataset}: the build of {slug} was not finished; run the same `medcosmos build` again, then go on")]
+    Unfinished {
+        /// Folder of the dataset.
+        dataset: PathBuf,
+        /// A source that has unfinished work.
+        slug: String,
+    },
     /// Nothing to build.
     #[error("{path}: {reason}")]
     Nothing {
@@ -77,6 +85,12 @@ pub enum Error {
 
 /// Result of a stage.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Ids of the shards that their stage has brought to its end. Others are left of a run that was interrupted.
+fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
+    let shards = Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default();
+    Ok(shards.into_iter().map(|shard| shard.id.to_string()).collect())
+}
 
 /// Stages whose results can be had again in minutes.
 const MEASURES: &[&str] = &["factors", "evaluate"];

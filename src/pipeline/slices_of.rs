@@ -1,6 +1,6 @@
 //! Slices of a dataset with their pictures and masks, as the later stages read them: shard by shard, slice by slice.
 
-use super::{Error, Result};
+use super::{Error, Result, committed};
 use crate::mask::Mask;
 use crate::store::{Dataset, MaskRow, Receipt, Rle, Rows, SliceRow, Table, TableFile};
 
@@ -15,10 +15,17 @@ pub(super) struct DecodedSlice {
     pub(super) masks: Vec<(MaskRow, Mask)>,
 }
 
-/// Finished shards of the build, in the order of their sources and ids; those without a slice are left out.
+/// Shards of a finished build, in the order of their sources and ids; those without a slice are left out.
+///
+/// # Errors
+/// [`Error::Unfinished`] where there are shards that no build has committed.
 pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
-    let mut receipts: Vec<Receipt> =
-        dataset.receipts()?.into_iter().filter(|r| r.stage == "build" && r.files.contains_key("masks")).collect();
+    let mut receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "build").collect();
+    let committed = committed(dataset)?;
+    if let Some(open) = receipts.iter().find(|r| !committed.contains(&r.id.to_string())) {
+        return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: open.source.clone() });
+    }
+    receipts.retain(|r| r.files.contains_key("masks"));
     receipts.sort_by(|a, b| (&a.source, &a.files["masks"].first).cmp(&(&b.source, &b.files["masks"].first)));
     Ok(receipts)
 }

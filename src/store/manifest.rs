@@ -103,13 +103,10 @@ impl fmt::Display for Problem {
             Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
             Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
             Problem::ForeignShard { receipt } => {
-                write!(
-                    f,
-                    "foreign shard: {receipt}: no input and no option of this run leads to it; finish the run that began it, or delete this file"
-                )
+                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it")
             }
-            Problem::MissingFile { path } => write!(f, "missing file: {path}"),
-            Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}"),
+            Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
+            Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
             Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
         }
     }
@@ -181,11 +178,12 @@ impl Manifest {
     }
 }
 
-/// Checks that the dataset holds the expected shards and nothing else, and writes the manifest.
+/// Checks that the dataset holds the expected shards, and no others in their partitions, and writes the manifest.
 ///
 /// The list decides on the partitions that it names (a stage, a source, and a model where there is one), and must name
 /// every shard of those. A partition that it does not name stays as the last manifest has it: so a stage, a source or a
-/// model can be added to a dataset and committed without the inputs of the others.
+/// model can be added to a dataset and committed without the inputs of the others. What another run has begun there, and
+/// not committed yet, is left alone.
 ///
 /// # Errors
 /// [`Error::Refused`] with every missing, foreign and altered shard or file; the manifest is then left as it was.
@@ -215,8 +213,7 @@ pub fn discard_stale(dataset: &Dataset, expected: &[Shard]) -> Result<Vec<String
         let files = Receipt::read(dataset.path(), path)?.map(|receipt| receipt.files).unwrap_or_default();
         vouched.extend(files.into_values().map(|file| file.path));
     }
-    let folders: BTreeSet<String> =
-        expected.iter().flat_map(Shard::file_paths).map(|path| folder_of(&path).to_string()).collect();
+    let folders = table_folders(expected);
     for table in Table::ALL {
         let orphan = |path: &String| folders.contains(folder_of(path)) && !vouched.contains(path);
         removed.extend(dataset.files_in(table.name())?.into_iter().filter(orphan));
@@ -291,22 +288,31 @@ fn survey(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<Surve
         if !wanted.contains(&path) {
             let foreign = Receipt::read(dataset.path(), &path);
             vouched.extend(foreign.into_iter().flatten().flat_map(|r| r.files.into_values().map(|file| file.path)));
-            problems.push(Problem::ForeignShard { receipt: path });
+            if named.contains(folder_of(&path)) {
+                problems.push(Problem::ForeignShard { receipt: path });
+            }
         }
     }
     vouched.extend(receipts.values().flat_map(|receipt| receipt.files.values().map(|file| file.path.clone())));
     let faults: Vec<Vec<FileFault>> =
         receipts.par_iter().map(|(_, receipt)| receipt.faults(dataset.path(), verify)).collect();
     problems.extend(faults.into_iter().flatten().map(Problem::from));
+    let folders = table_folders(expected);
     for table in Table::ALL {
+        let foreign = |path: &String| folders.contains(folder_of(path)) && !vouched.contains(path);
         let files = dataset.files_in(table.name())?.into_iter();
-        problems.extend(files.filter(|path| !vouched.contains(path)).map(|path| Problem::ForeignFile { path }));
+        problems.extend(files.filter(foreign).map(|path| Problem::ForeignFile { path }));
     }
     Ok(Survey { receipts, problems })
 }
 
 fn receipt_folders(shards: &[Shard]) -> BTreeSet<String> {
     shards.iter().map(|shard| layout::receipt_folder(shard.stage(), shard.partition())).collect()
+}
+
+/// Folders that the shards may have tables in.
+fn table_folders(shards: &[Shard]) -> BTreeSet<String> {
+    shards.iter().flat_map(Shard::file_paths).map(|path| folder_of(&path).to_string()).collect()
 }
 
 fn folder_of(path: &str) -> &str {

@@ -159,7 +159,12 @@ fn damaged_archives_and_pages_named_zip() {
     phantom::write(&raw.join("good.zip"), &zip);
     phantom::write(&raw.join("cut.zip"), &zip[..zip.len() - 40]);
     phantom::write(&raw.join("page.zip"), b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head></html>");
-    phantom::write(&raw.join("cut.tar.gz"), &gzip(&[0; 4096])[..20]);
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(good_image().len() as u64);
+    tar.append_data(&mut header, "training/image.nii.gz", &good_image()[..]).unwrap();
+    let tar_gz = gzip(&tar.into_inner().unwrap());
+    phantom::write(&raw.join("cut.tar.gz"), &tar_gz[..tar_gz.len() / 2]);
 
     let run = build(&raw, &dataset, &[]);
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
@@ -167,7 +172,8 @@ fn damaged_archives_and_pages_named_zip() {
     for (name, words) in
         [("cut.zip", &["damaged"][..]), ("page.zip", &["HTML", "not a zip archive"]), ("cut.tar.gz", &["damaged"])]
     {
-        let lines: Vec<&str> = run.out.lines().filter(|line| line.trim_start().starts_with(name)).collect();
+        let start = format!("  {name}: ");
+        let lines: Vec<&str> = run.out.lines().filter(|line| line.starts_with(&start)).collect();
         assert_eq!(lines.len(), 1, "{name} in {}", run.out);
         let row = files.iter().find(|row| row.path == name).unwrap();
         assert_eq!(row.status, "failed");
@@ -287,7 +293,7 @@ labels = "heart"
         build(&raw, &dataset, &["--source", "mine", "--spec", spec.to_str().unwrap()])
     };
     for (from, to, words) in [
-        ("labels = \"heart\"", "lables = \"heart\"", &["line 24", "lables"][..]),
+        ("labels = \"heart\"", "lables = \"heart\"", &["line 23", "lables"][..]),
         ("name = \"My hearts\"", "name = My hearts", &["line 2"]),
         ("\"Cine-MRI\"", "\"Cine MRI\"", &["\"Cine MRI\" is not a modality", "nearest: \"Cine-MRI\""]),
         ("\"right ventricle\"", "\"right ventrical\"", &["labels.heart.1", "nearest: \"right ventricle\""]),

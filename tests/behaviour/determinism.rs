@@ -24,7 +24,7 @@ impl Pipeline<'_> {
     fn stages(&self) -> Vec<Command> {
         let stage = |name: &str, arguments: &[&str], paths: &[&Path]| {
             let mut program = medcosmos(name);
-            program.args(arguments).args(["--threads", &self.threads.to_string()]).args(paths);
+            program.args(["--threads", &self.threads.to_string()]).args(arguments).args(paths);
             program
         };
         let mut build = stage("build", &["--json", "--quiet", "--out"], &[self.dataset, self.raw]);
@@ -45,12 +45,18 @@ impl Pipeline<'_> {
     /// Runs each stage again and again, killed whenever it has finished one more shard, until it ends by itself. Returns
     /// how often it was killed.
     fn run_killed(&self) -> usize {
-        self.stages().iter_mut().map(|stage| self.kill_until_done(stage)).sum()
+        let mut stages = self.stages();
+        (0..stages.len()).map(|n| self.kill_until_done(&mut stages, n)).sum()
     }
 
-    fn kill_until_done(&self, stage: &mut Command) -> usize {
+    fn kill_until_done(&self, stages: &mut [Command], n: usize) -> usize {
         let mut kills = 0;
         loop {
+            if kills == 1 {
+                // As a user would who runs the whole script again.
+                stages[..n].iter_mut().for_each(|earlier| _ = Run::done(earlier));
+            }
+            let stage = &mut stages[n];
             let before = self.receipts();
             let mut process = stage.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             loop {

@@ -3,7 +3,7 @@
 //!
 //! Real downloads are looked for in the folder that `MEDCOSMOS_SAMPLES` names, else in `../shared/samples`; a test that
 //! lacks something says what and passes, but where the variable `CI` is `true` a missing folder of samples is a failure.
-//! All is one binary, because every binary that links polars costs seconds and hundreds of megabytes.
+//! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
 mod archives;
 mod bad_input;

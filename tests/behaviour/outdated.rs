@@ -177,19 +177,81 @@ fn a_run_with_other_sources_does_not_get_in_the_way() {
     assert_same(&dataset, &fresh);
 }
 
+/// A stage that is killed leaves finished shards that no manifest names, as here the manifest of the moment before does
+/// not.
+fn as_if_killed<T>(dataset: &Path, stage: impl FnOnce() -> T) -> T {
+    let manifest = dataset.join("manifest.json");
+    let before = fs::read(&manifest);
+    let result = stage();
+    match before {
+        Ok(bytes) => fs::write(&manifest, bytes).unwrap(),
+        Err(_) => fs::remove_file(&manifest).unwrap(),
+    }
+    result
+}
+
+#[test]
+fn a_build_that_was_killed_is_finished_before_others_go_on() {
+    let place = Workplace::new();
+    let (dataset, fresh) = (place.dataset("data"), place.dataset("fresh"));
+    as_if_killed(&dataset, || place.build(&dataset, &[]));
+    for stage in ["predict", "evaluate"] {
+        let model: &[&str] = if stage == "predict" { &["--model", "otsu-box"] } else { &[] };
+        let run = Run::of(medcosmos(stage).arg(&dataset).args(model));
+        run.failed(1, &["the build of acdc was not finished", "medcosmos build"]);
+    }
+    // Another selection of sources does not stumble over it, nor does the first one afterwards.
+    assert_eq!(shards(&place.build(&dataset, &["--source", "msd"])), (0, 1));
+    assert_eq!(shards(&place.build(&dataset, &[])), (0, 3));
+    place.all(&fresh, &[]);
+    place.all(&dataset, &[]);
+    assert_same(&dataset, &fresh);
+}
+
+#[test]
+fn predictions_that_were_killed_wait_for_their_own_stage() {
+    let place = Workplace::new();
+    let (dataset, fresh) = (place.dataset("data"), place.dataset("fresh"));
+    place.build(&dataset, &[]);
+    as_if_killed(&dataset, || predict(&dataset));
+    assert_eq!(shards(&place.build(&dataset, &[])), (0, 3), "a build does not mind");
+    let run = Run::done(medcosmos("evaluate").arg(&dataset).arg("--json"));
+    assert_eq!(run.json()["comparisons"], 0);
+    assert!(run.err.contains("otsu-box on acdc: `medcosmos predict` was not finished"), "{}", run.err);
+    assert_eq!(shards(&predict(&dataset)), (0, 3));
+    as_if_killed(&dataset, || evaluate(&dataset, &[]));
+    phantom::cardiac_case(&place.raw(), 3, 1);
+    place.all(&dataset, &[]);
+    place.all(&fresh, &[]);
+    assert_same(&dataset, &fresh);
+}
+
 #[test]
 fn a_file_of_the_dataset_that_is_cut_or_gone_is_made_again() {
     let place = Workplace::new();
     let dataset = place.dataset("data");
     place.all(&dataset, &[]);
     let before = files_of(&dataset);
-    for (table, remove) in [("slices", false), ("masks", true), ("predictions", false), ("factors", true)] {
+    for (table, stage, remove) in [
+        ("slices", "build", false),
+        ("masks", "build", true),
+        ("predictions", "predict", false),
+        ("factors", "evaluate", true),
+    ] {
         let path = before.keys().find(|path| path.starts_with(&format!("{table}/"))).unwrap();
         match remove {
             true => fs::remove_file(dataset.join(path)).unwrap(),
             false => fs::File::options().write(true).open(dataset.join(path)).unwrap().set_len(1000).unwrap(),
         }
-        place.all(&dataset, &[]);
+        // Another stage does not pass over it, and says which one mends it.
+        let other = if stage == "evaluate" { "predict" } else { "evaluate" };
+        let model: &[&str] = if other == "predict" { &["--model", "otsu-box"] } else { &[] };
+        Run::of(medcosmos(other).arg(&dataset).args(model).arg("--quiet")).failed(1, &[path]);
+        match stage {
+            "build" => place.build(&dataset, &[]),
+            "predict" => predict(&dataset),
+            _ => evaluate(&dataset, &[]),
+        };
         assert_eq!(files_of(&dataset), before, "{path}");
     }
     let receipt = before.keys().find(|path| path.starts_with("receipts/build/")).unwrap();

@@ -50,7 +50,12 @@ impl Run {
     /// Checks that the run ended with this status and one error on standard error, which has all these words.
     pub fn failed(&self, status: i32, words: &[&str]) {
         assert_eq!(self.status, status, "{}{}", self.out, self.err);
-        assert_eq!(self.err.matches("error").count(), 1, "not one error: {}", self.err);
+        assert_eq!(
+            self.err.lines().filter(|line| line.starts_with("error: ")).count(),
+            1,
+            "not one error: {}",
+            self.err
+        );
         for word in words {
             assert!(self.err.contains(word), "{word:?} is not in: {}", self.err);
         }

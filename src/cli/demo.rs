@@ -242,12 +242,14 @@ fn results(data: &Path, story: &Story) -> Result<(), Failure> {
 #[cfg(feature = "query")]
 fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
     use std::collections::{BTreeMap, BTreeSet};
+    /// Mean Dice by model and strategy.
+    type Means<'a> = BTreeMap<(&'a str, &'a str), Option<f64>>;
 
     let by_target = analysis.summaries.iter().filter(|s| s.by == ["target"]).flat_map(|s| &s.rows);
     let rows: Vec<_> = by_target.filter(|row| row.metric == "dice" && row.condition.choice == "oracle").collect();
     let conditions: BTreeSet<(&str, &str)> =
         rows.iter().map(|row| (row.condition.model.as_str(), row.condition.strategy.as_str())).collect();
-    let mut targets: BTreeMap<&str, (u64, BTreeMap<(&str, &str), Option<f64>>)> = BTreeMap::new();
+    let mut targets: BTreeMap<&str, (u64, Means)> = BTreeMap::new();
     for row in &rows {
         let target = row.group[0].as_deref().unwrap_or_default();
         let (masks, means) = targets.entry(target).or_default();
@@ -255,8 +257,7 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
         means.insert((&row.condition.model, &row.condition.strategy), row.pooled.mean);
     }
     let mut targets: Vec<_> = targets.into_iter().collect();
-    let best =
-        |means: &BTreeMap<(&str, &str), Option<f64>>| conditions.first().and_then(|c| means.get(c).copied().flatten());
+    let best = |means: &Means| conditions.first().and_then(|c| means.get(c).copied().flatten());
     targets.sort_by(|a, b| best(&b.1.1).unwrap_or(-1.0).total_cmp(&best(&a.1.1).unwrap_or(-1.0)));
     let mut table = TextTable::new()
         .words("mean Dice of target", targets.iter().map(|(name, _)| Some(name.to_string())))

@@ -23,9 +23,12 @@ fn build(out: &Path) -> Option<Dataset> {
     Some(dataset)
 }
 
+/// One row of them.
+type Reference = (&'static str, &'static str, u32, [u32; 4], f64, u32, f64, f64, f64);
+
 /// Protocol, section 5: file, label value, area, box, aspect ratio, Fourier order, its Dice, boundary complexity, signed
 /// intensity difference.
-const REFERENCES: [(&str, &str, u32, [u32; 4], f64, u32, f64, f64, f64); 10] = [
+const REFERENCES: [Reference; 10] = [
     ("22_Heart_2_8", "85", 3242, [192, 181, 256, 248], 0.9559, 1, 0.97259, 6.482, 50.650),
     ("22_Heart_2_8", "170", 1732, [186, 175, 264, 257], 0.9518, 1, 0.98119, 4.762, -32.376),
     ("22_Heart_2_8", "255", 1954, [170, 201, 225, 272], 0.7778, 6, 0.98259, 9.482, 11.523),

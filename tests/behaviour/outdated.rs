@@ -37,6 +37,9 @@ impl Workplace {
     fn build(&self, dataset: &Path, options: &[&str]) -> Value {
         let mut program = medcosmos("build");
         program.arg(self.raw()).args(["--json", "--quiet", "--out"]).arg(dataset).args(options);
+        if !options.contains(&"--source") {
+            program.args(["acdc", "cosmos-png", "msd"].iter().flat_map(|source| ["--source", source]));
+        }
         Run::done(&mut program).json()
     }
 

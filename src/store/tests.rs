@@ -567,6 +567,25 @@ fn stale_shards_can_be_discarded() {
 }
 
 #[test]
+fn unwanted_shards_are_discarded_wherever_they_stand() {
+    let (_folder, dataset) = new_dataset();
+    let (acdc, chaos) = (shard("acdc", ""), shard("chaos", ""));
+    build(&dataset, &chaos);
+    commit(&dataset, std::slice::from_ref(&chaos), Verify::Full).unwrap();
+    let wanted = snapshot(&dataset);
+    build(&dataset, &acdc);
+    // Committed or not.
+    assert_eq!(discard(&dataset, |receipt| receipt.source == "acdc").unwrap(), [acdc.receipt_path()]);
+    assert_eq!(snapshot(&dataset), wanted);
+    build(&dataset, &acdc);
+    commit(&dataset, std::slice::from_ref(&acdc), Verify::Full).unwrap();
+    assert_eq!(discard(&dataset, |receipt| receipt.source == "acdc").unwrap(), [acdc.receipt_path()]);
+    assert_eq!(snapshot(&dataset), wanted);
+    assert_eq!(discard(&dataset, |_| false).unwrap(), [""; 0]);
+    assert_eq!(snapshot(&dataset), wanted);
+}
+
+#[test]
 fn only_datasets_of_this_schema_are_opened() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -4,11 +4,12 @@
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`pipeline`] →
-//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`image`], [`mask`] and [`text`].
+//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
+pub mod digest;
 pub mod image;
 pub mod mask;
 pub mod text;

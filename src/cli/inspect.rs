@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::{Failure, Global, Outcome};
+use crate::digest::sha256;
 use crate::formats;
 use crate::image::{Image, Samples};
 use crate::with_samples;
@@ -93,7 +93,6 @@ fn describe(file: &Path, container: String, image: &Image) -> Description {
     let (min, max) = with_samples!(&image.samples, v => v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
         (low.min(x as f64), high.max(x as f64))
     }));
-    let digest: String = Sha256::digest(little_endian(&image.samples)).iter().map(|b| format!("{b:02x}")).collect();
     Description {
         file: file.display().to_string(),
         container,
@@ -109,7 +108,7 @@ fn describe(file: &Path, container: String, image: &Image) -> Description {
         affine: image.geometry.as_ref().map(|g| g.affine),
         orientation: image.geometry.as_ref().map(|g| g.orientation()),
         palette: image.palette.clone(),
-        samples_sha256: digest,
+        samples_sha256: sha256(&little_endian(&image.samples)),
         notes: image.notes.clone(),
     }
 }

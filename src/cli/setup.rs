@@ -1,5 +1,6 @@
 //! `medcosmos setup`: fetch ONNX Runtime and the default SAM.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
@@ -8,15 +9,20 @@ use crate::sam::setup::{SetupOptions, setup};
 
 /// Options of `setup`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Arguments {}
+pub(super) struct Arguments {
+    /// Folder with the packages, fetched elsewhere, for a machine without a network [default: fetch them]
+    #[arg(long, value_name = "DIR")]
+    packages: Option<PathBuf>,
+}
 
-pub(super) fn run(_: &Arguments, global: &Global) -> Outcome {
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let mut say = |event: crate::sam::setup::SetupEvent| {
         if !global.quiet {
             eprintln!("{event}");
         }
     };
-    let installed = setup(&SetupOptions::new(cache_dir()?), &mut say)?;
+    let options = SetupOptions { packages: arguments.packages.clone(), ..SetupOptions::new(cache_dir()?) };
+    let installed = setup(&options, &mut say)?;
     println!("ONNX Runtime: {}", installed.library.display());
     println!("MobileSAM:    {}", installed.model.display());
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
-use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated};
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
@@ -17,8 +17,10 @@ use crate::store::{
     SliceInfo, Table, Verify, commit, discard_stale,
 };
 
-/// Work units handed to the threads at a time.
-const CHUNK: usize = 256;
+/// Slices in memory at a time, for their factors.
+const SLICES: usize = 32;
+/// Predictions in memory at a time, with the masks they are compared with.
+const PAIRS: usize = 256;
 
 /// Options of the evaluation.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -81,12 +83,8 @@ fn factors(
             continue;
         }
         let mut writer = dataset.begin(&shard);
-        let mut slices = slices_of(dataset, build);
-        loop {
-            let chunk: Vec<DecodedSlice> = slices.by_ref().take(CHUNK / 8).collect::<Result<_>>()?;
-            if chunk.is_empty() {
-                break;
-            }
+        for chunk in chunks(slices_of(dataset, build), SLICES) {
+            let chunk = chunk?;
             let rows: Vec<Vec<FactorRow>> =
                 chunk.par_iter().map(|slice| factor_rows(slice, &options.fourier)).collect::<Result<_>>()?;
             for row in rows.into_iter().flatten() {
@@ -194,12 +192,8 @@ fn metrics(
             continue;
         }
         let mut writer = dataset.begin(&shard);
-        let mut pairs = Pairs::new(dataset, build, prediction)?;
-        loop {
-            let chunk: Vec<Pair> = pairs.by_ref().take(CHUNK).collect::<Result<_>>()?;
-            if chunk.is_empty() {
-                break;
-            }
+        for chunk in chunks(Pairs::new(dataset, build, prediction)?, PAIRS) {
+            let chunk = chunk?;
             let rows: Vec<Vec<MetricRow>> =
                 chunk.par_iter().map(|pair| metric_rows(pair, options.metrics)).collect::<Result<_>>()?;
             progress.advance(chunk.iter().map(|p| p.candidates.len() as u64).sum());

@@ -114,3 +114,17 @@ fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
     discard(dataset, |r| stages.contains(&r.stage.as_str()) && outdated(r))?;
     Ok(())
 }
+
+/// Items in pieces of at most `size`, so that a piece can be worked on in parallel while the rest is still on disk. The
+/// first error ends them.
+fn chunks<T>(mut items: impl Iterator<Item = Result<T>>, size: usize) -> impl Iterator<Item = Result<Vec<T>>> {
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        if failed {
+            return None;
+        }
+        let chunk: Result<Vec<T>> = items.by_ref().take(size).collect();
+        failed = chunk.is_err();
+        chunk.map(|items| (!items.is_empty()).then_some(items)).transpose()
+    })
+}

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, slices_of};
-use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
 use crate::sam::{
     Candidate, Decoder, Encoder, EncoderClip, Model, Output, Prompt, PromptRule, Runtime, SamError, SessionOptions,
     SlicePixels, Strategy, otsu_box,
@@ -129,14 +129,9 @@ pub fn predict(
     for (build, open) in &work {
         let mut writers: Vec<(Strategy, ShardWriter)> =
             open.iter().map(|(s, shard)| (*s, dataset.begin(shard))).collect();
-        let mut slices = slices_of(dataset, build);
-        loop {
-            let chunk: Vec<DecodedSlice> =
-                slices.by_ref().take(SLICES_PER_WORKER * rayon::current_num_threads()).collect::<Result<_>>()?;
-            if chunk.is_empty() {
-                break;
-            }
-            let strategies: Vec<Strategy> = open.iter().map(|(s, _)| *s).collect();
+        let strategies: Vec<Strategy> = open.iter().map(|(s, _)| *s).collect();
+        for chunk in chunks(slices_of(dataset, build), SLICES_PER_WORKER * rayon::current_num_threads()) {
+            let chunk = chunk?;
             let predicted: Vec<Vec<Vec<PredictionRow>>> = chunk
                 .par_iter()
                 .map(|slice| {

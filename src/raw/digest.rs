@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::tree::Place;
 use super::{Error, Member, Tree};
+use crate::digest::{hex, sha256};
 
 impl Tree {
     /// SHA-256 of a member's bytes, in hexadecimal. The bytes are not kept in memory.
@@ -20,7 +21,7 @@ impl Tree {
     pub fn digest(&self, member: &Member) -> Result<String, Error> {
         let mut hasher = Hasher(Sha256::new());
         self.copy(member, &mut hasher)?;
-        Ok(hexadecimal(&hasher.0.finalize()))
+        Ok(hex(&hasher.0.finalize()))
     }
 
     /// The bytes of a member and their SHA-256 in hexadecimal.
@@ -29,7 +30,7 @@ impl Tree {
     /// As [`Self::read`].
     pub fn read_with_digest(&self, member: &Member) -> Result<(Vec<u8>, String), Error> {
         let bytes = self.read(member)?;
-        let digest = hexadecimal(&Sha256::digest(&bytes));
+        let digest = sha256(&bytes);
         Ok((bytes, digest))
     }
 
@@ -96,10 +97,6 @@ impl Write for Hasher {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Digests of an earlier run, in a text file of one JSON object a line.

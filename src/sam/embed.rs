@@ -5,11 +5,12 @@ use ort::session::Session;
 use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
+use super::SamError;
 use super::encoder_input::{EncoderClip, InputFormat, ResizedFrame, SlicePixels, encoder_input};
 use super::interface::Signature;
 use super::model::{Model, ModelError};
 use super::runtime::{Runtime, SessionOptions};
-use super::{SamError, digest};
+use crate::digest;
 
 /// Channels of an embedding.
 pub const EMBEDDING_CHANNELS: usize = 256;

@@ -10,8 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::digest::sha256_parts;
 use super::resize::resize_bilinear;
+use crate::digest::sha256_parts;
 use crate::image::{Image, Samples};
 
 /// Largest height or width of a slice. Positions of mask pixels are 32-bit, and prompts single-precision.

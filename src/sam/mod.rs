@@ -18,7 +18,6 @@ pub mod baseline;
 pub mod candidates;
 pub mod clicks;
 pub mod decode;
-pub mod digest;
 pub mod embed;
 pub mod encoder_input;
 pub mod everything;

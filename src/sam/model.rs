@@ -35,10 +35,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::digest::{sha256, sha256_file};
 use super::encoder_input::{InputFormat, Layout};
 use super::interface::DecoderInterface;
 use super::runtime::{RuntimeError, cache_dir};
+use crate::digest::{sha256, sha256_file};
 
 /// Name of the model that `medcosmos setup` installs.
 pub const DEFAULT_MODEL: &str = "mobile-sam";

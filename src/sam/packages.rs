@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::digest::sha256;
 use super::setup::{SetupError, SetupEvent, SetupOptions};
+use crate::digest::sha256;
 
 /// No file that is looked for is larger; what is longer is not read on.
 const LARGEST_MEMBER: u64 = 256 << 20;

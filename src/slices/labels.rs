@@ -9,7 +9,7 @@ use crate::image::{Image, Samples};
 use crate::mask::Mask;
 use crate::mask::label_map::{class_masks, value_masks};
 use crate::sources::CaseMask;
-use crate::spec::{Decode, Label, LabelTable, MaskPart};
+use crate::spec::{Decode, Label, LabelTable, MaskPart, number_range};
 use crate::with_samples;
 
 /// How far a stored float may lie from an integer label (`scl_slope` leaves 0.9999999997 in some files).
@@ -52,7 +52,7 @@ impl<'a> Decoder<'a> {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut ranges = Vec::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
-                    let range = value_range(key)
+                    let range = number_range(key)
                         .ok_or_else(|| problem(format!("the label table's key {key:?} is no number")))?;
                     ranges.push((range, class));
                 }
@@ -226,15 +226,6 @@ impl<'a> Decoder<'a> {
 
 fn named<'a>(classes: &[(&'a str, &'a Label)], masks: Vec<Mask>) -> Vec<(String, &'a Label, Option<u32>, Mask)> {
     classes.iter().zip(masks).map(|((key, label), mask)| (key.to_string(), *label, None, mask)).collect()
-}
-
-/// `"7"` or `"55-70"`.
-fn value_range(key: &str) -> Option<RangeInclusive<i64>> {
-    if let Ok(value) = key.parse() {
-        return Some(value..=value);
-    }
-    let (low, high) = key.split_once('-')?;
-    Some(low.parse().ok()?..=high.parse().ok()?)
 }
 
 /// `"#ff8000"`.

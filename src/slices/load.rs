@@ -77,9 +77,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         let described = |i: &Image| {
             format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
         };
-        let fits =
-            image.size[..2] == first.size[..2] && image.size[2..] == [1, 1] && image.components == first.components;
-        if !fits || !append(&mut first.samples, image.samples.clone()) {
+        if described(&image) != described(&first) || image.size[2..] != [1, 1] {
             return Err(Error::Stack {
                 file: member.path.clone(),
                 reason: format!(
@@ -90,6 +88,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
                 ),
             });
         }
+        append(&mut first.samples, image.samples);
         first.size[2] += 1;
         for note in image.notes {
             if !first.notes.contains(&note) {
@@ -100,8 +99,8 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
     Ok(first)
 }
 
-/// False where the types differ.
-fn append(samples: &mut Samples, more: Samples) -> bool {
+/// Adds samples of the same type; the caller has compared the types.
+fn append(samples: &mut Samples, more: Samples) {
     match (samples, more) {
         (Samples::U8(a), Samples::U8(b)) => a.extend(b),
         (Samples::I8(a), Samples::I8(b)) => a.extend(b),
@@ -113,7 +112,6 @@ fn append(samples: &mut Samples, more: Samples) -> bool {
         (Samples::I64(a), Samples::I64(b)) => a.extend(b),
         (Samples::F32(a), Samples::F32(b)) => a.extend(b),
         (Samples::F64(a), Samples::F64(b)) => a.extend(b),
-        _ => return false,
+        _ => unreachable!("samples of one type are appended"),
     }
-    true
 }

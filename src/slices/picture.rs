@@ -1,6 +1,6 @@
 //! The 8-bit picture of a slice: its channels, its PNG, and the two hashes by which it is known.
 
-use sha2::{Digest, Sha256};
+use crate::digest::sha256;
 
 /// Pixels without their alpha channel, and how many channels are left: 1 or 3.
 pub(super) fn without_alpha<T: Copy>(pixels: Vec<T>, components: usize) -> (Vec<T>, usize) {
@@ -35,7 +35,7 @@ pub(super) fn png(pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u
 
 /// Sha-256 of the pixels, hexadecimal: the same picture has the same digest whatever its container was.
 pub fn pixels_sha256(pixels: &[u8]) -> String {
-    Sha256::digest(pixels).iter().map(|b| format!("{b:02x}")).collect()
+    sha256(pixels)
 }
 
 /// 64-bit difference hash: the luma averaged over a grid of 9 x 8 cells, one bit for each pair of neighbours in a row,

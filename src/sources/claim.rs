@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
-use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec};
+use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec, number_range};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         let unpaired = masks.iter().flat_map(|(_, groups)| groups).flat_map(|g| &g.files);
         for &file in unpaired.filter(|f| !used.contains(f)) {
             reasons.entry(file).or_insert_with(|| {
-                format!("a mask without its image: expected a file like {:?}", layout.image.path.join("\" or \""))
+                format!("a mask without its image: expected a file like {}", either(&layout.image.path))
             });
         }
     }
@@ -342,10 +342,7 @@ fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
         .enumerate()
         .find(|(index, part)| part.absent == Absent::Unlabelled && !found.iter().any(|mask| mask.part == *index));
     if let Some((_, part)) = missing {
-        return CaseState::Skipped(format!(
-            "not labelled: no mask like {:?} belongs to it",
-            part.path.join("\" or \"")
-        ));
+        return CaseState::Skipped(format!("not labelled: no mask like {} belongs to it", either(&part.path)));
     }
     if found.is_empty() {
         return CaseState::Skipped("not labelled: none of its masks is there".into());
@@ -401,15 +398,20 @@ fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[Case
         .collect()
 }
 
+/// Patterns as a sentence offers them: `"a" or "b"`.
+fn either(patterns: &[String]) -> String {
+    patterns.iter().map(|p| format!("\"{p}\"")).collect::<Vec<_>>().join(" or ")
+}
+
 /// What a table of names makes of a text: the name of the text itself, else that of the range of numbers (`"26-50"`)
 /// it lies in, else the text as it is.
 fn renamed(text: String, names: &BTreeMap<String, String>) -> String {
-    let holds = |range: &str| -> Option<bool> {
-        let (low, high) = range.split_once('-')?;
-        let bounds = low.parse::<u64>().ok()?..=high.parse().ok()?;
-        Some(bounds.contains(&text.parse().ok()?))
+    let in_range = || {
+        let number = text.parse().ok()?;
+        let holds = |key: &str| key.contains('-') && number_range(key).is_some_and(|range| range.contains(&number));
+        names.iter().find(|(key, _)| holds(key)).map(|(_, name)| name)
     };
-    let name = names.get(&text).or_else(|| names.iter().find(|(key, _)| holds(key) == Some(true)).map(|(_, n)| n));
+    let name = names.get(&text).or_else(in_range);
     name.cloned().unwrap_or(text)
 }
 

@@ -1,6 +1,7 @@
 //! The data model of a spec: what a TOML file may say. Every key is documented here; unknown keys are errors.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
@@ -61,6 +62,16 @@ pub struct Spec {
     /// Files that are known and not used, with the reason. Looked at before any layout, unless it says `last`.
     #[serde(default)]
     pub skip: Vec<Skip>,
+}
+
+/// The numbers that a key of a table stands for: one (`"7"`), or an inclusive range (`"55-70"`). `None` where the key is
+/// neither.
+pub fn number_range(key: &str) -> Option<RangeInclusive<i64>> {
+    if let Ok(value) = key.parse() {
+        return Some(value..=value);
+    }
+    let (low, high) = key.split_once('-')?;
+    Some(low.parse().ok()?..=high.parse().ok()?)
 }
 
 fn yes() -> bool {

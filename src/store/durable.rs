@@ -18,6 +18,7 @@ use tempfile::TempPath;
 
 use super::error::{Error, Result, io};
 use super::layout;
+use crate::digest::hex;
 
 /// A file on its way to its place. Dropped before [`publish`](Staged::publish), it disappears.
 pub(super) struct Staged {
@@ -113,11 +114,6 @@ pub(super) fn digest(path: &Path) -> io::Result<(u64, String)> {
             }
         }
     }
-}
-
-/// Bytes as lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A new file that, unlike other temporary files, gets the permissions of ordinary ones.

@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::durable::{self, Staged, hex};
+use super::durable::{self, Staged};
 use super::error::{Error, Result, io};
 use super::layout::{self, Partition, name};
 use super::rows::Row;
 use super::schema::{CONTENT_VERSION, SCHEMA_VERSION, Table};
 use super::writer::{TableWriter, Written};
+use crate::digest::{hex, sha256};
 
 /// All that decides the content of a shard, as names and values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,12 +46,12 @@ impl ShardKey {
     /// Adds the digest of a list that would be too long for a receipt, such as the digests of all raw members. Its
     /// order matters.
     pub fn with_digest_of<T: AsRef<str>>(self, name: &str, values: impl IntoIterator<Item = T>) -> Self {
-        let mut sha256 = Sha256::new();
+        let mut hasher = Sha256::new();
         for value in values {
-            sha256.update((value.as_ref().len() as u64).to_le_bytes());
-            sha256.update(value.as_ref());
+            hasher.update((value.as_ref().len() as u64).to_le_bytes());
+            hasher.update(value.as_ref());
         }
-        let digest = format!("sha256:{}", hex(&sha256.finalize()));
+        let digest = format!("sha256:{}", hex(&hasher.finalize()));
         self.with(name, digest)
     }
 
@@ -61,7 +62,7 @@ impl ShardKey {
 
     fn id(&self, stage: &str, partition: &Partition) -> ShardId {
         let canonical = json!([stage, partition.model_name(), partition.source_name(), Vec::from_iter(&self.0)]);
-        ShardId(hex(&Sha256::digest(canonical.to_string()))[..16].to_string())
+        ShardId(sha256(canonical.to_string().as_bytes())[..16].to_string())
     }
 }
 

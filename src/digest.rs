@@ -1,4 +1,4 @@
-//! SHA-256 of files and pixels, in the hexadecimal form in which model folders and cache keys hold it.
+//! SHA-256 in the hexadecimal form in which tables, receipts, model folders and cache keys hold it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -37,7 +37,8 @@ pub fn sha256_file(path: &Path) -> io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

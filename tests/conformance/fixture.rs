@@ -11,27 +11,20 @@ pub struct Fixture {
     pub slug: &'static str,
     /// Writes the raw tree into an empty folder.
     pub write: fn(&Raw),
-    /// How the source is distributed.
-    pub archive: Archive,
-    /// Cases that must be built, by ascending id.
-    pub cases: &'static [ExpectedCase],
+    /// How the tree is distributed: what is packed into which archive, step after step. What is packed is a folder with
+    /// its name (`training`), the content of one (`training/*`), or all that is there (`*`); the archive's name says its
+    /// kind (`.zip`, `.tar`, `.tar.gz`, `.7z`). Later steps may pack archives that earlier ones made.
+    pub archives: &'static [(&'static str, &'static str)],
+    /// Cases that must be built.
+    pub cases: Vec<ExpectedCase>,
     /// Cases that must be skipped: id and a word of the reason.
     pub skipped: &'static [(&'static str, &'static str)],
     /// Files to damage, for the checks of robustness.
     pub damage: Damage,
 }
 
-/// How a source is distributed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Archive {
-    Zip,
-    Tar,
-    TarGz,
-    /// A zip inside a zip.
-    NestedZip,
-}
-
 /// A case that must be built.
+#[derive(Clone)]
 pub struct ExpectedCase {
     /// Id without the source.
     pub id: &'static str,
@@ -39,43 +32,167 @@ pub struct ExpectedCase {
     pub patient: &'static str,
     pub split: Option<&'static str>,
     pub modality: &'static str,
+    /// File axis that is cut across.
+    pub axis: Axis,
     /// `axial`, `coronal`, `sagittal`, `x`, `y`, `z` or `picture`.
     pub plane: &'static str,
     /// Millimetres from row to row and from column to column.
     pub spacing: Option<(f64, f64)>,
-    /// Slices kept.
-    pub slices: usize,
-    /// All masks kept, by ascending id.
-    pub masks: &'static [ExpectedMask],
+    /// Objects in it; those of 50 pixels or fewer in a slice must not be there.
+    pub objects: Vec<ExpectedObject>,
 }
 
-/// A mask that must be there.
-pub struct ExpectedMask {
-    /// Id without the case: `z0001/liver`.
-    pub id: &'static str,
+/// A file axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Axis {
+    X,
+    Y,
+    Z,
+}
+
+/// A single picture, its id being the patient's too; the methods say otherwise.
+pub fn case(id: &'static str, modality: &'static str) -> ExpectedCase {
+    ExpectedCase {
+        id,
+        patient: id,
+        split: None,
+        modality,
+        axis: Axis::Z,
+        plane: "picture",
+        spacing: None,
+        objects: Vec::new(),
+    }
+}
+
+impl ExpectedCase {
+    pub fn patient(self, patient: &'static str) -> Self {
+        ExpectedCase { patient, ..self }
+    }
+
+    pub fn split(self, split: &'static str) -> Self {
+        ExpectedCase { split: Some(split), ..self }
+    }
+
+    /// A volume, cut across a file axis: name of the plane, millimetres from row to row and from column to column.
+    pub fn cut(self, axis: Axis, plane: &'static str, spacing: (f64, f64)) -> Self {
+        ExpectedCase { axis, plane, spacing: Some(spacing), ..self }
+    }
+
+    /// Spacing where nothing else tells a picture from a volume.
+    pub fn spacing(self, row: f64, column: f64) -> Self {
+        ExpectedCase { spacing: Some((row, column)), ..self }
+    }
+
+    pub fn objects(self, objects: impl Into<Vec<ExpectedObject>>) -> Self {
+        ExpectedCase { objects: objects.into(), ..self }
+    }
+}
+
+/// An object that must be there, in every slice that its shape reaches.
+#[derive(Clone)]
+pub struct ExpectedObject {
+    /// Last part of the mask's id: `left_kidney`, or `cell-00002` for an instance.
+    pub label: &'static str,
+    /// The taxonomy's object.
     pub object: &'static str,
     pub laterality: Option<&'static str>,
     pub excluded: bool,
-    /// Pixels of the mask.
-    pub area: u32,
-    /// Inclusive box: first column, first row, last column, last row.
-    pub bbox: [u32; 4],
-    /// A pixel inside (column, row), chosen so that it lies outside if the mask is flipped or transposed.
-    pub inside: (u32, u32),
+    /// Frame of the fourth axis, for cases that are cut frame by frame.
+    pub frame: Option<usize>,
+    /// Its voxels.
+    pub shape: Vec<Ell>,
+    /// Voxels that others have taken from it.
+    pub without: Vec<Ell>,
 }
 
-/// Files of the raw tree that the robustness checks damage, by a part of their path that no other file has.
-#[derive(Default)]
+/// An object of no side and not excluded; the methods say otherwise.
+pub fn object(label: &'static str, object: &'static str, shape: Ell) -> ExpectedObject {
+    ExpectedObject {
+        label,
+        object,
+        laterality: None,
+        excluded: false,
+        frame: None,
+        shape: vec![shape],
+        without: Vec::new(),
+    }
+}
+
+impl ExpectedObject {
+    pub fn left(self) -> Self {
+        ExpectedObject { laterality: Some("left"), ..self }
+    }
+
+    pub fn right(self) -> Self {
+        ExpectedObject { laterality: Some("right"), ..self }
+    }
+
+    pub fn excluded(self) -> Self {
+        ExpectedObject { excluded: true, ..self }
+    }
+
+    pub fn frame(self, frame: usize) -> Self {
+        ExpectedObject { frame: Some(frame), ..self }
+    }
+
+    /// It has the voxels of another shape too.
+    pub fn and(mut self, shape: Ell) -> Self {
+        self.shape.push(shape);
+        self
+    }
+
+    /// Another shape lies on it.
+    pub fn without(mut self, shape: Ell) -> Self {
+        self.without.push(shape);
+        self
+    }
+
+    pub fn contains(&self, x: usize, y: usize, z: usize) -> bool {
+        let within = |shapes: &[Ell]| shapes.iter().any(|s| s.contains(x, y, z));
+        within(&self.shape) && !within(&self.without)
+    }
+}
+
+/// Files of the raw tree that the robustness checks damage, each named by a part of its path that no other file has.
 pub struct Damage {
-    /// An image to truncate: its case must fail, the others be built.
-    pub image: &'static str,
-    /// Id (without the source) of the case or cases of that image.
-    pub image_cases: &'static [&'static str],
-    /// A mask to remove, and what must then become of its case: a word of the reason, or nothing where an absent mask is
-    /// legal.
-    pub mask: Option<(&'static str, &'static str)>,
-    /// Writes a label value that the source does not have into a mask; `None` where any value is legal.
-    pub unknown_label: Option<fn(&Raw)>,
+    /// An image to truncate, and the cases (without the source) that must then fail; the others must be built.
+    pub image: (&'static str, &'static [&'static str]),
+    /// A mask to remove.
+    pub mask: MissingMask,
+    /// A label value that the source does not have.
+    pub unknown_label: UnknownLabel,
+}
+
+/// What must become of a case whose mask file is removed.
+#[derive(Clone, Copy)]
+pub enum MissingMask {
+    /// The case is skipped.
+    Skips {
+        file: &'static str,
+        case: &'static str,
+        /// A word of the reason.
+        reason: &'static str,
+    },
+    /// The case fails.
+    Fails {
+        file: &'static str,
+        case: &'static str,
+        /// A word of the reason.
+        reason: &'static str,
+    },
+    /// An absent mask is legal: the case is built, and lacks the masks of this label.
+    Lacks { file: &'static str, case: &'static str, label: &'static str },
+    /// Masks are no files of their own, in these words.
+    NoFile(#[allow(dead_code)] &'static str),
+}
+
+/// What must happen with a label value that the source does not have.
+#[derive(Clone, Copy)]
+pub enum UnknownLabel {
+    /// Writes one into a mask: its case must fail and the error say so, while others are built.
+    Written(fn(&Raw)),
+    /// No value is unknown, for this reason.
+    None(#[allow(dead_code)] &'static str),
 }
 
 /// The folder of a raw tree, and writers into it.
@@ -93,6 +210,12 @@ impl Raw {
     pub fn image(&self, path: &str, image: &Image) {
         let path = self.place(path);
         medcosmos::demo::write::image(&path, image).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    }
+
+    /// Writes an image with the container's own compression (`.mhd` + `.zraw`, LZW in TIFF, gzip in NRRD).
+    pub fn compressed(&self, path: &str, image: &Image) {
+        let path = self.place(path);
+        medcosmos::demo::write::compressed_image(&path, image).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }
 
     /// Writes a file as it is.
@@ -113,53 +236,119 @@ impl Raw {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     }
+
+    /// Packs a part of the tree into an archive and removes it, as [`Fixture::archives`] describes.
+    pub fn pack(&self, part: &str, archive: &str) {
+        use medcosmos::demo::write;
+        let staging = tempfile::tempdir().unwrap();
+        let inside = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let parts: Vec<PathBuf> = match part.strip_suffix('*') {
+            Some(folder) => inside(self.root.join(folder)).collect(),
+            None => vec![self.root.join(part)],
+        };
+        for path in parts {
+            fs::rename(&path, staging.path().join(path.file_name().unwrap())).unwrap();
+        }
+        let (folder, path) = (staging.path(), self.place(archive));
+        match archive.rsplit('.').next() {
+            Some("zip") => write::zip(&path, folder),
+            Some("tar") => write::tar(&path, folder),
+            Some("gz") => write::tar_gz(&path, folder),
+            Some("7z") => seven_z(&path, folder),
+            _ => panic!("{archive}: no archive is written under this name"),
+        }
+        .unwrap_or_else(|e| panic!("{archive}: {e}"));
+    }
 }
 
-/// A box of pixels `[x0, y0, z0]` to `[x1, y1, z1]` (inclusive) with a value, for volumes of labels. An L: the half of the
-/// box with low x and high y is left out, so that flips, transposes and reversed slices show.
-#[derive(Clone, Copy)]
+/// Packs a folder into a 7z archive.
+fn seven_z(archive: &Path, folder: &Path) -> std::io::Result<()> {
+    let mut writer = sevenz_rust2::ArchiveWriter::create(archive).map_err(std::io::Error::other)?;
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_file() {
+            let name = entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+            let content = fs::read(entry.path())?;
+            let entry = sevenz_rust2::ArchiveEntry::new_file(&name);
+            writer.push_archive_entry(entry, Some(&content[..])).map_err(std::io::Error::other)?;
+        }
+    }
+    writer.finish().map(drop)
+}
+
+/// A box of voxels `[x0, y0, z0]` to `[x1, y1, z1]` (inclusive) with a value. An L: the quarter of the box with low x and
+/// high y is left out, so that flips, transposes and reversed slices show.
+#[derive(Clone, Copy, Debug)]
 pub struct Ell {
     pub from: [usize; 3],
     pub to: [usize; 3],
     pub value: f64,
 }
 
-/// A volume of `size` (x, y, z) that holds `background` and the given shapes, stored as `dtype` (`uint8`, `int16`, …).
-pub fn volume(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>, background: f64, shapes: &[Ell]) -> Image {
-    let [nx, ny, nz] = size;
-    let mut values = vec![background; nx * ny * nz];
-    for ell in shapes {
-        for z in ell.from[2]..=ell.to[2] {
-            for y in ell.from[1]..=ell.to[1] {
-                for x in ell.from[0]..=ell.to[0] {
-                    let (half_x, half_y) = ((ell.from[0] + ell.to[0]) / 2, (ell.from[1] + ell.to[1]) / 2);
-                    if !(x <= half_x && y > half_y) {
-                        values[(z * ny + y) * nx + x] = ell.value;
-                    }
-                }
-            }
-        }
+impl Ell {
+    pub const fn new(from: [usize; 3], to: [usize; 3], value: f64) -> Self {
+        Ell { from, to, value }
     }
+
+    /// The same shape with another value.
+    pub const fn of(self, value: f64) -> Self {
+        Ell { value, ..self }
+    }
+
+    pub fn contains(&self, x: usize, y: usize, z: usize) -> bool {
+        let at = [x, y, z];
+        let inside = (0..3).all(|i| (self.from[i]..=self.to[i]).contains(&at[i]));
+        let (half_x, half_y) = ((self.from[0] + self.to[0]) / 2, (self.from[1] + self.to[1]) / 2);
+        inside && !(x <= half_x && y > half_y)
+    }
+}
+
+/// A volume of `size` (x, y, z) that holds `background` and the given shapes, later ones over earlier ones, stored as
+/// `dtype` (`uint8`, `int16`, …). Spacing gives it a frame with axes along LPS+ from an origin of 0; change `geometry` for
+/// another.
+pub fn volume(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>, background: f64, shapes: &[Ell]) -> Image {
+    painted(size, dtype, spacing, |x, y, z| {
+        shapes.iter().rev().find(|s| s.contains(x, y, z)).map_or(background, |s| s.value)
+    })
+}
+
+/// The image that belongs to masks of these shapes: dark with a gradient over all axes, so that no two slices are alike and
+/// none is symmetric, and bright where a shape is. Values lie between 0 and 250.
+pub fn scan(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>, shapes: &[Ell]) -> Image {
+    painted(size, dtype, spacing, |x, y, z| {
+        let ground = (x * 3 + y * 2 + z * 5) % 50;
+        let shape = shapes.iter().rposition(|s| s.contains(x, y, z));
+        shape.map_or(ground, |i| 150 + 15 * (i % 5) + ground / 2) as f64
+    })
+}
+
+fn painted(
+    size: [usize; 3],
+    dtype: &str,
+    spacing: Option<[f64; 3]>,
+    value: impl Fn(usize, usize, usize) -> f64,
+) -> Image {
+    let [nx, ny, nz] = size;
+    let values: Vec<f64> = (0..nx * ny * nz).map(|i| value(i % nx, i / nx % ny, i / nx / ny)).collect();
     let mut image = Image::picture(nx, ny * nz, 1, samples(&values, dtype));
     image.size = [nx, ny, nz, 1];
     image.geometry = spacing.map(|s| Geometry::from_lps([0.0; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], s));
     image
 }
 
-/// An image to look at: a gradient over all axes, so that no two slices are alike and no slice is symmetric.
-pub fn gradient(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>) -> Image {
-    let [nx, ny, nz] = size;
-    let value = |i: usize| ((i % nx) * 3 + (i / nx % ny) * 2 + (i / nx / ny) * 5) as f64 % 200.0;
-    let values: Vec<f64> = (0..nx * ny * nz).map(value).collect();
-    let mut image = volume(size, dtype, spacing, 0.0, &[]);
-    image.samples = samples(&values, dtype);
-    image
+/// A grey picture of 8 bits that belongs to masks of these shapes.
+pub fn grey(width: usize, height: usize, shapes: &[Ell]) -> Image {
+    scan([width, height, 1], "uint8", None, shapes)
 }
 
-/// A colour picture of 8 bits.
-pub fn colour(width: usize, height: usize) -> Image {
-    let value = |i: usize| ((i / 3 % width) * 3 + (i / 3 / width) * 2 + (i % 3) * 40) as u8;
-    Image::picture(width, height, 3, Samples::U8((0..width * height * 3).map(value).collect()))
+/// A colour picture of 8 bits that belongs to masks of these shapes.
+pub fn colour(width: usize, height: usize, shapes: &[Ell]) -> Image {
+    let Samples::U8(values) = grey(width, height, shapes).samples else { unreachable!() };
+    Image::picture(width, height, 3, Samples::U8(values.iter().flat_map(|&v| [v, v / 2 + 20, v / 3 + 5]).collect()))
+}
+
+/// A mask of 8 bits: each shape's value on 0.
+pub fn mask(width: usize, height: usize, shapes: &[Ell]) -> Image {
+    volume([width, height, 1], "uint8", None, 0.0, shapes)
 }
 
 /// A bilevel picture (1 bit) of an 8-bit one: non-zero becomes 1.
@@ -168,6 +357,23 @@ pub fn bilevel(image: &Image) -> Image {
     let mut out = image.clone();
     out.samples = Samples::U8(values.iter().map(|&v| u8::from(v != 0)).collect());
     out.bits = 1;
+    out
+}
+
+/// An RGB picture of a mask: the colour of each value, black where there is none.
+pub fn coloured(mask: &Image, colours: &[(f64, [u8; 3])]) -> Image {
+    let [width, height, ..] = mask.size;
+    let colour = |v: f64| colours.iter().find(|(value, _)| *value == v).map_or([0; 3], |(_, colour)| *colour);
+    let values = (0..width * height).flat_map(|i| colour(mask.samples.get(i))).collect();
+    Image::picture(width, height, 3, Samples::U8(values))
+}
+
+/// Volumes of the same size behind each other along the fourth axis.
+pub fn stacked(volumes: &[Image]) -> Image {
+    let mut out = volumes[0].clone();
+    let values: Vec<f64> = volumes.iter().flat_map(|v| (0..v.samples.len()).map(|i| v.samples.get(i))).collect();
+    out.samples = samples(&values, volumes[0].samples.dtype());
+    out.size[3] = volumes.len();
     out
 }
 

@@ -3,11 +3,11 @@
 use medcosmos::demo::write::{DicomFacts, dicom_slices};
 use medcosmos::image::{Geometry, Image, Scaling};
 
-use crate::fixture::{Archive, Damage, Ell, ExpectedCase, ExpectedMask, Fixture, Raw, bilevel, gradient, slice, volume};
+use crate::fixture::{Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, bilevel, case, object, scan, slice, volume};
 
 const SIZE: [usize; 3] = [40, 36, 4];
-const LIVER: Ell = Ell { from: [3, 5, 0], to: [18, 20, 1], value: 63.0 };
-const LEFT_KIDNEY: Ell = Ell { from: [22, 5, 2], to: [35, 16, 3], value: 189.0 };
+const LIVER: Ell = Ell::new([3, 5, 0], [18, 20, 1], 63.0);
+const LEFT_KIDNEY: Ell = Ell::new([22, 5, 2], [35, 16, 3], 189.0);
 
 /// Slices from head to feet, as the CT files come; from feet to head otherwise.
 fn place(mut image: Image, down: bool) -> Image {
@@ -17,7 +17,7 @@ fn place(mut image: Image, down: bool) -> Image {
 }
 
 fn ct(raw: &Raw, patient: &str) {
-    let mut image = place(gradient(SIZE, "uint16", None), true);
+    let mut image = place(scan(SIZE, "uint16", None, &[LIVER]), true);
     image.scaling = Scaling { slope: 1.0, intercept: -1000.0 };
     let names: Vec<String> = (0..4).map(|n| format!("i{n:04},0000b.dcm")).collect();
     let facts = DicomFacts { modality: "CT".into(), ..DicomFacts::default() };
@@ -29,89 +29,66 @@ fn ct(raw: &Raw, patient: &str) {
     }
 }
 
-fn mr(raw: &Raw, shapes: &[Ell]) {
+fn dicom(raw: &Raw, folder: &str, shapes: &[Ell]) -> Vec<String> {
     let names: Vec<String> = (1..5).map(|n| format!("IMG-0004-{n:05}.dcm")).collect();
     let facts = DicomFacts { modality: "MR".into(), ..DicomFacts::default() };
-    let image = place(gradient(SIZE, "uint16", None), false);
-    let folder = "Train_Sets/MR/1/T2SPIR";
-    dicom_slices(&raw.folder(&format!("{folder}/DICOM_anon")), &names, &image, &facts).unwrap();
+    let image = place(scan(SIZE, "uint16", None, shapes), false);
+    dicom_slices(&raw.folder(folder), &names, &image, &facts).unwrap();
+    names
+}
+
+fn ground(raw: &Raw, folder: &str, names: &[String], shapes: &[Ell]) {
     let labels = volume(SIZE, "uint8", None, 0.0, shapes);
     for (z, name) in names.iter().enumerate() {
         raw.image(&format!("{folder}/Ground/{}", name.replace("dcm", "png")), &slice(&labels, z));
     }
 }
 
+fn t2(raw: &Raw, shapes: &[Ell]) {
+    let names = dicom(raw, "Train_Sets/MR/1/T2SPIR/DICOM_anon", shapes);
+    ground(raw, "Train_Sets/MR/1/T2SPIR", &names, shapes);
+}
+
 fn write(raw: &Raw) {
     ct(raw, "1");
     ct(raw, "21");
-    mr(raw, &[LIVER, LEFT_KIDNEY]);
+    t2(raw, &[LIVER, LEFT_KIDNEY]);
+    dicom(raw, "Train_Sets/MR/1/T1DUAL/DICOM_anon/OutPhase", &[LEFT_KIDNEY]);
+    let names = dicom(raw, "Train_Sets/MR/1/T1DUAL/DICOM_anon/InPhase", &[LEFT_KIDNEY]);
+    ground(raw, "Train_Sets/MR/1/T1DUAL", &names, &[LEFT_KIDNEY]);
     raw.file("Test_Sets/CT/3/DICOM_anon/i0000,0000b.dcm", "not used, so not read");
 }
 
 fn unknown_label(raw: &Raw) {
-    mr(raw, &[Ell { value: 99.0, ..LIVER }]);
+    t2(raw, &[LIVER.of(99.0)]);
 }
 
-const LIVER_MASK: ExpectedMask = ExpectedMask {
-    id: "z0000/liver",
-    object: "liver",
-    laterality: None,
-    excluded: false,
-    area: 192,
-    bbox: [3, 5, 18, 20],
-    inside: (18, 20),
-};
-const KIDNEY_MASK: ExpectedMask = ExpectedMask {
-    id: "z0002/left_kidney",
-    object: "kidney",
-    laterality: Some("left"),
-    excluded: false,
-    area: 126,
-    bbox: [22, 5, 35, 16],
-    inside: (35, 16),
-};
-
-pub const FIXTURE: Fixture = Fixture {
-    slug: "chaos",
-    write,
-    archive: Archive::Zip,
-    cases: &[
-        ExpectedCase {
-            id: "CT_1",
-            patient: "CT_1",
-            split: Some("train"),
-            modality: "CT",
-            plane: "axial",
-            spacing: Some((0.7, 0.7)),
-            slices: 2,
-            masks: &[LIVER_MASK, ExpectedMask { id: "z0001/liver", ..LIVER_MASK }],
+pub fn fixture() -> Fixture {
+    let liver = || object("liver", "liver", LIVER);
+    let kidney = || object("left_kidney", "kidney", LEFT_KIDNEY).left();
+    let train = |id, patient, modality| {
+        case(id, modality).patient(patient).split("train").cut(Axis::Z, "axial", (0.7, 0.7))
+    };
+    Fixture {
+        slug: "chaos",
+        write,
+        archives: &[("Train_Sets", "CHAOS_Train_Sets.zip"), ("Test_Sets", "CHAOS_Test_Sets.zip")],
+        cases: vec![
+            train("CT_1", "CT_1", "CT").objects([liver()]),
+            train("CT_21", "CT_21", "CT").objects([liver()]),
+            train("MR_1_T1_InPhase", "MR_1", "T1W MRI").objects([kidney()]),
+            train("MR_1_T1_OutPhase", "MR_1", "T1W MRI").objects([kidney()]),
+            train("MR_1_T2_SPIR", "MR_1", "T2W MRI").objects([liver(), kidney()]),
+        ],
+        skipped: &[],
+        damage: Damage {
+            image: ("CT/1/DICOM_anon/i0001,0000b.dcm", &["CT_1"]),
+            mask: MissingMask::Fails {
+                file: "CT/1/Ground/liver_GT_001.png",
+                case: "CT_1",
+                reason: "do not belong together",
+            },
+            unknown_label: UnknownLabel::Written(unknown_label),
         },
-        ExpectedCase {
-            id: "CT_21",
-            patient: "CT_21",
-            split: Some("train"),
-            modality: "CT",
-            plane: "axial",
-            spacing: Some((0.7, 0.7)),
-            slices: 2,
-            masks: &[LIVER_MASK, ExpectedMask { id: "z0001/liver", ..LIVER_MASK }],
-        },
-        ExpectedCase {
-            id: "MR_1_T2_SPIR",
-            patient: "MR_1",
-            split: Some("train"),
-            modality: "T2W MRI",
-            plane: "axial",
-            spacing: Some((0.7, 0.7)),
-            slices: 4,
-            masks: &[LIVER_MASK, ExpectedMask { id: "z0001/liver", ..LIVER_MASK }, KIDNEY_MASK, ExpectedMask { id: "z0003/left_kidney", ..KIDNEY_MASK }],
-        },
-    ],
-    skipped: &[],
-    damage: Damage {
-        image: "CT/1/DICOM_anon/i0001,0000b.dcm",
-        image_cases: &["CT_1"],
-        mask: Some(("CT/1/Ground/liver_GT_001.png", "do not belong together")),
-        unknown_label: Some(unknown_label),
-    },
-};
+    }
+}

@@ -1,17 +1,20 @@
 //! DRIVE: LZW TIFF beside palette GIFs; the second observer's indices are 0 and 1, whose colours are nearly black and white.
 
-use crate::fixture::{Archive, Damage, Ell, ExpectedCase, ExpectedMask, Fixture, Raw, bilevel, colour, volume};
+use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, bilevel, case, colour, mask, object};
 
-const VESSEL: Ell = Ell { from: [5, 6, 0], to: [24, 17, 0], value: 255.0 };
+const VESSEL: Ell = Ell::new([5, 6, 0], [24, 17, 0], 255.0);
+const SECOND: Ell = Ell::new([8, 9, 0], [30, 20, 0], 255.0);
+const FIELD_OF_VIEW: Ell = Ell::new([1, 1, 0], [43, 30, 0], 255.0);
 
 fn image(raw: &Raw, folder: &str, number: &str, half: &str) {
-    raw.image(&format!("{folder}/images/{number}_{half}.tif"), &colour(45, 32));
-    let manual = volume([45, 32, 1], "uint8", None, 0.0, &[VESSEL]);
-    raw.image(&format!("{folder}/1st_manual/{number}_manual1.gif"), &manual);
-    raw.image(&format!("{folder}/mask/{number}_{half}_mask.gif"), &volume([45, 32, 1], "uint8", None, 255.0, &[]));
-    let mut second = bilevel(&manual);
-    second.palette = Some(vec![[4, 2, 4, 255], [252, 254, 252, 255]]);
-    raw.image(&format!("{folder}/2nd_manual/{number}_manual2.gif"), &second);
+    raw.compressed(&format!("{folder}/images/{number}_{half}.tif"), &colour(45, 32, &[VESSEL]));
+    raw.image(&format!("{folder}/1st_manual/{number}_manual1.gif"), &mask(45, 32, &[VESSEL]));
+    raw.image(&format!("{folder}/mask/{number}_{half}_mask.gif"), &mask(45, 32, &[FIELD_OF_VIEW]));
+    if half == "test" {
+        let mut second = bilevel(&mask(45, 32, &[SECOND]));
+        second.palette = Some(vec![[4, 2, 4, 255], [252, 254, 252, 255]]);
+        raw.image(&format!("{folder}/2nd_manual/{number}_manual2.gif"), &second);
+    }
 }
 
 fn write(raw: &Raw) {
@@ -20,57 +23,22 @@ fn write(raw: &Raw) {
     image(raw, "training", "22", "training");
 }
 
-const VESSELS: ExpectedMask = ExpectedMask {
-    id: "z0000/retinal_vessel",
-    object: "retinal vessel",
-    laterality: None,
-    excluded: false,
-    area: 180,
-    bbox: [5, 6, 24, 17],
-    inside: (24, 17),
-};
-
-pub const FIXTURE: Fixture = Fixture {
-    slug: "drive",
-    write,
-    archive: Archive::NestedZip,
-    cases: &[
-        ExpectedCase {
-            id: "01",
-            patient: "01",
-            split: Some("test"),
-            modality: "Fundus",
-            plane: "picture",
-            spacing: None,
-            slices: 1,
-            masks: &[VESSELS],
+pub fn fixture() -> Fixture {
+    let vessels = || object("retinal_vessel", "retinal vessel", VESSEL);
+    Fixture {
+        slug: "drive",
+        write,
+        archives: &[("training", "training.zip"), ("test", "test.zip"), ("*", "datasets.zip")],
+        cases: vec![
+            case("01", "Fundus").split("test").objects([vessels()]),
+            case("21", "Fundus").split("train").objects([vessels()]),
+            case("22", "Fundus").split("train").objects([vessels()]),
+        ],
+        skipped: &[],
+        damage: Damage {
+            image: ("images/01_test.tif", &["01"]),
+            mask: MissingMask::Skips { file: "1st_manual/21_manual1.gif", case: "21", reason: "not labelled" },
+            unknown_label: UnknownLabel::None("every value but 0 is a vessel"),
         },
-        ExpectedCase {
-            id: "21",
-            patient: "21",
-            split: Some("train"),
-            modality: "Fundus",
-            plane: "picture",
-            spacing: None,
-            slices: 1,
-            masks: &[VESSELS],
-        },
-        ExpectedCase {
-            id: "22",
-            patient: "22",
-            split: Some("train"),
-            modality: "Fundus",
-            plane: "picture",
-            spacing: None,
-            slices: 1,
-            masks: &[VESSELS],
-        },
-    ],
-    skipped: &[],
-    damage: Damage {
-        image: "images/01_test.tif",
-        image_cases: &["01"],
-        mask: Some(("1st_manual/21_manual1.gif", "not labelled")),
-        unknown_label: None,
-    },
-};
+    }
+}

@@ -3,16 +3,17 @@
 use medcosmos::demo::write::{DicomFacts, dicom_slices};
 use medcosmos::image::{Geometry, Image};
 
-use crate::fixture::{Archive, Damage, Ell, ExpectedCase, ExpectedMask, Fixture, Raw, gradient, volume};
+use crate::fixture::{Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
 
-const PROSTATE: Ell = Ell { from: [4, 6, 0], to: [21, 19, 2], value: 255.0 };
-const CANCER: Ell = Ell { from: [8, 8, 1], to: [17, 17, 1], value: 255.0 };
+const PROSTATE: Ell = Ell::new([4, 6, 0], [21, 19, 2], 255.0);
+const CANCER: Ell = Ell::new([8, 8, 1], [17, 17, 1], 255.0);
 
 fn place(mut image: Image) -> Image {
     image.geometry = Some(Geometry::from_lps([5.0, 6.0, -7.0], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [0.8, 0.8, 1.25]));
     image
 }
 
+/// Writes a series whose files count from the head down, the number of their slices from the feet up.
 fn series(raw: &Raw, folder: &str, names: &[String], image: &Image) {
     // The masks carry the series UID of the image, as in the real files.
     let facts = DicomFacts { modality: "MR".into(), series_uid: "1.2.3.4".into(), ..DicomFacts::default() };
@@ -22,7 +23,7 @@ fn series(raw: &Raw, folder: &str, names: &[String], image: &Image) {
 fn patient(raw: &Raw, folder: &str, cancer: bool) {
     let up: Vec<String> = (1..=3).map(|n| format!("image{n}.dcm")).collect();
     let down: Vec<String> = (1..=4).rev().map(|n| format!("image{n}.dcm")).collect();
-    series(raw, &format!("{folder}/T2W"), &up, &gradient([30, 28, 3], "uint16", None));
+    series(raw, &format!("{folder}/T2W"), &up, &scan([30, 28, 3], "uint16", None, &[PROSTATE]));
     let mask = |shapes: &[Ell]| volume([30, 28, 4], "uint8", None, 0.0, shapes);
     series(raw, &format!("{folder}/GT/prostate"), &down, &mask(&[PROSTATE]));
     if cancer {
@@ -36,56 +37,22 @@ fn write(raw: &Raw) {
     raw.file("Siemens/Patient 383/ADC/image1.dcm", "no masks of its own");
 }
 
-const PROSTATE_MASK: ExpectedMask = ExpectedMask {
-    id: "z0000/prostate",
-    object: "prostate",
-    laterality: None,
-    excluded: false,
-    area: 189,
-    bbox: [4, 6, 21, 19],
-    inside: (21, 19),
-};
-const CANCER_MASK: ExpectedMask = ExpectedMask {
-    id: "z0001/prostate_cancer",
-    object: "prostate cancer",
-    laterality: None,
-    excluded: false,
-    area: 75,
-    bbox: [8, 8, 17, 17],
-    inside: (17, 17),
-};
-
-pub const FIXTURE: Fixture = Fixture {
-    slug: "i2cvb",
-    write,
-    archive: Archive::TarGz,
-    cases: &[
-        ExpectedCase {
-            id: "Patient_383",
-            patient: "Patient_383",
-            split: None,
-            modality: "T2W MRI",
-            plane: "axial",
-            spacing: Some((0.8, 0.8)),
-            slices: 3,
-            masks: &[PROSTATE_MASK, ExpectedMask { id: "z0001/prostate", ..PROSTATE_MASK }, CANCER_MASK, ExpectedMask { id: "z0002/prostate", ..PROSTATE_MASK }],
+pub fn fixture() -> Fixture {
+    let prostate = || object("prostate", "prostate", PROSTATE);
+    let patient = |id| case(id, "T2W MRI").cut(Axis::Z, "axial", (0.8, 0.8));
+    Fixture {
+        slug: "i2cvb",
+        write,
+        archives: &[("GE", "GE.tar.gz"), ("Siemens", "Siemens.tar.gz")],
+        cases: vec![
+            patient("Patient_383").objects([prostate(), object("prostate_cancer", "prostate cancer", CANCER)]),
+            patient("Patient_428260").objects([prostate()]),
+        ],
+        skipped: &[],
+        damage: Damage {
+            image: ("Patient 383/T2W/image2.dcm", &["Patient_383"]),
+            mask: MissingMask::NoFile("a mask is a folder of files: a slice without its file is a slice without the object"),
+            unknown_label: UnknownLabel::None("every value but 0 is the object of the folder"),
         },
-        ExpectedCase {
-            id: "Patient_428260",
-            patient: "Patient_428260",
-            split: None,
-            modality: "T2W MRI",
-            plane: "axial",
-            spacing: Some((0.8, 0.8)),
-            slices: 3,
-            masks: &[PROSTATE_MASK, ExpectedMask { id: "z0001/prostate", ..PROSTATE_MASK }, ExpectedMask { id: "z0002/prostate", ..PROSTATE_MASK }],
-        },
-    ],
-    skipped: &[],
-    damage: Damage {
-        image: "Patient 383/T2W/image2.dcm",
-        image_cases: &["Patient_383"],
-        mask: None,
-        unknown_label: None,
-    },
-};
+    }
+}

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde::Serialize;
 
-use super::{Global, Outcome};
+use super::{Failure, Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{Label, Registry, Sharing, Spec};
+use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `sources`.
@@ -47,6 +48,9 @@ enum Action {
     Cite {
         /// Sources
         slugs: Vec<String>,
+        /// Those that a dataset made by `build` contains
+        #[arg(long, value_name = "DIR", conflicts_with = "slugs")]
+        dataset: Option<PathBuf>,
     },
 }
 
@@ -61,13 +65,24 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Some(Action::Check { source, raw }) => check(source, raw, global),
-        Some(Action::Cite { slugs }) => {
-            for spec in global.registry()?.select(slugs)?.specs() {
+        Some(Action::Cite { slugs, dataset }) => {
+            let slugs = dataset.as_deref().map(contained).transpose()?.unwrap_or_else(|| slugs.clone());
+            for spec in global.registry()?.select(&slugs)?.specs() {
                 println!("{}\n", spec.citation.trim());
             }
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Sources that gave slices to a dataset.
+fn contained(dataset: &std::path::Path) -> Result<Vec<String>, Failure> {
+    let files = Dataset::open(dataset)?.files(Table::Slices)?;
+    let slugs: BTreeSet<String> = files.into_iter().map(|file| file.source).collect();
+    if slugs.is_empty() {
+        return Err(format!("{}: the dataset has no slices, so there is nothing to cite", dataset.display()).into());
+    }
+    Ok(slugs.into_iter().collect())
 }
 
 #[derive(Debug, Serialize)]
@@ -195,6 +210,7 @@ fn page(spec: &Spec) -> String {
     section("Complete when it has", counts.collect());
     section("Peculiarities handled", bullets(&spec.quirks));
     section("Also in other sources", spec.overlaps.iter().map(|o| format!("- {}: {}\n", o.source, o.note)).collect());
+    section("Known to be damaged", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
     section("Not used", spec.skip.iter().map(|s| format!("- {}: {}\n", s.path, s.reason)).collect());
     section("Not verified", bullets(&spec.unverified));
     section("How to cite", spec.citation.trim().to_string());
@@ -232,6 +248,7 @@ fn check(spec: &str, raw: &std::path::Path, global: &Global) -> Outcome {
         println!("layout {:?}", layout.name);
         layout.image.path.iter().for_each(|p| print_matches(spec, "image", p, &paths));
         layout.mask.iter().flat_map(|m| &m.path).for_each(|p| print_matches(spec, "mask", p, &paths));
+        layout.list.iter().flat_map(|l| &l.path).for_each(|p| print_matches(spec, "list", p, &paths));
     }
     let scan = scan(&registry, &paths);
     let Some(source) = scan.sources.first() else {

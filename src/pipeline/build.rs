@@ -12,8 +12,9 @@ use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::mask::Connectivity;
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, CaseSlices, ObjectMask, Slice};
-use crate::sources::{Case, CaseState, FileUse, Scan, file_safe, scan};
-use crate::spec::{Registry, Spec};
+use crate::sources::{Case, CaseState, FileUse, Scan, file_safe, read_lists, scan};
+use crate::spec::pattern::Pattern;
+use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{
     CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Row, Shard, ShardKey, ShardState,
     ShardWriter, SliceRow, Verify, commit, discard_stale,
@@ -106,10 +107,11 @@ pub fn build(
 ) -> Result<BuildReport> {
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let found = scan(registry, &paths);
+    let mut found = scan(registry, &paths);
     if found.sources.is_empty() {
         return Err(Error::Nothing { path: raw.to_path_buf(), reason: nothing_found(&tree, registry) });
     }
+    let unread = read_lists(&mut found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
     dataset.record_options("build", &recorded(options))?;
@@ -148,6 +150,7 @@ pub fn build(
     commit(&dataset, &expected, Verify::Quick)?;
     let mut report = report(&dataset, &found)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
+    report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.unclaimed = unclaimed(&found, &paths);
     (report.shards_done, report.shards_reused) = (*lock(&done), *lock(&reused));
     Ok(report)
@@ -284,11 +287,11 @@ fn write_shard(
         });
         let outcome = match (&case.state, unread) {
             (CaseState::Skipped(reason), _) => Outcome::Skipped(reason.clone()),
-            (CaseState::Complete, Some(reason)) => Outcome::Failed(reason),
+            (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
                 Ok(slices) => Outcome::Cut(slices),
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
-                Err(error) => Outcome::Failed(error.to_string()),
+                Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
         match outcome {
@@ -314,6 +317,16 @@ fn write_shard(
     Ok(())
 }
 
+/// What is known to be wrong with the files of a case, to be put behind an error.
+fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
+    let files: Vec<&str> = case.files().map(|file| tree.members()[file].path.as_str()).collect();
+    let note = |bad: &KnownBad| {
+        let pattern = Pattern::new(&bad.path, spec.ignore_case).ok()?;
+        files.iter().any(|path| pattern.matches(path)).then(|| format!(" (this is known: {})", bad.note))
+    };
+    spec.known_bad.iter().filter_map(note).collect()
+}
+
 enum Outcome {
     Cut(CaseSlices),
     Skipped(String),
@@ -334,6 +347,7 @@ fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseR
     let image = case.image.iter().map(|f| member(f, "image"));
     let masks = case.masks.iter().flat_map(|m| &m.files).map(|f| member(f, "mask"));
     let data = case.companions.iter().map(|f| member(f, "data"));
+    let lists = case.lists.iter().map(|l| member(&l.file, "list"));
     CaseRow {
         case_id: case.id.clone(),
         source: case.source.clone(),
@@ -342,7 +356,7 @@ fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseR
         split: case.split.clone(),
         sequence: Some(case.sequence.clone()),
         modality: case.modality.clone(),
-        raw: image.chain(masks).chain(data).collect(),
+        raw: image.chain(masks).chain(data).chain(lists).collect(),
         shape: Vec::new(),
         dtype: None,
         spacing: None,

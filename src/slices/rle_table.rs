@@ -6,14 +6,14 @@
 //!
 //! A run is `gap length`: unset pixels since the end of the run before, then set pixels, counted down the columns from
 //! the top left one (the competition's `mask_functions.py`). This is not the other code of the same site, whose starts
-//! are absolute and count from one. In the wild names and values begin with a blank, the file begins with a byte-order
-//! mark, and copies of the table rename its columns.
+//! are absolute and count from one. Copies of the table rename its columns.
 //!
 //! The table is read again for each image: a few milliseconds, where decoding the image takes tens.
 
 use super::{Error, Loaded};
 use crate::image::{Image, Samples};
 use crate::raw::Tree;
+use crate::sources::Table;
 
 /// What stands in place of runs where the object does not occur.
 const NOTHING: &str = "-1";
@@ -55,33 +55,17 @@ pub(super) fn load(
 
 /// The runs of every row of the image.
 fn runs_of(table: &[u8], row: &str, [id, runs]: [&[String]; 2]) -> Result<Vec<String>, String> {
-    let table = table.strip_prefix(b"\xef\xbb\xbf").unwrap_or(table);
-    let mut lines = table.split(|&b| b == b'\n');
-    let header = lines.next().unwrap_or_default().split(|&b| b == b',');
-    let names: Vec<_> = header.map(|name| String::from_utf8_lossy(bare(name))).collect();
-    let column = |wanted: &[String]| {
-        let found = wanted.iter().find_map(|name| names.iter().position(|n| n == name));
-        found.ok_or_else(|| format!("expected a column {:?}, its columns are {names:?}", wanted.join(" or ")))
-    };
-    let (id, runs) = (column(id)?, column(runs)?);
+    let mut table = Table::new(table)?;
+    let (id, runs) = (table.column(id)?, table.column(runs)?);
     let mut found = Vec::new();
-    for line in lines {
-        let field = |column: usize| line.split(|&b| b == b',').nth(column);
-        if field(id).map(bare) == Some(row.as_bytes()) {
-            let text = field(runs).ok_or_else(|| format!("row {row} ends before its runs"))?;
-            found.push(String::from_utf8_lossy(bare(text)).into_owned());
+    for line in table.rows() {
+        let line = line?;
+        if line.get(id) == Some(row.as_bytes()) {
+            let text = line.get(runs).ok_or_else(|| format!("row {row} ends before its runs"))?;
+            found.push(String::from_utf8_lossy(text).into_owned());
         }
     }
     Ok(found)
-}
-
-/// A field without blanks and quotation marks around it.
-fn bare(field: &[u8]) -> &[u8] {
-    let mut field = field.trim_ascii();
-    while let [b'"', rest @ ..] | [rest @ .., b'"'] = field {
-        field = rest.trim_ascii();
-    }
-    field
 }
 
 /// Sets the pixels of runs in a picture stored row by row.

@@ -42,6 +42,8 @@ pub struct Case {
     pub channel: Option<usize>,
     /// Masks that were found.
     pub masks: Vec<CaseMask>,
+    /// Lists that may say more of it, and the text by which they name it.
+    pub lists: Vec<CaseList>,
     /// Data files of headers among the files above (`.raw` of a `.mhd`, `.img` of a `.hdr`).
     pub companions: Vec<usize>,
     /// Whether it can be built.
@@ -49,11 +51,25 @@ pub struct Case {
 }
 
 impl Case {
-    /// All files of the case: image, masks, companions.
+    /// All files of the case: image, masks, companions, lists.
     pub fn files(&self) -> impl Iterator<Item = usize> + '_ {
         let masks = self.masks.iter().flat_map(|m| &m.files);
-        self.image.iter().chain(masks).chain(&self.companions).copied()
+        let lists = self.lists.iter().map(|l| &l.file);
+        self.image.iter().chain(masks).chain(&self.companions).chain(lists).copied()
     }
+}
+
+/// A list that may name a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseList {
+    /// Position of the list in the layout.
+    pub part: usize,
+    /// Its file.
+    pub file: usize,
+    /// The text by which it names the case.
+    pub key: String,
+    /// Split of all that it names, where its own path says that.
+    pub split: Option<String>,
 }
 
 /// One mask of a case, still in its files.
@@ -136,6 +152,12 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             .collect();
         let joins: Vec<Join> =
             layout.mask.iter().zip(&masks).map(|(part, (p, g))| Join::new(layout, part, &patterns, p, g)).collect();
+        let lists: Vec<Vec<Group>> = layout
+            .list
+            .iter()
+            .map(|part| group(&part.path.iter().map(|p| compile(p)).collect::<Vec<_>>(), None, &open))
+            .collect();
+        used.extend(lists.iter().flatten().flat_map(|list| &list.files).filter(|_| !images.is_empty()));
         let mut seen: HashMap<String, usize> = HashMap::new();
         for image in &images {
             let name = file_safe(&Template::new(&layout.case).fill(&image.captures));
@@ -152,7 +174,8 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             reasons.extend(copies);
             used.extend(found.iter().flat_map(|m| &m.files));
             let state = completeness(layout, &found);
-            source.cases.extend(cases_of(spec, index, &name, image, &found, &state));
+            let lists = lists_of(&lists, layout, image);
+            source.cases.extend(cases_of(spec, index, &name, image, &found, &lists, &state));
         }
         let unpaired = masks.iter().flat_map(|(_, groups)| groups).flat_map(|g| &g.files);
         for &file in unpaired.filter(|f| !used.contains(f)) {
@@ -354,8 +377,32 @@ fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
     CaseState::Complete
 }
 
+/// The lists of a layout with what names the image in them.
+fn lists_of(lists: &[Vec<Group>], layout: &Layout, image: &Group) -> Vec<CaseList> {
+    let of_part = |(part, groups): (usize, &Vec<Group>)| {
+        let rules = &layout.list[part];
+        let key = Template::new(&rules.key).fill(&image.captures);
+        let one = |list: &Group| CaseList {
+            part,
+            file: list.files[0],
+            key: key.clone(),
+            split: rules.split.as_deref().map(|t| Template::new(t).fill(&list.captures)),
+        };
+        groups.iter().map(one).collect::<Vec<_>>()
+    };
+    lists.iter().enumerate().flat_map(of_part).collect()
+}
+
 /// The cases of one image: one, or one for each sequence along the fourth axis.
-fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[CaseMask], state: &CaseState) -> Vec<Case> {
+fn cases_of(
+    spec: &Spec,
+    layout: usize,
+    name: &str,
+    image: &Group,
+    masks: &[CaseMask],
+    lists: &[CaseList],
+    state: &CaseState,
+) -> Vec<Case> {
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
     let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
@@ -391,6 +438,7 @@ fn cases_of(spec: &Spec, layout: usize, name: &str, image: &Group, masks: &[Case
                 image: image.files.clone(),
                 channel,
                 masks: masks.to_vec(),
+                lists: lists.to_vec(),
                 companions: Vec::new(),
                 state,
             }
@@ -405,7 +453,7 @@ fn either(patterns: &[String]) -> String {
 
 /// What a table of names makes of a text: the name of the text itself, else that of the range of numbers (`"26-50"`)
 /// it lies in, else the text as it is.
-fn renamed(text: String, names: &BTreeMap<String, String>) -> String {
+pub(super) fn renamed(text: String, names: &BTreeMap<String, String>) -> String {
     let in_range = || {
         let number = text.parse().ok()?;
         let holds = |key: &str| key.contains('-') && number_range(key).is_some_and(|range| range.contains(&number));

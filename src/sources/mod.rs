@@ -1,11 +1,16 @@
 //! Spec and raw tree to cases: which sources are here, and which files make which case.
 //!
-//! Nothing is decoded here, only names are looked at. [`scan`] applies every spec of a registry to the paths of a tree;
-//! what comes out accounts for every path: used by a case, skipped with a reason, or claimed by no source.
+//! [`scan`] applies every spec of a registry to the paths of a tree and looks at names only; what comes out accounts for
+//! every path: used by a case, skipped with a reason, or claimed by no source. [`read_lists`] then adds what lists and
+//! tables of the download say of its cases.
 
 mod claim;
+mod lists;
 mod scan;
+mod table;
 
 pub(crate) use claim::file_safe;
-pub use claim::{Case, CaseMask, CaseState, Source};
+pub use claim::{Case, CaseList, CaseMask, CaseState, Source};
+pub use lists::read_lists;
 pub use scan::{FileUse, Scan, scan};
+pub(crate) use table::Table;

@@ -59,6 +59,9 @@ pub struct Spec {
     /// Where cases are found. A case is claimed by the first layout that matches its image.
     #[serde(default)]
     pub layout: Vec<Layout>,
+    /// Files of the download that are known to be damaged or wrong.
+    #[serde(default)]
+    pub known_bad: Vec<KnownBad>,
     /// Files that are known and not used, with the reason. Looked at before any layout, unless it says `last`.
     #[serde(default)]
     pub skip: Vec<Skip>,
@@ -204,6 +207,17 @@ pub struct Skip {
     pub last: bool,
 }
 
+/// A file that is known to be damaged or wrong as it is distributed. Its case is read all the same, since another release
+/// may have mended it; where that fails, the message says that it is known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownBad {
+    /// Pattern.
+    pub path: String,
+    /// What is wrong with it, in a sentence.
+    pub note: String,
+}
+
 /// One kind of case: where its image lies, where its masks lie, and how they belong together. Images and masks are
 /// joined by the captures that their patterns share.
 #[derive(Clone, Debug, Deserialize)]
@@ -230,6 +244,32 @@ pub struct Layout {
     pub image: ImagePart,
     /// Its masks.
     pub mask: Vec<MaskPart>,
+    /// Files that say of many cases what their own names do not.
+    #[serde(default)]
+    pub list: Vec<ListPart>,
+}
+
+/// A list or table of the download that says to which split or patient a case belongs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListPart {
+    /// Patterns of the files; all that there are count.
+    pub path: Vec<String>,
+    /// Template of the image's captures: the text by which the list names the case.
+    pub key: String,
+    /// Column that holds this text, under the name that the first line gives it; of several names the first that is there
+    /// counts. Without it the file is a plain list: one text a line, and nothing else.
+    #[serde(default)]
+    pub key_column: Vec<String>,
+    /// Split of all that the list names: a template of the captures of its own path.
+    #[serde(default)]
+    pub split: Option<String>,
+    /// Column of the split, by its name.
+    #[serde(default)]
+    pub split_column: Option<String>,
+    /// Column of the patient, by its name.
+    #[serde(default)]
+    pub patient_column: Option<String>,
 }
 
 /// Where the image of a case lies and how it is cut into slices.

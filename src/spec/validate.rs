@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::{Decode, FourthAxis, Label, Layout, MaskPart, Spec, taxonomy};
+use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
@@ -40,6 +40,9 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
     }
     for skip in &spec.skip {
         compile(spec, "skip", &skip.path, &mut problems);
+    }
+    for bad in &spec.known_bad {
+        compile(spec, "known_bad", &bad.path, &mut problems);
     }
     let mut names = BTreeSet::new();
     for layout in &spec.layout {
@@ -96,7 +99,8 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
             Decode::RleTable { row, .. } => Some(row),
             _ => None,
         });
-        for template in templates.into_iter().flatten().chain(rows) {
+        let keys = layout.list.iter().map(|list| &list.key);
+        for template in templates.into_iter().flatten().chain(rows).chain(keys) {
             for name in Template::new(template).names() {
                 if !names.contains(&name) {
                     problems.push(format!("{place}: {template:?} uses {{{name}}}, which {source:?} does not capture"));
@@ -124,6 +128,27 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
     }
     for mask in &layout.mask {
         check_mask(spec, &place, mask, problems);
+    }
+    for list in &layout.list {
+        check_list(spec, &place, list, problems);
+    }
+}
+
+fn check_list(spec: &Spec, place: &str, list: &ListPart, problems: &mut Vec<String>) {
+    let place = format!("{place}, list {:?}", list.path.first().map_or("", String::as_str));
+    let split = list.split.as_deref().map(Template::new);
+    for source in &list.path {
+        let Some(pattern) = compile(spec, &place, source, problems) else { continue };
+        let names = pattern.names();
+        for name in split.iter().flat_map(Template::names).filter(|name| !names.contains(name)) {
+            problems.push(format!("{place}: split uses {{{name}}}, which {source:?} does not capture"));
+        }
+    }
+    if list.key_column.is_empty() && (list.split_column.is_some() || list.patient_column.is_some()) {
+        problems.push(format!("{place}: a column is named, so key_column must say which one names the case"));
+    }
+    if list.split.is_none() && list.split_column.is_none() && list.patient_column.is_none() {
+        problems.push(format!("{place}: it says nothing: one of split, split_column, patient_column is needed"));
     }
 }
 

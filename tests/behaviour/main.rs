@@ -9,6 +9,7 @@ mod archives;
 mod bad_input;
 mod cli;
 mod cosmos;
+mod custom_source;
 mod determinism;
 mod facts;
 mod outdated;

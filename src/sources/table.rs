@@ -1,0 +1,66 @@
+//! Tables of text that come with a download: a line of names, then rows.
+//!
+//! Separated by commas, semicolons or tabs, whichever the first line has most of. A byte-order mark is passed over, and so
+//! are blanks and quotation marks around values; rows may be shorter than the first line.
+
+/// A table in memory.
+pub(crate) struct Table<'a> {
+    reader: csv::Reader<&'a [u8]>,
+    names: Vec<String>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads the line of names.
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator(bytes))
+            .trim(csv::Trim::All)
+            .flexible(true)
+            .from_reader(bytes);
+        let names = reader.byte_headers().map_err(|e| e.to_string())?;
+        let names = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        Ok(Table { reader, names })
+    }
+
+    /// The column of a name; of several names, of the first that there is.
+    pub(crate) fn column(&self, wanted: &[String]) -> Result<usize, String> {
+        let found = wanted.iter().find_map(|name| self.names.iter().position(|n| n == name));
+        found.ok_or_else(|| format!("expected a column {:?}, its columns are {:?}", wanted.join(" or "), self.names))
+    }
+
+    /// The rows, one after the other.
+    pub(crate) fn rows(&mut self) -> impl Iterator<Item = Result<csv::ByteRecord, String>> + '_ {
+        self.reader.byte_records().map(|row| row.map_err(|e| e.to_string()))
+    }
+}
+
+fn separator(table: &[u8]) -> u8 {
+    let first = table.split(|&b| b == b'\n').next().unwrap_or_default();
+    let count = |separator: u8| first.iter().filter(|&&b| b == separator).count();
+    [b'\t', b';', b','].into_iter().max_by_key(|&separator| count(separator)).unwrap_or(b',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_separator_blanks_quotes_and_line_ends() {
+        for text in
+            ["\u{feff}id;who\ns1;7\n", "id, who\r\n\"s1\", \"7\"\r\n", "id\twho\ns1\t7", "id,who\n s1 ,7,more\n"]
+        {
+            let mut table = Table::new(text.as_bytes()).unwrap();
+            let who = table.column(&["name".into(), "who".into()]).unwrap();
+            let rows: Vec<_> = table.rows().collect::<Result<_, _>>().unwrap();
+            assert_eq!(
+                (rows.len(), rows[0].get(0), rows[0].get(who)),
+                (1, Some(&b"s1"[..]), Some(&b"7"[..])),
+                "{text}"
+            );
+        }
+        let error = Table::new(b"id,who\n").unwrap().column(&["fname".into(), "image".into()]).unwrap_err();
+        assert!(error.contains("fname or image") && error.contains("\"who\""), "{error}");
+        assert!(Table::new(b"").unwrap().column(&["id".into()]).is_err());
+    }
+}

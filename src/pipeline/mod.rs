@@ -19,7 +19,7 @@ mod slices_of;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
-pub use predict::{PredictOptions, PredictReport, Predictor, predict};
+pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
 pub use progress::Progress;
 
 /// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
@@ -57,7 +57,15 @@ pub enum Error {
         /// A source that has unfinished work.
         slug: String,
     },
-    /// Nothing to build.
+    /// A condition that chooses masks cannot be answered.
+    #[error("the condition {condition:?}: {reason}")]
+    Condition {
+        /// The condition.
+        condition: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nothing to do.
     #[error("{path}: {reason}")]
     Nothing {
         /// The raw folder or the dataset.

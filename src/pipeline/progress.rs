@@ -19,7 +19,23 @@ struct Running {
     bar: ProgressBar,
     total: u64,
     done: u64,
+    started: Instant,
     last_line: Instant,
+}
+
+impl Running {
+    /// `predict: 120 of 480, 2.1 a second, 2 min 51 s left`.
+    fn line(&self) -> String {
+        let Running { what, total, done, .. } = self;
+        let rate = *done as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
+        let left = (total.saturating_sub(*done) as f64 / rate.max(1e-9)).min(1e9) as u64;
+        let left = match (left / 3600, left / 60 % 60, left % 60) {
+            (0, 0, s) => format!("{s} s"),
+            (0, m, s) => format!("{m} min {s} s"),
+            (h, m, _) => format!("{h} h {m} min"),
+        };
+        format!("{what}: {done} of {total}, {rate:.1} a second, {left} left")
+    }
 }
 
 /// How often a line is printed where there is no terminal.
@@ -41,7 +57,8 @@ impl Progress {
         bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what.to_string());
         bar.enable_steady_tick(Duration::from_millis(200));
-        let running = Running { what: what.to_string(), bar, total, done: 0, last_line: Instant::now() };
+        let now = Instant::now();
+        let running = Running { what: what.to_string(), bar, total, done: 0, started: now, last_line: now };
         *self.lock() = Some(running);
     }
 
@@ -52,7 +69,7 @@ impl Progress {
             running.bar.inc(steps);
             if running.bar.is_hidden() && running.last_line.elapsed() >= LINE_EVERY {
                 running.last_line = Instant::now();
-                eprintln!("{}: {} of {}", running.what, running.done, running.total);
+                eprintln!("{}", running.line());
             }
         }
     }

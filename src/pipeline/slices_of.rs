@@ -44,20 +44,34 @@ pub(super) fn table_file(dataset: &Dataset, receipt: &Receipt, table: Table) -> 
         .collect()
 }
 
-/// Walks over the slices of a build shard with their masks, one slice in memory at a time.
-pub(super) fn slices_of(dataset: &Dataset, receipt: &Receipt) -> impl Iterator<Item = Result<DecodedSlice>> + use<> {
+/// Walks over the slices of a build shard that have a mask for which `wanted` is true, with these masks; one slice in
+/// memory at a time.
+pub(super) fn slices_of<W>(
+    dataset: &Dataset,
+    receipt: &Receipt,
+    wanted: W,
+) -> impl Iterator<Item = Result<DecodedSlice>> + use<W>
+where
+    W: Fn(&str) -> bool,
+{
     let mut masks = Rows::<MaskRow>::of(table_file(dataset, receipt, Table::Masks)).peekable();
-    Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices)).map(move |row| {
-        let row = row?;
+    let mut slice = move |row: SliceRow| {
         let mut own = Vec::new();
         while let Some(next) = masks.next_if(|m| m.as_ref().map_or(true, |m| m.slice_id == row.slice_id)) {
             let mask_row = next?;
-            let mask = decode_mask(&mask_row.mask, &mask_row.mask_id)?;
-            own.push((mask_row, mask));
+            if wanted(&mask_row.mask_id) {
+                let mask = decode_mask(&mask_row.mask, &mask_row.mask_id)?;
+                own.push((mask_row, mask));
+            }
+        }
+        if own.is_empty() {
+            return Ok(None);
         }
         let pixels = decode_picture(&row)?;
-        Ok(DecodedSlice { row, pixels, masks: own })
-    })
+        Ok(Some(DecodedSlice { row, pixels, masks: own }))
+    };
+    Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices))
+        .filter_map(move |row| row.map_err(Error::from).and_then(&mut slice).transpose())
 }
 
 /// The mask of a stored run-length code.

@@ -4,7 +4,6 @@
 //! oracle, which no user of SAM has, so results name it so and the candidate that SAM itself rates best stands beside
 //! it.
 
-use super::decode::Candidate;
 use crate::mask::Mask;
 
 /// Dice with the smoothing of the released code, `(2 |A∩B| + 0.1) / (|A| + |B| + 0.1)`: for choosing only, two empty
@@ -26,15 +25,16 @@ pub fn oracle_choice<'a>(candidates: impl IntoIterator<Item = &'a Mask>, truth: 
     first_best(candidates.into_iter().map(|mask| smoothed_dice(mask, truth)))
 }
 
-/// Position of the candidate with the highest predicted IoU; the first of equals. `None` without candidates.
-pub fn score_choice(candidates: &[Candidate]) -> Option<usize> {
-    first_best(candidates.iter().map(|c| f64::from(c.predicted_iou)))
+/// Position of the candidate with the highest predicted IoU; the first of equals, and the first where a model predicts
+/// none. `None` without candidates.
+pub fn score_choice(predicted_iou: impl IntoIterator<Item = Option<f32>>) -> Option<usize> {
+    first_best(predicted_iou.into_iter().map(|iou| iou.map_or(f64::NAN, f64::from)))
 }
 
 fn first_best(scores: impl Iterator<Item = f64>) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (i, score) in scores.enumerate() {
-        if best.is_none_or(|(_, b)| score > b || b.is_nan()) {
+        if best.is_none_or(|(_, b)| score > b || b.is_nan() && !score.is_nan()) {
             best = Some((i, score));
         }
     }
@@ -53,10 +53,10 @@ mod tests {
         assert_eq!(oracle_choice([&half, &other_half], &full), Some(0));
         assert_eq!(oracle_choice([&half, &full, &other_half], &full), Some(1));
         assert_eq!(oracle_choice(std::iter::empty(), &full), None);
-        let candidate = |iou| Candidate { token: 1, predicted_iou: iou, mask: half.clone() };
-        assert_eq!(score_choice(&[candidate(0.5), candidate(0.9), candidate(0.9)]), Some(1));
-        assert_eq!(score_choice(&[candidate(f32::NAN), candidate(0.1)]), Some(1));
-        assert_eq!(score_choice(&[]), None);
+        assert_eq!(score_choice([Some(0.5), Some(0.9), Some(0.9)]), Some(1));
+        assert_eq!(score_choice([Some(f32::NAN), None, Some(0.1)]), Some(2));
+        assert_eq!(score_choice([None, None]), Some(0));
+        assert_eq!(score_choice([]), None);
     }
 
     #[test]

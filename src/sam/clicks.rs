@@ -52,6 +52,8 @@ pub struct Click {
     pub point: Point,
     /// The segmentation after this click.
     pub mask: Mask,
+    /// SAM's own estimate of its IoU.
+    pub predicted_iou: f32,
     /// Its IoU with the truth.
     pub iou: f64,
     /// Its Dice with the truth.
@@ -82,16 +84,18 @@ pub fn simulate_clicks(
         let low = decoder.refine(embedding, &prompt, logits.as_deref())?;
         let candidates = low.candidates(Output::Multimask, &mut upsampler);
         let choice = match options.choice {
-            ClickChoice::Score => score_choice(&candidates),
+            ClickChoice::Score => score_choice(candidates.iter().map(|c| Some(c.predicted_iou))),
             ClickChoice::Oracle => oracle_choice(candidates.iter().map(|c| &c.mask), truth),
         };
         // A decoder gives at least one mask: its shapes have been checked.
         let Some(chosen) = choice.and_then(|i| candidates.into_iter().nth(i)) else { break };
         logits = options.mask_prompt.then(|| low.mask(chosen.token).to_vec());
+        let predicted_iou = chosen.predicted_iou;
         mask = chosen.mask;
         let shared = mask.intersection(truth) as f64;
         let both = (mask.area() + truth.area()) as f64;
-        done.push(Click { point, mask: mask.clone(), iou: shared / (both - shared), dice: 2.0 * shared / both });
+        let (iou, dice) = (shared / (both - shared), 2.0 * shared / both);
+        done.push(Click { point, mask: mask.clone(), predicted_iou, iou, dice });
     }
     Ok(done)
 }
@@ -146,7 +150,8 @@ mod tests {
 
     #[test]
     fn clicks_are_counted() {
-        let click = |iou| Click { point: Point::foreground(0.0, 0.0), mask: Mask::empty(1, 1), iou, dice: 0.0 };
+        let (point, mask) = (Point::foreground(0.0, 0.0), Mask::empty(1, 1));
+        let click = |iou| Click { point, mask: mask.clone(), predicted_iou: 0.0, iou, dice: 0.0 };
         let clicks = [click(0.2), click(0.85), click(0.8), click(0.92)];
         assert_eq!(number_of_clicks(&clicks, 0.85, 10), 2);
         assert_eq!(number_of_clicks(&clicks, 0.9, 10), 4);
@@ -158,7 +163,7 @@ mod tests {
         let Some((runtime, model)) = runtime_and_model() else { return };
         let (height, width, pixels) = slice_file("22_Heart_4_6");
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
-        let options = SessionOptions { threads: 2, spinning: false };
+        let options = SessionOptions { threads: 2, ..Default::default() };
         let embedding = Encoder::load(&runtime, &model, options).unwrap().embed(&slice, EncoderClip::None).unwrap();
         let mut decoder = Decoder::load(&runtime, &model, options).unwrap();
         let truth = label_mask("22_Heart_4_6", 85);

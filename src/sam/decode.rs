@@ -1,6 +1,6 @@
 //! The mask decoder: prompts in, candidate masks out.
 //!
-//! Prompts with the same number of tokens share a run of the decoder, up to [`BATCH`] of them. Tokens are ordered as
+//! Prompts with the same number of tokens share a run of the decoder, up to [`Provider::batch`] of them. Tokens are ordered as
 //! the original `PromptEncoder` orders them: the points, then the two corners of the box; a prompt without a box gets
 //! one padding point instead. So one point (with its padding) and one box (with its two corners) have two tokens each
 //! and run together.
@@ -16,12 +16,11 @@ use super::encoder_input::ResizedFrame;
 use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
 use super::prompts::Prompt;
+#[allow(unused_imports)] // for the documentation
+use super::runtime::Provider;
 use super::runtime::{Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
 use crate::mask::Mask;
-
-/// Most prompts in one run of the decoder. On a processor larger batches gain nothing and cost 4 MB of memory each.
-pub const BATCH: usize = 16;
 
 /// Logit above which a pixel belongs to the mask.
 pub const MASK_THRESHOLD: f32 = 0.0;
@@ -127,7 +126,7 @@ impl Decoder {
             session,
             name: model.spec().name.clone(),
             interface,
-            batch: if signature.fixed_batch() { 1 } else { BATCH },
+            batch: if signature.fixed_batch() { 1 } else { options.provider.batch() },
             takes_mask: signature.takes_mask(),
         })
     }

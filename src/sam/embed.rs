@@ -6,10 +6,10 @@ use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
 use super::SamError;
-use super::encoder_input::{EncoderClip, InputFormat, ResizedFrame, SlicePixels, encoder_input};
+use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, SlicePixels, encoder_input};
 use super::interface::Signature;
 use super::model::{Model, ModelError};
-use super::runtime::{Runtime, SessionOptions};
+use super::runtime::{Provider, Runtime, SessionOptions};
 use crate::digest;
 
 /// Channels of an embedding.
@@ -27,12 +27,15 @@ pub struct EmbeddingKey {
     pub pixels: String,
     /// Intensity clip before the encoder.
     pub clip: EncoderClip,
+    /// What computed it: providers agree within a tolerance, and not to the bit.
+    pub provider: Provider,
 }
 
 impl EmbeddingKey {
     /// One digest of the whole key, hexadecimal: a file name for a cache.
     pub fn digest(&self) -> String {
-        digest::sha256(format!("{}\n{}\n{}\n", self.encoder, self.pixels, self.clip).as_bytes())
+        let EmbeddingKey { encoder, pixels, clip, provider } = self;
+        digest::sha256(format!("{encoder}\n{pixels}\n{clip}\n{provider}\n").as_bytes())
     }
 }
 
@@ -55,7 +58,9 @@ pub struct Encoder {
     digest: String,
     format: InputFormat,
     input: String,
-    shape: Vec<i64>,
+    /// Axes of its input: 4, or 3 without one for the batch.
+    axes: usize,
+    provider: Provider,
 }
 
 impl Encoder {
@@ -70,18 +75,18 @@ impl Encoder {
             .session(options)
             .and_then(|mut builder| builder.commit_from_file(&path))
             .map_err(|source| ModelError::Onnx { path: path.clone(), source })?;
-        let (input, shape) = Signature::of(&session).encoder_input(spec).map_err(|reason| ModelError::NotSam {
+        let (input, axes) = Signature::of(&session).encoder_input(spec).map_err(|reason| ModelError::NotSam {
             path,
             part: "encoder",
             reason,
         })?;
         let (name, digest) = (model.spec().name.clone(), model.encoder_digest());
-        Ok(Encoder { session, name, digest, format: spec.input_format(), input, shape })
+        Ok(Encoder { session, name, digest, format: spec.input_format(), input, axes, provider: options.provider })
     }
 
     /// The key that [`embed`](Self::embed) would give the embedding of this slice.
     pub fn key(&self, slice: &SlicePixels, clip: EncoderClip) -> EmbeddingKey {
-        EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip }
+        EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip, provider: self.provider }
     }
 
     /// Computes the embedding of a slice.
@@ -89,8 +94,15 @@ impl Encoder {
     /// # Errors
     /// ONNX Runtime fails, or the model's output is no embedding.
     pub fn embed(&mut self, slice: &SlicePixels, clip: EncoderClip) -> Result<Embedding, SamError> {
-        let input = encoder_input(slice, clip, &self.format);
-        let tensor = TensorRef::from_array_view((self.shape.as_slice(), input.as_slice()))?;
+        let key = self.key(slice, clip);
+        let (input, [height, width]) = encoder_input(slice, clip, &self.format);
+        let (rows, columns) = (height as i64, width as i64);
+        let shape = match (self.format.layout, self.axes) {
+            (Layout::Chw, _) => vec![1, 3, rows, columns],
+            (Layout::Hwc, 3) => vec![rows, columns, 3],
+            (Layout::Hwc, _) => vec![1, rows, columns, 3],
+        };
+        let tensor = TensorRef::from_array_view((shape.as_slice(), input.as_slice()))?;
         let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor])?;
         let side = (self.format.size / EMBEDDING_STRIDE) as i64;
         let expected = [1, EMBEDDING_CHANNELS as i64, side, side];
@@ -100,7 +112,6 @@ impl Encoder {
             let (shape, values) = value.try_extract_tensor::<f32>()?;
             if shape[..] == expected {
                 let frame = ResizedFrame::new(slice.height(), slice.width(), self.format.size);
-                let key = EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip };
                 return Ok(Embedding { key, frame, values: values.to_vec() });
             }
             found = (name.to_string(), shape.to_vec());
@@ -146,7 +157,7 @@ mod tests {
         let (height, width, pixels) = slice_file("22_Heart_4_6");
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
         let embed = |threads| {
-            let options = SessionOptions { threads, spinning: false };
+            let options = SessionOptions { threads, ..Default::default() };
             Encoder::load(&runtime, &model, options).unwrap().embed(&slice, EncoderClip::None).unwrap()
         };
         assert_eq!(embed(1), embed(3));

@@ -85,6 +85,17 @@ impl<'a> SlicePixels<'a> {
         self.width
     }
 
+    /// The values of a part of the slice: columns from `x0` up to, not including, `x1`, rows alike.
+    pub(super) fn part(&self, [x0, y0, x1, y1]: [usize; 4]) -> Vec<u8> {
+        let row = |y: usize| &self.pixels[(y * self.width + x0) * self.channels..(y * self.width + x1) * self.channels];
+        (y0..y1).flat_map(row).copied().collect()
+    }
+
+    /// Values per pixel.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// SHA-256 over size and values, hexadecimal: part of every cache key.
     pub fn digest(&self) -> String {
         let header = format!("{} {} {}\n", self.height, self.width, self.channels);
@@ -229,6 +240,11 @@ impl ResizedFrame {
         ResizedFrame { height, width, resized_height: scaled(height), resized_width: scaled(width), size }
     }
 
+    /// A slice left as it is.
+    fn unscaled(height: usize, width: usize) -> Self {
+        ResizedFrame { height, width, resized_height: height, resized_width: width, size: height.max(width) }
+    }
+
     /// Pixel coordinates (x, y) of the slice in the encoder's frame: each axis by its own rounded ratio, in double
     /// precision, then to single.
     pub fn to_model(&self, [x, y]: [f64; 2]) -> [f32; 2] {
@@ -250,6 +266,20 @@ pub enum Layout {
     Hwc,
 }
 
+/// How far a slice is prepared before it is given to the encoder; the graph does the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prepared {
+    /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
+    #[default]
+    Padded,
+    /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give it
+    /// `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
+    Resized,
+    /// Normalised: the graph resizes its longest side to the frame, and pads.
+    Original,
+}
+
 /// What an encoder expects of its input (part of `model.toml`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputFormat {
@@ -257,6 +287,8 @@ pub struct InputFormat {
     pub size: usize,
     /// Axis order.
     pub layout: Layout,
+    /// What is done before the encoder.
+    pub prepared: Prepared,
     /// Subtracted from red, green, blue (0–255).
     pub mean: [f32; 3],
     /// Divides red, green, blue after that.
@@ -275,19 +307,26 @@ fn resized(slice: &SlicePixels, clip: EncoderClip, frame: &ResizedFrame) -> (usi
     (channels, resize_bilinear(&pixels, (frame.height, frame.width, channels), to))
 }
 
-/// The encoder's input: `3 * size * size` values in the axis order of `format.layout`.
-pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputFormat) -> Vec<f32> {
-    let size = format.size;
-    let frame = ResizedFrame::new(slice.height, slice.width, size);
+/// The encoder's input in the axis order of `format.layout`, with its rows and columns: those of the square frame, or of
+/// the slice as far as it is prepared.
+pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputFormat) -> (Vec<f32>, [usize; 2]) {
+    let frame = match format.prepared {
+        Prepared::Padded | Prepared::Resized => ResizedFrame::new(slice.height, slice.width, format.size),
+        Prepared::Original => ResizedFrame::unscaled(slice.height, slice.width),
+    };
     let (channels, pixels) = resized(slice, clip, &frame);
+    let [height, width] = match format.prepared {
+        Prepared::Padded => [format.size; 2],
+        Prepared::Resized | Prepared::Original => [frame.resized_height, frame.resized_width],
+    };
     // 256 values a channel: normalise each once. Single precision throughout, as torch does it.
     let tables: [[f32; 256]; 3] =
         std::array::from_fn(|c| std::array::from_fn(|value| (value as f32 - format.mean[c]) / format.std[c]));
-    let mut input = vec![0.0; 3 * size * size];
+    let mut input = vec![0.0; 3 * height * width];
     for (c, table) in tables.iter().enumerate() {
         let (offset, row_stride, step) = match format.layout {
-            Layout::Chw => (c * size * size, size, 1),
-            Layout::Hwc => (c, size * 3, 3),
+            Layout::Chw => (c * height * width, width, 1),
+            Layout::Hwc => (c, width * 3, 3),
         };
         for (y, row) in pixels.chunks_exact(frame.resized_width * channels).enumerate() {
             let target = input[offset + y * row_stride..].iter_mut().step_by(step);
@@ -295,7 +334,7 @@ pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputForma
             target.zip(source).for_each(|(t, &p)| *t = table[p as usize]);
         }
     }
-    input
+    (input, [height, width])
 }
 
 #[cfg(test)]
@@ -303,20 +342,39 @@ mod tests {
     use super::*;
     use crate::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
 
-    const PLAIN: InputFormat = InputFormat { size: 8, layout: Layout::Chw, mean: [10.0, 20.0, 30.0], std: [2.0; 3] };
+    const PLAIN: InputFormat = InputFormat {
+        size: 8,
+        layout: Layout::Chw,
+        prepared: Prepared::Padded,
+        mean: [10.0, 20.0, 30.0],
+        std: [2.0; 3],
+    };
 
     #[test]
     fn grey_is_repeated_and_padding_is_zero_after_normalisation() {
         let pixels = [10, 20, 30, 40, 50, 60, 70, 80];
         let slice = SlicePixels::new(2, 4, 1, &pixels).unwrap();
-        let input = encoder_input(&slice, EncoderClip::None, &PLAIN);
+        let (input, size) = encoder_input(&slice, EncoderClip::None, &PLAIN);
+        assert_eq!(size, [8, 8]);
         // 2 x 4 becomes 4 x 8: rows 4..8 are padding.
         for c in 0..3 {
             assert_eq!(input[c * 64], (10.0 - PLAIN.mean[c]) / 2.0);
             assert!(input[c * 64 + 32..(c + 1) * 64].iter().all(|&v| v == 0.0));
         }
-        let hwc = encoder_input(&slice, EncoderClip::None, &InputFormat { layout: Layout::Hwc, ..PLAIN });
+        let (hwc, _) = encoder_input(&slice, EncoderClip::None, &InputFormat { layout: Layout::Hwc, ..PLAIN });
         assert!((0..64).all(|i| (0..3).all(|c| hwc[i * 3 + c] == input[c * 64 + i])));
+    }
+
+    #[test]
+    fn a_graph_that_pads_or_resizes_gets_what_it_wants() {
+        let pixels = [10, 20, 30, 40, 50, 60, 70, 80];
+        let slice = SlicePixels::new(2, 4, 1, &pixels).unwrap();
+        let raw = InputFormat { mean: [0.0; 3], std: [1.0; 3], layout: Layout::Hwc, ..PLAIN };
+        let given = |prepared| encoder_input(&slice, EncoderClip::None, &InputFormat { prepared, ..raw });
+        let (padded, _) = given(Prepared::Padded);
+        assert_eq!(given(Prepared::Resized), (padded[..4 * 8 * 3].to_vec(), [4, 8]));
+        let original: Vec<f32> = pixels.iter().flat_map(|&p| [f32::from(p); 3]).collect();
+        assert_eq!(given(Prepared::Original), (original, [2, 4]));
     }
 
     #[test]
@@ -324,7 +382,7 @@ mod tests {
         let rgba = [1, 2, 3, 255, 4, 5, 6, 0, 7, 8, 9, 1, 10, 11, 12, 2];
         let rgb = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
         let input = |channels, pixels: &[u8]| {
-            encoder_input(&SlicePixels::new(2, 2, channels, pixels).unwrap(), EncoderClip::Cosmos, &PLAIN)
+            encoder_input(&SlicePixels::new(2, 2, channels, pixels).unwrap(), EncoderClip::Cosmos, &PLAIN).0
         };
         assert_eq!(input(4, &rgba), input(3, &rgb));
     }

@@ -1,15 +1,17 @@
 //! S1, everything mode: a grid of points, three masks each, the good ones kept (`SamAutomaticMaskGenerator` of the
-//! original code, without crops and without removal of small regions, as the paper ran it).
+//! original code, without removal of small regions; the paper ran it without crops, which is the default).
 //!
 //! It runs on the embedding that the other strategies use. Masks are filtered by predicted IoU first, on the decoder's
 //! numbers alone: only those that pass are upsampled, to the slice's size, where stability is measured and the mask is
-//! cut. Boxes of the rest go through non-maximum suppression.
+//! cut. Boxes of the rest go through non-maximum suppression. With crops, the same is done on parts of the slice, each of
+//! which goes through the encoder by itself; what touches the edge of a part is dropped, and smaller parts go first.
 
 use serde::{Deserialize, Serialize};
 
 use super::SamError;
 use super::decode::{Decoder, LowResolution, MASK_THRESHOLD, Output};
-use super::embed::Embedding;
+use super::embed::{Embedding, Encoder};
+use super::encoder_input::{EncoderClip, SlicePixels};
 use super::prompts::{Point, Prompt};
 use super::upsample::Upsampler;
 use crate::mask::{Mask, PixelBox};
@@ -28,11 +30,30 @@ pub struct EverythingOptions {
     pub stability_offset: f32,
     /// A mask whose box overlaps that of a better one by a greater IoU is dropped.
     pub box_iou: f32,
+    /// Layers of crops: layer i cuts the slice into 2^i x 2^i overlapping parts. 0: the whole slice alone.
+    pub crop_layers: u32,
+    /// How much neighbouring crops of the first layer overlap, as a share of the slice's short side; half of that in the
+    /// next layer, and so on.
+    pub crop_overlap: f64,
+    /// In layer i the points along each side are divided by this to the power of i.
+    pub crop_downscale: usize,
+    /// As `box_iou`, between the masks of different crops.
+    pub crop_box_iou: f32,
 }
 
 impl Default for EverythingOptions {
     fn default() -> Self {
-        EverythingOptions { grid: 32, predicted_iou: 0.88, stability: 0.95, stability_offset: 1.0, box_iou: 0.7 }
+        EverythingOptions {
+            grid: 32,
+            predicted_iou: 0.88,
+            stability: 0.95,
+            stability_offset: 1.0,
+            box_iou: 0.7,
+            crop_layers: 0,
+            crop_overlap: 512.0 / 1500.0,
+            crop_downscale: 1,
+            crop_box_iou: 0.7,
+        }
     }
 }
 
@@ -51,7 +72,7 @@ pub struct Segment {
     pub stability: f64,
 }
 
-/// All masks of a slice, best predicted IoU first.
+/// All masks of a slice, best predicted IoU first. `embedding` is that of the whole slice.
 ///
 /// # Errors
 /// The decoder fails.
@@ -63,6 +84,74 @@ pub fn everything(
     let points = grid_points(options.grid, embedding.frame.height, embedding.frame.width);
     let found = segments_of_points(decoder, embedding, &points, options)?;
     Ok(suppress_overlaps(found, options.box_iou))
+}
+
+/// All masks of a slice and of its crops, best predicted IoU first. `embedding` is that of the whole slice; each crop is
+/// encoded here.
+///
+/// # Errors
+/// The encoder or the decoder fails.
+pub fn everything_in_crops(
+    encoder: &mut Encoder,
+    decoder: &mut Decoder,
+    slice: &SlicePixels,
+    clip: EncoderClip,
+    embedding: &Embedding,
+    options: &EverythingOptions,
+) -> Result<Vec<Segment>, SamError> {
+    let (height, width) = (slice.height(), slice.width());
+    let mut found: Vec<(usize, Segment)> =
+        everything(decoder, embedding, options)?.into_iter().map(|segment| (height * width, segment)).collect();
+    for (layer, [x0, y0, x1, y1]) in crops(height, width, options) {
+        let pixels = slice.part([x0, y0, x1, y1]);
+        let (crop_height, crop_width) = (y1 - y0, x1 - x0);
+        let crop = SlicePixels::new(crop_height, crop_width, slice.channels(), &pixels)?;
+        let embedding = encoder.embed(&crop, clip)?;
+        let grid = (options.grid / options.crop_downscale.max(1).pow(layer)).max(1);
+        let points = grid_points(grid, crop_height, crop_width);
+        let mut segments = segments_of_points(decoder, &embedding, &points, options)?;
+        for segment in &mut segments {
+            segment.mask = segment.mask.placed(height as u32, width as u32, x0 as u32, y0 as u32);
+            segment.bounds = std::array::from_fn(|i| segment.bounds[i] + [x0, y0][i % 2] as u32);
+            segment.point = [segment.point[0] + x0 as f64, segment.point[1] + y0 as f64];
+        }
+        segments.retain(|s| !is_cut([x0, y0, x1, y1], [width, height], s.bounds));
+        found.extend(suppress_overlaps(segments, options.box_iou).into_iter().map(|s| (crop_height * crop_width, s)));
+    }
+    // Smaller crops first; then, of what is left, the best first as without crops.
+    found.sort_by_key(|(area, _)| *area);
+    let mut kept = kept_of(found.into_iter().map(|(_, segment)| segment), options.crop_box_iou);
+    kept.sort_by(|a, b| b.predicted_iou.total_cmp(&a.predicted_iou));
+    Ok(kept)
+}
+
+/// The crops of all layers, each with its layer (from 1) and its box: columns from `x0` up to, not including, `x1`, rows
+/// alike (`generate_crop_boxes` of the original code).
+fn crops(height: usize, width: usize, options: &EverythingOptions) -> Vec<(u32, [usize; 4])> {
+    let mut crops = Vec::new();
+    for layer in 1..=options.crop_layers {
+        let n = 2usize.pow(layer);
+        let overlap = (options.crop_overlap * height.min(width) as f64 * (2.0 / n as f64)) as usize;
+        let length = |side: usize| (overlap * (n - 1) + side).div_ceil(n);
+        let (w, h) = (length(width), length(height));
+        let start = |i: usize, length: usize| length.saturating_sub(overlap) * i;
+        for x in 0..n {
+            for y in 0..n {
+                let (x0, y0) = (start(x, w), start(y, h));
+                crops.push((layer, [x0, y0, (x0 + w).min(width), (y0 + h).min(height)]));
+            }
+        }
+    }
+    crops.retain(|(_, [x0, y0, x1, y1])| x0 < x1 && y0 < y1);
+    crops
+}
+
+/// True where a box comes within 20 pixels of an edge of its crop that is none of the slice: its object goes on beyond.
+fn is_cut(crop: [usize; 4], [width, height]: [usize; 2], bounds: PixelBox) -> bool {
+    const NEAR: u32 = 20;
+    let near = |edge: usize, at: u32| (edge as u32).abs_diff(at) <= NEAR;
+    let slice = [0, 0, width, height];
+    (0..4).any(|i| near(crop[i], bounds[i]) && !near(slice[i], bounds[i]))
 }
 
 /// Centres of `grid` x `grid` equal cells of the slice, row by row.
@@ -120,6 +209,11 @@ fn good_segments(
 /// dropped if its box overlaps that of a kept one by more than `box_iou`.
 fn suppress_overlaps(mut segments: Vec<Segment>, box_iou: f32) -> Vec<Segment> {
     segments.sort_by(|a, b| b.predicted_iou.total_cmp(&a.predicted_iou));
+    kept_of(segments, box_iou)
+}
+
+/// The segments whose boxes do not overlap that of an earlier one too much.
+fn kept_of(segments: impl IntoIterator<Item = Segment>, box_iou: f32) -> Vec<Segment> {
     let mut kept: Vec<Segment> = Vec::new();
     for segment in segments {
         if kept.iter().all(|better| overlap(better.bounds, segment.bounds) <= box_iou) {
@@ -171,10 +265,33 @@ mod tests {
         assert_eq!(grid_points(2, 8, 4), [[1.0, 2.0], [3.0, 2.0], [1.0, 6.0], [3.0, 6.0]]);
     }
 
+    #[test]
+    fn crops_are_those_of_the_original_code() {
+        // generate_crop_boxes((100, 140), 2, 512 / 1500)[0][1:] of segment_anything 1.0.
+        let options = EverythingOptions { crop_layers: 2, ..Default::default() };
+        let boxes = crops(100, 140, &options);
+        assert_eq!(boxes.len(), 4 + 16);
+        assert_eq!(
+            boxes[..4],
+            [(1, [0, 0, 87, 67]), (1, [0, 33, 87, 100]), (1, [53, 0, 140, 67]), (1, [53, 33, 140, 100]),]
+        );
+        assert_eq!(boxes[4], (2, [0, 0, 48, 38]));
+        assert_eq!(boxes[19], (2, [93, 63, 140, 100]));
+        assert!(crops(100, 140, &EverythingOptions::default()).is_empty());
+    }
+
+    #[test]
+    fn what_a_crop_cuts_is_dropped() {
+        let crop = [53, 0, 140, 67];
+        assert!(is_cut(crop, [140, 100], [60, 10, 100, 40]), "near the left edge of the crop");
+        assert!(!is_cut(crop, [140, 100], [80, 2, 139, 40]), "edges of the slice count for nothing");
+        assert!(is_cut(crop, [140, 100], [80, 30, 120, 60]), "near its lower edge");
+    }
+
     fn embed(runtime: &Runtime, model: &Model, name: &str) -> Embedding {
         let (height, width, pixels) = slice_file(name);
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
-        let options = SessionOptions { threads: 2, spinning: false };
+        let options = SessionOptions { threads: 2, ..Default::default() };
         Encoder::load(runtime, model, options).unwrap().embed(&slice, EncoderClip::None).unwrap()
     }
 
@@ -182,7 +299,7 @@ mod tests {
     #[test]
     fn masks_of_single_points_are_those_of_the_reference() {
         let (Some(golden), Some((runtime, model))) = (GoldenEverything::load(), runtime_and_model()) else { return };
-        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, spinning: false }).unwrap();
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();
         let mut compared = 0;
         for image in &golden.images {
             let embedding = embed(&runtime, &model, &image.name);
@@ -214,7 +331,7 @@ mod tests {
             return;
         }
         let (Some(golden), Some((runtime, model))) = (GoldenEverything::load(), runtime_and_model()) else { return };
-        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, spinning: false }).unwrap();
+        let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();
         let options = EverythingOptions::default();
         for image in &golden.images {
             let embedding = embed(&runtime, &model, &image.name);

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::encoder_input::Layout;
+use super::encoder_input::{Layout, Prepared};
 use super::model::{DecoderSpec, EncoderSpec, MODEL_FILE};
 
 /// The three forms of SAM mask decoders.
@@ -55,8 +55,8 @@ impl Signature {
         format!("inputs are {}; outputs are {}", list(&self.inputs), list(&self.outputs))
     }
 
-    /// The image input of an encoder: its name and the shape to feed.
-    pub(super) fn encoder_input(&self, spec: &EncoderSpec) -> Result<(String, Vec<i64>), String> {
+    /// The image input of an encoder: its name and how many axes it has.
+    pub(super) fn encoder_input(&self, spec: &EncoderSpec) -> Result<(String, usize), String> {
         let (name, shape) = match (&spec.input, self.inputs.as_slice()) {
             (Some(wanted), inputs) => inputs
                 .iter()
@@ -68,7 +68,8 @@ impl Signature {
         if self.inputs.len() != 1 {
             return Err(format!("expected one input, the image; {}", self.describe()));
         }
-        let size = spec.size as i64;
+        // Free where the graph brings what it gets to the frame.
+        let size = if spec.prepared == Prepared::Padded { spec.size as i64 } else { -1 };
         let wanted = match (spec.layout, shape.len()) {
             (Layout::Chw, 4) => vec![1, 3, size, size],
             (Layout::Hwc, 4) => vec![1, size, size, 3],
@@ -78,7 +79,7 @@ impl Signature {
         if shape.iter().zip(&wanted).any(|(have, want)| *have >= 0 && have != want) {
             return Err(format!("expected an input of shape {wanted:?}; {}", self.describe()));
         }
-        Ok((name.clone(), wanted))
+        Ok((name.clone(), wanted.len()))
     }
 
     /// The form of a decoder, checked against what the description says.
@@ -193,10 +194,13 @@ mod tests {
     fn encoder_inputs_follow_the_layout() {
         let mut spec = ModelSpec::parse(MOBILE_SAM).unwrap().encoder;
         let chw = signature(&[("input", &[-1, 3, 1024, 1024])], &[("output", &[1, 256, 64, 64])]);
-        assert_eq!(chw.encoder_input(&spec), Ok(("input".to_string(), vec![1, 3, 1024, 1024])));
+        assert_eq!(chw.encoder_input(&spec), Ok(("input".to_string(), 4)));
         spec.layout = Layout::Hwc;
         let hwc = signature(&[("input_image", &[-1, -1, 3])], &[("image_embeddings", &[1, 256, 64, 64])]);
-        assert_eq!(hwc.encoder_input(&spec), Ok(("input_image".to_string(), vec![1024, 1024, 3])));
+        assert_eq!(hwc.encoder_input(&spec), Ok(("input_image".to_string(), 3)));
+        let fixed = signature(&[("input_image", &[1024, 1024, 3])], &[("image_embeddings", &[1, 256, 64, 64])]);
+        spec.prepared = Prepared::Resized;
+        assert!(hwc.encoder_input(&spec).is_ok() && fixed.encoder_input(&spec).is_err());
         spec.input = Some("image".into());
         assert!(hwc.encoder_input(&spec).unwrap_err().contains("expected an input `image`"));
     }

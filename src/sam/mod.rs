@@ -3,7 +3,7 @@
 //!
 //! The road of one slice:
 //!
-//! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both.
+//! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`] other models.
 //! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
 //! 3. [`prompts`] draws points and boxes from the truth masks of the slice, for each [`prompts::Strategy`].
 //! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
@@ -19,8 +19,10 @@ pub mod candidates;
 pub mod clicks;
 pub mod decode;
 pub mod embed;
+pub mod embedding_cache;
 pub mod encoder_input;
 pub mod everything;
+pub mod install;
 pub mod interface;
 pub mod model;
 pub mod onnx;
@@ -40,12 +42,13 @@ pub use candidates::{oracle_choice, score_choice, smoothed_dice};
 pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
 pub use decode::{Candidate, Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
+pub use embedding_cache::EmbeddingCache;
 pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
-pub use everything::{EverythingOptions, Segment, everything};
+pub use everything::{EverythingOptions, Segment, everything, everything_in_crops};
 pub use interface::DecoderInterface;
 pub use model::{DEFAULT_MODEL, Model, ModelError};
 pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
-pub use runtime::{Runtime, RuntimeError, SessionOptions, cache_dir};
+pub use runtime::{Provider, Runtime, RuntimeError, SessionOptions, cache_dir};
 
 use thiserror::Error;
 
@@ -69,6 +72,17 @@ pub enum SamError {
         found: Vec<i64>,
         /// The shape in words.
         expected: String,
+    },
+    /// A part of a slice is no slice.
+    #[error(transparent)]
+    Slice(#[from] encoder_input::SliceError),
+    /// An embedding cannot be kept.
+    #[error("the cache of embeddings: {path}: {source}")]
+    Cache {
+        /// File or folder.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// A prompt that a decoder cannot take.
     #[error("prompt {index}: {reason}")]

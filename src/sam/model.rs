@@ -12,6 +12,7 @@
 //! input = "input_image"         # may be left out: an encoder has one input
 //! size = 1024                   # side of the frame; may be left out, as all that follows
 //! layout = "chw"                # or "hwc"
+//! prepared = "padded"           # or "resized" or "original", where the graph pads, or resizes and pads
 //! mean = [123.675, 116.28, 103.53]
 //! std = [58.395, 57.12, 57.375]
 //!
@@ -35,7 +36,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::encoder_input::{InputFormat, Layout};
+use super::encoder_input::{InputFormat, Layout, Prepared};
 use super::interface::DecoderInterface;
 use super::runtime::{RuntimeError, cache_dir};
 use crate::digest::{sha256, sha256_file};
@@ -161,6 +162,9 @@ pub struct EncoderSpec {
     /// Axis order of the input.
     #[serde(default)]
     pub layout: Layout,
+    /// How far the slice is prepared before the encoder.
+    #[serde(default)]
+    pub prepared: Prepared,
     /// Mean of red, green, blue on 0–255.
     #[serde(default = "sam_mean")]
     pub mean: [f32; 3],
@@ -184,7 +188,8 @@ fn sam_std() -> [f32; 3] {
 impl EncoderSpec {
     /// What the encoder expects of its input.
     pub fn input_format(&self) -> InputFormat {
-        InputFormat { size: self.size, layout: self.layout, mean: self.mean, std: self.std }
+        let EncoderSpec { size, layout, prepared, mean, std, .. } = *self;
+        InputFormat { size, layout, prepared, mean, std }
     }
 }
 

@@ -13,12 +13,15 @@
 //! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
 use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::session::builder::SessionBuilder;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Environment variable that names the library file.
@@ -144,9 +147,58 @@ for folder in spec.submodule_search_locations if spec else []:
         .ok_or_else(|| format!("{python} has no `onnxruntime` package"))
 }
 
-/// How the sessions of a model use the processor.
+/// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// The processor: in every library, and the same bits on every machine of one kind. The default.
+    #[default]
+    Cpu,
+    /// An NVIDIA card through CUDA.
+    Cuda,
+    /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
+    TensorRt,
+}
+
+impl Provider {
+    /// All.
+    pub const ALL: [Provider; 3] = [Provider::Cpu, Provider::Cuda, Provider::TensorRt];
+
+    /// `cpu`, `cuda`, `tensorrt`.
+    pub fn name(self) -> &'static str {
+        ["cpu", "cuda", "tensorrt"][self as usize]
+    }
+
+    /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a prompt,
+    /// where a card wants many.
+    pub fn batch(self) -> usize {
+        match self {
+            Provider::Cpu => 16,
+            Provider::Cuda | Provider::TensorRt => 64,
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Provider {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let names = Provider::ALL.map(Provider::name).join(", ");
+        Provider::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| format!("expected one of {names}"))
+    }
+}
+
+/// How the sessions of a model use the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
+    /// What computes.
+    pub provider: Provider,
     /// Threads of one inference; 0 lets ONNX Runtime take one per core.
     pub threads: usize,
     /// Let idle threads spin instead of sleep: a little faster alone, far slower where other work shares the cores.
@@ -156,7 +208,7 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     /// One thread, no spinning: right for many workers on one machine.
     fn default() -> Self {
-        SessionOptions { threads: 1, spinning: false }
+        SessionOptions { provider: Provider::Cpu, threads: 1, spinning: false }
     }
 }
 
@@ -214,11 +266,19 @@ impl Runtime {
 
     /// A session builder with the options set.
     pub(super) fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
+        // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
+        let cuda = || ort::ep::CUDA::default().build().error_on_failure();
+        let providers = match options.provider {
+            Provider::Cpu => Vec::new(),
+            Provider::Cuda => vec![cuda()],
+            Provider::TensorRt => vec![ort::ep::TensorRT::default().build().error_on_failure(), cuda()],
+        };
         Ok(SessionBuilder::new(&self.environment)?
             .with_intra_threads(options.threads)?
             .with_inter_threads(1)?
             .with_intra_op_spinning(options.spinning)?
-            .with_inter_op_spinning(false)?)
+            .with_inter_op_spinning(false)?
+            .with_execution_providers(providers)?)
     }
 }
 

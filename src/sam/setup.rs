@@ -462,11 +462,16 @@ mod tests {
 
     fn embedding_and_prompts() -> Option<(crate::sam::Embedding, [crate::sam::Prompt; 3])> {
         use crate::sam::prompts::{Point, Prompt};
-        use crate::sam::{Embedding, EmbeddingKey, EncoderClip, ResizedFrame, golden};
+        use crate::sam::{Embedding, EmbeddingKey, EncoderClip, Provider, ResizedFrame, golden};
         let file = golden::golden_folder()?.join("ref_22_Heart_4_6.embedding.f16.npy");
         let values: Vec<golden::Half> = golden::read_npy(&fs::read(file).unwrap()).values;
         let embedding = Embedding {
-            key: EmbeddingKey { encoder: String::new(), pixels: String::new(), clip: EncoderClip::None },
+            key: EmbeddingKey {
+                encoder: String::new(),
+                pixels: String::new(),
+                clip: EncoderClip::None,
+                provider: Provider::Cpu,
+            },
             frame: ResizedFrame::new(240, 196, 1024),
             values: values.iter().map(|h| h.0).collect(),
         };

@@ -81,6 +81,11 @@ impl Dataset {
         layout::digest_cache(&self.root)
     }
 
+    /// Folder in which embeddings of slices may be kept between runs. It is no part of the data.
+    pub fn embedding_cache(&self) -> PathBuf {
+        layout::embedding_cache(&self.root)
+    }
+
     /// The options that each stage was run with, by stage.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! metrics/model=mobile_sam/source=acdc/<shard>.parquet  so predictions
 //! receipts/build/source=acdc/<shard>.json             a finished shard
 //! .medcosmos/digests                                  digests of raw files, so that they are not computed again
+//! .medcosmos/embeddings/                              embeddings of slices, where they are kept
 //! .medcosmos/scratch/                                 files being written
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
@@ -111,6 +112,11 @@ pub(super) fn lock(root: &Path) -> PathBuf {
 /// File with the digests of raw files that were computed before.
 pub(super) fn digest_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("digests")
+}
+
+/// Folder with embeddings of slices that were computed before.
+pub(super) fn embedding_cache(root: &Path) -> PathBuf {
+    root.join(OWN).join("embeddings")
 }
 
 /// File with the times of a shard.

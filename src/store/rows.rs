@@ -397,9 +397,10 @@ row! {
         pub source: String,
         /// Name of the model.
         pub model: String,
-        /// Prompt strategy: S1 to S6 of the protocol, or a baseline's own name.
+        /// Prompt strategy: S1 to S6 of the protocol, `clicks` for simulated clicks, or what was imported.
         pub strategy: String,
-        /// How the prompt was perturbed: empty where it was not, else as `jitter10-20/seed0`.
+        /// Which prompt of the strategy: empty, `jitter10-20/seed0` where it was moved at random, `click03` after the third
+        /// click.
         pub variant: String,
         /// Prompt points as x0, y0, x1, y1 and so on, in pixels of the slice.
         pub points: Vec<f64> => "px",
@@ -407,8 +408,9 @@ row! {
         pub point_labels: Vec<u8>,
         /// Prompt box: first column, first row, last column, last row.
         pub r#box: Option<[f64; 4]> => "px",
-        /// Which of the model's candidates this is, from 0.
-        pub candidate: u8,
+        /// Which of the model's candidates this is, from 0. Only those that a choice takes are kept, unless all were asked
+        /// for.
+        pub candidate: u32,
         /// The model's own estimate of its IoU.
         pub predicted_iou: Option<f32>,
         /// Stability score: IoU of the mask at a raised and at a lowered threshold.
@@ -449,7 +451,7 @@ row! {
         /// IoU).
         pub choice: String,
         /// The candidate that was chosen, from 0.
-        pub candidate: u8,
+        pub candidate: u32,
         /// The model's own estimate of the candidate's IoU.
         pub predicted_iou: Option<f32>,
         /// True where the prediction has no pixel.
@@ -485,6 +487,11 @@ row! {
         /// Normalised surface Dice at a tolerance in millimetres, where the spacing is known.
         pub nsd_mm: Option<f64>,
     }
+}
+
+projection! {
+    /// A mask without its pixels: what a choice of masks goes by.
+    pub struct MaskTarget of Masks { mask_id: String, slice_id: String, target: String }
 }
 
 projection! {

@@ -60,6 +60,11 @@ impl ShardKey {
         self.0.get(name).map(String::as_str)
     }
 
+    /// True where every name of `other` has the same value here.
+    pub fn holds(&self, other: &ShardKey) -> bool {
+        other.0.iter().all(|(name, value)| self.0.get(name) == Some(value))
+    }
+
     fn id(&self, stage: &str, partition: &Partition) -> ShardId {
         let canonical = json!([stage, partition.model_name(), partition.source_name(), Vec::from_iter(&self.0)]);
         ShardId(sha256(canonical.to_string().as_bytes())[..16].to_string())

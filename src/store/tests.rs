@@ -123,7 +123,7 @@ fn factors(id: &str) -> FactorRow {
     }
 }
 
-fn prediction(id: &str, candidate: u8) -> PredictionRow {
+fn prediction(id: &str, candidate: u32) -> PredictionRow {
     PredictionRow {
         mask_id: id.into(),
         slice_id: "acdc/p1/z0003".into(),
@@ -270,7 +270,7 @@ proptest! {
             point_labels: bytes[i].clone(),
             r#box: numbers[i].map(|x| [x, 0.0, -x, 1.5]),
             stability: numbers[i].map(|x| x as f32),
-            ..prediction(id, i as u8)
+            ..prediction(id, i as u32)
         });
         come_back(Partition::model("sam", "acdc").unwrap(), predictions.collect());
     }

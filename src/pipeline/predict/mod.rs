@@ -1,25 +1,31 @@
 //! The second stage: a model's masks for every object of every slice.
 //!
-//! A shard is one strategy of one model on one shard of the build. All strategies of a build shard are done together,
-//! so that each slice goes through the encoder once. Every worker has sessions of its own that compute on one thread:
-//! results cannot depend on how many threads there are.
+//! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the build. All
+//! passes of a build shard are done together, so that each slice goes through the encoder once. Every worker has sessions of
+//! its own that compute on one thread: results cannot depend on how many threads there are.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeSet, HashSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::slices_of::{DecodedSlice, build_shards, slices_of};
+use super::slices_of::{build_shards, slices_of};
 use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
 use crate::sam::{
-    Candidate, Decoder, Encoder, EncoderClip, Model, Output, Prompt, PromptRule, Runtime, SamError, SessionOptions,
-    SlicePixels, Strategy, otsu_box,
+    ClickOptions, EmbeddingCache, EncoderClip, EverythingOptions, JitterLevel, Model, OTSU_BOX, PromptRule, Provider,
+    Strategy,
 };
 use crate::store::{
-    Dataset, Partition, PredictionRow, Receipt, Rle, Shard, ShardKey, ShardState, ShardWriter, Verify, commit,
-    discard_stale,
+    Dataset, Partition, PredictionRow, Receipt, Shard, ShardKey, ShardState, ShardWriter, Verify, commit, discard_stale,
 };
+
+mod pass;
+mod selection;
+mod workers;
+
+use pass::Pass;
+pub use selection::Selection;
+use workers::Workers;
 
 /// Slices in memory at a time, for each worker.
 const SLICES_PER_WORKER: usize = 4;
@@ -40,7 +46,7 @@ impl Predictor {
     pub fn name(&self) -> &str {
         match self {
             Predictor::Sam(model) => &model.spec().name,
-            Predictor::OtsuBox => "otsu-box",
+            Predictor::OtsuBox => OTSU_BOX,
         }
     }
 
@@ -55,18 +61,45 @@ impl Predictor {
 /// Options of a prediction. Defaults are the protocol's.
 #[derive(Clone, Debug)]
 pub struct PredictOptions {
-    /// Strategies, without repeats.
+    /// Strategies; a repeated one counts once.
     pub strategies: Vec<Strategy>,
     /// How points are drawn.
     pub rule: PromptRule,
     /// Whether intensities are clipped before the encoder, as the released code does.
     pub clip: EncoderClip,
+    /// Levels at which the prompts of S2 to S6 are moved as well (protocol 6); none by default.
+    pub jitter: Vec<JitterLevel>,
+    /// Seeds of the moves (protocol 6: three).
+    pub seeds: Vec<u64>,
+    /// Simulated clicks as well (protocol 7); none by default.
+    pub clicks: Option<ClickOptions>,
+    /// Everything mode.
+    pub everything: EverythingOptions,
+    /// Keep every candidate, and not only those that are closest to the truth and rated best.
+    pub keep_candidates: bool,
+    /// Keep embeddings below the dataset, in half precision, and use those that are kept.
+    pub keep_embeddings: bool,
+    /// What computes.
+    pub provider: Provider,
+    /// Which masks.
+    pub selection: Selection,
 }
 
 impl Default for PredictOptions {
     fn default() -> Self {
-        let strategies = vec![Strategy::OnePoint, Strategy::Box];
-        PredictOptions { strategies, rule: PromptRule::default(), clip: EncoderClip::default() }
+        PredictOptions {
+            strategies: vec![Strategy::OnePoint, Strategy::Box],
+            rule: PromptRule::default(),
+            clip: EncoderClip::default(),
+            jitter: Vec::new(),
+            seeds: vec![0, 1, 2],
+            clicks: None,
+            everything: EverythingOptions::default(),
+            keep_candidates: false,
+            keep_embeddings: false,
+            provider: Provider::default(),
+            selection: Selection::default(),
+        }
     }
 }
 
@@ -87,10 +120,19 @@ pub struct PredictReport {
     pub seconds: f64,
 }
 
-/// Predicts every object of a dataset.
+/// What is to be done on one shard of the build.
+struct Work<'a> {
+    build: &'a Receipt,
+    /// The masks that are meant; `None` for all.
+    masks: Option<HashSet<String>>,
+    slices: u64,
+    passes: Vec<(&'a Pass, Shard)>,
+}
+
+/// Predicts every object of a dataset, or those of a selection.
 ///
 /// # Errors
-/// No dataset or an empty one, a model or runtime that does not work, a strategy that the predictor does not have.
+/// No dataset or an empty one, a model or runtime that does not work, a selection of nothing.
 pub fn predict(
     dataset: &Dataset,
     predictor: &Predictor,
@@ -98,63 +140,82 @@ pub fn predict(
     progress: &Progress,
 ) -> Result<PredictReport> {
     let started = std::time::Instant::now();
+    let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no masks to predict; `medcosmos build` makes them".to_string();
-        return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
+        return Err(nothing("the dataset has no masks to predict; `medcosmos build` makes them"));
     }
-    let workers = Workers::new(predictor)?;
-    let strategies = strategies_of(predictor, options);
-    dataset.record_options(&format!("predict {}", predictor.name()), &key_of(predictor, options, None))?;
+    let chosen = options.selection.masks(dataset, &builds)?;
+    if chosen.as_ref().is_some_and(|shards| shards.iter().all(Vec::is_empty)) {
+        return Err(nothing("no mask is left by the selection"));
+    }
+    let mut passes = Pass::all(options);
+    if matches!(predictor, Predictor::OtsuBox) {
+        passes.retain(|p| matches!(p, Pass::Prompted(Strategy::Box) | Pass::Moved(Strategy::Box, ..)));
+    }
+    if passes.is_empty() {
+        return Err(nothing("nothing is asked of the model: name a strategy that it has"));
+    }
+    let cache = options.keep_embeddings.then(|| EmbeddingCache::new(dataset.embedding_cache()));
+    let workers = Workers::new(predictor, options, cache)?;
+    dataset.record_options(&format!("predict {}", predictor.name()), &key_of(predictor, options))?;
     let mut report = PredictReport { model: predictor.name().to_string(), ..Default::default() };
 
     let mut expected = Vec::new();
-    let mut work: Vec<(&Receipt, Vec<(Strategy, Shard)>)> = Vec::new();
-    for build in &builds {
+    let mut work: Vec<Work> = Vec::new();
+    for (at, build) in builds.iter().enumerate() {
+        let masks = chosen.as_ref().map(|shards| &shards[at]);
+        if masks.is_some_and(Vec::is_empty) {
+            continue;
+        }
         let mut open = Vec::new();
-        for &strategy in &strategies {
-            let shard = shard(predictor, options, build, strategy)?;
+        for pass in &passes {
+            let shard = shard(predictor, options, build, masks.map(Vec::as_slice), pass)?;
             match dataset.state(&shard, Verify::Quick)? {
                 ShardState::Done(_) => report.shards_reused += 1,
-                _ => open.push((strategy, shard.clone())),
+                _ => open.push((pass, shard.clone())),
             }
             expected.push(shard);
         }
         if !open.is_empty() {
-            work.push((build, open));
+            let slice_of = |mask: &String| mask.rsplit_once('/').map(|(slice, _)| slice.to_string());
+            let slices = match masks {
+                Some(masks) => masks.iter().map(slice_of).collect::<BTreeSet<_>>().len() as u64,
+                None => build.files["slices"].rows,
+            };
+            work.push(Work { build, masks: masks.map(|m| m.iter().cloned().collect()), slices, passes: open });
         }
     }
-    let slices = work.iter().map(|(build, _)| build.files["slices"].rows).sum();
-    progress.begin("predict", "slices", slices);
-    for (build, open) in &work {
-        let mut writers: Vec<(Strategy, ShardWriter)> =
-            open.iter().map(|(s, shard)| (*s, dataset.begin(shard))).collect();
-        let strategies: Vec<Strategy> = open.iter().map(|(s, _)| *s).collect();
-        for chunk in chunks(slices_of(dataset, build), SLICES_PER_WORKER * rayon::current_num_threads()) {
+    progress.begin("predict", "slices", work.iter().map(|w| w.slices).sum());
+    for Work { build, masks, passes, .. } in work {
+        let (passes, shards): (Vec<&Pass>, Vec<Shard>) = passes.into_iter().unzip();
+        let mut writers: Vec<ShardWriter> = shards.iter().map(|shard| dataset.begin(shard)).collect();
+        let wanted = |mask: &str| masks.as_ref().is_none_or(|masks| masks.contains(mask));
+        for chunk in chunks(slices_of(dataset, build, wanted), SLICES_PER_WORKER * rayon::current_num_threads()) {
             let chunk = chunk?;
             let predicted: Vec<Vec<Vec<PredictionRow>>> = chunk
                 .par_iter()
                 .map(|slice| {
-                    let rows = workers.predict(predictor, slice, &strategies, options);
+                    let rows = workers.predict(predictor.name(), slice, &passes, options);
                     progress.advance(1);
                     rows
                 })
                 .collect::<Result<_>>()?;
             report.slices += chunk.len() as u64;
-            for by_strategy in predicted {
-                for ((_, writer), rows) in writers.iter_mut().zip(by_strategy) {
+            for by_pass in predicted {
+                for (writer, rows) in writers.iter_mut().zip(by_pass) {
                     report.predictions += rows.len() as u64;
                     rows.into_iter().try_for_each(|row| writer.push(row))?;
                 }
             }
         }
-        for (_, writer) in writers {
+        for writer in writers {
             writer.finish()?;
             report.shards_done += 1;
         }
     }
     progress.end();
-    expected.extend(other_strategies(dataset, predictor, options, &builds, &strategies)?);
+    expected.extend(other_passes(dataset, predictor, options, &builds, &passes)?);
     discard_stale(dataset, &expected)?;
     discard_outdated(dataset, &["predict"])?;
     discard_outdated(dataset, MEASURES)?;
@@ -163,162 +224,63 @@ pub fn predict(
     Ok(report)
 }
 
-fn strategies_of(predictor: &Predictor, options: &PredictOptions) -> Vec<Strategy> {
-    let wanted: BTreeSet<&str> = options.strategies.iter().map(|s| s.name()).collect();
-    let all = match predictor {
-        Predictor::Sam(_) => &Strategy::ALL[..],
-        Predictor::OtsuBox => &[Strategy::Box],
-    };
-    all.iter().copied().filter(|s| wanted.contains(s.name())).collect()
-}
-
-/// What decides the predictions of a model; with the shard of the build, what decides a shard.
-fn key_of(predictor: &Predictor, options: &PredictOptions, build: Option<&Receipt>) -> ShardKey {
-    let key = ShardKey::new().with("model", predictor.digest());
-    let key = match predictor {
-        Predictor::Sam(_) => {
-            key.with("rule", format!("{:?}", options.rule)).with("clip", format!("{:?}", options.clip))
-        }
+/// What decides the predictions of a model, whatever the pass and the masks.
+fn key_of(predictor: &Predictor, options: &PredictOptions) -> ShardKey {
+    let key = ShardKey::new()
+        .with("model", predictor.digest())
+        .with("candidates", if options.keep_candidates { "all" } else { "chosen" });
+    match predictor {
+        Predictor::Sam(_) => key
+            .with("rule", format!("{:?}", options.rule))
+            .with("clip", format!("{:?}", options.clip))
+            .with("embeddings", if options.keep_embeddings { "f16" } else { "f32" })
+            .with("provider", options.provider.name()),
         Predictor::OtsuBox => key,
-    };
-    match build {
-        Some(build) => key.with("build", build.id.to_string()),
-        None => key,
     }
 }
 
-fn shard(predictor: &Predictor, options: &PredictOptions, build: &Receipt, strategy: Strategy) -> Result<Shard> {
-    let key = key_of(predictor, options, Some(build)).with("strategy", strategy.name());
+fn shard(
+    predictor: &Predictor,
+    options: &PredictOptions,
+    build: &Receipt,
+    masks: Option<&[String]>,
+    pass: &Pass,
+) -> Result<Shard> {
+    let key = pass.key(key_of(predictor, options)).with("build", build.id.to_string());
+    let key = match masks {
+        Some(masks) => key.with_digest_of("masks", masks),
+        None => key,
+    };
     Ok(Shard::new("predict", Partition::model(predictor.name(), &build.source)?, key)?)
 }
 
-/// Finished shards of other strategies of the same model and options: they stay.
-fn other_strategies(
+/// Finished shards of other passes of the same model and options: they stay.
+fn other_passes(
     dataset: &Dataset,
     predictor: &Predictor,
     options: &PredictOptions,
     builds: &[Receipt],
-    done: &[Strategy],
+    done: &[Pass],
 ) -> Result<Vec<Shard>> {
+    let common = key_of(predictor, options);
+    let done: BTreeSet<String> = done.iter().map(Pass::name).collect();
+    let stays = |receipt: &Receipt| {
+        receipt.stage == "predict"
+            && receipt.model.as_deref() == Some(predictor.name())
+            && receipt.key.holds(&common)
+            && receipt.key.get("pass").is_some_and(|pass| !done.contains(pass))
+            && builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()))
+    };
+    let shard_of = |receipt: Receipt| -> Result<Shard> {
+        let partition = Partition::model(predictor.name(), &receipt.source)?;
+        Ok(Shard::new("predict", partition, receipt.key)?)
+    };
     let mut found = Vec::new();
-    for build in builds {
-        for strategy in Strategy::ALL.into_iter().filter(|s| !done.contains(s)) {
-            let shard = shard(predictor, options, build, strategy)?;
-            if matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
-                found.push(shard);
-            }
+    for receipt in dataset.receipts()?.into_iter().filter(stays) {
+        let shard = shard_of(receipt)?;
+        if matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
+            found.push(shard);
         }
     }
     Ok(found)
-}
-
-/// Sessions that wait for work.
-struct Workers {
-    runtime: Option<Runtime>,
-    idle: Mutex<Vec<(Encoder, Decoder)>>,
-}
-
-impl Workers {
-    /// Loads the first pair of sessions, so that a model or runtime that does not work is found before anything is done.
-    fn new(predictor: &Predictor) -> Result<Self> {
-        let runtime = match predictor {
-            Predictor::Sam(_) => Some(Runtime::load()?),
-            Predictor::OtsuBox => None,
-        };
-        let workers = Workers { runtime, idle: Mutex::new(Vec::new()) };
-        if let Predictor::Sam(model) = predictor {
-            let first = workers.take(model)?;
-            workers.give_back(first);
-        }
-        Ok(workers)
-    }
-
-    fn take(&self, model: &Model) -> Result<(Encoder, Decoder)> {
-        if let Some(pair) = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop() {
-            return Ok(pair);
-        }
-        let runtime = self.runtime.as_ref().expect("a SAM predictor has loaded its runtime");
-        let options = SessionOptions { threads: 1, spinning: false };
-        let encoder = Encoder::load(runtime, model, options).map_err(SamError::from)?;
-        let decoder = Decoder::load(runtime, model, options).map_err(SamError::from)?;
-        Ok((encoder, decoder))
-    }
-
-    fn give_back(&self, pair: (Encoder, Decoder)) {
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(pair);
-    }
-
-    /// Rows of one slice, strategy by strategy, each in the order of the masks' ids.
-    fn predict(
-        &self,
-        predictor: &Predictor,
-        slice: &DecodedSlice,
-        strategies: &[Strategy],
-        options: &PredictOptions,
-    ) -> Result<Vec<Vec<PredictionRow>>> {
-        let row = &slice.row;
-        let pixels = SlicePixels::new(row.height as usize, row.width as usize, row.channels as usize, &slice.pixels)
-            .map_err(|e| Error::Damaged { id: row.slice_id.clone(), reason: e.to_string() })?;
-        let prompts_of = |strategy: Strategy| -> Vec<Prompt> {
-            // A kept mask is never empty, so every strategy but S1 has a prompt.
-            slice.masks.iter().filter_map(|(_, mask)| Prompt::of(strategy, options.rule, mask)).collect()
-        };
-        let model = match predictor {
-            Predictor::OtsuBox => {
-                let of_strategy = |&strategy: &Strategy| {
-                    let prompts = prompts_of(strategy);
-                    let candidate =
-                        |prompt: &Prompt| vec![(otsu_box(&pixels, prompt.bounds.unwrap_or_default()), None)];
-                    let candidates = prompts.iter().map(candidate).collect();
-                    rows(predictor, slice, strategy, prompts, candidates)
-                };
-                return Ok(strategies.iter().map(of_strategy).collect());
-            }
-            Predictor::Sam(model) => model,
-        };
-        let (mut encoder, mut decoder) = self.take(model)?;
-        let embedding = encoder.embed(&pixels, options.clip)?;
-        let mut by_strategy = Vec::with_capacity(strategies.len());
-        for &strategy in strategies {
-            let prompts = prompts_of(strategy);
-            // Decoded by itself, so that what a strategy gives does not depend on which others are asked for.
-            let found: Vec<Vec<Candidate>> = decoder.predict(&embedding, &prompts, Output::Multimask)?;
-            let plain = |c: Candidate| (c.mask, Some(c.predicted_iou));
-            let candidates = found.into_iter().map(|cs| cs.into_iter().map(plain).collect()).collect();
-            by_strategy.push(rows(predictor, slice, strategy, prompts, candidates));
-        }
-        self.give_back((encoder, decoder));
-        Ok(by_strategy)
-    }
-}
-
-fn rows(
-    predictor: &Predictor,
-    slice: &DecodedSlice,
-    strategy: Strategy,
-    prompts: Vec<Prompt>,
-    candidates: Vec<Vec<(crate::mask::Mask, Option<f32>)>>,
-) -> Vec<PredictionRow> {
-    let mut rows = Vec::new();
-    for (((truth, _), prompt), candidates) in slice.masks.iter().zip(prompts).zip(candidates) {
-        for (index, (mask, predicted_iou)) in candidates.into_iter().enumerate() {
-            rows.push(PredictionRow {
-                mask_id: truth.mask_id.clone(),
-                slice_id: truth.slice_id.clone(),
-                case_id: truth.case_id.clone(),
-                source: truth.source.clone(),
-                model: predictor.name().to_string(),
-                strategy: strategy.name().to_string(),
-                variant: String::new(),
-                points: prompt.points.iter().flat_map(|p| [p.x, p.y]).collect(),
-                point_labels: prompt.points.iter().map(|p| u8::from(p.foreground)).collect(),
-                r#box: prompt.bounds,
-                candidate: index as u8,
-                predicted_iou,
-                stability: None,
-                mask: Rle { size: [mask.height(), mask.width()], counts: mask.to_coco().into() },
-            });
-        }
-    }
-    rows
 }

@@ -1,0 +1,186 @@
+//! `medcosmos models`: which models are installed, what one is, whether it works, and adding one.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{Failure, Global, Outcome};
+use crate::sam::encoder_input::{Layout, Prepared};
+use crate::sam::install::{Trial, describe, install, installed, try_out};
+use crate::sam::model::{DecoderSpec, EncoderSpec, MODEL_FILE, ModelSpec};
+use crate::sam::{DEFAULT_MODEL, Model, Provider, Runtime, SessionOptions, cache_dir};
+
+/// Options of `models`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Name the models that are installed
+    List,
+    /// Say what a model is: its files, their digests, how a slice is prepared for it
+    Show {
+        /// Installed name, or a folder with model.toml
+        model: String,
+    },
+    /// Check a model's files, load it, and let it segment a disc
+    Check {
+        /// Installed name, or a folder with model.toml
+        model: String,
+        /// What computes: cpu, cuda, tensorrt
+        #[arg(long, default_value_t)]
+        provider: Provider,
+    },
+    /// Install a model: a folder with model.toml, or an encoder and a decoder in ONNX
+    Add(Box<AddArguments>),
+}
+
+#[derive(Debug, clap::Args)]
+struct AddArguments {
+    /// Folder of the files
+    folder: PathBuf,
+    /// Name of the model [default: that of model.toml]
+    #[arg(long)]
+    name: Option<String>,
+    /// Encoder's file in the folder, where there is no model.toml
+    #[arg(long, value_name = "FILE", requires = "decoder", requires = "name")]
+    encoder: Option<String>,
+    /// Decoder's file in the folder
+    #[arg(long, value_name = "FILE", requires = "encoder")]
+    decoder: Option<String>,
+    /// Axis order of the encoder's input
+    #[arg(long, default_value = "chw", value_parser = parse_layout, value_name = "chw|hwc")]
+    layout: Layout,
+    /// What is done before the encoder: padded (all of it), resized (its graph pads), original (its graph resizes)
+    #[arg(long, default_value = "padded", value_parser = parse_prepared, value_name = "padded|resized|original")]
+    prepared: Prepared,
+    /// Its graph normalises: it is given values from 0 to 255
+    #[arg(long)]
+    normalises: bool,
+    /// Side of the encoder's frame
+    #[arg(long, default_value_t = 1024, value_name = "PIXELS")]
+    size: usize,
+}
+
+fn parse_layout(text: &str) -> Result<Layout, String> {
+    match text {
+        "chw" => Ok(Layout::Chw),
+        "hwc" => Ok(Layout::Hwc),
+        _ => Err("expected chw or hwc".into()),
+    }
+}
+
+fn parse_prepared(text: &str) -> Result<Prepared, String> {
+    match text {
+        "padded" => Ok(Prepared::Padded),
+        "resized" => Ok(Prepared::Resized),
+        "original" => Ok(Prepared::Original),
+        _ => Err("expected padded, resized or original".into()),
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    match &arguments.action {
+        Action::List => list(global),
+        Action::Show { model } => {
+            let model = Model::find(model)?;
+            match global.json {
+                true => global.print_json(
+                    &json!({ "folder": model.folder(), "digest": model.digest(), "model": model.spec() }),
+                )?,
+                false => {
+                    println!("# in {}", model.folder().display());
+                    println!("# digest of all that decides a prediction: {}\n", model.digest());
+                    print!("{}", toml::to_string(model.spec())?);
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Check { model, provider } => {
+            let model = Model::find(model)?;
+            let session = SessionOptions { provider: *provider, threads: 0, spinning: false };
+            let trial = try_out(&Runtime::load()?, &model, session)?;
+            report(&model, &trial, global)
+        }
+        Action::Add(add) => {
+            let spec = spec_of(add)?;
+            let folder = install(&spec, &add.folder, &cache_dir()?)?;
+            // Opened again, so that what is said to be installed is.
+            let model = Model::open(&folder)?;
+            println!("{} is installed in {}", model.spec().name, folder.display());
+            println!("`medcosmos models check {}` tries it", model.spec().name);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(global: &Global) -> Outcome {
+    let cache = cache_dir()?;
+    let names = installed(&cache)?;
+    match global.json {
+        true => global.print_json(&names)?,
+        false if names.is_empty() => {
+            println!("No model is installed in {}.", cache.display());
+            println!("`medcosmos setup` installs {DEFAULT_MODEL}, `medcosmos models add` one of your own.");
+        }
+        false => names.iter().for_each(|name| println!("{name}")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report(model: &Model, trial: &Trial, global: &Global) -> Outcome {
+    let Trial { interface, candidates, predicted_iou, iou, seconds: [encoder, decoder] } = trial;
+    let works = *iou > 0.5;
+    if global.json {
+        global.print_json(&json!({
+            "model": model.spec().name, "decoder": interface, "candidates": candidates,
+            "predicted_iou": predicted_iou, "iou": iou, "encoder_seconds": encoder, "decoder_seconds": decoder,
+        }))?;
+    } else {
+        println!("{}: its files are those that {MODEL_FILE} names, and both graphs load", model.spec().name);
+        println!("decoder: {interface:?}, {candidates} mask(s) for a prompt");
+        println!("a bright disc: IoU {iou:.3}, estimated at {predicted_iou:.3}");
+        println!("encoder {encoder:.2} s, decoder {decoder:.2} s");
+        if !works {
+            println!("It did not find the disc: are `layout`, `prepared`, `mean` and `std` those of its export?");
+        }
+    }
+    Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn spec_of(add: &AddArguments) -> Result<ModelSpec, Failure> {
+    let file = add.folder.join(MODEL_FILE);
+    let AddArguments { folder, name, encoder, decoder, layout, prepared, normalises, size } = add;
+    let spec = match (encoder, decoder, name) {
+        (Some(encoder), Some(decoder), Some(name)) => {
+            let plain = toml::from_str::<EncoderSpec>(&format!("file = {:?}", plain_name(encoder)?))?;
+            let (mean, std) = if *normalises { ([0.0; 3], [1.0; 3]) } else { (plain.mean, plain.std) };
+            let encoder = EncoderSpec { layout: *layout, prepared: *prepared, size: *size, mean, std, ..plain };
+            let decoder = DecoderSpec { file: plain_name(decoder)?.to_string(), interface: None };
+            describe(name, encoder, decoder, folder)?
+        }
+        _ => {
+            let mut spec = Model::open(folder)?.spec().clone();
+            if let Some(name) = name {
+                spec.name.clone_from(name);
+            }
+            spec
+        }
+    };
+    // What is written must be read again.
+    ModelSpec::parse(&toml::to_string(&spec)?).map_err(|reason| format!("{}: {reason}", file.display()))?;
+    Ok(spec)
+}
+
+/// A file's name without folders.
+fn plain_name(file: &str) -> Result<&str, Failure> {
+    match Path::new(file).file_name() {
+        Some(name) if name == file => Ok(file),
+        _ => Err(format!("{file}: expected the name of a file in the model's folder").into()),
+    }
+}

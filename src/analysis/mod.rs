@@ -13,6 +13,7 @@
 //! ```
 
 pub mod analyze;
+mod codes;
 pub mod correlations;
 pub mod curves;
 mod error;
@@ -32,6 +33,7 @@ pub mod tables;
 mod tests;
 
 pub use analyze::{Analysis, analyze};
+pub use codes::{CodeRow, read_codes};
 pub use error::AnalysisError;
 pub use frame_text::frame_to_text;
 pub use options::AnalysisOptions;

@@ -29,6 +29,7 @@ mod analyze;
 mod build;
 mod demo;
 mod evaluate;
+mod import;
 mod inspect;
 mod models;
 mod predict;
@@ -107,6 +108,8 @@ enum Command {
     Build(build::Arguments),
     /// Run SAM, or the baseline, on the slices of a dataset
     Predict(predict::Arguments),
+    /// Take in predictions made elsewhere
+    Import(import::Arguments),
     /// Compare predictions with the masks, and compute the factors
     Evaluate(evaluate::Arguments),
     /// Summarise the metrics and correlate them with the factors
@@ -159,6 +162,7 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Inspect(a) => inspect::run(a, global),
         Command::Build(a) => build::run(a, global),
         Command::Predict(a) => predict::run(a, global),
+        Command::Import(a) => import::run(a, global),
         Command::Evaluate(a) => evaluate::run(a, global),
         #[cfg(feature = "query")]
         Command::Analyze(a) => analyze::run(a, global),

@@ -13,12 +13,14 @@ use crate::store::{Dataset, Manifest, Receipt, discard};
 
 mod build;
 mod evaluate;
+mod import;
 mod predict;
 mod progress;
 mod slices_of;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
+pub use import::{IMPORTED, ImportReport, import};
 pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
 pub use progress::Progress;
 
@@ -56,6 +58,14 @@ pub enum Error {
         dataset: PathBuf,
         /// A source that has unfinished work.
         slug: String,
+    },
+    /// Predictions from elsewhere cannot be taken in.
+    #[error("{path}: {reason}")]
+    Import {
+        /// File or folder.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
     },
     /// A condition that chooses masks cannot be answered.
     #[error("the condition {condition:?}: {reason}")]

@@ -90,11 +90,7 @@ pub fn fixture() -> Fixture {
         skipped: &[("Case_00012", "not labelled")],
         damage: Damage {
             image: ("Case_00001_0000.nii.gz", &["Case_00001"]),
-            mask: MissingMask::Skips {
-                file: "Mask/Case_00433.nii.gz",
-                case: "Case_00433",
-                reason: "not labelled",
-            },
+            mask: MissingMask::Skips { file: "Mask/Case_00433.nii.gz", case: "Case_00433", reason: "not labelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

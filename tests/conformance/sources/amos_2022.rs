@@ -1,4 +1,4 @@
-//! AMOS: the modality is in the number alone; axes point anywhere, some MRI are coronal, and some are scaled to millions.
+//! AMOS: the modality is in the number alone; axes point anywhere, some MRI are coronal, and some scale to millions.
 
 use medcosmos::image::{Image, Scaling};
 
@@ -60,10 +60,7 @@ pub fn fixture() -> Fixture {
     Fixture {
         slug: "amos-2022",
         write,
-        archives: &[
-            ("amos22_unlabeled_ct_5000_5399", "amos22_unlabeled_ct_5000_5399.zip"),
-            ("amos22", "amos22.zip"),
-        ],
+        archives: &[("amos22_unlabeled_ct_5000_5399", "amos22_unlabeled_ct_5000_5399.zip"), ("amos22", "amos22.zip")],
         cases: vec![
             axial("amos_0001", "CT").split("train").objects([
                 object("spleen", "spleen", SPLEEN),
@@ -72,18 +69,17 @@ pub fn fixture() -> Fixture {
                 object("left_adrenal_gland", "adrenal gland", LEFT_ADRENAL).left(),
                 object("prostate_or_uterus", "prostate or uterus", PROSTATE_OR_UTERUS),
             ]),
-            case("amos_0500", "CT").split("validation").cut(Axis::X, "axial", (0.8, 0.7)).objects([liver(TURNED_LIVER)]),
+            case("amos_0500", "CT")
+                .split("validation")
+                .cut(Axis::X, "axial", (0.8, 0.7))
+                .objects([liver(TURNED_LIVER)]),
             case("amos_0507", "MRI").split("train").cut(Axis::Y, "coronal", (1.2, 1.1)).objects([liver(CORONAL_LIVER)]),
             axial("amos_0544", "MRI").split("validation").objects([left_kidney()]),
         ],
         skipped: &[("amos_0002", "not labelled")],
         damage: Damage {
             image: ("amos22/imagesTr/amos_0001.nii.gz", &["amos_0001"]),
-            mask: MissingMask::Skips {
-                file: "labelsTr/amos_0507.nii.gz",
-                case: "amos_0507",
-                reason: "not labelled",
-            },
+            mask: MissingMask::Skips { file: "labelsTr/amos_0507.nii.gz", case: "amos_0507", reason: "not labelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

@@ -50,10 +50,7 @@ pub fn fixture() -> Fixture {
         write,
         archives: &[("kits19", "kits19.zip")],
         cases: vec![
-            train("case_00000").objects([
-                kidney().without(TUMOUR),
-                object("kidney_tumour", "kidney tumour", TUMOUR),
-            ]),
+            train("case_00000").objects([kidney().without(TUMOUR), object("kidney_tumour", "kidney tumour", TUMOUR)]),
             train("case_00015").objects([kidney(), object("kidney_tumour", "kidney tumour", SMALL_TUMOUR)]),
         ],
         skipped: &[],

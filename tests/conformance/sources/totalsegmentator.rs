@@ -58,19 +58,13 @@ pub fn fixture() -> Fixture {
                 object("left_upper_lung_lobe", "lung lobe", LEFT_UPPER_LOBE).left(),
                 object("right_rib_12", "rib", RIGHT_RIB).right(),
             ]),
-            subject("s0011").objects([
-                object("vertebra_L5", "vertebra", LIVER),
-                object("right_humerus", "humerus", COLON).right(),
-            ]),
+            subject("s0011")
+                .objects([object("vertebra_L5", "vertebra", LIVER), object("right_humerus", "humerus", COLON).right()]),
         ],
         skipped: &[],
         damage: Damage {
             image: ("s0000/ct.nii.gz", &["s0000"]),
-            mask: MissingMask::Lacks {
-                file: "s0011/segmentations/vertebrae_L5",
-                case: "s0011",
-                label: "vertebra_L5",
-            },
+            mask: MissingMask::Lacks { file: "s0011/segmentations/vertebrae_L5", case: "s0011", label: "vertebra_L5" },
             unknown_label: UnknownLabel::None("every value but 0 is the class of the file"),
         },
     }

@@ -1,4 +1,4 @@
-//! WORD: headers with a qform only (one has both forms), two 16-bit masks, masks of the test set in an archive of their own.
+//! WORD: headers with a qform only (one has both), two 16-bit masks, masks of the test set in an archive of their own.
 
 use medcosmos::image::{Frame, Image};
 
@@ -21,8 +21,7 @@ fn with_qform(mut image: Image) -> Image {
 }
 
 fn patient(raw: &Raw, set: &str, name: &str, organs: &[Ell]) {
-    let (mut image, mut label) =
-        (scan(SIZE, "int16", SPACING, organs), volume(SIZE, "uint8", SPACING, 0.0, organs));
+    let (mut image, mut label) = (scan(SIZE, "int16", SPACING, organs), volume(SIZE, "uint8", SPACING, 0.0, organs));
     if name == "word_0129" {
         label = volume(SIZE, "uint16", SPACING, 0.0, organs);
     } else {
@@ -56,10 +55,8 @@ pub fn fixture() -> Fixture {
         // The archive of the rest is encrypted, so that it must be unpacked before.
         archives: &[("WORD-V0.1.0/labelsTs/*", "WORD_V0.1.0_labelsTs.zip")],
         cases: vec![
-            patient("word_0001", "validation").objects([
-                left_kidney(),
-                object("right_femoral_head", "femoral head", RIGHT_FEMORAL_HEAD).right(),
-            ]),
+            patient("word_0001", "validation")
+                .objects([left_kidney(), object("right_femoral_head", "femoral head", RIGHT_FEMORAL_HEAD).right()]),
             patient("word_0002", "train").objects([
                 liver(),
                 left_kidney(),
@@ -74,11 +71,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("imagesTr/word_0002.nii.gz", &["word_0002"]),
-            mask: MissingMask::Skips {
-                file: "labelsTs/word_0014.nii.gz",
-                case: "word_0014",
-                reason: "not labelled",
-            },
+            mask: MissingMask::Skips { file: "labelsTs/word_0014.nii.gz", case: "word_0014", reason: "not labelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

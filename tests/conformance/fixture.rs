@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use medcosmos::image::{Geometry, Image, Samples};
+use medcosmos::image::{Frame, Geometry, Image, Samples};
 
 /// A source's fixture.
 pub struct Fixture {
@@ -332,6 +332,24 @@ fn painted(
     let mut image = Image::picture(nx, ny * nz, 1, samples(&values, dtype));
     image.size = [nx, ny, nz, 1];
     image.geometry = spacing.map(|s| Geometry::from_lps([0.0; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], s));
+    image
+}
+
+/// The same image, its file axes pointing where the letters say (`LAS`, `IPL`; left, anterior, ... of the patient), from an
+/// origin of 0.
+pub fn facing(mut image: Image, letters: &str) -> Image {
+    let spacing = image.geometry.map_or([1.0; 3], |g| g.spacing);
+    let mut affine = [[0.0; 4]; 3];
+    for (axis, letter) in letters.chars().enumerate() {
+        let (row, sign) = match letter {
+            'R' | 'L' => (0, if letter == 'R' { 1.0 } else { -1.0 }),
+            'A' | 'P' => (1, if letter == 'A' { 1.0 } else { -1.0 }),
+            'S' | 'I' => (2, if letter == 'S' { 1.0 } else { -1.0 }),
+            _ => panic!("{letter} is no direction"),
+        };
+        affine[row][axis] = sign * spacing[axis];
+    }
+    image.geometry = Some(Geometry { spacing, affine, frame: Frame::Sform });
     image
 }
 

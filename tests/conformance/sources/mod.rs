@@ -10,7 +10,22 @@ macro_rules! fixtures {
     };
 }
 
-fixtures![acdc, chaos, chase_db1, drive, i2cvb, msd,];
+fixtures![
+    abdomenct_1k,
+    acdc,
+    amos_2022,
+    chaos,
+    chase_db1,
+    drive,
+    i2cvb,
+    kipa22,
+    kits19,
+    kits21,
+    malbcv_abdomen,
+    msd,
+    totalsegmentator,
+    word,
+];
 
 /// Every fixture, made.
 pub fn all() -> Vec<Fixture> {

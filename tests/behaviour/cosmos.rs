@@ -118,7 +118,8 @@ fn predictions_agree_with_the_original_code() {
     let strategies = vec![Strategy::OnePoint, Strategy::Box];
     let options = PredictOptions { strategies, rule: PromptRule::Paper, ..PredictOptions::default() };
     let report = predict(&dataset, &Predictor::Sam(Box::new(model)), &options, &Progress::new(true)).unwrap();
-    assert_eq!((report.slices, report.predictions), (30, 56 * 2 * 3), "three candidates for each prompt");
+    assert_eq!(report.slices, 30);
+    assert!((56 * 2..=56 * 2 * 2).contains(&report.predictions), "the closest and the best rated of each prompt");
     evaluate(&dataset, &EvaluateOptions::default(), &Progress::new(true)).unwrap();
 
     let masks = rows::<MaskRow>(&dataset);

@@ -37,7 +37,8 @@ fn write(raw: &Raw) {
     ];
     subject(raw, "s0000", &classes, &["spleen", "face"]);
     subject(raw, "s0011", &[("vertebrae_L5", LIVER), ("humerus_right", COLON)], &["urinary_bladder"]);
-    raw.file("Totalsegmentator_dataset/meta.csv", "\u{feff}image_id;age;gender;institute;study_type;split\n");
+    let meta = "\u{feff}image_id;age;gender;institute;study_type;split\r\ns0000;64;m;A;ct thorax;train\r\ns0011;70;f;B;;val\r\n";
+    raw.file("Totalsegmentator_dataset/meta.csv", meta);
     // Users merge the classes into maps of their own.
     raw.file("Totalsegmentator_dataset/s0000/labels.nii.gz", "not read");
     raw.file("Totalsegmentator_dataset/s0011/segmentations/combined.nii.gz", "not read");
@@ -50,7 +51,7 @@ pub fn fixture() -> Fixture {
         write,
         archives: &[("Totalsegmentator_dataset", "Totalsegmentator_dataset.zip")],
         cases: vec![
-            subject("s0000").objects([
+            subject("s0000").split("train").objects([
                 object("liver", "liver", LIVER),
                 object("left_kidney", "kidney", LEFT_KIDNEY).left(),
                 object("colon", "colon", COLON).excluded(),
@@ -58,7 +59,7 @@ pub fn fixture() -> Fixture {
                 object("left_upper_lung_lobe", "lung lobe", LEFT_UPPER_LOBE).left(),
                 object("right_rib_12", "rib", RIGHT_RIB).right(),
             ]),
-            subject("s0011")
+            subject("s0011").split("validation")
                 .objects([object("vertebra_L5", "vertebra", LIVER), object("right_humerus", "humerus", COLON).right()]),
         ],
         skipped: &[],

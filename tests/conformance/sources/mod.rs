@@ -10,7 +10,24 @@ macro_rules! fixtures {
     };
 }
 
-fixtures![acdc, chaos, chase_db1, drive, i2cvb, msd,];
+fixtures![
+    acdc,
+    autolaparo,
+    chaos,
+    chase_db1,
+    cvc_clinicdb,
+    drive,
+    endotect_2020,
+    etis_larib,
+    i2cvb,
+    ichallenge_amd,
+    ichallenge_palm,
+    isic_2018,
+    kvasir_instrument,
+    kvasir_seg,
+    msd,
+    tn_scui_2020,
+];
 
 /// Every fixture, made.
 pub fn all() -> Vec<Fixture> {

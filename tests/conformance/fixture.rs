@@ -386,6 +386,13 @@ pub fn coloured(mask: &Image, colours: &[(f64, [u8; 3])]) -> Image {
     Image::picture(width, height, 3, Samples::U8(values))
 }
 
+/// A grey picture stored in several channels, all equal; the fourth is an opaque alpha.
+pub fn repeated(image: &Image, channels: usize) -> Image {
+    let Samples::U8(values) = &image.samples else { panic!("an 8-bit picture is expected") };
+    let pixel = |&v: &u8| [v, v, v, 255].into_iter().take(channels);
+    Image::picture(image.size[0], image.size[1], channels, Samples::U8(values.iter().flat_map(pixel).collect()))
+}
+
 /// Volumes of the same size behind each other along the fourth axis.
 pub fn stacked(volumes: &[Image]) -> Image {
     let mut out = volumes[0].clone();

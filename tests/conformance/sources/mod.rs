@@ -2,29 +2,57 @@
 
 use crate::fixture::Fixture;
 
-macro_rules! fixtures {
-    ($($module:ident),* $(,)?) => {
-        $(mod $module;)*
-        /// Every fixture, in alphabetical order of the modules.
-        pub const ALL: &[fn() -> Fixture] = &[$($module::fixture),*];
-    };
-}
+mod abdomenct_1k;
+mod acdc;
+mod amos_2022;
+mod autolaparo;
+mod chaos;
+mod chase_db1;
+mod cvc_clinicdb;
+mod drive;
+mod endotect_2020;
+mod etis_larib;
+mod i2cvb;
+mod ichallenge_amd;
+mod ichallenge_palm;
+mod isic_2018;
+mod kipa22;
+mod kits19;
+mod kits21;
+mod kvasir_instrument;
+mod kvasir_seg;
+mod malbcv_abdomen;
+mod msd;
+mod tn_scui_2020;
+mod totalsegmentator;
+mod word;
 
-fixtures![
-    abdomenct_1k,
-    acdc,
-    amos_2022,
-    chaos,
-    chase_db1,
-    drive,
-    i2cvb,
-    kipa22,
-    kits19,
-    kits21,
-    malbcv_abdomen,
-    msd,
-    totalsegmentator,
-    word,
+/// Every fixture, in alphabetical order of the modules.
+pub const ALL: &[fn() -> Fixture] = &[
+    abdomenct_1k::fixture,
+    acdc::fixture,
+    amos_2022::fixture,
+    autolaparo::fixture,
+    chaos::fixture,
+    chase_db1::fixture,
+    cvc_clinicdb::fixture,
+    drive::fixture,
+    endotect_2020::fixture,
+    etis_larib::fixture,
+    i2cvb::fixture,
+    ichallenge_amd::fixture,
+    ichallenge_palm::fixture,
+    isic_2018::fixture,
+    kipa22::fixture,
+    kits19::fixture,
+    kits21::fixture,
+    kvasir_instrument::fixture,
+    kvasir_seg::fixture,
+    malbcv_abdomen::fixture,
+    msd::fixture,
+    tn_scui_2020::fixture,
+    totalsegmentator::fixture,
+    word::fixture,
 ];
 
 /// Every fixture, made.

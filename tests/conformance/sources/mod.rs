@@ -10,7 +10,22 @@ macro_rules! fixtures {
     };
 }
 
-fixtures![acdc, chaos, chase_db1, drive, i2cvb, msd,];
+fixtures![
+    acdc,
+    brainptm_2021,
+    brats_2020,
+    chaos,
+    chase_db1,
+    crossmoda,
+    drive,
+    feta,
+    i2cvb,
+    iseg_2019,
+    ixi,
+    livscar,
+    mrspineseg,
+    msd,
+];
 
 /// Every fixture, made.
 pub fn all() -> Vec<Fixture> {

@@ -1,5 +1,5 @@
-//! BrainPTM 2021: one file a tract, images and tracts in trees of their own, tracts that overlap and that may be absent;
-//! a test set whose masks are placeholders.
+//! BrainPTM 2021: one file a tract, images and tracts in trees of their own, tracts that overlap and that may be
+//! absent; a test set whose masks are placeholders.
 
 use medcosmos::image::Image;
 

@@ -1,7 +1,9 @@
 //! BraTS 2020: one mask for four images, codes 1, 2 and 4. The copy on Kaggle is not compressed, and one mask in it has
 //! another name.
 
-use crate::fixture::{Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
+use crate::fixture::{
+    Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume,
+};
 
 const SIZE: [usize; 3] = [44, 40, 4];
 const SPACING: Option<[f64; 3]> = Some([1.0; 3]);

@@ -2,7 +2,9 @@
 
 use medcosmos::image::{Geometry, Image};
 
-use crate::fixture::{Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
+use crate::fixture::{
+    Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume,
+};
 
 const SIZE: [usize; 3] = [42, 38, 4];
 const NAMES: [(&str, &str); 7] = [
@@ -71,9 +73,7 @@ pub fn fixture() -> Fixture {
         let expected = |&value: &usize| object(NAMES[value - 1].0, NAMES[value - 1].1, tissue(value));
         values.iter().map(expected).collect()
     };
-    let child = |id, patient, spacing| {
-        case(id, "T2W MRI").patient(patient).cut(Axis::Z, "axial", (spacing, spacing))
-    };
+    let child = |id, patient, spacing| case(id, "T2W MRI").patient(patient).cut(Axis::Z, "axial", (spacing, spacing));
     Fixture {
         slug: "feta",
         write,

@@ -1,9 +1,11 @@
-//! iSeg: Analyze pairs, often with a fourth axis of length one; two codings of the labels; the training subjects of 2019
-//! are those of 2017, whose names may be spelt otherwise.
+//! iSeg: Analyze or NIfTI pairs, often with a fourth axis of length one; two codings of the labels; the training
+//! subjects of 2019 are those of 2017, whose names may be spelt otherwise.
 
 use std::fs;
 
-use crate::fixture::{Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
+use crate::fixture::{
+    Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume,
+};
 
 const SIZE: [usize; 3] = [36, 40, 4];
 const SPACING: Option<[f64; 3]> = Some([1.0; 3]);
@@ -13,10 +15,19 @@ const WHITE: Ell = Ell::new([15, 20, 1], [31, 37, 3], 3.0);
 const SMALL: Ell = Ell::new([3, 20, 2], [8, 25, 2], 1.0);
 
 fn with_fourth_axis(raw: &Raw, header: &str) {
+    set(raw, header, 40, &[4]);
+}
+
+/// With the magic number of a NIfTI pair, which some tools write under the same names.
+fn as_nifti(raw: &Raw, header: &str) {
+    set(raw, header, 344, b"ni1\0");
+}
+
+fn set(raw: &Raw, header: &str, at: usize, bytes: &[u8]) {
     let path = raw.place(header);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[40] = 4;
-    fs::write(path, bytes).unwrap();
+    let mut content = fs::read(&path).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    fs::write(path, content).unwrap();
 }
 
 fn images(raw: &Raw, stem: &str, sequences: [&str; 2], shapes: &[Ell]) {
@@ -46,6 +57,9 @@ fn write(raw: &Raw) {
     let second = "iSeg-2017-Training/iSeg-2017-Training/subject-2";
     images(raw, second, ["T1", "T2"], &[GREY]);
     label(raw, second, "uint8", &[GREY.of(150.0)]);
+    for part in ["T1", "T2", "label"] {
+        as_nifti(raw, &format!("{second}-{part}.hdr"));
+    }
     images(raw, "iSeg-2017-Testing/subject-11", ["T1", "T2"], &[]);
 }
 

@@ -1,4 +1,5 @@
-//! MRSpineSeg: image and mask spell "case" differently, numbers have gaps, and the third file axis runs from side to side.
+//! MRSpineSeg: image and mask spell "case" differently, numbers have gaps, and the third file axis runs from side to
+//! side.
 
 use medcosmos::image::{Geometry, Image};
 

@@ -49,6 +49,7 @@ fn write(raw: &Raw) {
     let tenth = "iSeg-2019-Training/subject-10";
     images(raw, tenth, ["T1", "T2"], &[FLUID, WHITE]);
     label(raw, tenth, "int16", &[FLUID.of(10.0), WHITE.of(250.0)]);
+    raw.file("iSeg-2019-Training/subject-9-label.img", "its header was lost");
     images(raw, "iSeg-2019-Validation/subject-11", ["T1", "T2"], &[]);
     images(raw, "iSeg-2019-Testing/subject-24", ["T1", "T2"], &[]);
     let copy = "iSeg-2017-Training/subject-1";

@@ -163,7 +163,8 @@ pub struct Damage {
     pub unknown_label: UnknownLabel,
 }
 
-/// What must become of a case whose mask file is removed.
+/// What must become of a case whose mask file is removed. Where several images share the mask, `case` may be the
+/// beginning of their ids and a `*`.
 #[derive(Clone, Copy)]
 pub enum MissingMask {
     /// The case is skipped.

@@ -29,8 +29,8 @@ pub fn fixture() -> Fixture {
             ("*", "kvasir-instrument.zip"),
         ],
         cases: vec![
-            case("ckcu8ty6z00083b5yzlbgumx2", "Colonoscopy").objects([tool()]),
-            case("ckcux1a5l00083b5y0kqa4m1d", "Colonoscopy").objects([tool().and(SECOND)]),
+            case("ckcu8ty6z00083b5yzlbgumx2", "Colonoscopy").split("train").objects([tool()]),
+            case("ckcux1a5l00083b5y0kqa4m1d", "Colonoscopy").split("test").objects([tool().and(SECOND)]),
         ],
         skipped: &[],
         damage: Damage {

@@ -10,7 +10,22 @@ macro_rules! fixtures {
     };
 }
 
-fixtures![acdc, chaos, chase_db1, drive, i2cvb, msd,];
+fixtures![
+    acdc,
+    cellseg_neurips_2022,
+    chaos,
+    chase_db1,
+    cosmos_png,
+    crag,
+    drive,
+    epfl_em,
+    i2cvb,
+    idrid_2018,
+    msd,
+    sstem,
+    stare,
+    warwick_qu,
+];
 
 /// Every fixture, made.
 pub fn all() -> Vec<Fixture> {

@@ -97,6 +97,8 @@ pub struct ExpectedObject {
     pub object: &'static str,
     pub laterality: Option<&'static str>,
     pub excluded: bool,
+    /// It is the ground that the others leave over, and as dark.
+    pub ground: bool,
     /// Frame of the fourth axis, for cases that are cut frame by frame.
     pub frame: Option<usize>,
     /// Its voxels.
@@ -112,6 +114,7 @@ pub fn object(label: &'static str, object: &'static str, shape: Ell) -> Expected
         object,
         laterality: None,
         excluded: false,
+        ground: false,
         frame: None,
         shape: vec![shape],
         without: Vec::new(),
@@ -129,6 +132,11 @@ impl ExpectedObject {
 
     pub fn excluded(self) -> Self {
         ExpectedObject { excluded: true, ..self }
+    }
+
+    /// Of a source that labels every pixel: what the other objects leave over, dark in the image.
+    pub fn ground(self) -> Self {
+        ExpectedObject { ground: true, ..self }
     }
 
     pub fn frame(self, frame: usize) -> Self {
@@ -392,6 +400,13 @@ pub fn repeated(image: &Image, channels: usize) -> Image {
     let Samples::U8(values) = &image.samples else { panic!("an 8-bit picture is expected") };
     let pixel = |&v: &u8| [v, v, v, 255].into_iter().take(channels);
     Image::picture(image.size[0], image.size[1], channels, Samples::U8(values.iter().flat_map(pixel).collect()))
+}
+
+/// A colour picture with an alpha of 255 everywhere.
+pub fn opaque(image: &Image) -> Image {
+    let Samples::U8(values) = &image.samples else { panic!("an 8-bit picture is expected") };
+    let values = values.chunks(3).flat_map(|c| [c[0], c[1], c[2], 255]).collect();
+    Image::picture(image.size[0], image.size[1], 4, Samples::U8(values))
 }
 
 /// Volumes of the same size behind each other along the fourth axis.

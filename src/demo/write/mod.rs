@@ -31,7 +31,7 @@ pub use dicom::{DicomFacts, dicom_slices};
 /// | `.png` | PNG | 1, 2, 4, 8 or 16 `bits`; grey to RGBA; palettes |
 /// | `.jpg`, `.jpeg` | JPEG of quality 90 | 8-bit grey and RGB |
 /// | `.bmp` | BMP of 8 or 24 bits | 8-bit grey, palettes, RGB |
-/// | `.tif`, `.tiff` | TIFF, a page for each z | every type; RGB of 8 and 16 bits |
+/// | `.tif`, `.tiff` | TIFF, a page for each z | every type; RGB of 8 and 16 bits, RGBA of 8 |
 /// | `.gif` | GIF of one frame | indices with their palette, or 8-bit grey |
 /// | `.pgm`, `.ppm`, and `.gz` | binary Netpbm | 8 and 16-bit grey and RGB |
 ///

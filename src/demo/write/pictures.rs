@@ -137,7 +137,8 @@ pub(super) fn tiff(image: &Image, compressed: bool) -> io::Result<Vec<u8>> {
         (Samples::F64(v), 1) => pages::<tiff_type::Gray64Float>(image, v, compressed),
         (Samples::U8(v), 3) => pages::<tiff_type::RGB8>(image, v, compressed),
         (Samples::U16(v), 3) => pages::<tiff_type::RGB16>(image, v, compressed),
-        _ => Err(invalid("TIFF holds grey, and RGB of 8 and 16 bits")),
+        (Samples::U8(v), 4) => pages::<tiff_type::RGBA8>(image, v, compressed),
+        _ => Err(invalid("TIFF holds grey, RGB of 8 and 16 bits, and RGBA of 8")),
     }
 }
 

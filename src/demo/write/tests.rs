@@ -157,6 +157,8 @@ fn pictures_are_kept_as_stored() {
         assert_same("Netpbm", &there_and_back("a.ppm", original, false), original);
         assert_same("Netpbm", &there_and_back("a.pgm.gz", original, false), original);
     }
+    let rgba = Image::picture(7, 5, 4, Samples::U8(ramp(140, |i| i as u8)));
+    assert_same("TIFF", &there_and_back("a.tif", &rgba, true), &rgba);
     for original in [&rgb, &indexed] {
         assert_same("BMP", &there_and_back("a.bmp", original, false), original);
     }

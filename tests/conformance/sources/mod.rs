@@ -8,17 +8,22 @@ mod amos_2022;
 mod autolaparo;
 mod brainptm_2021;
 mod brats_2020;
+mod cellseg_neurips_2022;
 mod chaos;
 mod chase_db1;
+mod cosmos_png;
+mod crag;
 mod crossmoda;
 mod cvc_clinicdb;
 mod drive;
 mod endotect_2020;
+mod epfl_em;
 mod etis_larib;
 mod feta;
 mod i2cvb;
 mod ichallenge_amd;
 mod ichallenge_palm;
+mod idrid_2018;
 mod iseg_2019;
 mod isic_2018;
 mod ixi;
@@ -31,8 +36,11 @@ mod livscar;
 mod malbcv_abdomen;
 mod mrspineseg;
 mod msd;
+mod sstem;
+mod stare;
 mod tn_scui_2020;
 mod totalsegmentator;
+mod warwick_qu;
 mod word;
 
 /// Every fixture, in alphabetical order of the modules.
@@ -43,17 +51,22 @@ pub const ALL: &[fn() -> Fixture] = &[
     autolaparo::fixture,
     brainptm_2021::fixture,
     brats_2020::fixture,
+    cellseg_neurips_2022::fixture,
     chaos::fixture,
     chase_db1::fixture,
+    cosmos_png::fixture,
+    crag::fixture,
     crossmoda::fixture,
     cvc_clinicdb::fixture,
     drive::fixture,
     endotect_2020::fixture,
+    epfl_em::fixture,
     etis_larib::fixture,
     feta::fixture,
     i2cvb::fixture,
     ichallenge_amd::fixture,
     ichallenge_palm::fixture,
+    idrid_2018::fixture,
     iseg_2019::fixture,
     isic_2018::fixture,
     ixi::fixture,
@@ -66,8 +79,11 @@ pub const ALL: &[fn() -> Fixture] = &[
     malbcv_abdomen::fixture,
     mrspineseg::fixture,
     msd::fixture,
+    sstem::fixture,
+    stare::fixture,
     tn_scui_2020::fixture,
     totalsegmentator::fixture,
+    warwick_qu::fixture,
     word::fixture,
 ];
 

@@ -245,8 +245,7 @@ fn single_bytes_and_colours_are_dicom_too() {
 fn a_projection_is_dicom_without_a_place() {
     let mut original = Image::picture(16, 8, 1, Samples::U8(ramp(128, |i| i as u8)));
     original.geometry = Some(Geometry::from_spacing([0.25, 0.5, 1.0]));
-    let facts =
-        DicomFacts { modality: "CR".into(), series_uid: "2.25.9".into(), jpeg: true, ..DicomFacts::default() };
+    let facts = DicomFacts { modality: "CR".into(), series_uid: "2.25.9".into(), jpeg: true, ..DicomFacts::default() };
     let folder = tempdir().unwrap();
     dicom_slices(folder.path(), &["a.dcm".into()], &original, &facts).unwrap();
     let read = read(&folder.path().join("a.dcm"));

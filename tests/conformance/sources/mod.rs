@@ -11,7 +11,19 @@ macro_rules! fixtures {
 }
 
 fixtures![
-    acdc, chaos, chase_db1, drive, i2cvb, luna16, montgomery_cxr, msd, nci_isbi_2013, promise12, siim_acr, ski10, sliver07,
+    acdc,
+    chaos,
+    chase_db1,
+    drive,
+    i2cvb,
+    luna16,
+    montgomery_cxr,
+    msd,
+    nci_isbi_2013,
+    promise12,
+    siim_acr,
+    ski10,
+    sliver07,
 ];
 
 /// Every fixture, made.

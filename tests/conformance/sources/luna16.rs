@@ -1,5 +1,5 @@
-//! LUNA16: masks under the names of their images, compressed; some scans turned by half a circle, some mask headers with a
-//! spacing of 1 mm, masks without an image.
+//! LUNA16: masks under the names of their images, compressed; some scans turned by half a circle, some mask headers
+//! with a spacing of 1 mm, masks without an image.
 
 use medcosmos::image::{Geometry, Image};
 

@@ -51,7 +51,11 @@ fn turned(raw: &Raw, path: &str) {
     let [x, y, z] = ORIGIN;
     let upside_down = ZONES.map(|shape| {
         let flip = |z| SIZE[2] - 1 - z;
-        Ell::new([shape.from[0], shape.from[1], flip(shape.to[2])], [shape.to[0], shape.to[1], flip(shape.from[2])], shape.value)
+        Ell::new(
+            [shape.from[0], shape.from[1], flip(shape.to[2])],
+            [shape.to[0], shape.to[1], flip(shape.from[2])],
+            shape.value,
+        )
     });
     let labels = volume(SIZE, "uint8", None, 0.0, &upside_down);
     raw.image(path, &place(labels, [-x, -y, z + 4.0 * SPACING[2]], [-1.0; 3], SPACING));

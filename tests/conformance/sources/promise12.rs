@@ -1,4 +1,5 @@
-//! PROMISE12: MetaImage with oblique axes, masks of signed or unsigned bytes; the test sets begin again at Case00.
+//! PROMISE12: MetaImage with oblique axes, masks of signed or unsigned bytes; the test sets begin again at Case00. The
+//! older archives lie beside those of Zenodo.
 
 use medcosmos::image::{Geometry, Image};
 
@@ -19,22 +20,24 @@ fn image(raw: &Raw, folder: &str, case: &str, shapes: &[Ell]) {
     raw.image(&format!("{folder}/{case}.mhd"), &oblique(scan(SIZE, "int16", None, shapes)));
 }
 
-fn training(raw: &Raw, case: &str, dtype: &str, shapes: &[Ell]) {
-    image(raw, "training_data", case, shapes);
+fn training(raw: &Raw, folder: &str, case: &str, dtype: &str, shapes: &[Ell]) {
+    image(raw, folder, case, shapes);
     let labels = volume(SIZE, dtype, None, 0.0, shapes);
-    raw.image(&format!("training_data/{case}_segmentation.mhd"), &oblique(labels));
+    raw.image(&format!("{folder}/{case}_segmentation.mhd"), &oblique(labels));
 }
 
 fn write(raw: &Raw) {
-    training(raw, "Case00", "int8", &[GLAND, APEX]);
-    training(raw, "Case49", "uint8", &[GLAND]);
-    image(raw, "test_data", "Case00", &[]);
-    image(raw, "livechallenge_test_data", "Case00", &[]);
+    training(raw, "training_data", "Case00", "int8", &[GLAND, APEX]);
+    training(raw, "training_data", "Case49", "uint8", &[GLAND]);
+    training(raw, "TrainingData_Part2", "Case20", "uint8", &[GLAND]);
+    for folder in ["test_data", "livechallenge_test_data", "TestData"] {
+        image(raw, folder, "Case00", &[]);
+    }
     raw.file("LICENSE.TXT", "research");
 }
 
 fn unknown_label(raw: &Raw) {
-    training(raw, "Case49", "uint8", &[GLAND.of(2.0)]);
+    training(raw, "training_data", "Case49", "uint8", &[GLAND.of(2.0)]);
 }
 
 pub fn fixture() -> Fixture {
@@ -47,8 +50,14 @@ pub fn fixture() -> Fixture {
             ("training_data/*", "training_data.zip"),
             ("test_data/*", "test_data.zip"),
             ("livechallenge_test_data/*", "livechallenge_test_data.zip"),
+            ("TrainingData_Part2/*", "TrainingData_Part2.zip"),
+            ("TestData/*", "TestData.zip"),
         ],
-        cases: vec![train("Case00").objects([gland().and(APEX)]), train("Case49").objects([gland()])],
+        cases: vec![
+            train("Case00").objects([gland().and(APEX)]),
+            train("Case20").objects([gland()]),
+            train("Case49").objects([gland()]),
+        ],
         skipped: &[],
         damage: Damage {
             image: ("training_data/Case49.raw", &["Case49"]),

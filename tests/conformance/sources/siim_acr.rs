@@ -1,5 +1,5 @@
-//! SIIM-ACR: JPEG in DICOM, the masks as runs in a table that names images by their file; a table of the first stage with
-//! blanks, a second copy of the tree, a copy in PNG.
+//! SIIM-ACR: JPEG in DICOM, the masks as runs in a table that names images by their file; a table of the first stage
+//! with blanks, a second copy of the tree, a copy in PNG.
 
 use medcosmos::demo::write::{DicomFacts, dicom_slices};
 use medcosmos::image::Geometry;

@@ -1,4 +1,5 @@
-//! SLIVER07: scans and masks in archives of their own, headers without a matrix; the test set begins again at 001.
+//! SLIVER07: scans and masks in archives of their own, headers without a matrix; the test set begins again at 001. The
+//! older archive lies beside those of Zenodo.
 
 use std::fs;
 
@@ -9,9 +10,9 @@ const SPACING: Option<[f64; 3]> = Some([0.6, 0.7, 5.0]);
 const LIVER: Ell = Ell::new([3, 5, 0], [20, 18, 1], 1.0);
 const TUMOUR: Ell = Ell::new([12, 6, 0], [18, 10, 0], 1.0);
 
-fn training(raw: &Raw, number: &str, shapes: &[Ell]) {
-    raw.image(&format!("training-scans/liver-orig{number}.mhd"), &scan(SIZE, "int16", SPACING, shapes));
-    raw.image(&format!("training-labels/liver-seg{number}.mhd"), &volume(SIZE, "uint8", SPACING, 0.0, shapes));
+fn training(raw: &Raw, [scans, labels]: [&str; 2], number: &str, shapes: &[Ell]) {
+    raw.image(&format!("{scans}/liver-orig{number}.mhd"), &scan(SIZE, "int16", SPACING, shapes));
+    raw.image(&format!("{labels}/liver-seg{number}.mhd"), &volume(SIZE, "uint8", SPACING, 0.0, shapes));
 }
 
 /// Takes the matrix out of a header.
@@ -22,8 +23,10 @@ fn without_matrix(raw: &Raw, path: &str) {
 }
 
 fn write(raw: &Raw) {
-    training(raw, "001", &[LIVER]);
-    training(raw, "020", &[LIVER, TUMOUR.of(255.0)]);
+    let folders = ["training-scans", "training-labels"];
+    training(raw, folders, "001", &[LIVER]);
+    training(raw, folders, "020", &[LIVER, TUMOUR.of(255.0)]);
+    training(raw, ["training-part2"; 2], "015", &[LIVER]);
     without_matrix(raw, "training-scans/liver-orig001.mhd");
     without_matrix(raw, "training-labels/liver-seg001.mhd");
     raw.image("test-scans/liver-orig001.mhd", &scan(SIZE, "int16", SPACING, &[]));
@@ -40,8 +43,13 @@ pub fn fixture() -> Fixture {
             ("training-scans", "training-scans.zip"),
             ("training-labels", "training-labels.zip"),
             ("test-scans", "test-scans.zip"),
+            ("training-part2", "training-part2.zip"),
         ],
-        cases: vec![train("liver-orig001").objects([liver()]), train("liver-orig020").objects([liver().and(TUMOUR)])],
+        cases: vec![
+            train("liver-orig001").objects([liver()]),
+            train("liver-orig015").objects([liver()]),
+            train("liver-orig020").objects([liver().and(TUMOUR)]),
+        ],
         skipped: &[],
         damage: Damage {
             image: ("training-scans/liver-orig020.raw", &["liver-orig020"]),

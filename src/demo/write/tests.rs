@@ -249,7 +249,7 @@ fn a_projection_is_dicom_without_a_place() {
     let folder = tempdir().unwrap();
     dicom_slices(folder.path(), &["a.dcm".into()], &original, &facts).unwrap();
     let read = read(&folder.path().join("a.dcm"));
-    assert_eq!((read.size, read.geometry), (original.size, original.geometry));
+    assert_eq!((read.size, &read.geometry), (original.size, &original.geometry));
     assert!((0..128).all(|i| (read.samples.get(i) - i as f64).abs() < 12.0), "JPEG keeps about what it was");
     original.samples = Samples::I16(vec![0; 128]);
     assert!(dicom_slices(folder.path(), &["a.dcm".into()], &original, &facts).is_err());

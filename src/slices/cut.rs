@@ -31,6 +31,9 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     if let Some(spacing) = rules.spacing_mm {
         loaded.image.geometry = Some(crate::image::Geometry::from_spacing(spacing));
     }
+    if let (Some(_), Some(geometry)) = (rules.plane_name, &loaded.image.geometry) {
+        loaded.image.geometry = Some(crate::image::Geometry::from_spacing(geometry.spacing));
+    }
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
     // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
@@ -80,7 +83,12 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         shape: stored_shape(image),
         spacing: geometry.map(|g| g.spacing),
         orientation: geometry.filter(|g| g.frame != Frame::Spacing).map(|g| g.orientation()),
-        plane: if single_picture { "picture".into() } else { anatomical_plane(axis, geometry) },
+        plane: match rules.plane_name {
+            _ if single_picture => "picture".into(),
+            // Another plane than the spec's has no name.
+            Some(name) if options.plane.is_none() => name.text().into(),
+            _ => anatomical_plane(axis, geometry),
+        },
         n_slices: (slice_size(image, axis).2 * frames) as u32,
         slices,
         empty_slices: counts.empty_slices,

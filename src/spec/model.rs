@@ -295,6 +295,10 @@ pub struct ImagePart {
     /// Plane of the slices.
     #[serde(default)]
     pub plane: Plane,
+    /// What the plane is called, where headers are wrong about the directions of their axes. These are then not read:
+    /// only the spacing counts.
+    #[serde(default)]
+    pub plane_name: Option<PlaneName>,
     /// How stored values become 0–255.
     #[serde(default)]
     pub intensity: Intensity,
@@ -349,6 +353,29 @@ pub enum Plane {
     Coronal,
     /// Across the axis closest to left–right, by the affine.
     Sagittal,
+}
+
+/// Name of an anatomical plane.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlaneName {
+    /// Slices from feet to head, or back.
+    Axial,
+    /// Slices from front to back, or back.
+    Coronal,
+    /// Slices from side to side.
+    Sagittal,
+}
+
+impl PlaneName {
+    /// As the tables have it.
+    pub fn text(self) -> &'static str {
+        match self {
+            PlaneName::Axial => "axial",
+            PlaneName::Coronal => "coronal",
+            PlaneName::Sagittal => "sagittal",
+        }
+    }
 }
 
 /// How stored values become 8 bits.

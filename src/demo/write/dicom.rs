@@ -1,15 +1,17 @@
-//! DICOM series: one file for each slice, Explicit VR Little Endian, pixels uncompressed.
+//! DICOM series: one file for each slice, Explicit VR Little Endian, pixels uncompressed or as JPEG.
 
 use std::io;
 use std::path::Path;
 
+use dicom_core::value::PixelFragmentSequence;
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
+use super::pictures::jpeg;
 use super::volumes::{directions, flipped};
 use super::{invalid, require};
-use crate::image::{Geometry, Image, Samples};
+use crate::image::{Frame, Geometry, Image, Samples};
 
 /// What the header of a series says beyond its image.
 #[derive(Clone, Debug, Default)]
@@ -22,16 +24,19 @@ pub struct DicomFacts {
     pub series_uid: String,
     /// Further attributes, which replace those written from the image: tag, representation, text.
     pub attributes: Vec<(Tag, VR, String)>,
+    /// Pixels as baseline JPEG, which loses some; only for grey of 8 bits.
+    pub jpeg: bool,
 }
 
 /// Writes a volume as one file for each slice along z, under the given names in that order.
 ///
 /// Position, orientation and pixel spacing come from the image's frame (spacing 1 where it has none), the rescale from
-/// its scaling, Instance Number counts from 1 along z.
+/// its scaling, Instance Number counts from 1 along z. An image that only has a spacing ([`Frame::Spacing`]) gets no
+/// position and no orientation, as a projection has none.
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] for other samples than `uint8`, `uint16` and `int16` of one component or `uint8` of
-/// three, a fourth axis, or as many names as there are no slices; else what the file system says.
+/// three (`uint8` of one alone as JPEG), a fourth axis, or as many names as there are no slices; else what the file system says.
 pub fn dicom_slices(folder: &Path, names: &[String], image: &Image, facts: &DicomFacts) -> io::Result<()> {
     let [columns, rows, depth, _] = image.size;
     require(image.size[3] == 1, "a DICOM series", "three axes", image)?;
@@ -72,8 +77,6 @@ pub fn dicom_slices(folder: &Path, names: &[String], image: &Image, facts: &Dico
             text(tags::SERIES_INSTANCE_UID, VR::UI, &facts.series_uid),
             text(tags::INSTANCE_NUMBER, VR::IS, &(z + 1).to_string()),
             decimals(tags::SLICE_THICKNESS, &[geometry.spacing[2]]),
-            decimals(tags::IMAGE_POSITION_PATIENT, &position),
-            decimals(tags::IMAGE_ORIENTATION_PATIENT, &[x, y].concat()),
             decimals(tags::PIXEL_SPACING, &[geometry.spacing[1], geometry.spacing[0]]),
             number(tags::SAMPLES_PER_PIXEL, image.components as u16),
             text(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, if colour { "RGB" } else { "MONOCHROME2" }),
@@ -85,13 +88,18 @@ pub fn dicom_slices(folder: &Path, names: &[String], image: &Image, facts: &Dico
             number(tags::PIXEL_REPRESENTATION, signed),
             decimals(tags::RESCALE_INTERCEPT, &[image.scaling.intercept]),
             decimals(tags::RESCALE_SLOPE, &[image.scaling.slope]),
-            pixels(image, z),
+            if facts.jpeg { compressed_pixels(image, z)? } else { pixels(image, z) },
         ];
+        if geometry.frame != Frame::Spacing {
+            elements.push(decimals(tags::IMAGE_POSITION_PATIENT, &position));
+            elements.push(decimals(tags::IMAGE_ORIENTATION_PATIENT, &[x, y].concat()));
+        }
         if colour {
             elements.push(number(tags::PLANAR_CONFIGURATION, 0));
         }
         elements.extend(facts.attributes.iter().map(|(tag, vr, value)| text(*tag, *vr, value)));
-        let meta = FileMetaTableBuilder::new().transfer_syntax(uids::EXPLICIT_VR_LITTLE_ENDIAN);
+        let syntax = if facts.jpeg { uids::JPEG_BASELINE8_BIT } else { uids::EXPLICIT_VR_LITTLE_ENDIAN };
+        let meta = FileMetaTableBuilder::new().transfer_syntax(syntax);
         let object = InMemDicomObject::from_element_iter(elements).with_meta(meta).map_err(io::Error::other)?;
         object.write_to_file(folder.join(name)).map_err(io::Error::other)?;
     }
@@ -117,6 +125,19 @@ fn pixels(image: &Image, z: usize) -> DataElement<InMemDicomObject> {
         _ => (VR::OB, PrimitiveValue::Empty),
     };
     DataElement::new(tags::PIXEL_DATA, vr, value)
+}
+
+/// Pixel Data of slice `z` as one fragment of an even number of bytes.
+fn compressed_pixels(image: &Image, z: usize) -> io::Result<DataElement<InMemDicomObject>> {
+    let [width, height, ..] = image.size;
+    let (Samples::U8(v), 1) = (&image.samples, image.components) else {
+        return Err(invalid("JPEG in DICOM is written of grey with 8 bits"));
+    };
+    let count = width * height;
+    let slice = Image::picture(width, height, 1, Samples::U8(v[z * count..(z + 1) * count].to_vec()));
+    let mut bytes = jpeg(&slice)?;
+    bytes.resize(bytes.len().next_multiple_of(2), 0);
+    Ok(DataElement::new(tags::PIXEL_DATA, VR::OB, PixelFragmentSequence::new_fragments(vec![bytes])))
 }
 
 /// A Decimal String: the most exact number of at most 16 characters.

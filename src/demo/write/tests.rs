@@ -211,6 +211,7 @@ fn a_dicom_series_keeps_values_frame_and_facts() {
         patient_id: "7".into(),
         series_uid: "2.25.7".into(),
         attributes: vec![(tags::SERIES_DESCRIPTION, VR::LO, "Abdomen 3.0".into())],
+        jpeg: false,
     };
     let names: Vec<String> = (0..3).map(|z| format!("i{z:04},0000b.dcm")).collect();
     let folder = tempdir().unwrap();
@@ -240,6 +241,20 @@ fn single_bytes_and_colours_are_dicom_too() {
         let read = read(&folder.path().join("a.dcm"));
         assert_eq!((&read.samples, read.size), (&original.samples, original.size));
     }
+}
+
+#[test]
+fn a_projection_is_dicom_without_a_place() {
+    let mut original = Image::picture(16, 8, 1, Samples::U8(ramp(128, |i| i as u8)));
+    original.geometry = Some(Geometry::from_spacing([0.25, 0.5, 1.0]));
+    let facts = DicomFacts { modality: "CR".into(), series_uid: "2.25.9".into(), jpeg: true, ..DicomFacts::default() };
+    let folder = tempdir().unwrap();
+    dicom_slices(folder.path(), &["a.dcm".into()], &original, &facts).unwrap();
+    let read = read(&folder.path().join("a.dcm"));
+    assert_eq!((read.size, &read.geometry), (original.size, &original.geometry));
+    assert!((0..128).all(|i| (read.samples.get(i) - i as f64).abs() < 12.0), "JPEG keeps about what it was");
+    original.samples = Samples::I16(vec![0; 128]);
+    assert!(dicom_slices(folder.path(), &["a.dcm".into()], &original, &facts).is_err());
 }
 
 #[test]

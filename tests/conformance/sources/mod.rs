@@ -33,9 +33,16 @@ mod kits21;
 mod kvasir_instrument;
 mod kvasir_seg;
 mod livscar;
+mod luna16;
 mod malbcv_abdomen;
+mod montgomery_cxr;
 mod mrspineseg;
 mod msd;
+mod nci_isbi_2013;
+mod promise12;
+mod siim_acr;
+mod ski10;
+mod sliver07;
 mod sstem;
 mod stare;
 mod tn_scui_2020;
@@ -76,9 +83,16 @@ pub const ALL: &[fn() -> Fixture] = &[
     kvasir_instrument::fixture,
     kvasir_seg::fixture,
     livscar::fixture,
+    luna16::fixture,
     malbcv_abdomen::fixture,
+    montgomery_cxr::fixture,
     mrspineseg::fixture,
     msd::fixture,
+    nci_isbi_2013::fixture,
+    promise12::fixture,
+    siim_acr::fixture,
+    ski10::fixture,
+    sliver07::fixture,
     sstem::fixture,
     stare::fixture,
     tn_scui_2020::fixture,

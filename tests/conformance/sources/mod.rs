@@ -10,7 +10,21 @@ macro_rules! fixtures {
     };
 }
 
-fixtures![acdc, chaos, chase_db1, drive, i2cvb, msd,];
+fixtures![
+    acdc,
+    camus,
+    chaos,
+    chase_db1,
+    chest_ct_segmentation,
+    drive,
+    han_seg,
+    i2cvb,
+    mnms,
+    msd,
+    qubiq_2021,
+    tls01_4c2021,
+    verse,
+];
 
 /// Every fixture, made.
 pub fn all() -> Vec<Fixture> {

@@ -55,9 +55,11 @@ pub fn fixture() -> Fixture {
         cases: vec![
             slice("ID00007637202177411956430_11").objects([lung(), heart(), trachea()]),
             slice("ID00007637202177411956430_2").objects([lung(), trachea()]),
-            slice("ID00009637202177434476278_30").patient("ID00009637202177434476278"),
         ],
-        skipped: &[("ID00009637202177434476278_31", "not labelled")],
+        skipped: &[
+            ("ID00009637202177434476278_30", "no slice has an object"),
+            ("ID00009637202177434476278_31", "not labelled"),
+        ],
         damage: Damage {
             image: ("430_11.jpg", &["ID00007637202177411956430_11"]),
             mask: MissingMask::Skips { file: "mask_2.jpg", case: "ID00007637202177411956430_2", reason: "not labelled" },

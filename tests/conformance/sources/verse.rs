@@ -3,9 +3,7 @@
 
 use medcosmos::image::{Frame, Geometry, Image};
 
-use crate::fixture::{
-    Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume,
-};
+use crate::fixture::{Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
 
 const SIZE: [usize; 3] = [34, 40, 30];
 const T9: Ell = Ell::new([4, 3, 5], [17, 14, 24], 16.0);
@@ -15,25 +13,27 @@ const T13: Ell = Ell::new([19, 22, 3], [32, 37, 22], 28.0);
 /// A speck of a wrong level.
 const SPECK: Ell = Ell::new([24, 5, 8], [26, 7, 10], 19.0);
 
-/// Axes to the back, down and right, as in sub-verse004; `off` is added to a cosine.
-fn pir(mut image: Image, off: f64) -> Image {
-    let affine = [[0.0, 0.0, 2.0, -77.7], [-1.0, 0.0, 0.0, 218.0], [off, -1.1, 0.0, -808.6]];
+/// Axes to the back, down and right, as in sub-verse004.
+fn pir(mut image: Image) -> Image {
+    let affine = [[0.0, 0.0, 2.0, -77.7], [-1.0, 0.0, 0.0, 218.0], [0.0, -1.1, 0.0, -808.6]];
     image.geometry = Some(Geometry { spacing: [1.0, 1.1, 2.0], affine, frame: Frame::Sform });
     image
 }
 
 /// Axes to the left, back and up.
-fn lps(mut image: Image, _: f64) -> Image {
+fn lps(mut image: Image) -> Image {
     let directions = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
     image.geometry = Some(Geometry::from_lps([3.0, 4.0, 5.0], directions, [0.4, 0.5, 1.5]));
     image
 }
 
-type Place = fn(Image, f64) -> Image;
+type Place = fn(Image) -> Image;
 
 fn pair(raw: &Raw, image: &str, mask: &str, place: Place, shapes: &[Ell]) {
-    raw.image(image, &place(scan(SIZE, "int16", None, shapes), 0.0));
-    raw.image(mask, &place(volume(SIZE, "float64", None, 0.0, shapes), 1e-8));
+    raw.image(image, &place(scan(SIZE, "int16", None, shapes)));
+    let mut labels = place(volume(SIZE, "float64", None, 0.0, shapes));
+    labels.geometry.as_mut().unwrap().affine[2][0] += 1e-8;
+    raw.image(mask, &labels);
 }
 
 fn subject(raw: &Raw, folder: &str, scan: &str, place: Place, shapes: &[Ell]) {
@@ -66,7 +66,7 @@ fn unknown_label(raw: &Raw) {
 }
 
 pub fn fixture() -> Fixture {
-    let vertebra = |label, shape| -> ExpectedObject { object(label, "vertebra", shape) };
+    let vertebra = |label, shape| object(label, "vertebra", shape);
     let (t9, l6) = (|| vertebra("vertebra_T9", T9), || vertebra("vertebra_L6", L6));
     let (c1, t13) = (|| vertebra("vertebra_C1", C1), || vertebra("vertebra_T13", T13));
     let pir = |id| case(id, "CT").cut(Axis::Z, "sagittal", (1.1, 1.0));

@@ -1,5 +1,5 @@
-//! CAMUS: the NIfTI release and the older MetaImage one, whose test patients are not labelled; pixels are not square, and
-//! the plane that the headers name means nothing.
+//! CAMUS: the NIfTI release and the older MetaImage one, whose test patients are not labelled; pixels are not square,
+//! and the plane that the headers name means nothing.
 
 use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
 
@@ -55,11 +55,7 @@ pub fn fixture() -> Fixture {
     Fixture {
         slug: "camus",
         write,
-        archives: &[
-            ("CAMUS_public", "CAMUS_public.zip"),
-            ("training", "training.zip"),
-            ("testing", "testing.zip"),
-        ],
+        archives: &[("CAMUS_public", "CAMUS_public.zip"), ("training", "training.zip"), ("testing", "testing.zip")],
         cases: vec![
             frame("patient0001_2CH_ED", "patient0001").objects([cavity(), wall(), atrium(ATRIUM)]),
             frame("patient0001_2CH_ES", "patient0001").objects([cavity(), wall(), atrium(SMALL_ATRIUM)]),

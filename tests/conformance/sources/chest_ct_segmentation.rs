@@ -62,7 +62,11 @@ pub fn fixture() -> Fixture {
         ],
         damage: Damage {
             image: ("430_11.jpg", &["ID00007637202177411956430_11"]),
-            mask: MissingMask::Skips { file: "mask_2.jpg", case: "ID00007637202177411956430_2", reason: "not labelled" },
+            mask: MissingMask::Skips {
+                file: "mask_2.jpg",
+                case: "ID00007637202177411956430_2",
+                reason: "not labelled",
+            },
             unknown_label: UnknownLabel::None("each channel is cut at a threshold"),
         },
     }

@@ -1,4 +1,5 @@
-//! M&Ms: cine loops whose masks are empty but for two frames; headers that are not orthonormal; blanks and `&` in names.
+//! M&Ms: cine loops whose masks are empty but for two frames; headers that are not orthonormal; blanks and `&` in
+//! names.
 
 use medcosmos::image::{Frame, Geometry, Image};
 

@@ -1,9 +1,11 @@
-//! QUBIQ: a mask file for each rater and sub-task, one of them missing; four sequences along the third axis; volumes whose
-//! slices lie along the first axis under a false header; NaN in pictures.
+//! QUBIQ: a mask file for each rater and sub-task, one of them missing; four sequences along the third axis; volumes
+//! whose slices lie along the first axis under a false header; NaN in pictures.
 
 use medcosmos::image::Samples;
 
-use crate::fixture::{Axis, Damage, Ell, ExpectedCase, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
+use crate::fixture::{
+    Axis, Damage, Ell, ExpectedCase, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume,
+};
 
 const PICTURE: [usize; 3] = [40, 36, 1];
 const SPACING: Option<[f64; 3]> = Some([0.6, 0.7, 1.0]);
@@ -70,8 +72,18 @@ fn write(raw: &Raw) {
     brain_tumor(raw);
     let raters = [("task01_seg01", MIDDLE), ("task01_seg02", OTHER)];
     picture(raw, &format!("{TRAINING}/brain-growth/Training/case01"), MIDDLE, &raters);
-    picture(raw, &format!("{VALIDATION}/brain-growth/Validation/case40"), MIDDLE, &[("seg01", MIDDLE), ("seg02", OTHER)]);
-    picture(raw, &format!("{TRAINING}/kidney/Training/case01"), LARGE, &[("case01_seg01", LARGE), ("case01_seg02", OTHER)]);
+    picture(
+        raw,
+        &format!("{VALIDATION}/brain-growth/Validation/case40"),
+        MIDDLE,
+        &[("seg01", MIDDLE), ("seg02", OTHER)],
+    );
+    picture(
+        raw,
+        &format!("{TRAINING}/kidney/Training/case01"),
+        LARGE,
+        &[("case01_seg01", LARGE), ("case01_seg02", OTHER)],
+    );
     pancreas(raw, &format!("{TRAINING}/pancreas/case1-1"));
     pancreas(raw, &format!("{TRAINING}/pancreatic-lesion/case1-1"));
     pancreas(raw, &format!("{VALIDATION}/pancreas/case13-1"));

@@ -1,5 +1,5 @@
-//! 4C2021 TLS01: blanks in the names of folders, image and label of one name. Little else is known: an image without its
-//! label says where that was looked for, and files that lie otherwise say what the user can do.
+//! 4C2021 TLS01: blanks in the names of folders, image and label of one name. Little else is known: an image without
+//! its label says where that was looked for, and files that lie otherwise say what the user can do.
 
 use crate::fixture::{Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
 
@@ -29,9 +29,7 @@ fn write(raw: &Raw) {
 }
 
 pub fn fixture() -> Fixture {
-    let cancer = |shape| {
-        object("laryngeal_or_hypopharyngeal_cancer", "laryngeal or hypopharyngeal cancer", shape)
-    };
+    let cancer = |shape| object("laryngeal_or_hypopharyngeal_cancer", "laryngeal or hypopharyngeal cancer", shape);
     let volume = |id| case(id, "CT").split("train").cut(Axis::Z, "axial", (0.6, 0.5));
     Fixture {
         slug: "4c2021-tls01",

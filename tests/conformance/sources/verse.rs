@@ -1,5 +1,5 @@
-//! VerSe: axes that differ from scan to scan (the plane is sagittal by the affine), masks of doubles whose cosines differ
-//! from the image's in the last digits, several scans of a patient, one scan in both years, two layouts.
+//! VerSe: axes that differ from scan to scan (the plane is sagittal by the affine), masks of doubles whose cosines
+//! differ from the image's in the last digits, several scans of a patient, one scan in both years, two layouts.
 
 use medcosmos::image::{Frame, Geometry, Image};
 
@@ -93,7 +93,11 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("sub-gl017_ct", &["gl017"]),
-            mask: MissingMask::Skips { file: "verse500_dir-ax_seg-vert_msk", case: "verse500-ax", reason: "not labelled" },
+            mask: MissingMask::Skips {
+                file: "verse500_dir-ax_seg-vert_msk",
+                case: "verse500-ax",
+                reason: "not labelled",
+            },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

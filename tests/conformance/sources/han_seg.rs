@@ -1,5 +1,5 @@
-//! HaN-Seg: one segmentation of 3D Slicer for each organ, some saved as a cropped box, which overlap; names of sides end
-//! irregularly; an MRI that is not registered.
+//! HaN-Seg: one segmentation of 3D Slicer for each organ, some saved as a cropped box, which overlap; names of sides
+//! end irregularly; an MRI that is not registered.
 
 use std::fs;
 

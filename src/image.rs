@@ -83,6 +83,18 @@ impl Samples {
     }
 }
 
+macro_rules! samples_from {
+    ($($variant:ident($type:ty)),*) => {
+        $(impl From<Vec<$type>> for Samples {
+            fn from(values: Vec<$type>) -> Self {
+                Samples::$variant(values)
+            }
+        })*
+    };
+}
+
+samples_from![U8(u8), I8(i8), U16(u16), I16(i16), U32(u32), I32(i32), U64(u64), I64(i64), F32(f32), F64(f64)];
+
 impl fmt::Debug for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.dtype(), self.len())

@@ -10,11 +10,11 @@ use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, with
 use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
 use crate::formats::dicom::match_positions;
-use crate::image::{Frame, Image};
+use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
-use crate::spec::{Decode, FourthAxis, Pair, Spec};
+use crate::spec::{Decode, FourthAxis, Header, ImagePart, Pair, Spec};
 use crate::with_samples;
 
 /// A mask slice belongs to an image slice that is nearer than this share of the distance between slices.
@@ -28,12 +28,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     let layout = &spec.layout[case.layout];
     let rules = &layout.image;
     let mut loaded = load(tree, &case.image, rules.order)?;
-    if let Some(spacing) = rules.spacing_mm {
-        loaded.image.geometry = Some(crate::image::Geometry::from_spacing(spacing));
-    }
-    if let (Some(_), Some(geometry)) = (rules.plane_name, &loaded.image.geometry) {
-        loaded.image.geometry = Some(crate::image::Geometry::from_spacing(geometry.spacing));
-    }
+    loaded.image.geometry = true_frame(rules, loaded.image.geometry);
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
     // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
@@ -98,6 +93,16 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     })
 }
 
+/// What of the frame in a header the spec holds for true, with the spacing that the spec itself may give.
+fn true_frame(rules: &ImagePart, found: Option<Geometry>) -> Option<Geometry> {
+    match (rules.spacing_mm, rules.header) {
+        (Some(spacing), _) => Some(Geometry::from_spacing(spacing)),
+        (None, Header::True) => found,
+        (None, Header::SpacingOnly) => found.map(|g| Geometry::from_spacing(g.spacing)),
+        (None, Header::False) => None,
+    }
+}
+
 /// The masks to read: all of them, or for each object only those of the reference rater.
 fn wanted(masks: &[CaseMask], raters: Raters) -> impl Iterator<Item = &CaseMask> {
     masks.iter().filter(move |mask| raters != Raters::First || mask.rater_rank == 0)
@@ -151,7 +156,7 @@ impl Objects {
             }
             _ => load(tree, &found.files, part.order)?,
         };
-        let loaded = if part.pair == Pair::Space { space::on_grid_of(image, &loaded, axis)? } else { loaded };
+        let loaded = if part.pair == Pair::Space { space::on_grid_of(image, loaded, axis)? } else { loaded };
         let mask = &loaded.image;
         let slice_of = match part.pair {
             Pair::Grid | Pair::Space => {
@@ -332,5 +337,23 @@ fn picture(
         perceptual_hash: perceptual_hash(&pixels, columns, rows, channels),
         png: png(&pixels, width, height, channels),
         masks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_true_of_a_header_is_used() {
+        let found = Geometry::from_lps([0.0; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [0.3, 0.2, 1.0]);
+        let frame = |key: &str| {
+            let rules: ImagePart = toml::from_str(&format!("path = []\nsequence = \"US\"\n{key}")).unwrap();
+            true_frame(&rules, Some(found.clone())).map(|g| (g.frame, g.spacing))
+        };
+        assert_eq!(frame(""), Some((Frame::Header, [0.3, 0.2, 1.0])));
+        assert_eq!(frame("header = \"spacing-only\""), Some((Frame::Spacing, [0.3, 0.2, 1.0])));
+        assert_eq!(frame("header = \"false\""), None);
+        assert_eq!(frame("spacing_mm = [1, 2, 3]"), Some((Frame::Spacing, [1.0, 2.0, 3.0])));
     }
 }

@@ -9,7 +9,7 @@
 
 use super::plane::Axis;
 use super::{Error, Loaded};
-use crate::image::{Frame, Geometry, Image, Samples};
+use crate::image::{Frame, Geometry, Image};
 use crate::with_samples;
 
 /// A mask slice may lie off its image slice by this share of the distance between mask slices.
@@ -22,13 +22,13 @@ const COVERED: f64 = 0.99;
 /// # Errors
 /// A header that does not say where its voxels lie; a mask of several frames or components; slices (across `axis` of the
 /// image) that lie between those of the mask; a mask of which more than a hundredth lies outside the image.
-pub(super) fn on_grid_of(image: &Loaded, mask: &Loaded, axis: Axis) -> Result<Loaded, Error> {
+pub(super) fn on_grid_of(image: &Loaded, mask: Loaded, axis: Axis) -> Result<Loaded, Error> {
     let problem = |reason: String| Error::Spec { file: mask.file.clone(), reason };
     let frame = |of: &Loaded| {
         let known = of.image.geometry.clone().filter(|g| g.frame != Frame::Spacing);
         known.ok_or_else(|| problem(format!("the spec pairs by place, but {} does not say where it lies", of.file)))
     };
-    let (to_world, mask_to_world) = (frame(image)?, frame(mask)?);
+    let (to_world, mask_to_world) = (frame(image)?, frame(&mask)?);
     let [_, _, _, 1] = mask.image.size else {
         return Err(problem(format!("expected one volume, found {} frames", mask.image.size[3])));
     };
@@ -36,28 +36,37 @@ pub(super) fn on_grid_of(image: &Loaded, mask: &Loaded, axis: Axis) -> Result<Lo
         return Err(problem(format!("expected one value for each voxel, found {}", mask.image.components)));
     }
     let flat = |of: &Loaded| problem(format!("the axes of {} do not span a volume", of.file));
-    let to_mask = Map::between(&to_world, &mask_to_world).ok_or_else(|| flat(mask))?;
+    let to_mask = Map::between(&to_world, &mask_to_world).ok_or_else(|| flat(&mask))?;
     let to_image = Map::between(&mask_to_world, &to_world).ok_or_else(|| flat(image))?;
-    check_slices(&to_mask, image, mask, axis).map_err(problem)?;
-    with_samples!(&mask.image.samples, values => check_cover(&to_image, image, mask, |i| values[i] as f64 != 0.0))
+    check_slices(&to_mask, image, &mask, axis).map_err(problem)?;
+    with_samples!(&mask.image.samples, values => check_cover(&to_image, image, &mask, |i| values[i] as f64 != 0.0))
         .map_err(problem)?;
 
-    let [nx, ny, nz, _] = image.image.size;
-    let mut samples = Vec::with_capacity(nx * ny * nz);
-    with_samples!(&mask.image.samples, values => for z in 0..nz {
+    if to_mask.keeps(image.image.size) && mask.image.size == image.image.size {
+        return Ok(mask);
+    }
+    let source = |x: usize, y: usize, z: usize| {
+        let at = nearest(to_mask.apply([x, y, z].map(|i| i as f64)), mask.image.size);
+        at.map(|[x, y, z]| mask.image.offset([x, y, z, 0], 0))
+    };
+    let samples = with_samples!(&mask.image.samples, values => gathered(values, image.image.size, source).into());
+    let placed = Image { size: image.image.size, samples, geometry: Some(to_world), ..mask.image };
+    Ok(Loaded { file: mask.file, image: placed, positions: None })
+}
+
+/// For each voxel of a grid the value at its source, zero where it has none.
+fn gathered<T: Copy + Default>(
+    values: &[T],
+    [nx, ny, nz, _]: [usize; 4],
+    source: impl Fn(usize, usize, usize) -> Option<usize>,
+) -> Vec<T> {
+    let mut out = Vec::with_capacity(nx * ny * nz);
+    for z in 0..nz {
         for y in 0..ny {
-            for x in 0..nx {
-                let at = nearest(to_mask.apply([x, y, z].map(|i| i as f64)), mask.image.size);
-                samples.push(at.map_or(0.0, |[x, y, z]| values[mask.image.offset([x, y, z, 0], 0)] as f64));
-            }
+            out.extend((0..nx).map(|x| source(x, y, z).map_or(T::default(), |at| values[at])));
         }
-    });
-    let mut placed = Image::picture(samples.len(), 1, 1, Samples::F64(samples));
-    placed.size = [nx, ny, nz, 1];
-    placed.scaling = mask.image.scaling;
-    placed.geometry = Some(to_world);
-    placed.notes = mask.image.notes.clone();
-    Ok(Loaded { file: mask.file.clone(), image: placed, positions: None })
+    }
+    out
 }
 
 /// Voxel indices of one grid to those of another.
@@ -83,6 +92,12 @@ impl Map {
             }
         }
         Some(Map(map))
+    }
+
+    /// Whether every voxel of a grid of this size falls on the one of its own index: all do where the corners do.
+    fn keeps(&self, size: [usize; 4]) -> bool {
+        let corner = |n: usize| std::array::from_fn(|axis| (n >> axis & 1) * size[axis].saturating_sub(1));
+        (0..8).map(corner).all(|at: [usize; 3]| nearest(self.apply(at.map(|i| i as f64)), size) == Some(at))
     }
 
     fn apply(&self, [x, y, z]: [f64; 3]) -> [f64; 3] {
@@ -153,6 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::image::Samples;
 
     /// A frame along LPS axes: file axes in the order and direction given.
     fn frame(origin: [f64; 3], axes: [[f64; 3]; 3], spacing: [f64; 3]) -> Option<Geometry> {
@@ -175,8 +191,8 @@ mod tests {
     }
 
     fn values(loaded: &Loaded) -> Vec<u8> {
-        let Samples::F64(values) = &loaded.image.samples else { panic!("doubles expected") };
-        values.iter().map(|&v| v as u8).collect()
+        let Samples::U8(values) = &loaded.image.samples else { panic!("the type of the mask expected") };
+        values.clone()
     }
 
     #[test]
@@ -185,7 +201,7 @@ mod tests {
         let mut marks = vec![0; 3 * 4 * 3];
         marks[2 + 3 + 2 * 12] = 7;
         let mask = loaded([3, 4, 3], marks, frame([10., 20., 33.], [Y, X, Z], [0.5, 0.5, 3.0]));
-        let placed = on_grid_of(&image(), &mask, Axis::Z).unwrap();
+        let placed = on_grid_of(&image(), mask, Axis::Z).unwrap();
         let mut expected = vec![0; 60];
         expected[1 + 2 * 4 + 3 * 12] = 7;
         assert_eq!(placed.image.size, [4, 3, 5, 1]);
@@ -199,7 +215,7 @@ mod tests {
         marks[1 + 4 * 4] = 1;
         let down = [0., 0., -1.];
         let mask = loaded([2, 2, 5], marks, frame([10.25, 20.25, 42.], [X, Y, down], [1.0, 1.0, 3.0]));
-        let found: Vec<usize> = values(&on_grid_of(&image(), &mask, Axis::Z).unwrap())
+        let found: Vec<usize> = values(&on_grid_of(&image(), mask, Axis::Z).unwrap())
             .iter()
             .enumerate()
             .filter(|(_, v)| **v == 1)
@@ -212,18 +228,18 @@ mod tests {
     fn masks_of_another_series_or_place_are_refused() {
         let ones = || vec![1; 60];
         let between = loaded([4, 3, 5], ones(), frame([10., 20., 31.2], [X, Y, Z], [0.5, 0.5, 3.0]));
-        let error = on_grid_of(&image(), &between, Axis::Z).unwrap_err().to_string();
+        let error = on_grid_of(&image(), between, Axis::Z).unwrap_err().to_string();
         assert!(error.contains("another series"), "{error}");
         let tilted =
             loaded([4, 3, 5], ones(), frame([10., 20., 30.], [[0.8, 0., 0.6], Y, [-0.6, 0., 0.8]], [0.5, 0.5, 3.0]));
-        assert!(on_grid_of(&image(), &tilted, Axis::Z).is_err());
+        assert!(on_grid_of(&image(), tilted, Axis::Z).is_err());
         let away = loaded([4, 3, 5], ones(), frame([200., 20., 30.], [X, Y, Z], [0.5, 0.5, 3.0]));
-        let error = on_grid_of(&image(), &away, Axis::Z).unwrap_err().to_string();
+        let error = on_grid_of(&image(), away, Axis::Z).unwrap_err().to_string();
         assert!(error.contains("of the 60 voxels that it marks only 0"), "{error}");
         let flat = loaded([4, 3, 5], ones(), frame([10., 20., 30.], [X, X, Z], [0.5, 0.5, 3.0]));
-        assert!(on_grid_of(&image(), &flat, Axis::Z).unwrap_err().to_string().contains("span"));
+        assert!(on_grid_of(&image(), flat, Axis::Z).unwrap_err().to_string().contains("span"));
         let unplaced = loaded([4, 3, 5], ones(), Some(Geometry::from_spacing([1.; 3])));
-        assert!(on_grid_of(&image(), &unplaced, Axis::Z).unwrap_err().to_string().contains("does not say"));
+        assert!(on_grid_of(&image(), unplaced, Axis::Z).unwrap_err().to_string().contains("does not say"));
     }
 
     proptest! {
@@ -256,7 +272,7 @@ mod tests {
                 }
             }
             let geometry = frame(origin, order.map(|a| axes[a]), order.map(|a| spacing[a]));
-            let placed = on_grid_of(&image(), &loaded(stored, values_in_order, geometry), Axis::Z).unwrap();
+            let placed = on_grid_of(&image(), loaded(stored, values_in_order, geometry), Axis::Z).unwrap();
             prop_assert_eq!(values(&placed), marks);
         }
     }

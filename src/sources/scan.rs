@@ -206,4 +206,14 @@ mod tests {
         assert!(reason(&scan.files[3]).starts_with("a mask without its image"));
         assert_eq!(reason(&scan.files[4]), reason(&scan.files[3]), "the data goes the way of its header");
     }
+
+    #[test]
+    fn a_download_in_an_unknown_layout_says_how_to_arrange_it() {
+        let scan = found(&["4C2021_C04_TLS01.zip/images/001.nii.gz", "4C2021_C04_TLS01.zip/labels/001.nii.gz"]);
+        assert_eq!(scan.sources[0].slug, "4c2021-tls01");
+        for file in &scan.files {
+            let FileUse::Skipped { reason, .. } = file else { panic!("a skipped file expected: {file:?}") };
+            assert!(reason.contains("Train Label 01/001.nii.gz") && reason.contains("--spec"), "{reason}");
+        }
+    }
 }

@@ -295,16 +295,31 @@ pub struct ImagePart {
     /// Plane of the slices.
     #[serde(default)]
     pub plane: Plane,
-    /// What the plane is called, where headers are wrong about the directions of their axes. These are then not read:
-    /// only the spacing counts.
+    /// What the plane is called, where the header cannot be believed (see `header`).
     #[serde(default)]
     pub plane_name: Option<PlaneName>,
     /// How stored values become 0–255.
     #[serde(default)]
     pub intensity: Intensity,
+    /// What of the header's frame is true.
+    #[serde(default)]
+    pub header: Header,
     /// Millimetres along x, y, z of the file, for containers that cannot say it.
     #[serde(default)]
     pub spacing_mm: Option<[f64; 3]>,
+}
+
+/// What of the frame in an image's header is true. What is not is dropped: neither plane nor spacing comes of it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Header {
+    /// All of it.
+    #[default]
+    True,
+    /// The spacing: where the axes point was filled in by a converter.
+    SpacingOnly,
+    /// Nothing.
+    False,
 }
 
 /// Order of the files of a stack.

@@ -26,7 +26,8 @@ fn dataset(out: &Path) -> Option<String> {
 
 fn predict(dataset: &Path, model: &str, options: &str) -> serde_json::Value {
     let mut program = medcosmos("predict");
-    Run::done(program.arg(dataset).args(["--quiet", "--json", "--model", model]).args(options.split_whitespace())).json()
+    Run::done(program.arg(dataset).args(["--quiet", "--json", "--model", model]).args(options.split_whitespace()))
+        .json()
 }
 
 #[test]

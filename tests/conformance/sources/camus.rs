@@ -29,8 +29,10 @@ fn write(raw: &Raw) {
     for file in ["Info_2CH.cfg", "patient0001_2CH_half_sequence.nii.gz", "patient0001_2CH_half_sequence_gt.nii.gz"] {
         raw.file(&format!("CAMUS_public/database_nifti/patient0001/{file}"), "not used, so not read");
     }
-    for set in ["training", "validation", "testing"] {
-        raw.file(&format!("CAMUS_public/database_split/subgroup_{set}.txt"), "patient0001\n");
+    let sets =
+        [("training", "patient0499\n"), ("validation", "patient0002\n"), ("testing", "patient0001\npatient0003\n")];
+    for (set, patients) in sets {
+        raw.file(&format!("CAMUS_public/database_split/subgroup_{set}.txt"), patients);
     }
     metaimage(raw, "training/patient0450/patient0450_4CH_ES", &[WALL, ATRIUM]);
     for file in
@@ -57,9 +59,9 @@ pub fn fixture() -> Fixture {
         write,
         archives: &[("CAMUS_public", "CAMUS_public.zip"), ("training", "training.zip"), ("testing", "testing.zip")],
         cases: vec![
-            frame("patient0001_2CH_ED", "patient0001").objects([cavity(), wall(), atrium(ATRIUM)]),
-            frame("patient0001_2CH_ES", "patient0001").objects([cavity(), wall(), atrium(SMALL_ATRIUM)]),
-            frame("patient0002_4CH_ED", "patient0002").objects([cavity()]),
+            frame("patient0001_2CH_ED", "patient0001").split("test").objects([cavity(), wall(), atrium(ATRIUM)]),
+            frame("patient0001_2CH_ES", "patient0001").split("test").objects([cavity(), wall(), atrium(SMALL_ATRIUM)]),
+            frame("patient0002_4CH_ED", "patient0002").split("validation").objects([cavity()]),
             frame("patient0450_4CH_ES", "patient0450").split("train").objects([wall(), atrium(ATRIUM)]),
         ],
         skipped: &[],

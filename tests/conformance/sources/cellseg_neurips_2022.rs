@@ -6,7 +6,9 @@ use std::fs::File;
 use medcosmos::image::{Image, Samples};
 use tiff::encoder::{Compression, TiffEncoder, colortype};
 
-use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, colour, grey, object, opaque, scan, volume};
+use crate::fixture::{
+    Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, colour, grey, object, opaque, scan, volume,
+};
 
 const FIRST: Ell = Ell::new([4, 5, 0], [19, 17, 0], 1.0);
 /// Touches the first.

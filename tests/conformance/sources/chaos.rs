@@ -3,7 +3,9 @@
 use medcosmos::demo::write::{DicomFacts, dicom_slices};
 use medcosmos::image::{Geometry, Image, Scaling};
 
-use crate::fixture::{Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, bilevel, case, object, scan, slice, volume};
+use crate::fixture::{
+    Axis, Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, bilevel, case, object, scan, slice, volume,
+};
 
 const SIZE: [usize; 3] = [40, 36, 4];
 const LIVER: Ell = Ell::new([3, 5, 0], [18, 20, 1], 63.0);
@@ -12,7 +14,8 @@ const LEFT_KIDNEY: Ell = Ell::new([22, 5, 2], [35, 16, 3], 189.0);
 /// Slices from head to feet, as the CT files come; from feet to head otherwise.
 fn place(mut image: Image, down: bool) -> Image {
     let z = if down { -1.0 } else { 1.0 };
-    image.geometry = Some(Geometry::from_lps([0.0, 0.0, 50.0], [[1., 0., 0.], [0., 1., 0.], [0., 0., z]], [0.7, 0.7, 2.0]));
+    image.geometry =
+        Some(Geometry::from_lps([0.0, 0.0, 50.0], [[1., 0., 0.], [0., 1., 0.], [0., 0., z]], [0.7, 0.7, 2.0]));
     image
 }
 
@@ -66,9 +69,8 @@ fn unknown_label(raw: &Raw) {
 pub fn fixture() -> Fixture {
     let liver = || object("liver", "liver", LIVER);
     let kidney = || object("left_kidney", "kidney", LEFT_KIDNEY).left();
-    let train = |id, patient, modality| {
-        case(id, modality).patient(patient).split("train").cut(Axis::Z, "axial", (0.7, 0.7))
-    };
+    let train =
+        |id, patient, modality| case(id, modality).patient(patient).split("train").cut(Axis::Z, "axial", (0.7, 0.7));
     Fixture {
         slug: "chaos",
         write,

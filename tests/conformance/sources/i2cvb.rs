@@ -9,7 +9,8 @@ const PROSTATE: Ell = Ell::new([4, 6, 0], [21, 19, 2], 255.0);
 const CANCER: Ell = Ell::new([8, 8, 1], [17, 17, 1], 255.0);
 
 fn place(mut image: Image) -> Image {
-    image.geometry = Some(Geometry::from_lps([5.0, 6.0, -7.0], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [0.8, 0.8, 1.25]));
+    image.geometry =
+        Some(Geometry::from_lps([5.0, 6.0, -7.0], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [0.8, 0.8, 1.25]));
     image
 }
 
@@ -51,7 +52,9 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Patient 383/T2W/image2.dcm", &["Patient_383"]),
-            mask: MissingMask::NoFile("a mask is a folder of files: a slice without its file is a slice without the object"),
+            mask: MissingMask::NoFile(
+                "a mask is a folder of files: a slice without its file is a slice without the object",
+            ),
             unknown_label: UnknownLabel::None("every value but 0 is the object of the folder"),
         },
     }

@@ -93,11 +93,7 @@ pub fn fixture() -> Fixture {
         skipped: &[("T0002", "not labelled")],
         damage: Damage {
             image: ("Images/P0001.jpg", &["P0001"]),
-            mask: MissingMask::Lacks {
-                file: "Detachment/V0002.bmp",
-                case: "V0002",
-                label: "retinal_detachment",
-            },
+            mask: MissingMask::Lacks { file: "Detachment/V0002.bmp", case: "V0002", label: "retinal_detachment" },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },
     }

@@ -3,7 +3,9 @@
 
 use medcosmos::image::{Image, Samples};
 
-use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, colour, coloured, mask, object, opaque};
+use crate::fixture::{
+    Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, colour, coloured, mask, object, opaque,
+};
 
 /// Not whole bytes a row.
 const SIZE: [usize; 2] = [46, 34];

@@ -40,10 +40,7 @@ pub fn fixture() -> Fixture {
     Fixture {
         slug: "msd",
         write,
-        archives: &[
-            ("Task04_Hippocampus", "Task04_Hippocampus.tar"),
-            ("Task05_Prostate", "Task05_Prostate.tar"),
-        ],
+        archives: &[("Task04_Hippocampus", "Task04_Hippocampus.tar"), ("Task05_Prostate", "Task05_Prostate.tar")],
         cases: vec![
             train("hippocampus_001", "T1W MRI").objects([anterior(), posterior()]),
             train("hippocampus_003", "T1W MRI").objects([anterior()]),

@@ -32,10 +32,7 @@ pub fn fixture() -> Fixture {
             ("labels-vk/*", "labels-vk.tar"),
             ("all-images/*", "all-images.zip"),
         ],
-        cases: vec![
-            case("im0001", "Fundus").objects([vessels()]),
-            case("im0324", "Fundus").objects([vessels()]),
-        ],
+        cases: vec![case("im0001", "Fundus").objects([vessels()]), case("im0324", "Fundus").objects([vessels()])],
         skipped: &[("im0006", "not labelled")],
         damage: Damage {
             image: ("im0001.ppm.gz", &["im0001"]),

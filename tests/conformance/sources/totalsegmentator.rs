@@ -59,7 +59,8 @@ pub fn fixture() -> Fixture {
                 object("left_upper_lung_lobe", "lung lobe", LEFT_UPPER_LOBE).left(),
                 object("right_rib_12", "rib", RIGHT_RIB).right(),
             ]),
-            subject("s0011").split("validation")
+            subject("s0011")
+                .split("validation")
                 .objects([object("vertebra_L5", "vertebra", LIVER), object("right_humerus", "humerus", COLON).right()]),
         ],
         skipped: &[],

@@ -24,7 +24,8 @@ fn write(raw: &Raw) {
     image(raw, "testA_1", &[FIRST]);
     image(raw, "testB_1", &[FIRST, SECOND]);
     let columns = "name,patient ID, grade (GlaS), grade (Sirinukunwattana et al. 2015)";
-    raw.file(&format!("{FOLDER}/Grade.csv"), format!("{columns}\ntrain_1,1, benign, adenomatous\n"));
+    let rows = "train_1, 7, benign, adenomatous\ntrain_10, 7, benign, healthy\ntestA_1, 3, malignant, poorly\n";
+    raw.file(&format!("{FOLDER}/Grade.csv"), format!("{columns}\n{rows}"));
 }
 
 pub fn fixture() -> Fixture {
@@ -36,10 +37,10 @@ pub fn fixture() -> Fixture {
         write,
         archives: &[(FOLDER, "warwick_qu_dataset_released_2016_07_08.zip")],
         cases: vec![
-            picture("testA_1").split("test").objects([first()]),
+            picture("testA_1").patient("3").split("test").objects([first()]),
             picture("testB_1").split("test").objects([first(), second()]),
-            picture("train_1").split("train").objects([first(), second()]),
-            picture("train_10").split("train").objects([second()]),
+            picture("train_1").patient("7").split("train").objects([first(), second()]),
+            picture("train_10").patient("7").split("train").objects([second()]),
         ],
         skipped: &[],
         damage: Damage {

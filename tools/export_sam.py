@@ -18,6 +18,7 @@ import argparse
 import hashlib
 import inspect
 import json
+import math
 import re
 import sys
 import tempfile
@@ -195,16 +196,17 @@ class Comparison:
     def add(self, tensor: str, run: str, expected, found):
         expected = expected.numpy()
         same_shape = expected.shape == found.shape
-        difference = float(numpy.abs(expected - found).max()) if same_shape else float("inf")
-        # What is not a number is never smaller than anything: it stays.
-        if tensor not in self.worst or not difference <= self.worst[tensor][0]:
+        difference = float(numpy.abs(expected - found).max()) if same_shape else math.inf
+        if math.isnan(difference):
+            difference = math.inf
+        if tensor not in self.worst or difference > self.worst[tensor][0]:
             self.worst[tensor] = (difference, run)
 
     def faults(self) -> list:
         return [
             f"{tensor} differs by {difference:.1e} ({run}), and {TOLERANCES[tensor]:.0e} is allowed"
             for tensor, (difference, run) in self.worst.items()
-            if not difference <= TOLERANCES[tensor]
+            if difference > TOLERANCES[tensor]
         ]
 
     def summary(self) -> str:

@@ -10,8 +10,9 @@ Official checkpoints of SAM (ViT-B, ViT-L, ViT-H), MedSAM and MobileSAM are reco
 parameters, and so are others of the same architecture. No other code is needed than PyTorch: the modules are in
 sam_modules.py.
 
-Before model.toml is written, both files are run by ONNX Runtime and compared with PyTorch. ViT-H needs about 15 GB of
-memory and keeps its weights in a file of their own, encoder.onnx.data: it belongs to the model.
+Before model.toml is written, both files are run by ONNX Runtime and compared with PyTorch. ViT-H keeps its weights of
+2.5 GB, of which several copies are in memory meanwhile, in a file of their own: encoder.onnx.data belongs to the model.
+MedSAM was trained with boxes, on images stretched to the square frame: medcosmos pads them instead.
 """
 
 import argparse
@@ -81,8 +82,12 @@ def read_state(path: Path) -> dict:
             state = state[key]
     if not isinstance(state, dict) or not all(torch.is_tensor(value) for value in state.values()):
         raise Refused(f"{path} holds no state dict: save `model.state_dict()` by `torch.save`")
-    floats = lambda value: value.float() if value.is_floating_point() else value
-    return {name.removeprefix("module."): floats(value) for name, value in state.items()}
+    return {name.removeprefix("module."): single(value) for name, value in state.items()}
+
+
+def single(value):
+    """A tensor in single precision; one of whole numbers (a counter of batches) as it is."""
+    return value.float() if value.is_floating_point() else value
 
 
 def type_of(geometry, wanted, checkpoint: Path) -> str:
@@ -247,7 +252,10 @@ def session(path: Path):
 
 def all_prompts(size: int, random):
     """Names and inputs of prompts of every kind, each without and with an earlier mask."""
-    place = lambda prompts, points: torch.rand(prompts, points, 2, generator=random) * size
+
+    def place(prompts: int, points: int):
+        return torch.rand(prompts, points, 2, generator=random) * size
+
     no_box = torch.zeros(1, 1, 2)  # one padding point
     kinds = {
         "one point": (torch.cat([place(1, 1), no_box], dim=1), [[1, -1]]),

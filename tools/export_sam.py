@@ -42,6 +42,9 @@ except ImportError as error:  # the help is there without them
 # Largest absolute differences that rounding may make.
 TOLERANCES = {"image_embeddings": 1e-4, "low_res_masks": 1e-3, "iou_predictions": 1e-4}
 
+# Of the decoder, in the order of the module.
+OUTPUTS = ("iou_predictions", "low_res_masks")
+
 # A protobuf file ends at 2 GB; what is not weights stays far below the difference.
 LARGEST_ONNX = 2**31 - 2**26
 
@@ -181,6 +184,7 @@ def save(graph, path: Path):
     beside.unlink(missing_ok=True)  # onnx would append to it
     if sum(len(tensor.raw_data) for tensor in graph.graph.initializer) > LARGEST_ONNX:
         onnx.save_model(graph, str(path), save_as_external_data=True, location=beside.name)
+        beside.chmod(path.stat().st_mode & 0o777)  # onnx lets nobody else read it
     else:
         onnx.save_model(graph, str(path))
 
@@ -236,9 +240,6 @@ def compare(sam, encoder: Path, decoder: Path) -> Comparison:
             for tensor, expected, values in zip(OUTPUTS, reference(*inputs.values()), found):
                 comparison.add(tensor, run, expected, values)
     return comparison
-
-
-OUTPUTS = ("iou_predictions", "low_res_masks")
 
 
 def session(path: Path):

@@ -592,5 +592,6 @@ def load(state: dict, geometry: Geometry) -> Sam:
     try:
         sam.load_state_dict(state, strict=True)
     except RuntimeError as mismatch:
-        raise NotSam(f"its parameters are not those of {geometry.name}: {mismatch}") from None
+        reason = " ".join(str(mismatch).split())
+        raise NotSam(f"its parameters do not fit: {reason[:600]}{'…' * (len(reason) > 600)}") from None
     return sam.eval()

@@ -40,3 +40,6 @@ pub mod pipeline;
 pub mod demo;
 
 pub mod cli;
+
+#[cfg(test)]
+mod skip;

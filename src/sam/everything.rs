@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn everything_is_that_of_the_reference() {
         if std::env::var_os("MEDCOSMOS_LONG_TESTS").is_none() {
-            println!("skipped: MEDCOSMOS_LONG_TESTS is not set");
+            crate::skip::skip("MEDCOSMOS_LONG_TESTS is not set");
             return;
         }
         let (Some(golden), Some((runtime, model))) = (GoldenEverything::load(), runtime_and_model()) else { return };

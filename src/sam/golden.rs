@@ -115,7 +115,7 @@ pub fn golden_folder() -> Option<PathBuf> {
     if folder.join("golden.json").is_file() {
         return Some(folder);
     }
-    println!("skipped: no references in {}", folder.display());
+    crate::skip::skip(format!("no references in {}", folder.display()));
     None
 }
 
@@ -130,13 +130,13 @@ impl Golden {
 pub fn runtime_and_model() -> Option<(Runtime, Model)> {
     let folder = shared().join("models");
     if !folder.is_dir() {
-        println!("skipped: no models in {}", folder.display());
+        crate::skip::skip(format!("no models in {}", folder.display()));
         return None;
     }
     match Runtime::load() {
         Ok(runtime) => Some((runtime, Model::open(&folder).unwrap())),
         Err(error) => {
-            println!("skipped: {error}");
+            crate::skip::skip(error);
             None
         }
     }
@@ -351,7 +351,7 @@ mod whole_pipeline {
     #[test]
     fn best_dice_with_the_clip_is_that_of_the_reference() {
         if std::env::var_os("MEDCOSMOS_LONG_TESTS").is_none() {
-            println!("skipped: MEDCOSMOS_LONG_TESTS is not set");
+            crate::skip::skip("MEDCOSMOS_LONG_TESTS is not set");
             return;
         }
         compare(EncoderClip::Cosmos);

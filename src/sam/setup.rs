@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn real_packages_are_installed_once() {
         let Some(packages) = std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) else {
-            println!("skipped: MEDCOSMOS_PACKAGES does not name a folder with the two packages");
+            crate::skip::skip("MEDCOSMOS_PACKAGES does not name a folder with the two packages");
             return;
         };
         let cache = tempfile::tempdir().unwrap();
@@ -448,7 +448,7 @@ mod tests {
     #[test]
     fn the_default_clients_fetch_everything() {
         if std::env::var_os("MEDCOSMOS_NETWORK_TESTS").is_none() {
-            println!("skipped: MEDCOSMOS_NETWORK_TESTS is not set");
+            crate::skip::skip("MEDCOSMOS_NETWORK_TESTS is not set");
             return;
         }
         let cache = tempfile::tempdir().unwrap();
@@ -488,7 +488,7 @@ mod tests {
         use crate::sam::{Decoder, Model, golden};
         let Some((runtime, reference)) = golden::runtime_and_model() else { return };
         let Some(packages) = std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) else {
-            println!("skipped: MEDCOSMOS_PACKAGES does not name a folder with the two packages");
+            crate::skip::skip("MEDCOSMOS_PACKAGES does not name a folder with the two packages");
             return;
         };
         let members = [PUBLISHED_ENCODER, PUBLISHED_DECODER];
@@ -537,7 +537,7 @@ mod tests {
         let cut = match found {
             Ok(cut) => cut,
             Err(error) => {
-                println!("skipped: {error}");
+                crate::skip::skip(error);
                 return;
             }
         };

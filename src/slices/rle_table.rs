@@ -156,7 +156,7 @@ mod tests {
         );
         let folder = samples.join("raw/siim-acr");
         if !folder.is_dir() {
-            println!("skipped: no samples in {}", folder.display());
+            crate::skip::skip(format!("no samples in {}", folder.display()));
             return;
         }
         let tree = Tree::open(&folder).unwrap();

@@ -103,7 +103,7 @@ struct GoldenMode {
 fn runtime_and_references() -> Option<(Model, Golden)> {
     let (models, golden) = (samples::beside("models")?, samples::beside("golden/golden.json")?);
     if let Err(error) = Runtime::load() {
-        println!("skipped: {error}");
+        samples::skip(error);
         return None;
     }
     let model = Model::find(models.to_str().unwrap()).unwrap_or_else(|e| panic!("{e}"));

@@ -17,7 +17,7 @@ fn rows<R: Projection>(dataset: &Path) -> Vec<R> {
 fn dataset(out: &Path) -> Option<String> {
     let (raw, models) = (samples::folder("cosmos")?, samples::beside("models")?);
     if let Err(error) = medcosmos::sam::Runtime::load() {
-        println!("skipped: {error}");
+        samples::skip(error);
         return None;
     }
     Run::done(medcosmos("build").arg(raw).arg("--out").arg(out).arg("--quiet"));

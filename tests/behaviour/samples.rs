@@ -29,8 +29,7 @@ pub fn folder(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "no samples in {}", folder.display());
-    println!("skipped: no samples in {}", folder.display());
+    skip(format!("no samples in {}", folder.display()));
     None
 }
 
@@ -38,10 +37,19 @@ pub fn folder(name: &str) -> Option<PathBuf> {
 pub fn beside(name: &str) -> Option<PathBuf> {
     let path = root().join("..").join(name);
     if !path.exists() {
-        println!("skipped: there is no {}", path.display());
+        skip(format!("there is no {}", path.display()));
         return None;
     }
     Some(path)
+}
+
+/// Prints why a test is skipped.
+///
+/// # Panics
+/// If the variable `CI` is `true`: there, nothing is skipped.
+pub fn skip(reason: impl std::fmt::Display) {
+    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "it would be skipped: {reason}");
+    println!("skipped: {reason}");
 }
 
 /// Builds sources of a folder with the library.

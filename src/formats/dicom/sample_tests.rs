@@ -14,7 +14,7 @@ fn samples(folder: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: no {}", folder.display());
+    crate::skip::skip(format!("no {}", folder.display()));
     None
 }
 

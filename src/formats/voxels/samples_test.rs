@@ -41,7 +41,7 @@ fn samples() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
     let folder = std::env::var_os("MEDCOSMOS_SAMPLES").map(PathBuf::from).unwrap_or_else(beside);
     if !folder.is_dir() {
-        println!("skipped: no samples at {}", folder.display());
+        crate::skip::skip(format!("no samples at {}", folder.display()));
         return None;
     }
     Some(folder)

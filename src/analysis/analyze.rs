@@ -2,6 +2,7 @@
 //! `<dataset>/analysis/`, each as Parquet and as CSV.
 
 use super::AnalysisError;
+use super::clicks::{self, ClickRow, ClicksNeededRow};
 use super::correlations::{self, CorrelationRow};
 use super::curves::{self, CurveRow};
 use super::join::Evaluation;
@@ -37,6 +38,10 @@ pub struct Analysis {
     pub paired: Vec<PairedRow>,
     /// What moving the prompts costs.
     pub randomness: Vec<RandomnessRow>,
+    /// Simulated clicks, one after the other.
+    pub clicks: Vec<ClickRow>,
+    /// How many of them a target takes.
+    pub clicks_needed: Vec<ClicksNeededRow>,
 }
 
 /// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
@@ -89,6 +94,7 @@ pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
     let place = |metric: &String| options.summary_metrics.iter().position(|m| m == metric);
     summaries.iter_mut().for_each(|summary| summary.rows.sort_by_key(|row| place(&row.metric)));
     correlations::adjust(&mut correlations, options.adjustment);
+    let (clicks, clicks_needed) = clicks::clicks(&evaluation, &conditions, options)?;
     Ok(Analysis {
         options: options.clone(),
         summaries,
@@ -96,6 +102,8 @@ pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
         curves: curve_rows,
         paired: paired::compare_all(&evaluation, &conditions, options)?,
         randomness: randomness::drops(&evaluation, &conditions, options)?,
+        clicks,
+        clicks_needed,
     })
 }
 
@@ -115,7 +123,7 @@ struct EarlierRecord {
 
 impl Analysis {
     /// The result tables by the name of their file: `summary`, `summary_by_target`, `correlations`, `curves`,
-    /// `paired`, `randomness`.
+    /// `paired`, `randomness`, `clicks`, `clicks_needed`.
     ///
     /// # Errors
     /// [`AnalysisError::Format`] where a grouping column has the name of another column.
@@ -132,6 +140,8 @@ impl Analysis {
         frames.push(("curves".to_string(), curves::to_frame(&self.curves)?));
         frames.push(("paired".to_string(), paired::to_frame(&self.paired)?));
         frames.push(("randomness".to_string(), randomness::to_frame(&self.randomness)?));
+        frames.push(("clicks".to_string(), clicks::to_frame(&self.clicks)?));
+        frames.push(("clicks_needed".to_string(), clicks::needed_to_frame(&self.clicks_needed)?));
         Ok(frames)
     }
 

@@ -13,6 +13,7 @@
 //! ```
 
 pub mod analyze;
+pub mod clicks;
 mod codes;
 pub mod correlations;
 pub mod curves;

@@ -38,6 +38,7 @@ pub fn analysis_to_text(analysis: &Analysis, width: usize) -> String {
     text += &correlations_to_text(analysis, width);
     text += &paired_to_text(analysis, width);
     text += &randomness_to_text(analysis, width);
+    text += &clicks_to_text(analysis, width);
     text
 }
 
@@ -213,6 +214,32 @@ fn randomness_to_text(analysis: &Analysis, width: usize) -> String {
         .numbers("drop", rows.iter().map(|row| row.drop))
         .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.interval)).collect());
     format!("\nDrop of {} with prompts moved at random\n\n{}", first.metric, table.render(width))
+}
+
+/// The tables of simulated clicks.
+fn clicks_to_text(analysis: &Analysis, width: usize) -> String {
+    let rows = &analysis.clicks;
+    if rows.is_empty() {
+        return String::new();
+    }
+    let table = TextTable::new()
+        .words("model", rows.iter().map(|row| Some(row.model.clone())))
+        .counts("click", rows.iter().map(|row| u64::from(row.click)))
+        .counts("masks", rows.iter().map(|row| row.n))
+        .numbers("dice", rows.iter().map(|row| row.dice_mean))
+        .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.dice_interval)).collect())
+        .numbers("iou", rows.iter().map(|row| row.iou_mean))
+        .numbers("iou ≥ 0.85", rows.iter().map(|row| row.reached_85))
+        .numbers("iou ≥ 0.90", rows.iter().map(|row| row.reached_90));
+    let needed = &analysis.clicks_needed;
+    let noc = TextTable::new()
+        .words("model", needed.iter().map(|row| Some(row.model.clone())))
+        .words("target", needed.iter().map(|row| Some(format!("NoC@{}", row.iou_percent))))
+        .numbers("clicks", needed.iter().map(|row| row.clicks_mean))
+        .counts("masks", needed.iter().map(|row| row.n))
+        .counts("never", needed.iter().map(|row| row.failures))
+        .counts("of", needed.iter().map(|row| u64::from(row.most)));
+    format!("\nSimulated clicks\n\n{}\n{}", table.render(width), noc.render(width))
 }
 
 /// The header of an interval's column: `95 % interval`.

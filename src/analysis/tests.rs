@@ -274,6 +274,41 @@ fn moved_prompts_drop_by_what_was_taken_away() {
 }
 
 #[test]
+fn clicks_are_counted_to_their_targets() {
+    let folder = dataset(1, &["a", "b"]);
+    // Mask i has an IoU of 0.80, 0.87 and 0.93 after its clicks, every third one 0.1 less.
+    let masks: Vec<u32> = (0..MASKS).collect();
+    for (click, iou) in [(1, 0.80), (2, 0.87), (3, 0.93)] {
+        let iou: Vec<f64> = masks.iter().map(|i| if i % 3 == 0 { iou - 0.1 } else { iou }).collect();
+        let same = |word: &str| vec![word.to_string(); masks.len()];
+        let rows = df!(
+            "model" => same("tiny"), "strategy" => same("clicks"), "variant" => same(&format!("click{click:02}")),
+            "choice" => same("score"), "candidate" => vec![0u8; masks.len()],
+            "empty_prediction" => vec![false; masks.len()],
+            "dice" => iou.iter().map(|iou| 2.0 * iou / (1.0 + iou)).collect::<Vec<f64>>(),
+            "hd" => vec![Some(1.0); masks.len()], "iou" => iou,
+        );
+        let path = format!("metrics/model=clicks{click}/source=a/0.parquet");
+        write(folder.path(), &path, &with(identity(&masks), rows.unwrap()));
+    }
+    // The metrics of other strategies have no IoU here.
+    for part in ["a", "b"] {
+        fs::remove_dir_all(folder.path().join(format!("metrics/model=tiny/source={part}"))).unwrap();
+    }
+    let options = AnalysisOptions { include_excluded: true, ..options() };
+    let analysis = analyze(folder.path(), &options).unwrap();
+    let means: Vec<(u32, u64)> = analysis.clicks.iter().map(|row| (row.click, row.n)).collect();
+    assert_eq!(means, [(1, 60), (2, 60), (3, 60)]);
+    close(analysis.clicks[1].iou_mean, 0.87 - 0.1 / 3.0);
+    close(analysis.clicks[1].reached_85, 2.0 / 3.0);
+    close(analysis.clicks[2].reached_90, 2.0 / 3.0);
+    let [first, second] = &analysis.clicks_needed[..] else { panic!("two targets") };
+    close(first.clicks_mean, (40.0 * 2.0 + 20.0 * 3.0) / 60.0);
+    close(second.clicks_mean, 3.0);
+    assert_eq!((first.iou_percent, first.failures, second.iou_percent, second.failures), (85, 20, 90, 20));
+}
+
+#[test]
 fn excluded_masks_count_where_asked_for() {
     let folder = dataset(1, &["a", "b"]);
     let options = AnalysisOptions { include_excluded: true, ..options() };

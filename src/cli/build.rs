@@ -109,13 +109,15 @@ pub(super) fn print(report: &BuildReport) {
     let table = TextTable::new()
         .words("source", report.sources.keys().cloned().map(Some))
         .counts("cases", sources().map(|s| s.cases))
+        .counts("skipped", sources().map(|s| s.skipped.len() as u64))
+        .counts("failed", sources().map(|s| s.failed.len() as u64))
         .counts("slices", sources().map(|s| s.slices))
         .counts("masks", sources().map(|s| s.masks))
-        .counts("dropped", sources().map(|s| s.dropped_masks))
-        .counts("skipped", sources().map(|s| s.skipped.len() as u64))
-        .counts("failed", sources().map(|s| s.failed.len() as u64));
+        .counts("too small", sources().map(|s| s.dropped_masks))
+        .counts("files used", sources().map(|s| s.files_used))
+        .counts("not used", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
-    println!("(dropped: masks of too few pixels; skipped and failed: cases)");
+    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =
             report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();

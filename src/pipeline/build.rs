@@ -72,6 +72,8 @@ pub struct SourceReport {
     pub skipped: Vec<(String, String)>,
     /// Cases that failed, with the reason.
     pub failed: Vec<(String, String)>,
+    /// Files that cases use.
+    pub files_used: u64,
     /// Files not used by any case.
     pub files_skipped: u64,
 }
@@ -525,6 +527,8 @@ fn report(dataset: &Dataset, found: &Scan) -> Result<BuildReport> {
     for source in &found.sources {
         let entry = report.sources.entry(source.slug.clone()).or_default();
         entry.release = source.release.clone();
+        let used = |file: &&FileUse| matches!(file, FileUse::Used { source: s } if *s == source.slug);
+        entry.files_used = found.files.iter().filter(used).count() as u64;
         let skipped = |file: &&FileUse| matches!(file, FileUse::Skipped { source: s, .. } if *s == source.slug);
         entry.files_skipped = found.files.iter().filter(skipped).count() as u64;
     }

@@ -19,7 +19,7 @@ impl<'a> Table<'a> {
             .flexible(true)
             .from_reader(bytes);
         let names = reader.byte_headers().map_err(|e| e.to_string())?;
-        let names = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let names = names.iter().map(|name| String::from_utf8_lossy(bare(name)).into_owned()).collect();
         Ok(Table { reader, names })
     }
 
@@ -30,9 +30,27 @@ impl<'a> Table<'a> {
     }
 
     /// The rows, one after the other.
-    pub(crate) fn rows(&mut self) -> impl Iterator<Item = Result<csv::ByteRecord, String>> + '_ {
-        self.reader.byte_records().map(|row| row.map_err(|e| e.to_string()))
+    pub(crate) fn rows(&mut self) -> impl Iterator<Item = Result<Row, String>> + '_ {
+        self.reader.byte_records().map(|row| row.map(Row).map_err(|e| e.to_string()))
     }
+}
+
+/// A row.
+pub(crate) struct Row(csv::ByteRecord);
+
+impl Row {
+    /// The value in a column; `None` where the row ends before it.
+    pub(crate) fn get(&self, column: usize) -> Option<&[u8]> {
+        self.0.get(column).map(bare)
+    }
+}
+
+/// A value without blanks and quotation marks around it: a mark after a blank is none to the reader.
+fn bare(mut value: &[u8]) -> &[u8] {
+    while let [b'"' | b' ' | b'\t', rest @ ..] | [rest @ .., b'"' | b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 fn separator(table: &[u8]) -> u8 {

@@ -8,6 +8,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 use proptest::prelude::*;
 
+use super::schema::SCHEMA_VERSION;
 use super::*;
 use crate::projection;
 
@@ -378,7 +379,7 @@ fn row_groups_are_small_and_binary_columns_have_no_statistics() {
         assert!(column("slice_id").statistics().unwrap().min_bytes_opt().is_some());
         assert_eq!(column("image.bytes").compressed_size(), column("image.bytes").uncompressed_size());
     }
-    assert_eq!(file.metadata().file_metadata().created_by(), Some("medcosmos schema 1"));
+    assert_eq!(file.metadata().file_metadata().created_by(), Some(&*format!("medcosmos schema {SCHEMA_VERSION}")));
     let picture = groups[0].columns().iter().position(|c| c.column_path().string() == "image.bytes").unwrap();
     let index = file.metadata().page_index_for_row_group(0);
     let pages = index.page_locations(picture).unwrap();
@@ -595,7 +596,8 @@ fn only_datasets_of_this_schema_are_opened() {
     let head = |text: &str| fs::write(path.join("dataset.json"), text).unwrap();
     let message = |path: &Path| Dataset::open(path).unwrap_err().to_string();
     head("{\"schema_version\": 99, \"of\": \"the future\"}");
-    assert!(message(path).contains("schema version 99, but this medcosmos reads version 1: use a newer"));
+    let expected = format!("schema version 99, but this medcosmos reads version {SCHEMA_VERSION}: use a newer");
+    assert!(message(path).contains(&expected));
     head("{\"schema_version\": 0}");
     assert!(message(path).contains("build it again"));
     head("{\"schema_vers");

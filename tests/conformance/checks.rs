@@ -319,10 +319,13 @@ fn find(root: &Path, part: &str) -> Result<std::path::PathBuf, String> {
     }
 }
 
-/// One command over a folder that holds every fixture, each in a folder of its own.
+/// One command over a folder that holds every fixture, each in a folder of its own. The folder is kept where the variable
+/// `MEDCOSMOS_FIXTURES` names one that is not there yet: downloads of all sources, to try commands on.
 pub fn all_at_once(fixtures: &[Fixture]) -> Check {
     let folder = tempfile::tempdir().unwrap();
-    let raw = folder.path().join("downloads");
+    let kept = std::env::var_os("MEDCOSMOS_FIXTURES").map(std::path::PathBuf::from);
+    let raw = kept.unwrap_or_else(|| folder.path().join("downloads"));
+    ensure!(!raw.exists(), "{} is there already", raw.display());
     for fixture in fixtures {
         (fixture.write)(&Raw::new(&raw.join(fixture.slug)));
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use medcosmos::pipeline::{BuildOptions, PredictOptions, Predictor, Progress, build, predict};
 use medcosmos::sam::encoder_input::{EncoderClip, SlicePixels, encoder_input};
-use medcosmos::sam::{Model, Runtime, Strategy};
+use medcosmos::sam::{Model, Runtime, SessionOptions, Strategy};
 use medcosmos::spec::Registry;
 use medcosmos::store::{Dataset, MaskTarget, SliceImage};
 use ort::session::Session;
@@ -42,7 +42,7 @@ fn main() {
     let dataset = Dataset::open(folder.path()).expect("the dataset");
     let model = Model::open(&models).expect("the model");
 
-    let bare = bare(&dataset, &model);
+    let bare = bare(&runtime, &dataset, &model);
     let strategies = STRATEGIES.map(|(strategy, _)| strategy).to_vec();
     let options = PredictOptions { strategies, ..PredictOptions::default() };
     let started = Instant::now();
@@ -59,13 +59,9 @@ fn main() {
 }
 
 /// The time that ONNX Runtime takes for the same runs: prompts of other places cost the same.
-fn bare(dataset: &Dataset, model: &Model) -> Duration {
+fn bare(runtime: &Runtime, dataset: &Dataset, model: &Model) -> Duration {
     let session = |file: &str| -> Session {
-        let options = |b: ort::session::builder::SessionBuilder| {
-            b.with_intra_threads(1)?.with_inter_threads(1)?.with_intra_op_spinning(false)
-        };
-        let builder = Session::builder().expect("a session builder");
-        let mut builder = options(builder).expect("one thread");
+        let mut builder = runtime.session(SessionOptions::default()).expect("a session builder");
         builder.commit_from_file(model.folder().join(file)).expect("a session")
     };
     let mut encoder = session(&model.spec().encoder.file);

@@ -265,7 +265,10 @@ impl Runtime {
     }
 
     /// A session builder with the options set.
-    pub(super) fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
+    ///
+    /// # Errors
+    /// ONNX Runtime does not have the provider, or it does not start.
+    pub fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
         // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
         let cuda = || ort::ep::CUDA::default().build().error_on_failure();
         let providers = match options.provider {

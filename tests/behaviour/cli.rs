@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 9] = ["sources", "scan", "inspect", "build", "predict", "evaluate", "schema", "setup", "demo"];
+const COMMANDS: [&str; 11] =
+    ["sources", "scan", "inspect", "build", "predict", "import", "evaluate", "schema", "models", "setup", "demo"];
 
 /// Two cases of one source: raw folder and dataset, built once.
 fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {
@@ -207,9 +208,18 @@ fn stages_want_a_dataset_with_what_they_work_on() {
     let (_, dataset) = built();
     Run::of(medcosmos("predict").arg(dataset).args(["--model", "no-such-model"]))
         .failed(1, &["no-such-model", "medcosmos setup"]);
-    Run::of(medcosmos("predict").arg(dataset).args(["--strategies", "S1"])).failed(1, &["S1", "S2 to S6"]);
+    Run::of(medcosmos("predict").arg(dataset).args(["--strategies", "S7"])).failed(2, &["S7", "S1 to S6"]);
     #[cfg(feature = "query")]
     Run::of(medcosmos("analyze").arg(dataset)).failed(1, &["metrics", "medcosmos evaluate"]);
+}
+
+#[test]
+fn what_a_dataset_contains_is_cited() {
+    let (_, dataset) = built();
+    let cited = Run::done(medcosmos("sources").args(["cite", "--dataset"]).arg(dataset)).out;
+    assert!(cited.contains("@article{bernard2018acdc") && cited.matches('@').count() == 1, "{cited}");
+    let empty = tempfile::tempdir().unwrap();
+    Run::of(medcosmos("sources").args(["cite", "--dataset"]).arg(empty.path())).failed(1, &["error: "]);
 }
 
 /// `medcosmos … | head`: the reader is gone before all is written.

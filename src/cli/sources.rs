@@ -208,6 +208,12 @@ fn page(spec: &Spec) -> String {
         format!("- {} labelled cases{of}: {}\n", grouped(e.cases as u64), e.origin)
     });
     section("Complete when it has", counts.collect());
+    let lists = spec.layout.iter().flat_map(|l| &l.list).map(|list| {
+        let split = (list.split.is_some() || list.split_column.is_some()).then_some("the split");
+        let said: Vec<&str> = split.into_iter().chain(list.patient_column.is_some().then_some("the patient")).collect();
+        format!("- {}: {}\n", list.path.join(" or "), said.join(" and "))
+    });
+    section("Read beside images and masks", unique_lines(lists));
     section("Peculiarities handled", bullets(&spec.quirks));
     section("Also in other sources", spec.overlaps.iter().map(|o| format!("- {}: {}\n", o.source, o.note)).collect());
     section("Known to be damaged", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
@@ -215,6 +221,12 @@ fn page(spec: &Spec) -> String {
     section("Not verified", bullets(&spec.unverified));
     section("How to cite", spec.citation.trim().to_string());
     out
+}
+
+/// Lines in their order, each once: layouts may share what they say.
+fn unique_lines(lines: impl Iterator<Item = String>) -> String {
+    let mut seen = BTreeSet::new();
+    lines.filter(|line| seen.insert(line.clone())).collect()
 }
 
 fn bullets(lines: &[String]) -> String {

@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 9] = ["sources", "scan", "inspect", "build", "predict", "evaluate", "schema", "setup", "demo"];
+const COMMANDS: [&str; 10] =
+    ["sources", "scan", "inspect", "build", "predict", "evaluate", "schema", "setup", "run", "demo"];
 
 /// Two cases of one source: raw folder and dataset, built once.
 fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {
@@ -55,6 +56,8 @@ fn wrong_usage_has_a_status_of_its_own() {
         ("predict", &["data", "--prompts", "mine"], "paper or code"),
         ("sources", &["show"], "<SLUG>"),
         ("schema", &["--threads", "many"], "many"),
+        ("run", &[], "<FILE>"),
+        ("demo", &["--out", "here", "--downloads", "there"], "--downloads"),
         ("inspect", &[], "<FILES>"),
     ] {
         Run::of(medcosmos(command).args(arguments)).failed(2, &["error: ", word]);

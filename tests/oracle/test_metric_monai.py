@@ -1,4 +1,4 @@
-"""The metrics of 500 drawn pairs of masks are those of MONAI. Runs in the environment that has PyTorch (see .ci/run)."""
+"""The metrics of 500 drawn pairs of masks are those of MONAI. Needs PyTorch: see .ci/run."""
 
 import math
 import os

@@ -1,5 +1,7 @@
-"""The metrics of 500 drawn pairs of masks are those of MedPy, of scipy by definition, and of DeepMind's surface-distance
-where the definitions agree. MONAI, which needs PyTorch, is in test_metric_monai.py.
+"""The metrics of 500 drawn pairs of masks are those of MedPy and, by definition, of scipy.
+
+So are those of DeepMind's surface-distance where the definitions agree. MONAI, which needs PyTorch, is in
+test_metric_monai.py.
 """
 
 import numpy as np
@@ -104,7 +106,7 @@ def test_the_two_percentiles_differ(filled):
 
 
 def test_empty_predictions(rows, monkeypatch):
-    """MedPy gives 0 or raises; DeepMind's library gives infinity. Here distances are null, and the failure is counted."""
+    """MedPy raises, DeepMind's library gives infinity. Here distances are null, and the failure is counted."""
     monkeypatch.setattr(np, "Inf", np.inf, raising=False)  # surface-distance has it from NumPy 1
     for row in rows:
         assert row["empty_prediction"] == (not row["found"].any())
@@ -124,8 +126,9 @@ def test_empty_predictions(rows, monkeypatch):
 
 
 def test_deepminds_surface_distance(rows, filled):
-    """Dice is the same. Its surface runs between the pixels, weighted by length: at 100 % both ends of the longest way may
-    move by half the diagonal of a pixel, and the other measures are different ones.
+    """Dice is the same. Its surface runs between the pixels, and is weighted by length.
+
+    At 100 % both ends of the longest way may move by half the diagonal of a pixel; the other measures are different ones.
     """
     for row in rows:
         assert row["dice"] == deepmind.compute_dice_coefficient(row["truth"], row["found"])

@@ -128,7 +128,7 @@ def test_empty_predictions(rows, monkeypatch):
 def test_deepminds_surface_distance(rows, filled):
     """Dice is the same. Its surface runs between the pixels, and is weighted by length.
 
-    At 100 % both ends of the longest way may move by half the diagonal of a pixel; the other measures are different ones.
+    At 100 % both ends of the longest way may move by half the diagonal of a pixel; the other measures are not these.
     """
     for row in rows:
         assert row["dice"] == deepmind.compute_dice_coefficient(row["truth"], row["found"])

@@ -17,11 +17,10 @@ const WRONG_USAGE: u8 = 2;
 
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], \
-                        [setup], [[predict]], [evaluate] and [analyze], as many as it needs; their keys are the long \
-                        options of those commands. Paths count from the folder that the program is started in."
-)]
+#[command(after_help = "\
+A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [setup], [[predict]],
+[evaluate] and [analyze], those it needs; their keys are the long options of these commands. Paths count from the folder
+that the program is started in.")]
 pub(super) struct Arguments {
     /// Pipeline file; those in pipelines/ are a start
     file: PathBuf,

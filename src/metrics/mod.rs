@@ -255,6 +255,12 @@ pub static METRICS: &[Metric] = &[
         value: |c| Some(c.millimetres.as_ref()?.hd95()),
     },
     Metric {
+        name: "hd95_directed_mm",
+        unit: Unit::Millimetres,
+        definition: "hd95_directed in millimetres; null where a mask is empty or the spacing unknown.",
+        value: |c| Some(c.millimetres.as_ref()?.hd95_directed()),
+    },
+    Metric {
         name: "assd_mm",
         unit: Unit::Millimetres,
         definition: "assd in millimetres; null where a mask is empty or the spacing unknown.",
@@ -322,7 +328,8 @@ mod tests {
         let empty = Mask::empty(20, 20);
         let full = rectangle(20, 20, [5, 11], [5, 11]);
         let spacing = Spacing::new(1.0, 2.0);
-        let distances = ["hd", "hd95", "hd95_directed", "asd", "assd", "hd_mm", "hd95_mm", "assd_mm"];
+        let distances =
+            ["hd", "hd95", "hd95_directed", "asd", "assd", "hd_mm", "hd95_mm", "hd95_directed_mm", "assd_mm"];
         for (prediction, truth, score) in [(&empty, &full, 0.0), (&full, &empty, 0.0), (&empty, &empty, 1.0)] {
             let values = compare(prediction, truth, spacing);
             assert!(distances.iter().all(|name| values[name].is_none()));
@@ -358,6 +365,12 @@ mod tests {
     fn every_metric_is_documented() {
         let page = include_str!("../../docs/metrics.md");
         assert!(METRICS.iter().all(|metric| page.contains(&format!("`{}`", metric.name))));
+    }
+
+    #[test]
+    fn every_metric_is_a_column() {
+        let columns = crate::store::Table::Metrics.columns();
+        assert!(METRICS.iter().all(|metric| columns.iter().any(|column| column.name == metric.name)));
     }
 
     #[test]

@@ -322,6 +322,7 @@ fn metric_row(
         hd: value("hd"),
         hd_cosmos: value("hd_cosmos").unwrap_or(0.0),
         hd95: value("hd95"),
+        hd95_directed: value("hd95_directed"),
         asd: value("asd"),
         assd: value("assd"),
         nsd: value("nsd"),
@@ -330,6 +331,7 @@ fn metric_row(
         area_difference: value("area_difference"),
         hd_mm: value("hd_mm"),
         hd95_mm: value("hd95_mm"),
+        hd95_directed_mm: value("hd95_directed_mm"),
         assd_mm: value("assd_mm"),
         nsd_mm: value("nsd_mm"),
     })

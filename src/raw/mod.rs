@@ -71,6 +71,7 @@ mod tree;
 mod zip;
 
 pub use digest::DigestCache;
+pub use names::PHANTOMS;
 pub use tree::{Member, Options, Tree};
 
 /// A file or an archive entry that cannot be read, and why.

@@ -44,8 +44,11 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
     Ok(Some(components.join("/")))
 }
 
+/// A folder of this name marks phantom downloads, which never lie among real ones.
+pub const PHANTOMS: &str = ".medcosmos-phantoms";
+
 /// Names that operating systems and tools leave behind, and what left them.
-const LEFTOVERS: [(&str, &str); 10] = [
+const LEFTOVERS: [(&str, &str); 11] = [
     ("__MACOSX", "resource forks of macOS"),
     (".DS_Store", "folder view of macOS"),
     (".Spotlight-V100", "search index of macOS"),
@@ -56,6 +59,7 @@ const LEFTOVERS: [(&str, &str); 10] = [
     ("@eaDir", "thumbnails of a Synology store"),
     (".ipynb_checkpoints", "saved states of Jupyter"),
     (".git", "version control"),
+    (PHANTOMS, "mark of phantom downloads"),
 ];
 
 /// Why a file or folder of this name is no part of a download; `None` where it is one.

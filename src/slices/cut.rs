@@ -50,7 +50,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     }
     let problem = |reason: String| Error::Spec { file: loaded.file.clone(), reason };
     let image = &loaded.image;
-    let axis = main_axis(options.plane.unwrap_or(rules.plane), image.geometry.as_ref()).map_err(problem)?;
+    let axis = main_axis(options.plane.unwrap_or(rules.plane), image.size, image.geometry.as_ref()).map_err(problem)?;
     let rule = Rule::new(options.intensity.unwrap_or(rules.intensity), image).map_err(problem)?;
     let frames = if rules.fourth_axis == FourthAxis::Frames { image.size[3] } else { 1 };
 

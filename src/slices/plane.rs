@@ -36,11 +36,12 @@ impl Axis {
     }
 }
 
-/// The axis to cut across (protocol 2.1).
+/// The axis to cut across (protocol 2.1). An image of one page is a picture whatever its spacing: there is one way to see
+/// it.
 ///
 /// # Errors
 /// An anatomical plane of an image whose frame does not say where its axes point.
-pub fn main_axis(plane: Plane, geometry: Option<&Geometry>) -> Result<Axis, String> {
+pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) -> Result<Axis, String> {
     let anatomical = |normal: [char; 2]| {
         let known = geometry.filter(|g| g.frame != Frame::Spacing);
         let letters = known
@@ -59,6 +60,7 @@ pub fn main_axis(plane: Plane, geometry: Option<&Geometry>) -> Result<Axis, Stri
         Plane::Axial => anatomical(['S', 'I']),
         Plane::Coronal => anatomical(['A', 'P']),
         Plane::Sagittal => anatomical(['L', 'R']),
+        Plane::Native if size[2] == 1 => Ok(Axis::Z),
         Plane::Native => {
             let Some([x, y, z]) = geometry.map(|g| g.spacing) else { return Ok(Axis::Z) };
             // Spacings that differ by less than 1 % are equal: headers round.
@@ -133,10 +135,12 @@ mod tests {
     use super::*;
     use crate::image::Samples;
 
+    const SIZE: [usize; 4] = [2, 3, 4, 1];
+
     /// 2 x 3 x 4 pixels, each its own position.
     fn volume() -> Image {
         let mut image = Image::picture(2, 12, 1, Samples::U8((0..24).collect()));
-        image.size = [2, 3, 4, 1];
+        image.size = SIZE;
         image
     }
 
@@ -156,25 +160,27 @@ mod tests {
 
     #[test]
     fn native_is_across_the_largest_spacing() {
-        let native = |s| main_axis(Plane::Native, Some(&Geometry::from_spacing(s))).unwrap();
+        let native = |s| main_axis(Plane::Native, SIZE, Some(&Geometry::from_spacing(s))).unwrap();
         assert_eq!(native([5.0, 0.8, 0.8]), Axis::X);
         assert_eq!(native([0.8, 5.0, 0.8]), Axis::Y);
         assert_eq!(native([0.8, 0.8, 5.0]), Axis::Z);
         assert_eq!(native([1.0, 1.0, 1.0]), Axis::Z);
         assert_eq!(native([1.001, 1.0, 1.0]), Axis::Z);
-        assert_eq!(main_axis(Plane::Native, None).unwrap(), Axis::Z);
+        assert_eq!(main_axis(Plane::Native, SIZE, None).unwrap(), Axis::Z);
+        let columns_apart = Geometry::from_spacing([2.0, 0.5, 1.0]);
+        assert_eq!(main_axis(Plane::Native, [30, 20, 1, 1], Some(&columns_apart)).unwrap(), Axis::Z);
     }
 
     #[test]
     fn anatomical_planes_need_a_frame() {
-        assert!(main_axis(Plane::Axial, Some(&Geometry::from_spacing([1.; 3]))).is_err());
+        assert!(main_axis(Plane::Axial, SIZE, Some(&Geometry::from_spacing([1.; 3]))).is_err());
         let pir = Geometry {
             spacing: [1.; 3],
             affine: [[0., 0., 1., 0.], [-1., 0., 0., 0.], [0., -1., 0., 0.]],
             frame: Frame::Sform,
         };
-        assert_eq!(main_axis(Plane::Sagittal, Some(&pir)).unwrap(), Axis::Z);
-        assert_eq!(main_axis(Plane::Axial, Some(&pir)).unwrap(), Axis::Y);
+        assert_eq!(main_axis(Plane::Sagittal, SIZE, Some(&pir)).unwrap(), Axis::Z);
+        assert_eq!(main_axis(Plane::Axial, SIZE, Some(&pir)).unwrap(), Axis::Y);
         assert_eq!(anatomical_plane(Axis::X, Some(&pir)), "coronal");
     }
 }

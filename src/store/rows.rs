@@ -464,8 +464,10 @@ row! {
         pub hd: Option<f64> => "px",
         /// Hausdorff distance with 0 for an empty prediction, as the released code of COSMOS has it.
         pub hd_cosmos: f64 => "px",
-        /// 95th percentile of the surface distances.
+        /// 95th percentile of the surface distances both ways, in one list.
         pub hd95: Option<f64> => "px",
+        /// The larger of the 95th percentiles of the two ways.
+        pub hd95_directed: Option<f64> => "px",
         /// Mean distance from the surface of the prediction to that of the truth.
         pub asd: Option<f64> => "px",
         /// Mean of the surface distances both ways.
@@ -480,8 +482,10 @@ row! {
         pub area_difference: Option<f64>,
         /// Hausdorff distance, where the spacing is known.
         pub hd_mm: Option<f64> => "mm",
-        /// 95th percentile of the surface distances, where the spacing is known.
+        /// 95th percentile of the surface distances both ways, in one list, where the spacing is known.
         pub hd95_mm: Option<f64> => "mm",
+        /// The larger of the 95th percentiles of the two ways, where the spacing is known.
+        pub hd95_directed_mm: Option<f64> => "mm",
         /// Mean of the surface distances both ways, where the spacing is known.
         pub assd_mm: Option<f64> => "mm",
         /// Normalised surface Dice at a tolerance in millimetres, where the spacing is known.

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::rows::{CaseRow, FactorRow, FileRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow};
 
 /// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
 /// way to cut slices, another PNG encoder), so that shards written before are built again.

@@ -166,6 +166,7 @@ fn metrics(id: &str, choice: &str) -> MetricRow {
         hd: Some(2.236068),
         hd_cosmos: 2.236068,
         hd95: None,
+        hd95_directed: None,
         asd: Some(1.318762),
         assd: None,
         nsd: None,
@@ -174,6 +175,7 @@ fn metrics(id: &str, choice: &str) -> MetricRow {
         area_difference: Some(-0.02),
         hd_mm: None,
         hd95_mm: None,
+        hd95_directed_mm: None,
         assd_mm: None,
         nsd_mm: None,
     }

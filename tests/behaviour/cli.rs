@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 11] =
-    ["sources", "scan", "inspect", "build", "predict", "import", "evaluate", "schema", "models", "setup", "demo"];
+const COMMANDS: [&str; 12] = [
+    "sources", "scan", "inspect", "build", "predict", "import", "evaluate", "schema", "models", "setup", "run", "demo",
+];
 
 /// Two cases of one source: raw folder and dataset, built once.
 fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {
@@ -56,6 +57,8 @@ fn wrong_usage_has_a_status_of_its_own() {
         ("predict", &["data", "--prompts", "mine"], "paper or code"),
         ("sources", &["show"], "<SLUG>"),
         ("schema", &["--threads", "many"], "many"),
+        ("run", &[], "<FILE>"),
+        ("demo", &["--out", "here", "--downloads", "there"], "--downloads"),
         ("inspect", &[], "<FILES>"),
     ] {
         Run::of(medcosmos(command).args(arguments)).failed(2, &["error: ", word]);

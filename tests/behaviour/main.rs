@@ -15,6 +15,7 @@ mod facts;
 mod outdated;
 mod passes;
 mod phantom;
+mod pipelines;
 mod program;
 mod rasters;
 mod samples;

@@ -1,0 +1,269 @@
+//! `medcosmos run FILE`: the stages that a pipeline file names, one after the other.
+//!
+//! A pipeline file has a table for each stage. Its keys are the long options of the stage's command, so that an option
+//! is defined once, in that command: each table becomes a command line, and the same parser reads it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Command, Failure, Global, Outcome, SOME_FAILED, dispatch, predict, shell_word};
+
+/// Exit status of wrong usage, that of clap.
+const WRONG_USAGE: u8 = 2;
+
+/// Options of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [setup], [[predict]],
+[evaluate] and [analyze], those it needs; their keys are the long options of these commands. Paths count from the folder
+that the program is started in.")]
+pub(super) struct Arguments {
+    /// Pipeline file; those in pipelines/ are a start
+    file: PathBuf,
+    /// Folder of downloads, in place of the one in the file
+    #[arg(long, value_name = "DIR")]
+    raw: Option<PathBuf>,
+    /// Folder of the dataset, in place of the one in the file
+    #[arg(long, short, value_name = "DATASET")]
+    out: Option<PathBuf>,
+    /// Check the file and print its commands, but run none
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A pipeline file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pipeline {
+    /// Folder of downloads.
+    raw: Option<PathBuf>,
+    /// Folder of the dataset.
+    dataset: Option<PathBuf>,
+    demo: Option<Table>,
+    build: Option<Table>,
+    setup: Option<Table>,
+    #[serde(default)]
+    predict: Vec<Table>,
+    evaluate: Option<Table>,
+    analyze: Option<Table>,
+}
+
+/// A stage as a command line.
+#[derive(Debug)]
+struct Stage {
+    /// The table in the file, for messages.
+    name: String,
+    /// The words after `medcosmos`.
+    words: Vec<String>,
+    parsed: super::Arguments,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let text = std::fs::read_to_string(&arguments.file).map_err(|e| about(&arguments.file, e))?;
+    let stages = match stages(&text, arguments, global) {
+        Ok(stages) => stages,
+        Err(error) => {
+            eprintln!("error: {}", about(&arguments.file, error));
+            return Ok(ExitCode::from(WRONG_USAGE));
+        }
+    };
+    if arguments.dry_run {
+        stages.iter().for_each(|stage| println!("{}", stage.command()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    missing_models(&stages).map_err(|e| about(&arguments.file, e))?;
+    let mut worst = ExitCode::SUCCESS;
+    for stage in &stages {
+        if !global.quiet {
+            eprintln!("$ {}", stage.command());
+        }
+        let code = dispatch(&stage.parsed.command, &stage.parsed.global)
+            .map_err(|e| about(&arguments.file, format!("{}: {e}", stage.name)))?;
+        if code == ExitCode::from(SOME_FAILED) {
+            worst = code; // the others were done: what follows has something to work on
+        } else if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+    }
+    Ok(worst)
+}
+
+/// An error with the file's name in front.
+fn about(file: &Path, error: impl std::fmt::Display) -> String {
+    format!("{}: {error}", file.display())
+}
+
+/// The stages of a file, all checked before the first is run.
+fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stage>, Failure> {
+    let file: Pipeline = toml::from_str(text)?;
+    let path = |given: &Option<PathBuf>, in_file: Option<PathBuf>| given.clone().or(in_file);
+    let (raw, dataset) = (path(&arguments.raw, file.raw), path(&arguments.out, file.dataset));
+    let raw = || word(&raw, "raw, the folder of downloads, is neither in the file nor given with --raw");
+    let data = || word(&dataset, "dataset, the folder of the dataset, is neither in the file nor given with --out");
+
+    let mut tables: Vec<(&str, String, Vec<String>, Table)> = Vec::new();
+    if let Some(table) = file.demo {
+        tables.push(("demo", "[demo]".into(), vec![format!("--downloads={}", raw()?)], table));
+    }
+    if let Some(table) = file.build {
+        tables.push(("build", "[build]".into(), vec![raw()?, format!("--out={}", data()?)], table));
+    }
+    if let Some(table) = file.setup {
+        tables.push(("setup", "[setup]".into(), Vec::new(), table));
+    }
+    for (i, table) in file.predict.into_iter().enumerate() {
+        tables.push(("predict", format!("[[predict]] {}", i + 1), vec![data()?], table));
+    }
+    for (command, table) in [("evaluate", file.evaluate), ("analyze", file.analyze)] {
+        if let Some(table) = table {
+            tables.push((command, format!("[{command}]"), vec![data()?], table));
+        }
+    }
+    if tables.is_empty() {
+        return Err("it names no stage: [build], [[predict]], [evaluate] or another".into());
+    }
+    tables.into_iter().map(|(command, name, paths, table)| Stage::new(command, name, paths, table, global)).collect()
+}
+
+fn word(path: &Option<PathBuf>, missing: &str) -> Result<String, Failure> {
+    Ok(path.as_ref().ok_or(missing)?.to_str().ok_or("the folder's name is not UTF-8")?.to_string())
+}
+
+impl Stage {
+    fn new(command: &str, name: String, paths: Vec<String>, table: Table, global: &Global) -> Result<Self, Failure> {
+        let mut words = vec![command.to_string()];
+        words.extend(paths);
+        for (key, value) in &table {
+            if ["quiet", "json", "threads"].contains(&key.as_str()) {
+                return Err(format!("{name}: `{key}` is of the whole run: medcosmos run --{key}").into());
+            }
+            words.extend(option(command, key, value).map_err(|e| format!("{name}: {e}"))?);
+        }
+        for path in &global.spec {
+            words.push(format!("--spec={}", path.to_str().ok_or("the name of a spec is not UTF-8")?));
+        }
+        let program = ["medcosmos".to_string()];
+        let mut parsed = super::Arguments::try_parse_from(program.iter().chain(&words)).map_err(|error| {
+            let text = error.to_string();
+            format!("{name}: {}", text.trim_start_matches("error: ").trim_end())
+        })?;
+        (parsed.global.quiet, parsed.global.json) = (global.quiet, global.json);
+        Ok(Stage { name, words, parsed })
+    }
+
+    /// The command as one would type it.
+    fn command(&self) -> String {
+        let words: Vec<String> = self.words.iter().map(|word| shell_word(word)).collect();
+        format!("medcosmos {}", words.join(" "))
+    }
+}
+
+/// A key and its value as words of a command line: a list repeats the option, a flag is set or not.
+fn option(command: &str, key: &str, value: &Value) -> Result<Vec<String>, Failure> {
+    let word = match value {
+        Value::String(text) => format!("--{key}={text}"),
+        Value::Integer(number) => format!("--{key}={number}"),
+        Value::Float(number) => format!("--{key}={number}"),
+        Value::Boolean(true) => format!("--{key}"),
+        // Nothing to say, unless there is no such flag: then the parser shall say so.
+        Value::Boolean(false) => return Ok(if is_flag(command, key) { vec![] } else { vec![format!("--{key}")] }),
+        Value::Array(values) => {
+            let words: Result<Vec<_>, _> = values.iter().map(|value| option(command, key, value)).collect();
+            return Ok(words?.concat());
+        }
+        other => return Err(format!("`{key}` cannot be a {}", other.type_str()).into()),
+    };
+    Ok(vec![word])
+}
+
+/// True where the command has such an option, and it takes no value.
+fn is_flag(command: &str, key: &str) -> bool {
+    let program = super::Arguments::command();
+    let mut options = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    options.any(|option| option.get_long() == Some(key) && !option.get_action().takes_values())
+}
+
+/// Says that a model is not there before hours are spent on what comes before it.
+fn missing_models(stages: &[Stage]) -> Result<(), Failure> {
+    for stage in stages {
+        match &stage.parsed.command {
+            Command::Setup(_) => return Ok(()), // it will fetch what is missing, or say why not
+            Command::Predict(arguments) => {
+                predict::predictor(arguments.model()).map_err(|e| format!("{}: {e}", stage.name))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Vec<Stage>, Failure> {
+        let arguments = Arguments { file: "p.toml".into(), raw: None, out: Some("my data".into()), dry_run: false };
+        stages(text, &arguments, &Global { quiet: true, json: false, threads: None, spec: vec!["own.toml".into()] })
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[cfg(feature = "query")]
+    #[test]
+    fn all_pipelines_of_this_project_are_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
+        let mut read = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                parse(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|e| panic!("{}", about(&path, e)));
+                read += 1;
+            }
+        }
+        assert!(read >= 5);
+    }
+
+    #[test]
+    fn tables_become_commands_in_the_order_of_the_stages() {
+        let text = "raw = 'in'\ndataset = 'out'\n[evaluate]\nnsd-tolerance-mm = 1.5\n[[predict]]\nmodel = 'otsu-box'\n\
+                    where = \"modality = 'CT'\"\n[[predict]]\nstrategies = ['S2', 'S5']\njitter = ['0-10', '10-20']\n\
+                    keep-candidates = true\nkeep-embeddings = false\n[build]\nmin-area = 0\nsource = ['acdc', 'msd']\n";
+        let commands: Vec<String> = parse(text).unwrap().iter().map(Stage::command).collect();
+        assert_eq!(
+            commands,
+            [
+                "medcosmos build in '--out=my data' --min-area=0 --source=acdc --source=msd --spec=own.toml",
+                r"medcosmos predict 'my data' --model=otsu-box '--where=modality = '\''CT'\''' --spec=own.toml",
+                "medcosmos predict 'my data' --jitter=0-10 --jitter=10-20 --keep-candidates --strategies=S2 \
+                 --strategies=S5 --spec=own.toml",
+                "medcosmos evaluate 'my data' --nsd-tolerance-mm=1.5 --spec=own.toml",
+            ]
+        );
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_stage() {
+        for (text, words) in [
+            ("[[predict]]\n[[predict]]\nmodell = 'x'", ["[[predict]] 2: ", "--modell"]),
+            ("[evaluate]\nstrict = false", ["[evaluate]: ", "--strict"]),
+            ("raw = 'in'\n[build]\nmin-area = 'many'", ["[build]: ", "many"]),
+            ("raw = 'in'\n[build]\nstrict = 'yes'", ["[build]: ", "yes"]),
+            ("raw = 'in'\n[build]\nplane = false", ["[build]: ", "--plane"]),
+            ("raw = 'in'\n[build]\nplane = { of = 'x' }", ["[build]: ", "`plane` cannot be a table"]),
+            ("raw = 'in'\n[build]\nout = 'elsewhere'", ["[build]: ", "--out"]),
+            ("[evaluate]\nthreads = 2", ["[evaluate]: ", "medcosmos run --threads"]),
+            ("[build]", ["raw", "--raw"]),
+            ("[bild]", ["unknown field", "bild"]),
+            ("raw = 'in'", ["no stage", "[build]"]),
+        ] {
+            let message = refused(text);
+            assert!(words.iter().all(|word| message.contains(word)), "{text}: {message}");
+        }
+    }
+}

@@ -7,7 +7,7 @@ use super::page::{Figure, Section};
 use super::plots::{Axis, Line, lines, scatter};
 use super::results::download;
 use super::tables::{HtmlTable, Kind};
-use super::{CHOICE, ReportError, count_of};
+use super::{CHOICE, ReportError, count_of, metric_words};
 use crate::analysis::Analysis;
 use crate::analysis::correlations;
 use crate::analysis::curves::CurveRow;
@@ -29,11 +29,11 @@ fn factor_words(factor: &str) -> String {
 
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
 pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let mut section = Section::new("factors", &format!("{metric} against the factors"));
     section.text(
-        "Bins are the same for all models and strategies. Points are single masks of one strategy; the line through them \
-         joins the means of the bins, each at the median of the factor.",
+        "Bins are the same for all models and strategies. Points are single masks of one strategy; the line through \
+         them joins the means of the bins, each at the median of the factor.",
     );
     let models: BTreeSet<&str> = looks.iter().map(|look| look.condition.model.as_str()).collect();
     for model in models {
@@ -63,7 +63,7 @@ fn means<'a>(rows: impl Iterator<Item = &'a CurveRow>) -> Vec<(f64, f64)> {
 }
 
 fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let drawn =
         |row: &&CurveRow| row.condition.model == model && row.condition.choice == CHOICE && row.factor == curve.factor;
     let rows: Vec<&CurveRow> = analysis.curves.iter().filter(drawn).collect();
@@ -88,7 +88,7 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
 }
 
 fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Option<Figure>, ReportError> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let x = axis_of(curve);
     let positive = |v: f64| v.is_finite() && (v > 0.0 || !x.logarithmic);
     let points = look.points_of(&curve.factor);
@@ -108,17 +108,17 @@ fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Optio
     );
     let svg = scatter(&alt, &x, &Axis::share(metric), &drawn, &means(bins));
     let name = format!("points_{}_{}_{}", look.condition.model, look.condition.strategy, curve.factor);
-    Ok(Some(Figure::new(svg, &caption).with_csv(&name, &look.frame(&curve.factor, metric)?)?))
+    Ok(Some(Figure::new(svg, &caption).with_csv(&name, &look.frame(&curve.factor, &analysis.options.metric)?)?))
 }
 
 /// The partial correlations, a table for each model.
 pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let mut section = Section::new("correlations", &format!("Partial correlations of {metric} with the factors"));
     section.text(
-        "Spearman correlation of each factor, controlling for the others, with a two-sided p-value, the same adjusted for \
-         the number of tests, and an interval over patients, whose masks are not independent. Plain: without controlling. \
-         The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
+        "Spearman correlation of each factor, controlling for the others, with a two-sided p-value, the same adjusted \
+         for the number of tests, and an interval over patients, whose masks are not independent. Plain: without \
+         controlling. The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
     );
     let keys: BTreeSet<(&str, &str)> =
         analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();

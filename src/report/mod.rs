@@ -1,7 +1,7 @@
 //! The report: one HTML page with all that section 9 of the protocol lists, which opens from disk and loads nothing.
 //!
-//! Every statistic on it is one of [`crate::analysis`]; here they are only laid out, drawn and put beside pictures of the
-//! masks. The numbers of each plot and table can be saved from the page as CSV. What a dataset does not have is left
+//! Every statistic on it is one of [`crate::analysis`]; here they are only laid out, drawn and put beside pictures of
+//! the masks. The numbers of each plot and table can be saved from the page as CSV. What a dataset does not have is left
 //! out, with the command that makes it. The same dataset and options give the same bytes, but for the times, which come
 //! last and can be left out.
 //!
@@ -27,12 +27,14 @@ mod provenance;
 mod results;
 mod tables;
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 use crate::analysis::analyze::{Analysis, compute};
 use crate::analysis::{AnalysisError, AnalysisOptions};
 use crate::mask::Mask;
-use crate::store::{self, Dataset, Rle};
+use crate::store::{self, Dataset, Rle, Table};
 use page::{Section, page};
 
 /// The choice among candidates that is drawn; tables have the others too.
@@ -119,9 +121,9 @@ fn not_evaluated() -> Section {
 
 /// The paragraph below the title.
 fn about(dataset: &Dataset, analysis: Option<&Analysis>) -> Result<String, ReportError> {
-    let sources: std::collections::BTreeSet<String> = dataset.receipts()?.into_iter().map(|r| r.source).collect();
+    let sources: BTreeSet<String> = dataset.files(Table::Slices)?.into_iter().map(|file| file.source).collect();
     let sources = sources.into_iter().collect::<Vec<_>>().join(", ");
-    let models: std::collections::BTreeSet<&str> = analysis
+    let models: BTreeSet<&str> = analysis
         .into_iter()
         .flat_map(|a| a.summaries.iter().flat_map(|s| &s.rows))
         .map(|row| row.condition.model.as_str())
@@ -140,6 +142,16 @@ fn there<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> 
         Ok(value) => Ok(Some(value)),
         Err(AnalysisError::MissingTable { .. }) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// The name of a metric, as the paper writes it.
+fn metric_words(metric: &str) -> &str {
+    match metric {
+        "dice" => "DICE",
+        "iou" => "JAC",
+        "hd" => "HD",
+        other => other,
     }
 }
 

@@ -7,7 +7,7 @@ use super::looks::{Look, Pick};
 use super::outline::outline;
 use super::page::{Figure, Section, data_url, escape};
 use super::plots::COLOURS;
-use super::{ReportError, count_of, decode_mask};
+use super::{ReportError, count_of, decode_mask, metric_words};
 use crate::analysis::join::Condition;
 use crate::analysis::report::strategy_words;
 use crate::formats;
@@ -51,8 +51,9 @@ struct Material {
 pub(super) fn section(dataset: &Dataset, metric: &str, looks: &[Look]) -> Result<Section, ReportError> {
     let mut section = Section::new("cases", "Best, median and worst cases");
     section.text(&format!(
-        "By {metric}, of all masks of a model and strategy. The true mask has a solid, light blue outline; the predicted one \
-         a dashed, orange outline. Each picture is cut out around the two."
+        "By {}, of all masks of a model and strategy. The true mask has a solid, light blue outline; the predicted one \
+         a dashed, orange outline. Each picture is cut out around the two.",
+        metric_words(metric)
     ));
     let material = gather(dataset, looks)?;
     let mut figures = Vec::new();
@@ -96,7 +97,7 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",
         picture(&alt, image, &true_mask, &predicted).map_err(|reason| gone_wrong(&truth.slice_id, reason))?,
         pick.rank,
-        escape(metric),
+        escape(metric_words(metric)),
         fixed(pick.value, 3),
         escape(&pick.mask_id)
     ))

@@ -1,7 +1,8 @@
 //! Plots as inline SVG, drawn by kuva: boxes, bars, lines, points. They are drawn 480 pixels wide, so that their words
 //! can be read where a phone shows them at three quarters of that.
 
-use kuva::plot::legend::LegendPosition;
+use std::sync::Arc;
+
 use kuva::plot::scatter::MarkerShape;
 use kuva::plot::{BarPlot, BoxPlot, Histogram, LinePlot, ScatterPlot};
 use kuva::render::layout::{Layout, TickFormat};
@@ -35,7 +36,7 @@ const HEIGHT: f64 = 340.0;
 /// Height of a row in a plot with a row for each name.
 const ROW: f64 = 22.0;
 /// Longest name that is written beside a row.
-const LONGEST_NAME: usize = 30;
+const LONGEST_NAME: usize = 40;
 
 /// An axis.
 #[derive(Clone, Debug, Default)]
@@ -44,8 +45,12 @@ pub(super) struct Axis {
     pub label: String,
     /// Equal steps are equal ratios.
     pub logarithmic: bool,
-    /// Where it begins and ends, where the values do not say it.
-    pub range: Option<[f64; 2]>,
+    /// Where it begins, where the values do not say it.
+    pub from: Option<f64>,
+    /// Where it ends.
+    pub to: Option<f64>,
+    /// Distance of its ticks, where they are not free.
+    pub step: Option<f64>,
 }
 
 impl Axis {
@@ -56,7 +61,12 @@ impl Axis {
 
     /// An axis from 0 to 1, for overlaps and shares.
     pub(super) fn share(label: &str) -> Self {
-        Axis { range: Some([0.0, 1.0]), ..Axis::new(label) }
+        Axis { to: Some(1.0), ..Axis::positive(label) }
+    }
+
+    /// An axis that begins at 0, for distances and counts.
+    pub(super) fn positive(label: &str) -> Self {
+        Axis { from: Some(0.0), ..Axis::new(label) }
     }
 
     /// The same axis with equal ratios as equal steps.
@@ -118,18 +128,53 @@ pub(super) fn histogram(alt: &str, x: &Axis, y: &Axis, edges: &[f64], counts: &[
     draw(alt, plots, layout)
 }
 
-/// Lines, told apart by colour, dashes and marks, with a legend below where there are several.
+/// Lines, told apart by colour, dashes and marks, with a legend below where there are several. The legend is HTML: in
+/// kuva's own place for it, it would lie over the name of the axis.
 pub(super) fn lines(alt: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     let mut plots = Vec::new();
     for (place, line) in lines.iter().enumerate() {
-        plots.extend(line_plots(place, line, lines.len() > 1));
+        plots.extend(line_plots(place, line));
     }
-    let layout = layout(&plots, x, y).with_legend_position(LegendPosition::OutsideBottomColumns);
-    draw(alt, plots, layout)
+    let layout = layout(&plots, x, y);
+    draw(alt, plots, layout) + &legend(lines)
+}
+
+/// What each line is, as a list below the plot, in words as large as those of the page; nothing for one line.
+fn legend(lines: &[Line]) -> String {
+    if lines.len() < 2 {
+        return String::new();
+    }
+    let key = |(place, line): (usize, &Line)| {
+        let style = place % COLOURS.len();
+        format!(
+            "<li><svg viewBox=\"0 0 40 12\" aria-hidden=\"true\"><g fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\">\
+             <path d=\"M0 6H40\" stroke-dasharray=\"{}\"/>{}</g></svg>{}</li>\n",
+            COLOURS[style],
+            if DASHES[style].is_empty() { "none" } else { DASHES[style] },
+            mark(MARKS[style], COLOURS[style]),
+            escape(&line.name)
+        )
+    };
+    format!("<ul class=\"legend\">\n{}</ul>", lines.iter().enumerate().map(key).collect::<String>())
+}
+
+/// The mark of a line in its key.
+fn mark(shape: MarkerShape, colour: &str) -> String {
+    let (path, filled) = match shape {
+        MarkerShape::Square => ("M16 2H24V10H16Z", true),
+        MarkerShape::Triangle => ("M20 1L25 10H15Z", true),
+        MarkerShape::Diamond => ("M20 1L25 6L20 11L15 6Z", true),
+        MarkerShape::TriangleDown => ("M20 11L25 2H15Z", true),
+        MarkerShape::Cross => ("M16 2L24 10M24 2L16 10", false),
+        MarkerShape::Plus => ("M20 1V11M15 6H25", false),
+        MarkerShape::Star => ("M20 1L22 5L26 5L23 8L24 12L20 9L16 12L17 8L14 5L18 5Z", true),
+        _ => ("M24 6A4 4 0 1 1 16 6A4 4 0 1 1 24 6Z", true),
+    };
+    format!("<path d=\"{path}\" fill=\"{}\"/>", if filled { colour } else { "none" })
 }
 
 /// A line, its band and its marks.
-fn line_plots(place: usize, line: &Line, named: bool) -> [Plot; 2] {
+fn line_plots(place: usize, line: &Line) -> [Plot; 2] {
     let style = place % COLOURS.len();
     let mut drawn = LinePlot::new().with_data(line.points.clone()).with_color(COLOURS[style]).with_stroke_width(1.8);
     if !DASHES[style].is_empty() {
@@ -139,14 +184,11 @@ fn line_plots(place: usize, line: &Line, named: bool) -> [Plot; 2] {
         let (low, high): (Vec<f64>, Vec<f64>) = line.band.iter().copied().unzip();
         drawn = drawn.with_band(low, high);
     }
-    let mut marks = ScatterPlot::new()
+    let marks = ScatterPlot::new()
         .with_data(line.points.clone())
         .with_color(COLOURS[style])
         .with_size(4.0)
         .with_marker(MARKS[style]);
-    if named {
-        marks = marks.with_legend(label(&line.name));
-    }
     [drawn.into(), marks.into()]
 }
 
@@ -168,25 +210,45 @@ pub(super) fn scatter(alt: &str, x: &Axis, y: &Axis, points: &[(f64, f64)], mean
 fn layout(plots: &[Plot], x: &Axis, y: &Axis) -> Layout {
     let mut layout = chrome(plots).with_height(HEIGHT).with_x_label(label(&x.label)).with_y_label(label(&y.label));
     if x.logarithmic {
-        layout = layout.with_log_x();
+        let format = TickFormat::Custom(Arc::new(|value: f64| power_words(value)));
+        layout = layout.with_log_x().with_x_tick_format(format);
     }
-    if let Some([low, high]) = x.range {
-        layout = layout.with_x_axis_min(low).with_x_axis_max(high);
+    if let Some(low) = y.from {
+        layout = layout.with_y_axis_min(low);
     }
-    if let Some([low, high]) = y.range {
-        layout = layout.with_y_axis_min(low).with_y_axis_max(high);
+    if let Some(high) = y.to {
+        layout = layout.with_y_axis_max(high);
     }
-    layout
+    x_limits(layout, x)
 }
 
 /// The layout of a plot with a row for each name.
 fn rows_layout(plots: &[Plot], axis: &Axis, names: Vec<String>) -> Layout {
     let height = 70.0 + ROW * names.len() as f64;
-    let mut layout = chrome(plots).with_height(height).with_x_label(label(&axis.label)).with_y_categories(names);
-    if let Some([low, high]) = axis.range {
-        layout = layout.with_x_axis_min(low).with_x_axis_max(high);
+    let layout = chrome(plots).with_height(height).with_x_label(label(&axis.label)).with_y_categories(names);
+    x_limits(layout, axis)
+}
+
+fn x_limits(mut layout: Layout, x: &Axis) -> Layout {
+    if let Some(low) = x.from {
+        layout = layout.with_x_axis_min(low);
+    }
+    if let Some(high) = x.to {
+        layout = layout.with_x_axis_max(high);
+    }
+    if let Some(step) = x.step {
+        layout = layout.with_x_tick_step(step);
     }
     layout
+}
+
+/// A tick of a logarithmic axis: `10`, `1k`, `2M`. Zeros in full run out of the picture.
+fn power_words(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{}M", v / 1e6),
+        v if v >= 1e3 => format!("{}k", v / 1e3),
+        v => v.to_string(),
+    }
 }
 
 /// What all plots have in common.
@@ -214,8 +276,8 @@ fn label(text: &str) -> String {
     text.replace('$', "\\$")
 }
 
-/// Draws plots and makes the SVG a part of the page: with its own coordinates instead of a size, with a text in place of
-/// the picture, and with ids that no other picture of the page has.
+/// Draws plots and makes the SVG a part of the page: with its own coordinates instead of a size, with a text in place
+/// of the picture, and with ids that no other picture of the page has.
 fn draw(alt: &str, plots: Vec<Plot>, layout: Layout) -> String {
     let svg = kuva::render_to_svg(plots, layout);
     let (head, body) = svg.split_once('>').unwrap_or(("<svg", &svg));
@@ -261,17 +323,18 @@ mod tests {
     #[test]
     fn equal_plots_have_equal_bytes_and_no_address() {
         let of = || {
-            let line = Line { name: "S5 <box> $x$".into(), points: vec![(1.0, 0.5), (2.0, 0.75)], band: vec![] };
-            lines("Dice & clicks", &Axis::new("clicks"), &Axis::share("Dice"), &[line.clone(), line])
+            let line = Line { name: "S5 <box>".into(), points: vec![(1.0, 0.5), (2.0, 0.75)], band: vec![] };
+            lines("Dice & clicks", &Axis::new("<clicks> $x$"), &Axis::share("Dice"), &[line.clone(), line])
         };
         assert_eq!(of(), of());
         assert!(!of().contains("http") && of().contains("aria-label=\"Dice &amp; clicks\""));
-        assert!(of().contains("S5 &lt;box&gt; $x$"));
+        assert!(of().contains("S5 &lt;box&gt;") && of().contains("&lt;clicks&gt; $x$"));
+        assert_eq!((power_words(1.0), power_words(2e3), power_words(1e6)), ("1".into(), "2k".into(), "1M".into()));
     }
 
     #[test]
     fn bars_are_as_long_as_their_numbers() {
-        let axis = Axis { range: Some([0.0, 4.0]), ..Axis::new("slices") };
+        let axis = Axis { to: Some(4.0), ..Axis::positive("slices") };
         let svg = bars("bars", &axis, &[("a".into(), 4.0), ("b".into(), 2.0), ("c".into(), 1.0)]);
         let width = |rect: &str| -> f64 {
             rect.split(" width=\"").nth(1).and_then(|w| w.split('"').next()).unwrap().parse().unwrap()

@@ -6,7 +6,7 @@ use super::page::{Figure, Section};
 use super::plots::{Axis, Line, lines};
 use super::results::download;
 use super::tables::{HtmlTable, Kind};
-use super::{CHOICE, ReportError, count_of};
+use super::{CHOICE, ReportError, count_of, metric_words};
 use crate::analysis::Analysis;
 use crate::analysis::clicks::{self, ClickRow};
 use crate::analysis::randomness::{self, RandomnessRow};
@@ -14,7 +14,7 @@ use crate::analysis::report::strategy_words;
 
 /// What moving the prompts costs.
 pub(super) fn randomness(analysis: &Analysis) -> Result<Section, ReportError> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let mut section = Section::new("randomness", "Prompts moved at random");
     if analysis.randomness.is_empty() {
         let command = "medcosmos predict DATASET --jitter 0-10,10-20,20-30";
@@ -22,8 +22,8 @@ pub(super) fn randomness(analysis: &Analysis) -> Result<Section, ReportError> {
         return Ok(section);
     }
     section.text(&format!(
-        "Points moved and boxes changed at random by so many pixels; the drop is the mean {metric} with the prompt as it \
-         was, minus that with the moved one, on the same masks."
+        "Points moved and boxes changed at random by so many pixels; the drop is the mean {metric} with the prompt as \
+         it was, minus that with the moved one, on the same masks."
     ));
     let models: BTreeSet<&str> = analysis.randomness.iter().map(|row| row.condition.model.as_str()).collect();
     section.figures(models.iter().filter_map(|model| drop_figure(analysis, model)).collect());
@@ -49,7 +49,7 @@ const DROPS: [(&str, &str, Kind); 12] = [
 ];
 
 fn drop_figure(analysis: &Analysis, model: &str) -> Option<Figure> {
-    let metric = &analysis.options.metric;
+    let metric = metric_words(&analysis.options.metric);
     let drawn = |row: &&RandomnessRow| row.condition.model == model && row.condition.choice == CHOICE;
     let rows: Vec<&RandomnessRow> = analysis.randomness.iter().filter(drawn).collect();
     let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
@@ -130,7 +130,7 @@ fn click_figures(analysis: &Analysis) -> Vec<Figure> {
         reached.push(named("0.85", of(model, &|row| row.reached_85, false)));
         reached.push(named("0.90", of(model, &|row| row.reached_90, false)));
     }
-    let x = Axis::new("clicks");
+    let x = Axis { step: Some(1.0), ..Axis::new("clicks") };
     let masks = count_of(masks, "mask", "masks");
     vec![
         Figure::new(

@@ -67,8 +67,8 @@ fn models(dataset: &Dataset) -> Result<HtmlTable, ReportError> {
 pub(super) fn times(dataset: &Dataset) -> Result<Section, ReportError> {
     let mut section = Section::new("times", "Time of each stage");
     section.text(
-        "Of the runs that made this copy of the dataset; another run takes other times. Shards run side by side, so that \
-         the sum of their times is more than the time on the clock.",
+        "Of the runs that made this copy of the dataset; another run takes other times. Shards run side by side, so \
+         that the sum of their times is more than the time on the clock.",
     );
     let times = dataset.times()?;
     if times.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::page::{Figure, Section};
 use super::plots::{Axis, boxes};
 use super::tables::HtmlTable;
-use super::{CHOICE, ReportError, count_of};
+use super::{CHOICE, ReportError, count_of, metric_words};
 use crate::analysis::Analysis;
 use crate::analysis::report::{mean_and_std, strategy_words};
 use crate::analysis::summary::{Summary, SummaryRow};
@@ -19,8 +19,8 @@ pub(super) fn by_strategy(analysis: &Analysis) -> Result<Section, ReportError> {
     let mut section = Section::new("strategies", "DICE, JAC and HD of each strategy and model");
     let Some(summary) = analysis.summaries.iter().find(|s| s.by.is_empty()) else { return Ok(section) };
     section.text(
-        "Oracle: of a prompt's candidates the one closest to the true mask, as in the paper. Score: the one that the model \
-         itself rates best. Failed: the prediction is empty; then DICE and JAC are 0 and HD has no value.",
+        "Oracle: of a prompt's candidates the one closest to the true mask, as in the paper. Score: the one that the \
+         model itself rates best. Failed: the prediction is empty; then DICE and JAC are 0 and HD has no value.",
     );
     section.figures(METRICS.iter().filter_map(|metric| box_figure(summary, metric)).collect());
     section.table(
@@ -56,11 +56,11 @@ fn box_figure(summary: &Summary, (metric, name): &(&str, &str)) -> Option<Figure
     let group = |row: &SummaryRow| models.iter().position(|m| *m == row.condition.model).unwrap_or(0);
     let groups: Vec<_> = rows.iter().map(|row| (label(row), group(row), row.pooled)).collect();
     let most = rows.iter().map(|row| row.masks).max()?;
-    let axis = if *metric == "hd" { Axis::new(name) } else { Axis::share(name) };
+    let axis = if *metric == "hd" { Axis::positive(name) } else { Axis::share(name) };
     let alt = format!("Box plot of {name} for {} combinations of model and strategy", rows.len());
     let caption = format!(
-        "{name} ({CHOICE}) of up to {}: box from the first to the third quartile with the median in it; whiskers to the \
-         extreme values, but no longer than 1.5 boxes. Numbers: summary.csv below.",
+        "{name} ({CHOICE}) of up to {}: box from the first to the third quartile with the median in it; whiskers to \
+         the extreme values, but no longer than 1.5 boxes. Numbers: summary.csv below.",
         count_of(most, "mask", "masks")
     );
     Some(Figure::new(boxes(&alt, &axis, &groups), &caption))
@@ -140,6 +140,7 @@ fn modality_figure(summary: &Summary, model: &str, metric: &str) -> Option<Figur
         .map(|row| row.masks)
         .sum();
     (!groups.is_empty()).then(|| {
+        let metric = metric_words(metric);
         let alt = format!("Box plot of {metric} of {model} for each modality and strategy");
         let caption = format!(
             "{metric} of {model} ({CHOICE}) for each modality and strategy, {}; a colour for each strategy. \
@@ -159,6 +160,7 @@ fn grouped_tables(analysis: &Analysis, section: &mut Section, by: &str, heading:
     let models: BTreeSet<&str> = rows.iter().map(|row| row.condition.model.as_str()).collect();
     for model in models {
         let rows: Vec<&SummaryRow> = rows.iter().filter(|row| row.condition.model == model).copied().collect();
+        let metric = metric_words(metric);
         let caption = format!("{metric} of {model} ({CHOICE}): mean ± standard deviation over masks");
         section.table(&caption, &group_table(&rows, heading));
     }

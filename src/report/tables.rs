@@ -40,9 +40,9 @@ impl HtmlTable {
         HtmlTable { headings: headings.into_iter().map(heading).collect(), rows: Vec::new() }
     }
 
-    /// Columns of a frame under the headings given. A column that the frame does not have is left out.
+    /// Columns of a frame under the headings given. A column that is not there, or is empty, is left out.
     pub(super) fn of_frame(frame: &DataFrame, columns: &[(&str, &str, Kind)]) -> Self {
-        let here: Vec<_> = columns.iter().filter(|(name, ..)| frame.column(name).is_ok()).collect();
+        let here: Vec<_> = columns.iter().filter(|(name, ..)| has_values(frame, name)).collect();
         let cells: Vec<Vec<String>> = here.iter().map(|(name, _, kind)| cells(frame, name, *kind)).collect();
         HtmlTable {
             headings: here.iter().map(|(_, heading, kind)| (heading.to_string(), *kind != Kind::Words)).collect(),
@@ -82,6 +82,11 @@ impl HtmlTable {
             caption = escape(caption)
         )
     }
+}
+
+/// True where the frame has the column, and something in it or no rows at all.
+fn has_values(frame: &DataFrame, name: &str) -> bool {
+    frame.column(name).is_ok_and(|column| column.is_empty() || column.null_count() < column.len())
 }
 
 /// A column as words, one cell for each row.

@@ -17,4 +17,6 @@ mod passes;
 mod phantom;
 mod program;
 mod rasters;
+#[cfg(feature = "query")]
+mod report;
 mod samples;

@@ -11,7 +11,7 @@ use crate::text::{TextTable, fixed, p_value};
 use std::collections::BTreeSet;
 
 /// What a strategy is, by its name in the tables (section 3 of the protocol).
-fn strategy_words(strategy: &str) -> String {
+pub(crate) fn strategy_words(strategy: &str) -> String {
     let words = match strategy {
         "S1" => "everything",
         "S2" => "1 point",
@@ -114,7 +114,8 @@ fn strategies_side_by_side(summary: &Summary, rows: &[&SummaryRow]) -> TextTable
     table
 }
 
-fn mean_and_std(description: &Description) -> String {
+/// Mean and standard deviation in a cell.
+pub(crate) fn mean_and_std(description: &Description) -> String {
     match (description.mean, description.std) {
         (Some(mean), Some(std)) => {
             let decimals = if mean.abs() < 2.0 { 3 } else { 1 };

@@ -325,6 +325,7 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
         let query = |sql: &str| example(&format!("query {data} \\\n      \"{sql}\""));
         query("SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target");
         query("SELECT mask_id, dice, hd95 FROM metrics WHERE choice = 'oracle' ORDER BY dice LIMIT 10");
+        example(&format!("report {data}"));
         example(&format!("analyze {data} --by source,target --metric hd95"));
     }
     example(&format!("inspect {raw}/sstem/train-volume.tif"));

@@ -35,6 +35,8 @@ mod models;
 mod predict;
 #[cfg(feature = "query")]
 mod query;
+#[cfg(feature = "query")]
+mod report;
 mod run;
 mod scan;
 mod schema;
@@ -119,6 +121,9 @@ enum Command {
     /// Ask the tables of a dataset in SQL
     #[cfg(feature = "query")]
     Query(query::Arguments),
+    /// Write all results as one HTML page, with plots and pictures
+    #[cfg(feature = "query")]
+    Report(report::Arguments),
     /// Explain every column of every table
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
@@ -170,6 +175,8 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Analyze(a) => analyze::run(a, global),
         #[cfg(feature = "query")]
         Command::Query(a) => query::run(a, global),
+        #[cfg(feature = "query")]
+        Command::Report(a) => report::run(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
         Command::Setup(a) => setup::run(a, global),

@@ -180,6 +180,23 @@ impl Dataset {
         self.files_in(RECEIPTS)?.into_iter().map(read).collect()
     }
 
+    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log is
+    /// not there are left out.
+    ///
+    /// # Errors
+    /// Those of [`receipts`](Self::receipts).
+    pub fn times(&self) -> Result<BTreeMap<String, Vec<f64>>> {
+        let mut times: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for receipt in self.receipts()? {
+            let log = fs::read(layout::log(&self.root, &receipt.stage, &receipt.id)).ok();
+            let log: Option<Value> = log.and_then(|text| serde_json::from_slice(&text).ok());
+            if let Some(seconds) = log.and_then(|log| log["seconds"].as_f64()) {
+                times.entry(receipt.stage).or_default().push(seconds);
+            }
+        }
+        Ok(times)
+    }
+
     /// Files of a table in finished shards: sorted by model and source, then by their first id, so that their rows come
     /// in order.
     ///

@@ -147,6 +147,19 @@ impl Manifest {
         }
     }
 
+    /// SHA-256 of the file; `None` before the first commit. Equal digests are equal datasets.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub fn digest(dataset: &Dataset) -> Result<Option<String>> {
+        let path = dataset.path().join(layout::MANIFEST);
+        match durable::digest(&path) {
+            Ok((_, digest)) => Ok(Some(digest)),
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&path, "read")(error)),
+        }
+    }
+
     /// The manifest of these shards, by the paths of their receipts.
     fn of(receipts: BTreeMap<String, Receipt>, options: BTreeMap<String, Value>) -> Manifest {
         let mut manifest = Manifest {

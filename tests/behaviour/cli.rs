@@ -30,7 +30,7 @@ fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {
 fn every_command_explains_itself() {
     let all = Run::done(&mut medcosmos("--help"));
     assert!(all.out.contains("Exit status: 0 done, 1 not done, 2 wrong usage, 3 done but for cases that failed."));
-    let query: &[&str] = if cfg!(feature = "query") { &["analyze", "query"] } else { &[] };
+    let query: &[&str] = if cfg!(feature = "query") { &["analyze", "query", "report"] } else { &[] };
     for command in COMMANDS.iter().chain(query) {
         assert!(all.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in --help");
         let help = Run::done(medcosmos(command).arg("--help"));
@@ -203,7 +203,7 @@ fn queries_answer_or_say_what_is_wrong() {
 fn stages_want_a_dataset_with_what_they_work_on() {
     let folder = tempfile::tempdir().unwrap();
     let stages: &[&str] =
-        if cfg!(feature = "query") { &["predict", "evaluate", "analyze"] } else { &["predict", "evaluate"] };
+        if cfg!(feature = "query") { &["predict", "evaluate", "analyze", "report"] } else { &["predict", "evaluate"] };
     for stage in stages {
         Run::of(medcosmos(stage).arg(folder.path())).failed(1, &[folder.path().to_str().unwrap()]);
     }

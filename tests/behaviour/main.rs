@@ -18,4 +18,6 @@ mod phantom;
 mod pipelines;
 mod program;
 mod rasters;
+#[cfg(feature = "query")]
+mod report;
 mod samples;

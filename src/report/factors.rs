@@ -1,0 +1,150 @@
+//! What the metric follows: curves and points against each factor, and the partial correlations.
+
+use std::collections::BTreeSet;
+
+use super::looks::Look;
+use super::page::{Figure, Section};
+use super::plots::{Axis, Line, lines, scatter};
+use super::results::download;
+use super::tables::{HtmlTable, Kind};
+use super::{CHOICE, ReportError, count_of, metric_words};
+use crate::analysis::Analysis;
+use crate::analysis::correlations;
+use crate::analysis::curves::CurveRow;
+use crate::analysis::options::{Binning, Curve};
+use crate::analysis::report::strategy_words;
+
+/// The name of a factor on an axis.
+fn factor_words(factor: &str) -> String {
+    let words = match factor {
+        "size_px" => "size (px)",
+        "aspect_ratio" => "aspect ratio (short over long side)",
+        "intensity_difference" => "intensity difference (inside − around)",
+        "intensity_difference_abs" => "intensity difference (absolute)",
+        "boundary_complexity" => "boundary complexity (Fourier order F)",
+        other => other,
+    };
+    words.to_string()
+}
+
+/// The metric against each factor: means in bins for every strategy, and single masks of one.
+pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
+    let metric = metric_words(&analysis.options.metric);
+    let mut section = Section::new("factors", &format!("{metric} against the factors"));
+    section.text(
+        "Bins are the same for all models and strategies. Points are single masks of one strategy; the line through \
+         them joins the means of the bins, each at the median of the factor.",
+    );
+    let models: BTreeSet<&str> = looks.iter().map(|look| look.condition.model.as_str()).collect();
+    for model in models {
+        section.heading(model);
+        let mut figures = Vec::new();
+        for curve in &analysis.options.curves {
+            figures.extend(bin_figure(analysis, model, curve));
+            let look = looks.iter().find(|look| look.condition.model == model && !look.points.is_empty());
+            if let Some(look) = look {
+                figures.extend(point_figure(analysis, look, curve)?);
+            }
+        }
+        section.figures(figures);
+    }
+    download(analysis, &mut section, "curves")?;
+    Ok(section)
+}
+
+fn axis_of(curve: &Curve) -> Axis {
+    let axis = Axis::new(&factor_words(&curve.factor));
+    if matches!(curve.bins, Binning::Logarithmic(_)) { axis.logarithmic() } else { axis }
+}
+
+/// Means in bins, as points.
+fn means<'a>(rows: impl Iterator<Item = &'a CurveRow>) -> Vec<(f64, f64)> {
+    rows.filter_map(|row| Some((row.factor_values.median?, row.metric_values.mean?))).collect()
+}
+
+fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure> {
+    let metric = metric_words(&analysis.options.metric);
+    let drawn =
+        |row: &&CurveRow| row.condition.model == model && row.condition.choice == CHOICE && row.factor == curve.factor;
+    let rows: Vec<&CurveRow> = analysis.curves.iter().filter(drawn).collect();
+    let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
+    let of = |strategy: &str| -> Vec<&CurveRow> {
+        rows.iter().copied().filter(|row| row.condition.strategy == strategy).collect()
+    };
+    let line = |strategy: &&str| {
+        let points = means(of(strategy).into_iter());
+        Line { name: strategy_words(strategy), points, band: Vec::new() }
+    };
+    let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
+    let most: u64 = strategies.iter().map(|s| of(s).iter().map(|row| row.metric_values.n as u64).sum()).max()?;
+    let x = axis_of(curve);
+    let alt = format!("Line plot of mean {metric} of {model} in bins of {}", x.label);
+    let caption = format!(
+        "Mean {metric} of {model} ({CHOICE}) in bins of the {}, {}. Numbers: curves.csv below.",
+        x.label,
+        count_of(most, "mask", "masks")
+    );
+    (!drawn.is_empty()).then(|| Figure::new(lines(&alt, &x, &Axis::share(&format!("mean {metric}")), &drawn), &caption))
+}
+
+fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Option<Figure>, ReportError> {
+    let metric = metric_words(&analysis.options.metric);
+    let x = axis_of(curve);
+    let positive = |v: f64| v.is_finite() && (v > 0.0 || !x.logarithmic);
+    let points = look.points_of(&curve.factor);
+    let drawn: Vec<(f64, f64)> = points.into_iter().filter(|(x, y)| positive(*x) && y.is_finite()).collect();
+    if drawn.is_empty() {
+        return Ok(None);
+    }
+    let bins = analysis.curves.iter().filter(|row| row.condition == look.condition && row.factor == curve.factor);
+    let strategy = strategy_words(&look.condition.strategy);
+    let alt = format!("Scatter plot of {metric} against {}, {strategy}", x.label);
+    let caption = format!(
+        "{metric} of {} with {strategy} ({CHOICE}) against the {}: {} drawn of {}.",
+        look.condition.model,
+        x.label,
+        count_of(drawn.len() as u64, "mask", "masks"),
+        count_of(look.masks as u64, "mask", "masks")
+    );
+    let svg = scatter(&alt, &x, &Axis::share(metric), &drawn, &means(bins));
+    let name = format!("points_{}_{}_{}", look.condition.model, look.condition.strategy, curve.factor);
+    Ok(Some(Figure::new(svg, &caption).with_csv(&name, &look.frame(&curve.factor, &analysis.options.metric)?)?))
+}
+
+/// The partial correlations, a table for each model.
+pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> {
+    let metric = metric_words(&analysis.options.metric);
+    let mut section = Section::new("correlations", &format!("Partial correlations of {metric} with the factors"));
+    section.text(
+        "Spearman correlation of each factor, controlling for the others, with a two-sided p-value, the same adjusted \
+         for the number of tests, and an interval over patients, whose masks are not independent. Plain: without \
+         controlling. The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
+    );
+    let keys: BTreeSet<(&str, &str)> =
+        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    for (model, choice) in keys {
+        let here = |row: &&correlations::CorrelationRow| row.condition.model == model && row.condition.choice == choice;
+        let rows: Vec<_> = analysis.correlations.iter().filter(here).cloned().collect();
+        let masks = rows.iter().map(|row| row.n).max().unwrap_or(0);
+        let caption = format!("{metric} of {model} ({choice}) and the factors, {}", count_of(masks, "mask", "masks"));
+        section.table(&caption, &HtmlTable::of_frame(&correlations::to_frame(&rows)?, &COLUMNS));
+    }
+    download(analysis, &mut section, "correlations")?;
+    Ok(section)
+}
+
+const COLUMNS: [(&str, &str, Kind); 13] = [
+    ("strategy", "Strategy", Kind::Words),
+    ("factor", "Factor", Kind::Words),
+    ("partial_rho", "Partial ρ", Kind::Signed(3)),
+    ("ci_low", "Interval from", Kind::Signed(3)),
+    ("ci_high", "to", Kind::Signed(3)),
+    ("p", "p", Kind::P),
+    ("p_adjusted", "p adjusted", Kind::P),
+    ("plain_rho", "Plain ρ", Kind::Signed(3)),
+    ("plain_p", "p", Kind::P),
+    ("kruskal_p", "p of groups", Kind::P),
+    ("n", "Masks", Kind::Count),
+    ("patients", "Patients", Kind::Count),
+    ("reason", "Why a value is missing", Kind::Words),
+];

@@ -82,7 +82,7 @@ pub(super) fn times(dataset: &Dataset) -> Result<Section, ReportError> {
         table.push(vec![stage.clone(), grouped(seconds.len() as u64), cell(seconds.iter().sum()), cell(longest)]);
     }
     section.table("Seconds of work, summed over shards", &table);
-    let stages: Vec<&str> = times.iter().map(|(stage, _)| stage.as_str()).collect();
+    let stages: Vec<&str> = times.keys().map(String::as_str).collect();
     let columns = vec![
         Column::new("stage".into(), stages),
         Column::new("shards".into(), times.values().map(|s| s.len() as u64).collect::<Vec<_>>()),

@@ -334,8 +334,8 @@ fn neither_shards_nor_row_order_nor_threads_show_in_the_files() {
     assert_eq!(first, second);
     let files = files_of(&one.path().join("analysis"));
     assert_eq!(files, files_of(&many.path().join("analysis")));
-    // Nine tables in two forms, and the record.
-    assert_eq!(files.len(), 19);
+    // Eleven tables in two forms, and the record.
+    assert_eq!(files.len(), 23);
 }
 
 #[test]

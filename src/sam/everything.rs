@@ -334,12 +334,15 @@ mod tests {
         let mut decoder = Decoder::load(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();
         let options = EverythingOptions::default();
         for image in &golden.images {
+            let started = std::time::Instant::now();
             let embedding = embed(&runtime, &model, &image.name);
             let points = grid_points(options.grid, embedding.frame.height, embedding.frame.width);
             let found = segments_of_points(&mut decoder, &embedding, &points, &options).unwrap();
             let before = found.len();
             let kept = suppress_overlaps(found, options.box_iou);
-            println!("{}: {before} of {}, {} of {}", image.name, image.n_before_nms, kept.len(), image.n_masks);
+            let seconds = started.elapsed().as_secs_f64();
+            let counts = format!("{before} of {}, {} of {}", image.n_before_nms, kept.len(), image.n_masks);
+            println!("{}: {counts}, {seconds:.1} s", image.name);
             assert!(before.abs_diff(image.n_before_nms) * 20 <= image.n_before_nms, "{}", image.name);
             assert!(kept.len().abs_diff(image.n_masks) <= 1 + image.n_masks / 20, "{}", image.name);
             for object in &image.objects {

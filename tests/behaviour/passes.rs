@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::process::Stdio;
 
 use medcosmos::store::{Dataset, MetricRow, PredictionRow, Projection};
 
@@ -35,9 +36,10 @@ fn every_pass_whatever_the_threads_and_the_order() {
     const ALL: &str = "--strategies S1,S2,S3,S4,S5,S6 --grid 4 --min-iou 0.5 --min-stability 0.5 --jitter 10-20 --seeds 4,7 \
                        --clicks 3 --keep-embeddings --limit 2";
     let folder = tempfile::tempdir().unwrap();
-    let [at_once, in_turn] = ["at-once", "in-turn"].map(|name| folder.path().join(name));
+    let [at_once, in_turn, killed] = ["at-once", "in-turn", "killed"].map(|name| folder.path().join(name));
     let Some(model) = dataset(&at_once) else { return };
     dataset(&in_turn).unwrap();
+    dataset(&killed).unwrap();
     predict(&at_once, &model, &format!("{ALL} --threads 1"));
     // In another order: one strategy first, the rest later with the embeddings that are there by then.
     predict(&in_turn, &model, "--strategies S5 --keep-embeddings --limit 2");
@@ -46,6 +48,18 @@ fn every_pass_whatever_the_threads_and_the_order() {
     let report = predict(&in_turn, &model, &format!("{ALL} --threads 2"));
     assert_eq!(report["shards_reused"], 1, "S5 was done: {report}");
     assert_same(&at_once, &in_turn);
+    // Killed while it computes, and started again.
+    let mut program = medcosmos("predict");
+    program.arg(&killed).args(["--quiet", "--model", &model]).args(ALL.split_whitespace());
+    let mut process = program.stdout(Stdio::null()).spawn().unwrap();
+    let kept = killed.join(".medcosmos/embeddings");
+    while process.try_wait().unwrap().is_none() && !kept.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    process.kill().unwrap();
+    assert!(!process.wait().unwrap().success(), "it was killed");
+    predict(&killed, &model, ALL);
+    assert_same(&at_once, &killed);
 
     let predictions: Vec<PredictionRow> = rows(&at_once);
     let masks: BTreeSet<&str> = predictions.iter().map(|p| p.mask_id.as_str()).collect();

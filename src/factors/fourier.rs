@@ -418,6 +418,22 @@ mod tests {
             }
         }
 
+        /// A contour that is turned by a right angle and enlarged decodes to the decoded contour, turned and enlarged.
+        #[test]
+        fn decoding_goes_along_with_rotation_and_scale(
+            seed in prop::collection::vec(0u8..6, 100), order in 1u32..12, scale in 1i32..7, turns in 0usize..4,
+        ) {
+            let mask = Mask::from_predicate(10, 10, |i| seed[i] > 1);
+            let Some(contour) = outer_contour(&mask) else { return Ok(()) };
+            let turned = |[x, y]: Point| (0..turns).fold([x, y], |[x, y], _| [-y, x]);
+            let changed: Vec<Point> = contour.iter().map(|&p| turned(p).map(|v| v * scale)).collect();
+            let (Some(here), Some(there)) = (decode(&contour, order), decode(&changed, order)) else { return Ok(()) };
+            for ([x, y], found) in here.into_iter().zip(there) {
+                let [x, y] = (0..turns).fold([x, y], |[x, y], _| [-y, x]).map(|v| v * f64::from(scale));
+                prop_assert!((x - found[0]).abs() < 1e-9 && (y - found[1]).abs() < 1e-9, "{:?}", ([x, y], found));
+            }
+        }
+
         #[test]
         fn the_filled_contour_is_the_component_without_holes(seed in prop::collection::vec(0u8..5, 144)) {
             let mask = Mask::from_predicate(12, 12, |i| seed[i] > 1);

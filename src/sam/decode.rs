@@ -1,9 +1,9 @@
 //! The mask decoder: prompts in, candidate masks out.
 //!
-//! Prompts with the same number of tokens share a run of the decoder, up to [`Provider::batch`] of them. Tokens are ordered as
-//! the original `PromptEncoder` orders them: the points, then the two corners of the box; a prompt without a box gets
-//! one padding point instead. So one point (with its padding) and one box (with its two corners) have two tokens each
-//! and run together.
+//! Prompts with the same number of tokens share a run of the decoder, up to
+//! [`Provider::batch`](super::Provider::batch) of them. Tokens are ordered as the original `PromptEncoder` orders them:
+//! the points, then the two corners of the box; a prompt without a box gets one padding point instead. So one point
+//! (with its padding) and one box (with its two corners) have two tokens each and run together.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,6 @@ use super::encoder_input::ResizedFrame;
 use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
 use super::prompts::Prompt;
-#[allow(unused_imports)] // for the documentation
-use super::runtime::Provider;
 use super::runtime::{Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
 use crate::mask::Mask;

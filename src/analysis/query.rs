@@ -9,7 +9,9 @@ use std::path::Path;
 /// Runs one SQL statement over the tables of a dataset and gives all its rows.
 ///
 /// Only the tables that the statement names need to exist. `SELECT *` leaves the pictures of `slices` out: a
-/// statement that wants them names the column `image`.
+/// statement that wants them names the column `image`. Rows come in the order of the tables or of `ORDER BY`; after a
+/// `GROUP BY` without one their order is open, as in any SQL. The last digit of a sum is that of adding row by row where
+/// the environment has `POLARS_NO_PARTITION`, which the program sets for itself; otherwise it may differ between runs.
 ///
 /// # Errors
 /// [`AnalysisError::MissingTable`] with the command that writes a table named and not there, [`AnalysisError::Sql`]

@@ -18,7 +18,8 @@ use crate::text::LINE_WIDTH;
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,
-    /// One SQL statement over files, cases, slices, masks, factors, predictions, metrics
+    /// One SQL statement over files, cases, slices, masks, factors, predictions, metrics; after a GROUP BY the order of
+    /// rows is that of an ORDER BY
     sql: String,
     /// Write all rows to a file instead; its extension says the format: csv, jsonl, parquet
     #[arg(long, short, value_name = "FILE")]

@@ -110,6 +110,7 @@ def test_queries_are_answered_as_polars_answers_them(sql, medcosmos, cosmos_data
     # The two builds of polars count in integers of different widths, and add in different orders.
     assert_frame_equal(answer, expected, check_dtypes=False, rel_tol=1e-12, abs_tol=0)
     printed = medcosmos("query", cosmos_dataset, sql, "--json").stdout
+    # The same question has the same answer to the last digit.
     assert [json.loads(line) for line in printed.splitlines()] == answer.rows(named=True)
 
 

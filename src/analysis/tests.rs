@@ -383,7 +383,7 @@ fn sql_needs_only_the_tables_it_names() {
     let error = query(root, "SELECT * FROM predictions").unwrap_err().to_string();
     assert!(error.ends_with("holds no table `predictions`: run `medcosmos predict` first"), "{error}");
     let error = query(root, "SELECT * FROM elsewhere").unwrap_err().to_string();
-    assert!(error.contains("'elsewhere' was not found; the tables are files, cases, slices"), "{error}");
+    assert!(error.contains("'elsewhere' was not found; the tables are files, sources, cases"), "{error}");
     let error = query(root, "SELECT nothing FROM factors").unwrap_err().to_string();
     assert!(error.contains("nothing") && error.contains("size_px") && !error.contains('\n'), "{error}");
     let error = query(root, "SELEC 1").unwrap_err().to_string();

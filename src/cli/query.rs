@@ -18,7 +18,7 @@ use crate::text::LINE_WIDTH;
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,
-    /// One SQL statement over files, cases, slices, masks, factors, predictions, metrics; after a GROUP BY the order of
+    /// One SQL statement over files, sources, cases, slices, masks, factors, predictions, metrics, leaks, duplicates, splits; after a GROUP BY the order of
     /// rows is that of an ORDER BY
     sql: String,
     /// Write all rows to a file instead; its extension says the format: csv, jsonl, parquet

@@ -17,7 +17,7 @@ use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{
     CaseRow, Dataset, EncodedImage, FileRow, MaskRow, Partition, RawMember, Rle, Row, Shard, ShardKey, ShardState,
-    ShardWriter, SliceRow, Verify, commit, discard_stale,
+    ShardWriter, SliceRow, SourceRow, Verify, commit, discard_stale,
 };
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
@@ -116,7 +116,7 @@ pub fn build(
     let unread = read_lists(&mut found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
-    dataset.record_options("build", &recorded(options))?;
+    dataset.record_options("build", &options.slices)?;
     let digests = digest_members(&tree, &found, &dataset, progress);
     let work = shards(&tree, &found, registry, options, &digests)?;
 
@@ -145,7 +145,7 @@ pub fn build(
     });
     progress.end();
     outcome?;
-    let files = write_files(&tree, &found, &dataset)?;
+    let files = write_files(&tree, &found, registry, &dataset)?;
     let expected: Vec<Shard> = work.iter().map(|w| w.shard.clone()).chain(files).collect();
     discard_stale(&dataset, &expected)?;
     discard_outdated(&dataset, MEASURES)?;
@@ -188,18 +188,6 @@ fn nothing_found(tree: &Tree, registry: &Registry) -> String {
         reason.push_str(&format!("\n  {}: {}", problem.path, problem.reason));
     }
     reason
-}
-
-fn recorded(options: &BuildOptions) -> BTreeMap<&'static str, String> {
-    let slices::Options { min_area, plane, intensity, raters, split_components } = &options.slices;
-    let or_spec = |text: Option<String>| text.unwrap_or_else(|| "as the spec says".into());
-    BTreeMap::from([
-        ("min_area", min_area.to_string()),
-        ("plane", or_spec(plane.map(|p| format!("{p:?}")))),
-        ("intensity", or_spec(intensity.map(|i| format!("{i:?}")))),
-        ("raters", format!("{raters:?}")),
-        ("split_components", split_components.to_string()),
-    ])
 }
 
 /// Digests of every file that a case uses.
@@ -267,9 +255,9 @@ fn shard_key(
         let files: Vec<String> = case.files().map(file).collect();
         format!("{} {:?} {}", case.id, case.state, files.join(" "))
     });
-    let key = ShardKey::new().with("release", release).with_digest_of("spec", [format!("{spec:?}")]);
-    let key = recorded(options).into_iter().fold(key, |key, (name, value)| key.with(name, value));
-    key.with("first", &cases[0].id).with_digest_of("cases", described)
+    let key = ShardKey::new().with("release", release).with("spec", spec.digest());
+    let options = serde_json::to_string(&options.slices).expect("options are plain data");
+    key.with("options", options).with("first", &cases[0].id).with_digest_of("cases", described)
 }
 
 fn write_shard(
@@ -427,6 +415,7 @@ fn slice_rows(case: &Case, plane: &str, slice: Slice) -> (SliceRow, Vec<MaskRow>
         image: EncodedImage { bytes: slice.png.into(), path: format!("{slice_id}.png") },
         pixels_sha256: slice.pixels_sha256,
         perceptual_hash: slice.perceptual_hash,
+        thumbnail: slice.thumbnail.into(),
         slice_id,
     };
     (row, masks)
@@ -476,8 +465,9 @@ fn mask_row(case: &Case, slice_id: &str, spacing: Option<(f64, f64)>, object: &O
     }
 }
 
-/// The table of files: what became of every member of the tree, one shard for each source.
-fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard>> {
+/// The tables of sources and files: what each source is, and what became of every member of the tree. One shard for each
+/// source.
+fn write_files(tree: &Tree, found: &Scan, registry: &Registry, dataset: &Dataset) -> Result<Vec<Shard>> {
     let mut rows: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
     let mut add = |source: &str, path: &str, size: Option<u64>, status: &str, reason: Option<String>| {
         let source = source.to_string();
@@ -502,15 +492,24 @@ fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard
     }
     // Written even where it is empty, in place of what an earlier run found.
     rows.entry(NO_SOURCE.into()).or_default();
+    for source in &found.sources {
+        rows.entry(source.slug.clone()).or_default();
+    }
     let mut shards = Vec::new();
     for (source, mut rows) in rows {
+        let about = found.sources.iter().find(|s| s.slug == source);
+        let about =
+            about.map(|found| Ok::<_, Error>(source_row(registry.get(&found.slug)?, &found.release))).transpose()?;
         rows.sort_by(|a, b| a.compare(b).then_with(|| a.reason.cmp(&b.reason)));
         rows.dedup_by(|a, b| a.path == b.path);
         let described = rows.iter().map(|r| format!("{r:?}"));
-        let shard =
-            Shard::new("files", Partition::source(&source)?, ShardKey::new().with_digest_of("files", described))?;
+        let key = ShardKey::new().with_digest_of("files", described).with_digest_of("source", [format!("{about:?}")]);
+        let shard = Shard::new("files", Partition::source(&source)?, key)?;
         if !matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
             let mut writer = dataset.begin(&shard);
+            if let Some(row) = about {
+                writer.push(row)?;
+            }
             for row in rows {
                 writer.push(row)?;
             }
@@ -519,6 +518,20 @@ fn write_files(tree: &Tree, found: &Scan, dataset: &Dataset) -> Result<Vec<Shard
         shards.push(shard);
     }
     Ok(shards)
+}
+
+fn source_row(spec: &Spec, release: &str) -> SourceRow {
+    SourceRow {
+        source: spec.slug.clone(),
+        name: spec.name.clone(),
+        release: Some(release.to_string()),
+        home: spec.home.clone(),
+        licence: spec.licence.id.clone(),
+        terms: spec.licence.terms.clone(),
+        share_derived: spec.licence.share_derived.text().into(),
+        citation: spec.citation.clone(),
+        spec_sha256: spec.digest(),
+    }
 }
 
 /// Reads the outcome back from the dataset, so that a resumed run reports the whole and not its own part.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::digest::sha256;
 use crate::store::{Dataset, Manifest, Receipt, discard};
 
 mod build;
@@ -111,7 +112,14 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 }
 
 /// Stages whose results can be had again in minutes.
-const MEASURES: &[&str] = &["factors", "evaluate"];
+const MEASURES: &[&str] = &["factors", "evaluate", "leaks", "split"];
+
+/// Digest of all shards of the build: what is said of a dataset as a whole holds for this build only.
+fn builds_digest(receipts: &[Receipt]) -> String {
+    let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == "build").map(|r| r.id.to_string()).collect();
+    ids.sort();
+    sha256(ids.join(" ").as_bytes())
+}
 
 /// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
 /// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
@@ -124,7 +132,9 @@ fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
     let made_from = |r: &Receipt, key: &str, ids: &BTreeSet<String>| r.key.get(key).is_some_and(|id| ids.contains(id));
     let builds = ids(&|r| r.stage == "build");
     let predictions = ids(&|r| r.stage == "predict" && made_from(r, "build", &builds));
+    let all_builds = builds_digest(&receipts);
     let outdated = |r: &Receipt| match r.stage.as_str() {
+        "leaks" | "split" => r.key.get("builds") != Some(&all_builds),
         "factors" | "predict" => !made_from(r, "build", &builds),
         "evaluate" => !made_from(r, "predictions", &predictions),
         _ => false,

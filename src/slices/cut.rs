@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::intensity::{Rule, to_grey};
 use super::labels::Decoder;
 use super::load::{Loaded, load};
-use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, without_alpha};
+use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, thumbnail, without_alpha};
 use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
 use crate::formats::dicom::match_positions;
@@ -335,6 +335,7 @@ fn picture(
         intensity_max: grey.max,
         pixels_sha256: pixels_sha256(&pixels),
         perceptual_hash: perceptual_hash(&pixels, columns, rows, channels),
+        thumbnail: thumbnail(&pixels, columns, rows, channels),
         png: png(&pixels, width, height, channels),
         masks,
     }

@@ -4,6 +4,7 @@
 //! A case is read part by part: its image once, then one mask file after the other, each turned into runs and dropped
 //! before the next is read. So memory holds one volume and one mask at a time, however many files a case has.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::formats;
@@ -24,11 +25,12 @@ pub use intensity::Grey;
 pub use load::{Loaded, load};
 #[cfg(feature = "query")]
 pub(crate) use picture::png as encode_png;
-pub use picture::{perceptual_hash, pixels_sha256};
+pub use picture::{THUMBNAIL_SIDE, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
 
-/// What decides the slices of a dataset. Defaults are the protocol's.
-#[derive(Clone, Debug, PartialEq)]
+/// What decides the slices of a dataset. Defaults are the protocol's. What is `None` is as each spec says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Options {
     /// A mask is kept if it has more pixels than this (protocol 2.5: 50).
     pub min_area: u32,
@@ -49,7 +51,8 @@ impl Default for Options {
 }
 
 /// Which raters' masks are built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Raters {
     /// The source's reference rater.
     #[default]
@@ -114,6 +117,8 @@ pub struct Slice {
     pub pixels_sha256: String,
     /// 64-bit difference hash of the luma.
     pub perceptual_hash: u64,
+    /// Mean luma of 16 x 16 fields, row by row.
+    pub thumbnail: Vec<u8>,
     /// The 8-bit picture as PNG.
     pub png: Vec<u8>,
     /// Its objects, in the order of the spec.

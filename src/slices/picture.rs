@@ -38,37 +38,55 @@ pub fn pixels_sha256(pixels: &[u8]) -> String {
     sha256(pixels)
 }
 
+/// Side of a [`thumbnail`], in fields.
+pub const THUMBNAIL_SIDE: usize = 16;
+
+/// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a glance, and the same
+/// for two encodings of one picture within a grey level.
+pub fn thumbnail(pixels: &[u8], width: usize, height: usize, channels: u8) -> Vec<u8> {
+    let means = field_means(pixels, [width, height], channels, [THUMBNAIL_SIDE, THUMBNAIL_SIDE]);
+    means.into_iter().map(|mean| ((mean + 500) / 1000) as u8).collect()
+}
+
 /// 64-bit difference hash: the luma averaged over a grid of 9 x 8 cells, one bit for each pair of neighbours in a row,
 /// set where the right one is brighter; most significant bit first. Two encodings of one picture differ in few bits.
 pub fn perceptual_hash(pixels: &[u8], width: usize, height: usize, channels: u8) -> u64 {
     const COLUMNS: usize = 9;
     const ROWS: usize = 8;
-    let luma = |x: usize, y: usize| -> u64 {
-        let at = (y * width + x) * channels as usize;
-        match channels {
-            1 => 1000 * pixels[at] as u64,
-            _ => 299 * pixels[at] as u64 + 587 * pixels[at + 1] as u64 + 114 * pixels[at + 2] as u64,
-        }
+    let means = field_means(pixels, [width, height], channels, [COLUMNS, ROWS]);
+    let pairs = means.chunks_exact(COLUMNS).flat_map(|row| row.windows(2));
+    pairs.fold(0, |hash, pair| hash << 1 | u64::from(pair[1] > pair[0]))
+}
+
+/// Luma in thousandths of a grey level, averaged over `fields` columns and rows of a picture of `size`, row by row. Fields
+/// are of whole pixels; at least one pixel each, so that tiny pictures have them too.
+fn field_means(pixels: &[u8], size: [usize; 2], channels: u8, fields: [usize; 2]) -> Vec<u64> {
+    let [width, height] = size;
+    let span = |field: usize, fields: usize, length: usize| {
+        let start = (field * length / fields).min(length - 1);
+        start..((field + 1) * length / fields).max(start + 1)
     };
-    // Cells of whole pixels; at least one pixel each, so that tiny pictures have a hash too.
-    let bounds = |cell: usize, cells: usize, length: usize| {
-        let start = (cell * length / cells).min(length - 1);
-        (start, ((cell + 1) * length / cells).max(start + 1))
-    };
-    let mut hash = 0u64;
-    for row in 0..ROWS {
-        let (y0, y1) = bounds(row, ROWS, height);
-        let mean = |column: usize| {
-            let (x0, x1) = bounds(column, COLUMNS, width);
-            let sum: u64 = (y0..y1).map(|y| (x0..x1).map(|x| luma(x, y)).sum::<u64>()).sum();
-            sum / ((x1 - x0) * (y1 - y0)) as u64
-        };
-        let means: Vec<u64> = (0..COLUMNS).map(mean).collect();
-        for pair in means.windows(2) {
-            hash = hash << 1 | u64::from(pair[1] > pair[0]);
+    let channels = channels as usize;
+    let mut means = Vec::with_capacity(fields[0] * fields[1]);
+    for row in 0..fields[1] {
+        let rows = span(row, fields[1], height);
+        for column in 0..fields[0] {
+            let columns = span(column, fields[0], width);
+            let lines =
+                rows.clone().map(|y| &pixels[(y * width + columns.start) * channels..][..columns.len() * channels]);
+            let sum: u64 = match channels {
+                1 => lines.map(|line| 1000 * line.iter().map(|&v| u64::from(v)).sum::<u64>()).sum(),
+                _ => lines.flat_map(|line| line.chunks_exact(channels)).map(luma).sum(),
+            };
+            means.push(sum / (rows.len() * columns.len()) as u64);
         }
     }
-    hash
+    means
+}
+
+/// Luma of an RGB pixel (ITU-R BT.601), in thousandths of a grey level.
+fn luma(pixel: &[u8]) -> u64 {
+    299 * u64::from(pixel[0]) + 587 * u64::from(pixel[1]) + 114 * u64::from(pixel[2])
 }
 
 #[cfg(test)]
@@ -92,6 +110,16 @@ mod tests {
         assert_eq!(perceptual_hash(&brighter, 64, 64, 1), u64::MAX);
         assert_eq!(perceptual_hash(&turned, 64, 64, 1), 0);
         perceptual_hash(&[9], 1, 1, 1);
+    }
+
+    #[test]
+    fn a_thumbnail_is_made_of_means() {
+        let halves: Vec<u8> = (0..40 * 40).map(|i| if i % 40 < 20 { 10 } else { 200 }).collect();
+        let thumbnail = super::thumbnail(&halves, 40, 40, 1);
+        assert_eq!(thumbnail.len(), THUMBNAIL_SIDE * THUMBNAIL_SIDE);
+        assert_eq!((thumbnail[0], thumbnail[7], thumbnail[8], thumbnail[15]), (10, 10, 200, 200));
+        let red = [255, 0, 0].repeat(4);
+        assert_eq!(super::thumbnail(&red, 2, 2, 3), [76; 256], "as Pillow's conversion to L");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::sha256;
 
 /// A source's spec.
 #[derive(Clone, Debug, Deserialize)]
@@ -82,6 +84,11 @@ fn yes() -> bool {
 }
 
 impl Spec {
+    /// SHA-256 of all that the spec says, however its file is written; hexadecimal.
+    pub fn digest(&self) -> String {
+        sha256(format!("{self:?}").as_bytes())
+    }
+
     /// Object and modality of every mask that the layouts can give.
     pub fn targets(&self) -> Vec<(&str, &str)> {
         let mut targets = Vec::new();
@@ -121,18 +128,33 @@ pub struct Licence {
     pub share_derived: Sharing,
 }
 
-/// Whether derived data may be passed on.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+/// Whether derived data may be passed on. The strictest comes last.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sharing {
     /// Yes, with attribution at most.
     Yes,
     /// Under the same licence or for non-commercial purposes only.
     Conditions,
-    /// No.
-    No,
     /// The terms do not say, or could not be read.
     Unknown,
+    /// No.
+    No,
+}
+
+impl Sharing {
+    /// All of them.
+    pub const ALL: [Sharing; 4] = [Sharing::Yes, Sharing::Conditions, Sharing::Unknown, Sharing::No];
+
+    /// The word that specs and tables have for it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Sharing::Yes => "yes",
+            Sharing::Conditions => "conditions",
+            Sharing::Unknown => "unknown",
+            Sharing::No => "no",
+        }
+    }
 }
 
 /// A release and what proves its presence.
@@ -350,7 +372,7 @@ pub enum FourthAxis {
 }
 
 /// Plane of the slices: the file axis that is cut across.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plane {
     /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
@@ -394,7 +416,7 @@ impl PlaneName {
 }
 
 /// How stored values become 8 bits.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Intensity {
     /// Grey: each slice's minimum to maximum (protocol 2.3). Colour of 8 bits: as stored.

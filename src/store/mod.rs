@@ -49,8 +49,8 @@ pub use layout::Partition;
 pub use manifest::{Manifest, ManifestShard, Problem, TableTotal, commit, discard, discard_stale};
 pub use reader::{Rows, TableFile};
 pub use rows::{
-    CaseRow, FactorRow, FileRow, MaskRow, MaskTarget, MetricRow, PredictionRow, Projection, Row, SliceImage, SliceInfo,
-    SliceRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MaskTarget, MetricRow, PredictionRow, Projection, Row,
+    SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};

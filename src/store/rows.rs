@@ -1,4 +1,4 @@
-//! The rows of the six tables.
+//! The rows of the tables.
 //!
 //! A field of a row type is a column: its name, type, unit and documentation are the column's name, type, unit and
 //! meaning, in the schema, in the writer, in the reader and in the printed reference alike.
@@ -13,7 +13,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Field};
 
 use super::schema::{Column, Table};
-use super::value::{EncodedImage, RawMember, Rle, Value};
+use super::value::{Bytes, EncodedImage, RawMember, Rle, Value};
 
 /// Some columns of a table, as a Rust type: what a reader decodes. [`projection!`](crate::projection) defines one.
 pub trait Projection: Sized {
@@ -192,6 +192,30 @@ row! {
 }
 
 row! {
+    /// One source of the dataset: where it comes from, and what may be done with it.
+    pub struct SourceRow of Sources sorted by source {
+        /// Short name of the source.
+        pub source: String,
+        /// Full name.
+        pub name: String,
+        /// Release that was recognised.
+        pub release: Option<String>,
+        /// Home page.
+        pub home: String,
+        /// SPDX identifier of the licence, or `LicenseRef-…` with `terms` in words.
+        pub licence: String,
+        /// What a user must know, in words.
+        pub terms: String,
+        /// Whether slices and masks made from the download may be passed on: yes, conditions, no or unknown.
+        pub share_derived: String,
+        /// What to cite, as BibTeX.
+        pub citation: String,
+        /// SHA-256 of the spec by which the source was read.
+        pub spec_sha256: String,
+    }
+}
+
+row! {
     /// One raw case: a volume, a frame of a series or a picture, whether it gave slices or not. Skipped and failed
     /// cases have a row too.
     pub struct CaseRow of Cases sorted by case_id {
@@ -281,6 +305,8 @@ row! {
         pub pixels_sha256: String,
         /// Perceptual hash of the image: near-duplicates differ in few of its 64 bits.
         pub perceptual_hash: u64,
+        /// Mean grey levels of 16 x 16 fields of the image, row by row: by them near-duplicates are told apart.
+        pub thumbnail: Bytes,
     }
 }
 
@@ -490,6 +516,77 @@ row! {
         pub assd_mm: Option<f64> => "mm",
         /// Normalised surface Dice at a tolerance in millimetres, where the spacing is known.
         pub nsd_mm: Option<f64>,
+    }
+}
+
+row! {
+    /// Two patients that are, or seem to be, one: by the same picture, by pictures that differ in their encoding only, or by
+    /// what the sources say of themselves.
+    pub struct LeakRow of Leaks sorted by patient_id, other_patient_id, kind {
+        /// The patient whose name comes first.
+        pub patient_id: String,
+        /// Short name of the source of the first patient.
+        pub source: String,
+        /// The other patient.
+        pub other_patient_id: String,
+        /// Short name of the source of the other patient.
+        pub other_source: String,
+        /// How it is known: exact, near or declared.
+        pub kind: String,
+        /// Slices of the first patient that have a twin in the other; 0 where it is only declared.
+        pub slices: u32,
+        /// Correlation of the closest pair of slices; null where it is only declared.
+        pub similarity: Option<f64>,
+        /// One of these slices.
+        pub slice_id: Option<String>,
+        /// Its twin.
+        pub other_slice_id: Option<String>,
+        /// Name of the group of all patients that are linked with each other: that of its first patient.
+        pub leak_group: String,
+    }
+}
+
+row! {
+    /// One slice that shows what a slice of another patient, source or split shows: a mark, nothing is deleted.
+    pub struct DuplicateRow of Duplicates sorted by slice_id {
+        /// The slice.
+        pub slice_id: String,
+        /// Short name of the dataset that the slice comes from.
+        pub source: String,
+        /// Patient, as the source names them.
+        pub patient_id: String,
+        /// Split that the source publishes: train, validation, test.
+        pub split: Option<String>,
+        /// The first slice, by name, of all that show the same. Where it is the slice itself, this is the one to keep.
+        pub first_slice_id: String,
+        /// How it is known: exact or near.
+        pub kind: String,
+        /// Correlation with the closest twin.
+        pub similarity: f64,
+        /// Name of the leak group that the patient is in.
+        pub leak_group: String,
+    }
+}
+
+row! {
+    /// One patient, and the split that they are in. No patient and no leak group is in two.
+    pub struct SplitRow of Splits sorted by patient_id {
+        /// Patient, as the source names them.
+        pub patient_id: String,
+        /// Short name of the source.
+        pub source: String,
+        /// Name of the leak group, where the patient is in one.
+        pub leak_group: Option<String>,
+        /// Split that the source publishes, where its slices have one.
+        pub official_split: Option<String>,
+        /// Split by this tool: one of the names asked for, or null where folds were asked for.
+        pub assigned_split: Option<String>,
+        /// Fold in which the patient is tested, from 0, where folds were asked for.
+        pub fold: Option<u32>,
+        /// Slices of the patient.
+        pub n_slices: u32,
+        /// Masks of the patient, those of excluded categories left out.
+        pub n_masks: u32,
     }
 }
 

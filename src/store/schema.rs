@@ -1,4 +1,4 @@
-//! The six tables: their names, columns, units and meanings, as Arrow schemas and as words.
+//! The tables: their names, columns, units and meanings, as Arrow schemas and as words.
 //!
 //! The columns themselves are described once, as the fields of the row types in [`rows`](super::rows); everything here
 //! (Arrow schema, printed reference, dataset card, Hugging Face features) is derived from that description.
@@ -10,10 +10,13 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde_json::json;
 
-use super::rows::{CaseRow, FactorRow, FileRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow};
+use super::rows::{
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow, SourceRow,
+    SplitRow,
+};
 
 /// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
 /// way to cut slices, another PNG encoder), so that shards written before are built again.
@@ -36,6 +39,14 @@ pub enum Table {
     Metrics,
     /// What became of every raw file.
     Files,
+    /// Sources: who made them, and what may be done with them.
+    Sources,
+    /// Patients that are found under two names.
+    Leaks,
+    /// Slices that show what another one shows.
+    Duplicates,
+    /// The split that each patient is in.
+    Splits,
 }
 
 /// A column of a table.
@@ -67,8 +78,19 @@ impl Column {
 
 impl Table {
     /// All tables, in the order in which they are made.
-    pub const ALL: [Table; 7] =
-        [Table::Files, Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Predictions, Table::Metrics];
+    pub const ALL: [Table; 11] = [
+        Table::Files,
+        Table::Sources,
+        Table::Cases,
+        Table::Slices,
+        Table::Masks,
+        Table::Factors,
+        Table::Predictions,
+        Table::Metrics,
+        Table::Leaks,
+        Table::Duplicates,
+        Table::Splits,
+    ];
 
     /// Name, which is also that of its folder.
     pub fn name(self) -> &'static str {
@@ -80,6 +102,10 @@ impl Table {
             Table::Predictions => "predictions",
             Table::Metrics => "metrics",
             Table::Files => "files",
+            Table::Sources => "sources",
+            Table::Leaks => "leaks",
+            Table::Duplicates => "duplicates",
+            Table::Splits => "splits",
         }
     }
 
@@ -91,9 +117,11 @@ impl Table {
     /// The command that writes the table.
     pub fn command(self) -> &'static str {
         match self {
-            Table::Files | Table::Cases | Table::Slices | Table::Masks => "build",
+            Table::Files | Table::Sources | Table::Cases | Table::Slices | Table::Masks => "build",
             Table::Predictions => "predict",
             Table::Factors | Table::Metrics => "evaluate",
+            Table::Leaks | Table::Duplicates => "leaks",
+            Table::Splits => "split",
         }
     }
 
@@ -107,6 +135,10 @@ impl Table {
             Table::Predictions => PredictionRow::ABOUT,
             Table::Metrics => MetricRow::ABOUT,
             Table::Files => FileRow::ABOUT,
+            Table::Sources => SourceRow::ABOUT,
+            Table::Leaks => LeakRow::ABOUT,
+            Table::Duplicates => DuplicateRow::ABOUT,
+            Table::Splits => SplitRow::ABOUT,
         }
     }
 
@@ -120,6 +152,10 @@ impl Table {
             Table::Predictions => PredictionRow::columns(),
             Table::Metrics => MetricRow::columns(),
             Table::Files => FileRow::columns(),
+            Table::Sources => SourceRow::columns(),
+            Table::Leaks => LeakRow::columns(),
+            Table::Duplicates => DuplicateRow::columns(),
+            Table::Splits => SplitRow::columns(),
         }
     }
 
@@ -127,8 +163,10 @@ impl Table {
     pub fn id_column(self) -> &'static str {
         match self {
             Table::Files => "path",
+            Table::Sources => "source",
             Table::Cases => "case_id",
-            Table::Slices => "slice_id",
+            Table::Slices | Table::Duplicates => "slice_id",
+            Table::Leaks | Table::Splits => "patient_id",
             Table::Masks | Table::Factors | Table::Predictions | Table::Metrics => "mask_id",
         }
     }

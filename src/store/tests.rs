@@ -67,6 +67,7 @@ fn slice(id: &str, png: Vec<u8>) -> SliceRow {
         image: EncodedImage { bytes: png.into(), path: format!("{}.png", id.replace('/', "_")) },
         pixels_sha256: "cd".into(),
         perceptual_hash: u64::MAX,
+        thumbnail: vec![7; 256].into(),
     }
 }
 

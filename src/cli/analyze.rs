@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
+use crate::analysis::output::{Format, write_frame};
 use crate::analysis::{AnalysisOptions, analyze, report};
 use crate::text::LINE_WIDTH;
 
@@ -43,7 +44,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         }
     }
     let analysis = analyze(&arguments.dataset, &options)?;
-    if !global.quiet {
+    if global.json {
+        // One object: the tables by the names of their files, each a list of rows.
+        let mut tables = Vec::new();
+        for (name, frame) in analysis.frames()? {
+            let mut lines = Vec::new();
+            write_frame(&frame, Format::JsonLines, &mut lines)?;
+            let lines = String::from_utf8(lines)?;
+            let rows: Vec<&str> = lines.lines().collect();
+            tables.push(format!("{}: [{}]", serde_json::to_string(&name)?, rows.join(",\n")));
+        }
+        println!("{{{}}}", tables.join(",\n"));
+    } else if !global.quiet {
         print!("{}", report::analysis_to_text(&analysis, LINE_WIDTH));
         println!("\nAll tables are in {}", arguments.dataset.join("analysis").display());
     }

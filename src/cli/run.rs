@@ -19,8 +19,8 @@ const WRONG_USAGE: u8 = 2;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [setup], [[predict]],
-[evaluate] and [analyze], those it needs; their keys are the long options of these commands. Paths count from the folder
-that the program is started in.")]
+[[import]], [evaluate], [analyze] and [report], those it needs; their keys are the long options of these commands. An
+[[import]] also says `from`, the predictions. Paths count from the folder that the program is started in.")]
 pub(super) struct Arguments {
     /// Pipeline file; those in pipelines/ are a start
     file: PathBuf,
@@ -48,8 +48,11 @@ struct Pipeline {
     setup: Option<Table>,
     #[serde(default)]
     predict: Vec<Table>,
+    #[serde(default)]
+    import: Vec<Table>,
     evaluate: Option<Table>,
     analyze: Option<Table>,
+    report: Option<Table>,
 }
 
 /// A stage as a command line.
@@ -118,7 +121,13 @@ fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stag
     for (i, table) in file.predict.into_iter().enumerate() {
         tables.push(("predict", format!("[[predict]] {}", i + 1), vec![data()?], table));
     }
-    for (command, table) in [("evaluate", file.evaluate), ("analyze", file.analyze)] {
+    for (i, mut table) in file.import.into_iter().enumerate() {
+        let name = format!("[[import]] {}", i + 1);
+        let from = table.remove("from").ok_or_else(|| format!("{name}: from, the predictions, is missing"))?;
+        let from = from.as_str().ok_or_else(|| format!("{name}: `from` cannot be a {}", from.type_str()))?.to_string();
+        tables.push(("import", name, vec![data()?, from], table));
+    }
+    for (command, table) in [("evaluate", file.evaluate), ("analyze", file.analyze), ("report", file.report)] {
         if let Some(table) = table {
             tables.push((command, format!("[{command}]"), vec![data()?], table));
         }
@@ -233,7 +242,7 @@ mod tests {
     fn tables_become_commands_in_the_order_of_the_stages() {
         let text = "raw = 'in'\ndataset = 'out'\n[evaluate]\nnsd-tolerance-mm = 1.5\n[[predict]]\nmodel = 'otsu-box'\n\
                     where = \"modality = 'CT'\"\n[[predict]]\nstrategies = ['S2', 'S5']\njitter = ['0-10', '10-20']\n\
-                    keep-candidates = true\nkeep-embeddings = false\n[build]\nmin-area = 0\nsource = ['acdc', 'msd']\n";
+                    keep-candidates = true\nkeep-embeddings = false\n[[import]]\nfrom = 'nnunet.json'\nmodel = 'nnunet'\n[build]\nmin-area = 0\nsource = ['acdc', 'msd']\n";
         let commands: Vec<String> = parse(text).unwrap().iter().map(Stage::command).collect();
         assert_eq!(
             commands,
@@ -242,6 +251,7 @@ mod tests {
                 r"medcosmos predict 'my data' --model=otsu-box '--where=modality = '\''CT'\''' --spec=own.toml",
                 "medcosmos predict 'my data' --jitter=0-10 --jitter=10-20 --keep-candidates --strategies=S2 \
                  --strategies=S5 --spec=own.toml",
+                "medcosmos import 'my data' nnunet.json --model=nnunet --spec=own.toml",
                 "medcosmos evaluate 'my data' --nsd-tolerance-mm=1.5 --spec=own.toml",
             ]
         );
@@ -257,6 +267,7 @@ mod tests {
             ("raw = 'in'\n[build]\nplane = false", ["[build]: ", "--plane"]),
             ("raw = 'in'\n[build]\nplane = { of = 'x' }", ["[build]: ", "`plane` cannot be a table"]),
             ("raw = 'in'\n[build]\nout = 'elsewhere'", ["[build]: ", "--out"]),
+            ("[[import]]\nmodel = 'x'", ["[[import]] 1: ", "from"]),
             ("[evaluate]\nthreads = 2", ["[evaluate]: ", "medcosmos run --threads"]),
             ("[build]", ["raw", "--raw"]),
             ("[bild]", ["unknown field", "bild"]),

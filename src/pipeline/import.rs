@@ -85,7 +85,6 @@ pub fn import(
     let mut report = ImportReport { model: model.to_string(), ..Default::default() };
     let mut shards = Vec::new();
     progress.begin("import", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
-    let mut ready: Vec<(&Receipt, Vec<PredictionRow>)> = Vec::new();
     for build in &builds {
         let mut rows = Vec::new();
         for mask in Rows::<MaskRow>::of(table_file(dataset, build, Table::Masks)) {
@@ -117,29 +116,16 @@ pub fn import(
         }
         report.predictions += rows.len() as u64;
         if !rows.is_empty() {
-            ready.push((build, rows));
+            shards.push(write(dataset, build, model, strategy, found.digest(), rows)?);
         }
     }
     progress.end();
-    if ready.is_empty() {
+    if shards.is_empty() {
         let example = report.missing.first().map_or("the dataset has no masks", String::as_str);
         return Err(problem(
             from,
             format!("none of its predictions belongs to a mask of the dataset, such as {example}"),
         ));
-    }
-    for (build, rows) in ready {
-        let described = rows.iter().map(|row| format!("{row:?}"));
-        let key = ShardKey::new()
-            .with("build", build.id.to_string())
-            .with("pass", strategy)
-            .with("from", found.digest())
-            .with_digest_of("rows", described);
-        let shard = Shard::new("predict", Partition::model(model, &build.source)?, key)?;
-        let mut writer = dataset.begin(&shard);
-        rows.into_iter().try_for_each(|row| writer.push(row))?;
-        writer.finish()?;
-        shards.push(shard);
     }
     // Other strategies of the same name stay.
     for receipt in dataset.receipts()? {
@@ -152,6 +138,28 @@ pub fn import(
     discard_outdated(dataset, MEASURES)?;
     commit(dataset, &shards, Verify::Quick)?;
     Ok(report)
+}
+
+/// Writes the predictions of one build shard.
+fn write(
+    dataset: &Dataset,
+    build: &Receipt,
+    model: &str,
+    strategy: &str,
+    from: &str,
+    rows: Vec<PredictionRow>,
+) -> Result<Shard> {
+    let described = rows.iter().map(|row| format!("{row:?}"));
+    let key = ShardKey::new()
+        .with("build", build.id.to_string())
+        .with("pass", strategy)
+        .with("from", from)
+        .with_digest_of("rows", described);
+    let shard = Shard::new("predict", Partition::model(model, &build.source)?, key)?;
+    let mut writer = dataset.begin(&shard);
+    rows.into_iter().try_for_each(|row| writer.push(row))?;
+    writer.finish()?;
+    Ok(shard)
 }
 
 fn problem(path: &Path, reason: impl ToString) -> Error {

@@ -91,6 +91,13 @@ def test_the_csv_files_hold_the_same(analysis):
         assert_frame_equal(written, frame)
 
 
+def test_the_printed_tables_are_those_of_the_files(analysis, medcosmos, cosmos_dataset):
+    printed = json.loads(medcosmos("analyze", cosmos_dataset, "--json").stdout)
+    assert sorted(printed) == sorted(file.stem for file in analysis.glob("*.parquet"))
+    for name, rows in printed.items():
+        assert rows == pl.read_parquet(analysis / f"{name}.parquet").rows(named=True)
+
+
 QUERIES = [
     "SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target ORDER BY masks DESC, target",
     "SELECT strategy, choice, avg(dice) AS dice, max(hd) AS hd FROM metrics GROUP BY strategy, choice ORDER BY choice",

@@ -3,7 +3,8 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`report`] → [`pipeline`] →
+//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`report`] →
+//! [`licences`] → [`export`] → [`pipeline`] →
 //! [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
@@ -37,6 +38,10 @@ pub mod analysis;
 
 #[cfg(feature = "query")]
 pub mod report;
+
+pub mod licences;
+
+pub mod export;
 
 pub mod pipeline;
 

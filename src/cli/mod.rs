@@ -29,8 +29,10 @@ mod analyze;
 mod build;
 mod demo;
 mod evaluate;
+mod export;
 mod import;
 mod inspect;
+mod licences;
 mod models;
 mod predict;
 #[cfg(feature = "query")]
@@ -124,6 +126,12 @@ enum Command {
     /// Write all results as one HTML page, with plots and pictures
     #[cfg(feature = "query")]
     Report(report::Arguments),
+    /// Say what may be done with a dataset, by the licences of its sources
+    Licences(licences::Arguments),
+    /// Write slices and masks in the form of other programs
+    Export(export::ExportArguments),
+    /// Copy a dataset, or the part of it that may be passed on, with card and attribution
+    Package(export::PackageArguments),
     /// Explain every column of every table
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
@@ -177,6 +185,9 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Query(a) => query::run(a, global),
         #[cfg(feature = "query")]
         Command::Report(a) => report::run(a, global),
+        Command::Licences(a) => licences::run(a, global),
+        Command::Export(a) => export::run_export(a, global),
+        Command::Package(a) => export::run_package(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
         Command::Setup(a) => setup::run(a, global),

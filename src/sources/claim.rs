@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::Pseudonym;
 use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
 use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec, number_range};
 
@@ -48,9 +49,16 @@ pub struct Case {
     pub companions: Vec<usize>,
     /// Whether it can be built.
     pub state: CaseState,
+    /// What stands in the tables for a name or a birth date in its files' names.
+    pub pseudonym: Option<Pseudonym>,
 }
 
 impl Case {
+    /// A text about the case as it may stand in the tables.
+    pub fn public(&self, text: &str) -> String {
+        self.pseudonym.as_ref().map_or_else(|| text.to_string(), |pseudonym| pseudonym.hide(text))
+    }
+
     /// All files of the case: image, masks, companions, lists.
     pub fn files(&self) -> impl Iterator<Item = usize> + '_ {
         let masks = self.masks.iter().flat_map(|m| &m.files);
@@ -441,6 +449,7 @@ fn cases_of(
                 lists: lists.to_vec(),
                 companions: Vec::new(),
                 state,
+                pseudonym: None,
             }
         })
         .collect()

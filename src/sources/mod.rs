@@ -6,11 +6,13 @@
 
 mod claim;
 mod lists;
+mod pseudonyms;
 mod scan;
 mod table;
 
 pub(crate) use claim::file_safe;
 pub use claim::{Case, CaseList, CaseMask, CaseState, Source};
 pub use lists::read_lists;
+pub use pseudonyms::{Pseudonym, hide_persons};
 pub use scan::{FileUse, Scan, scan};
 pub(crate) use table::Table;

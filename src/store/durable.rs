@@ -89,6 +89,14 @@ pub(super) fn write_json(root: &Path, to: &Path, value: &impl Serialize) -> Resu
     Ok(())
 }
 
+/// Copies a file to its place inside the folder `root`, whole or not at all. Gives its size and its SHA-256 in hex.
+pub(super) fn copy(root: &Path, from: &Path, to: &Path) -> Result<(u64, String)> {
+    let mut file = File::open(from).map_err(io(from, "open"))?;
+    let mut staged = Staged::create(&layout::scratch(root))?;
+    io::copy(&mut file, &mut staged).map_err(io(to, "write"))?;
+    staged.publish(root, to)
+}
+
 /// Removes what killed processes left in the scratch folder.
 pub(super) fn sweep(scratch: &Path) {
     let Ok(entries) = fs::read_dir(scratch) else { return };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
+use std::path::Path;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -270,6 +271,40 @@ pub fn discard(dataset: &Dataset, unwanted: impl Fn(&Receipt) -> bool) -> Result
         }
     }
     Ok(removed.into_keys().collect())
+}
+
+/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits it.
+/// Every file is compared with its receipt on the way.
+///
+/// # Errors
+/// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and writing.
+pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sync) -> Result<Dataset> {
+    let mut receipts = BTreeMap::new();
+    for shard in Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default() {
+        let missing = || Error::Refused { problems: vec![Problem::MissingShard { receipt: shard.receipt.clone() }] };
+        let receipt = Receipt::read(dataset.path(), &shard.receipt)?.ok_or_else(missing)?;
+        if wanted(&receipt) {
+            receipts.insert(shard.receipt, receipt);
+        }
+    }
+    let copy = Dataset::create(to)?;
+    for (stage, options) in dataset.options()? {
+        copy.record_options(&stage, &options)?;
+    }
+    receipts.par_iter().try_for_each(|(path, receipt)| {
+        for file in receipt.files.values() {
+            let copied = durable::copy(to, &dataset.path().join(&file.path), &to.join(&file.path))?;
+            if copied != (file.bytes, file.sha256.clone()) {
+                let reason = "is not what its receipt says".to_string();
+                return Err(Error::Refused {
+                    problems: vec![Problem::AlteredFile { path: file.path.clone(), reason }],
+                });
+            }
+        }
+        durable::write_json(to, &to.join(path), receipt)
+    })?;
+    Manifest::of(receipts, copy.options()?).write(&copy)?;
+    Ok(copy)
 }
 
 struct Survey {

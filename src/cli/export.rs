@@ -1,0 +1,90 @@
+//! `medcosmos export DATASET --out DIR` and `medcosmos package DATASET --out DIR`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Global, Outcome};
+use crate::export::{Exported, Form, export, package};
+use crate::licences::Permissions;
+use crate::store::Dataset;
+use crate::text::grouped;
+
+/// What is said of sources whose terms do not let them be passed on.
+#[derive(Debug, clap::Args)]
+struct Allowed {
+    /// A source whose owners let you pass on slices and masks; may be given several times
+    #[arg(long, value_name = "SOURCE")]
+    i_have_permission: Vec<String>,
+    /// A source to leave out; may be given several times
+    #[arg(long, value_name = "SOURCE")]
+    leave_out: Vec<String>,
+}
+
+impl Allowed {
+    fn permissions(&self) -> Permissions {
+        Permissions { granted: self.i_have_permission.clone(), left_out: self.leave_out.clone() }
+    }
+}
+
+/// Options of `export`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Sources whose terms forbid to pass on what is made from them, or do not say, are refused: `medcosmos licences` lists them.
+Example: medcosmos export data/ --form coco --out coco/ --leave-out han-seg")]
+pub(super) struct ExportArguments {
+    /// Dataset
+    dataset: PathBuf,
+    /// New folder
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    /// What to write: PNG with a table, or PNG with COCO's annotations
+    #[arg(long, value_enum, default_value = "pictures")]
+    form: Form,
+    #[command(flatten)]
+    allowed: Allowed,
+}
+
+/// Options of `package`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The copy has the tables with their receipts, a card (README.md), ATTRIBUTION.md and CITATION.bib. Sources whose terms forbid
+to pass on what is made from them, or do not say, are refused: `medcosmos licences` lists them.
+Example: medcosmos package data/ --out shared/ --i-have-permission drive")]
+pub(super) struct PackageArguments {
+    /// Dataset
+    dataset: PathBuf,
+    /// New folder
+    #[arg(long, short, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    allowed: Allowed,
+}
+
+pub(super) fn run_export(arguments: &ExportArguments, global: &Global) -> Outcome {
+    let dataset = Dataset::open(&arguments.dataset)?;
+    let exported = export(&dataset, &arguments.out, arguments.form, &arguments.allowed.permissions())?;
+    print(&exported, &arguments.out, global)
+}
+
+pub(super) fn run_package(arguments: &PackageArguments, global: &Global) -> Outcome {
+    let dataset = Dataset::open(&arguments.dataset)?;
+    let exported = package(&dataset, &arguments.out, &arguments.allowed.permissions())?;
+    print(&exported, &arguments.out, global)
+}
+
+fn print(exported: &Exported, out: &std::path::Path, global: &Global) -> Outcome {
+    let Exported { sources, slices, masks } = exported;
+    if global.json {
+        global.print_json(exported)?;
+    } else if !global.quiet {
+        println!(
+            "{} slices and {} masks of {} are in {}",
+            grouped(*slices),
+            grouped(*masks),
+            sources.join(", "),
+            out.display()
+        );
+        println!("ATTRIBUTION.md beside them belongs to whatever you publish of it.");
+    }
+    Ok(ExitCode::SUCCESS)
+}

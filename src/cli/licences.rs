@@ -1,0 +1,45 @@
+//! `medcosmos licences DATASET`: what may be done with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Global, Outcome};
+use crate::licences::{Permissions, Whole, attribution, terms};
+use crate::store::Dataset;
+use crate::text::{LINE_WIDTH, TextTable};
+
+/// Options of `licences`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: medcosmos licences data/ --attribution > ATTRIBUTION.md")]
+pub(super) struct Arguments {
+    /// Dataset
+    dataset: PathBuf,
+    /// Print the attribution that the licences ask for, as Markdown, and nothing else
+    #[arg(long)]
+    attribution: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let terms = terms(&Dataset::open(&arguments.dataset)?)?;
+    let whole = Whole::of(&terms);
+    if arguments.attribution {
+        print!("{}", attribution(&terms, &Permissions::default()));
+    } else if global.json {
+        global.print_json(&serde_json::json!({"sources": terms, "whole": whole}))?;
+    } else if terms.is_empty() {
+        println!("No source is in {}: nothing was built.", arguments.dataset.display());
+    } else {
+        let all = || terms.iter();
+        let table = TextTable::new()
+            .words("source", all().map(|t| Some(t.source.clone())))
+            .words("passing on", all().map(|t| Some(t.share_derived.text().into())))
+            .counts("slices", all().map(|t| t.slices))
+            .words("licence", all().map(|t| Some(t.licence.clone())))
+            .words("terms", all().map(|t| Some(t.terms.clone())));
+        print!("{}\n", table.render(LINE_WIDTH));
+        println!("As a whole:");
+        whole.sentences().iter().for_each(|sentence| println!("- {sentence}"));
+        println!("\n`medcosmos sources show SOURCE` has the terms in full.");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,95 @@
+//! Slices and masks as PNG, in folders of the names of their ids.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Error, Exported, Taken, write as write_file};
+use crate::mask::Mask;
+use crate::slices::encode_png;
+use crate::store::{MaskRow, Rows, SliceImage};
+
+/// A line of `masks.csv`.
+#[derive(Serialize)]
+struct Line<'a> {
+    mask_id: &'a str,
+    image: String,
+    mask: String,
+    source: &'a str,
+    patient_id: &'a str,
+    modality: &'a str,
+    object: &'a str,
+    target: &'a str,
+    label_name: &'a str,
+    laterality: Option<&'a str>,
+    instance: Option<u32>,
+    rater: Option<&'a str>,
+    excluded: bool,
+    area_px: u32,
+}
+
+pub(super) fn write_images(taken: &Taken, to: &Path) -> Result<u64, Error> {
+    let written = AtomicU64::new(0);
+    taken.files::<SliceImage>()?.into_par_iter().try_for_each(|file| {
+        for slice in Rows::<SliceImage>::of(vec![file]) {
+            let slice = slice?;
+            write_file(&to.join(image_path(&slice.slice_id)), &slice.image.bytes)?;
+            written.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(written.into_inner())
+}
+
+pub(super) fn image_path(slice_id: &str) -> String {
+    format!("images/{slice_id}.png")
+}
+
+fn write_masks(taken: &Taken, to: &Path) -> Result<u64, Error> {
+    let written = AtomicU64::new(0);
+    taken.files::<MaskRow>()?.into_par_iter().try_for_each(|file| {
+        for mask in Rows::<MaskRow>::of(vec![file]) {
+            let row = mask?;
+            let mask = Mask::try_from(&row.mask);
+            let mask = mask.map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
+            let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
+            let path = to.join(format!("masks/{}.png", row.mask_id));
+            write_file(&path, &encode_png(&pixels, mask.width(), mask.height(), 1))?;
+            written.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(written.into_inner())
+}
+
+pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
+    let slices = write_images(taken, to)?;
+    let masks = write_masks(taken, to)?;
+    let path = to.join("masks.csv");
+    let failed = |e: csv::Error| Error::Io { path: path.clone(), source: std::io::Error::other(e) };
+    let mut table = csv::Writer::from_path(&path).map_err(failed)?;
+    for row in taken.rows::<MaskRow>()? {
+        let row = row?;
+        let line = Line {
+            mask_id: &row.mask_id,
+            image: image_path(&row.slice_id),
+            mask: format!("masks/{}.png", row.mask_id),
+            source: &row.source,
+            patient_id: &row.patient_id,
+            modality: &row.modality,
+            object: &row.object,
+            target: &row.target,
+            label_name: &row.label_name,
+            laterality: row.laterality.as_deref(),
+            instance: row.instance,
+            rater: row.rater.as_deref(),
+            excluded: row.excluded,
+            area_px: row.area_px,
+        };
+        table.serialize(line).map_err(failed)?;
+    }
+    table.flush().map_err(|source| Error::Io { path: path.clone(), source })?;
+    Ok(Exported { slices, masks, ..Exported::default() })
+}

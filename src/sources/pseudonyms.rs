@@ -1,0 +1,179 @@
+//! Patients under other names, where a download names them as persons are named.
+//!
+//! The tables hold the pseudonyms that the sources give their patients. A download of one's own, straight from a scanner
+//! or an archive of a hospital, may have folders called by name and birth date instead. What looks like that gets a name
+//! drawn from a hash, in ids, paths and messages alike. The salt of the hash is the content of the patient's own images:
+//! the same files give the same name, and who does not have the files cannot try names until one fits.
+//!
+//! Three signs count: `^` between letters, which separates the parts of a person's name in DICOM; a day, month and year of
+//! a life (19500102, 1950-01-02, 02.01.1950); and two or more capitalised words that the spec does not use itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use regex::Regex;
+
+use super::{CaseState, Scan};
+use crate::digest::sha256;
+use crate::spec::{Registry, Spec};
+
+/// What stands in the tables in place of texts that look personal.
+#[derive(Clone, Debug)]
+pub struct Pseudonym {
+    personal: Regex,
+    name: String,
+}
+
+impl Pseudonym {
+    /// `texts`, in whatever way their words are separated, become a name made of `salt`.
+    fn new(texts: &BTreeSet<String>, salt: &str) -> Option<Self> {
+        let mut texts: Vec<&String> = texts.iter().collect();
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        let word = |c: char| c.is_alphanumeric();
+        let any_separator = |text: &&String| {
+            let words: Vec<String> = text.split(|c| !word(c)).filter(|w| !w.is_empty()).map(regex::escape).collect();
+            words.join(r"[^\p{L}\p{N}/]+")
+        };
+        let alternatives: Vec<String> = texts.iter().map(any_separator).filter(|p| !p.is_empty()).collect();
+        let personal = Regex::new(&format!("(?i){}", alternatives.join("|"))).ok()?;
+        Some(Pseudonym { personal, name: format!("anon-{}", &sha256(salt.as_bytes())[..12]) })
+    }
+
+    /// The text without what looks personal.
+    pub fn hide(&self, text: &str) -> String {
+        self.personal.replace_all(text, self.name.as_str()).into_owned()
+    }
+}
+
+/// Gives a [`Pseudonym`] to every case whose patient, or whose files, are named as persons are, and uses it in the case's
+/// id and patient. `paths` are those of the tree; `digest` is that of a file, where it could be read.
+pub fn hide_persons<'a>(
+    scan: &mut Scan,
+    registry: &Registry,
+    paths: &[&str],
+    digest: impl Fn(usize) -> Option<&'a str>,
+) {
+    for source in &mut scan.sources {
+        let Some(spec) = registry.specs().iter().find(|spec| spec.slug == source.slug) else { continue };
+        let own_words = words_of(spec);
+        let mut patients: BTreeMap<String, (BTreeSet<String>, BTreeSet<&str>)> = BTreeMap::new();
+        for case in source.cases.iter().filter(|case| case.state == CaseState::Complete) {
+            let name = case.patient.trim_start_matches(&format!("{}/", source.slug));
+            let (texts, salt) = patients.entry(case.patient.clone()).or_default();
+            if looks_personal(name, &own_words) {
+                texts.insert(name.to_string());
+            }
+            let components = case.files().flat_map(|file| paths[file].split('/'));
+            texts.extend(components.filter(|c| has_caret(c)).map(without_extension));
+            salt.extend(case.image.iter().filter_map(|&file| digest(file)));
+        }
+        for case in &mut source.cases {
+            let Some((texts, salt)) = patients.get(&case.patient).filter(|(texts, _)| !texts.is_empty()) else {
+                continue;
+            };
+            let salt = Vec::from_iter(salt.iter().copied()).join(" ");
+            case.pseudonym = Pseudonym::new(texts, &format!("{} {salt}", case.patient));
+            if let Some(pseudonym) = &case.pseudonym {
+                (case.id, case.patient) = (pseudonym.hide(&case.id), pseudonym.hide(&case.patient));
+            }
+        }
+        source.cases.sort_by(|a, b| a.id.cmp(&b.id));
+    }
+}
+
+/// Words that a source uses for things: its labels, folders and sequences. What it cites names people, and is left out.
+fn words_of(spec: &Spec) -> HashSet<String> {
+    let spec = Spec { citation: String::new(), unverified: Vec::new(), ..spec.clone() };
+    let text = format!("{spec:?} image mask label patient case subject study series scan left right train test");
+    text.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase).collect()
+}
+
+fn without_extension(component: &str) -> String {
+    component.split('.').next().unwrap_or(component).to_string()
+}
+
+/// True for `DOE^JOHN`.
+fn has_caret(text: &str) -> bool {
+    text.split_once('^')
+        .is_some_and(|(family, given)| family.ends_with(char::is_alphabetic) && given.starts_with(char::is_alphabetic))
+}
+
+fn looks_personal(text: &str, own_words: &HashSet<String>) -> bool {
+    // Unique identifiers are numbers and dots, and have any digits in them.
+    if text.chars().all(|c| c.is_ascii_digit() || c == '.') && text.matches('.').count() > 2 {
+        return false;
+    }
+    let parts: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|p| !p.is_empty()).collect();
+    let words: Vec<&str> = parts.iter().copied().filter(|p| p.chars().all(char::is_alphabetic)).collect();
+    let only_words = parts.iter().all(|p| words.contains(p) || p.chars().all(|c| c.is_ascii_digit()));
+    let capitalised = |w: &&str| w.chars().count() > 1 && w.starts_with(char::is_uppercase);
+    let foreign = |w: &&str| !own_words.contains(&w.to_lowercase());
+    has_caret(text)
+        || has_birth_date(&parts)
+        || (words.len() > 1 && only_words && words.iter().all(|w| capitalised(w) && foreign(w)))
+}
+
+/// True where a part, or three in a row, are the day, month and year of a birth.
+fn has_birth_date(parts: &[&str]) -> bool {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|_| text.chars().all(|c| c.is_ascii_digit()));
+    let date = |year: &str, month: &str, day: &str| {
+        let inside =
+            |text: &str, range: std::ops::RangeInclusive<u32>| number(text).is_some_and(|n| range.contains(&n));
+        year.len() == 4 && inside(year, 1900..=2030) && inside(month, 1..=12) && inside(day, 1..=31)
+    };
+    let whole = |part: &&str| part.len() == 8 && part.is_ascii() && date(&part[..4], &part[4..6], &part[6..]);
+    let apart = |three: &[&str]| {
+        let two_digits = |text: &str| text.len() == 2;
+        (two_digits(three[1]) && two_digits(three[2]) && date(three[0], three[1], three[2]))
+            || (two_digits(three[0]) && two_digits(three[1]) && date(three[2], three[1], three[0]))
+    };
+    parts.iter().any(whole) || parts.windows(3).any(apart)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_birth_dates_are_seen() {
+        let own: HashSet<String> = ["patient", "siemens", "left"].map(String::from).into();
+        for text in [
+            "DOE^JOHN",
+            "Doe_John",
+            "DOE_JANE_19500102",
+            "x-1950-01-02",
+            "02.01.1950-7",
+            "García_Ana",
+            "19500102",
+            "Doe_John_3",
+        ] {
+            assert!(looks_personal(text, &own), "{text}");
+        }
+        for text in [
+            "patient001",
+            "Patient_383",
+            "Siemens_Patient",
+            "case_00123",
+            "Doe",
+            "IXI012-HH-1211-T1",
+            "A_B",
+            "1.3.6.1.4.1.14519.5.2.1.6279.6001.19500102",
+            "19501302",
+            "ProstateDx-01-0001",
+            "left_Left",
+            "20500101",
+        ] {
+            assert!(!looks_personal(text, &own), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_goes_however_its_words_are_separated() {
+        let texts = BTreeSet::from(["Doe_John".to_string()]);
+        let pseudonym = Pseudonym::new(&texts, "content").unwrap();
+        let hidden = pseudonym.hide("raw.zip/DOE^JOHN/doe, john_frame01.nii: Doe John's mask is missing; Dover stays");
+        assert!(!hidden.to_lowercase().contains("john") && hidden.contains("Dover"), "{hidden}");
+        assert_eq!(hidden.matches("anon-").count(), 3);
+        let other = Pseudonym::new(&texts, "other content").unwrap();
+        assert_ne!(pseudonym.name, other.name, "the salt counts");
+    }
+}

@@ -147,8 +147,14 @@ fn repeats(table: Table, column: &Column) -> bool {
     column.data_type == DataType::Utf8 && column.name != table.id_column() && !column.name.ends_with("sha256")
 }
 
+/// Paths of the binary values of a column: of itself, or of fields of its struct.
 fn binary_leaves(column: &Column) -> Vec<ColumnPath> {
-    let DataType::Struct(fields) = &column.data_type else { return Vec::new() };
-    let binary = fields.iter().filter(|field| *field.data_type() == DataType::Binary);
-    binary.map(|field| ColumnPath::new(vec![column.name.into(), field.name().clone()])).collect()
+    match &column.data_type {
+        DataType::Binary => vec![ColumnPath::from(column.name)],
+        DataType::Struct(fields) => {
+            let binary = fields.iter().filter(|field| *field.data_type() == DataType::Binary);
+            binary.map(|field| ColumnPath::new(vec![column.name.into(), field.name().clone()])).collect()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -1,0 +1,390 @@
+"""medcosmos against its Python peers and against the limits of the machine, on the same generated work, in one run.
+
+    python3 -m venv bench-env && bench-env/bin/pip install -r benches/requirements.txt
+    bench-env/bin/python benches/compare.py                  # all of it: some ten minutes on two cores
+    bench-env/bin/python benches/compare.py build metrics    # parts: build, metrics, fourier, predict, evaluate, memory
+
+Every program runs in a process of its own, on one thread, in turn with the others, several times; what counts is the
+median. CPU seconds are those of the process and its children, memory is its peak resident set. Reading is from warm
+caches. The machine should be idle: ratios hold on a busy one, seconds do not.
+
+Volumes are drawn: a body with two organs and the noise of a scanner, 512 x 512 x 120 voxels of 16 bits, gzipped, half of
+whose bytes are left. Set `--volumes` and `--repeats` for a longer or shorter run.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+SIDE, SLICES = 512, 120
+
+
+# ---- What is compared: generated work
+
+
+def body(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A CT of a trunk with two organs (z, y, x), and their labels."""
+    rng = np.random.default_rng(seed)
+    z, y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+    z, y, x = z[:, None, None], y[None, :, None], x[None, None, :]
+    trunk = (x / 0.8) ** 2 + (y / 0.6) ** 2 < 1
+    lobes = 1 + 0.15 * np.sin(5 * np.arctan2(y - 0.05, x + 0.3))
+    liver = ((x + 0.3) ** 2 + (1.3 * (y - 0.05)) ** 2 < (0.3 * lobes) ** 2) & (abs(z) < 2)
+    tumour = (x + 0.25) ** 2 + (y - 0.1) ** 2 < 0.09**2 * (1 + 0.3 * np.sin(3 * z) ** 2)
+    volume = np.where(trunk, np.float32(20), np.float32(-1000)) + rng.normal(0, 12, shape).astype(np.float32)
+    volume += 60 * liver - 40 * tumour
+    labels = np.broadcast_to(np.where(tumour, 2, np.where(liver, 1, 0)), shape)
+    return np.clip(volume, -1024, 3071).astype(np.int16), labels.astype(np.uint8)
+
+
+def write_volumes(folder: Path, count: int) -> list[tuple[Path, Path]]:
+    """As the Medical Segmentation Decathlon lays its liver task out."""
+    import nibabel as nib
+
+    found = []
+    for n in range(count):
+        image, labels = body((SLICES, SIDE, SIDE), n)
+        pair = []
+        for kind, array in (("imagesTr", image), ("labelsTr", labels)):
+            path = folder / "Task03_Liver" / kind / f"liver_{n}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nifti = nib.Nifti1Image(array.T, np.diag([0.8, 0.8, 2.5, 1]))
+            with gzip.open(path, "wb", compresslevel=6) as file:
+                file.write(nifti.to_bytes())
+            pair.append(path)
+        found.append(tuple(pair))
+    return found
+
+
+def blob(kind: str, shift: float) -> np.ndarray:
+    """A mask of 512 x 512: a compact organ, a lobed one, a ring, or many cells."""
+    y, x = np.mgrid[:SIDE, :SIDE].astype(float)
+    if kind == "cells":
+        return (((x + shift) % 40 - 20) ** 2 + (y % 40 - 20) ** 2 < 81).astype(np.uint8)
+    lobes, radius = {"compact": (0.05, 60), "lobed": (0.25, 110), "ring": (0.1, 90)}[kind]
+    distance = np.hypot(x - 250 - shift, y - 260)
+    edge = radius * (1 + lobes * np.sin(5 * np.arctan2(y - 260, x - 250 - shift)))
+    inner = 0.6 * edge if kind == "ring" else -1
+    return ((distance < edge) & (distance > inner)).astype(np.uint8)
+
+
+KINDS = ("compact", "lobed", "ring", "cells")
+
+
+def write_masks(path: Path, masks: list[np.ndarray]) -> None:
+    path.write_bytes(struct.pack("<III", len(masks), SIDE, SIDE) + b"".join(mask.tobytes() for mask in masks))
+
+
+# ---- The peers, each as its users write it
+
+
+def build_with_nibabel(raw: Path, out: Path) -> int:
+    import nibabel as nib
+    from PIL import Image
+
+    slices = 0
+    for path in sorted((raw / "Task03_Liver" / "imagesTr").iterdir()):
+        image = np.asanyarray(nib.load(path).dataobj)
+        labels = np.asanyarray(nib.load(path.parent.parent / "labelsTr" / path.name).dataobj)
+        for z in range(image.shape[2]):
+            present = [value for value in np.unique(labels[:, :, z]) if value]
+            masks = [labels[:, :, z].T == value for value in present]
+            masks = [mask for mask in masks if mask.sum() > 50]
+            if not masks:
+                continue
+            plane = image[:, :, z].T.astype(np.float32)
+            grey = ((plane - plane.min()) / (plane.max() - plane.min()) * 255).astype(np.uint8)
+            Image.fromarray(grey).save(out / f"{path.name}_{z}.png")
+            for value, mask in zip(present, masks):
+                Image.fromarray(mask.astype(np.uint8) * 255).save(out / f"{path.name}_{z}_{value}.png")
+            slices += 1
+    return slices
+
+
+def build_with_simpleitk(raw: Path, out: Path) -> int:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    slices = 0
+    for path in sorted((raw / "Task03_Liver" / "imagesTr").iterdir()):
+        image = sitk.ReadImage(str(path))
+        labels = sitk.ReadImage(str(path.parent.parent / "labelsTr" / path.name))
+        for z in range(image.GetDepth()):
+            plane = sitk.GetArrayViewFromImage(labels[:, :, z])
+            present = [int(v) for v in np.unique(plane) if v and (plane == v).sum() > 50]
+            if not present:
+                continue
+            grey = sitk.Cast(sitk.RescaleIntensity(image[:, :, z], 0, 255), sitk.sitkUInt8)
+            sitk.WriteImage(grey, str(out / f"{path.name}_{z}.png"))
+            for value in present:
+                sitk.WriteImage((labels[:, :, z] == value) * 255, str(out / f"{path.name}_{z}_{value}.png"))
+            slices += 1
+    return slices
+
+
+def build_as_medsam(raw: Path, out: Path) -> int:
+    """The steps of MedSAM's `pre_CT_MR.py`: a window, then 1024 x 1024 x 3 floats for each slice."""
+    import SimpleITK as sitk
+    from skimage import transform
+
+    slices = 0
+    for path in sorted((raw / "Task03_Liver" / "imagesTr").iterdir()):
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(path.parent.parent / "labelsTr" / path.name)))
+        image = np.clip(image, -160, 240)
+        image = np.uint8((image - image.min()) / (image.max() - image.min()) * 255.0)
+        for z in range(min(len(image), 12)):  # a tenth of a volume: it takes minutes
+            colour = np.repeat(image[z][:, :, None], 3, axis=-1)
+            resized = transform.resize(
+                colour, (1024, 1024), order=3, preserve_range=True, mode="constant", anti_aliasing=True
+            )
+            resized = (resized - resized.min()) / np.clip(resized.max() - resized.min(), 1e-8, None)
+            mask = transform.resize(
+                labels[z], (1024, 1024), order=0, preserve_range=True, mode="constant", anti_aliasing=False
+            )
+            np.save(out / f"img_{path.name}_{z}.npy", resized)
+            np.save(out / f"gts_{path.name}_{z}.npy", np.uint8(mask))
+            slices += 1
+        break
+    return slices
+
+
+BUILDERS = {"nibabel + Pillow": build_with_nibabel, "SimpleITK": build_with_simpleitk, "MedSAM's recipe": build_as_medsam}
+
+
+def median_seconds(run, at_least: int = 3, budget: float = 1.0) -> float:
+    times: list[float] = []
+    while len(times) < at_least or (sum(times) < budget and len(times) < 200):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def metrics_of_peers(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Seconds for Dice, IoU, HD, HD95 and ASSD (and NSD where the tool has it)."""
+    import surface_distance
+    from medpy.metric import binary
+
+    a, b = prediction.astype(bool), truth.astype(bool)
+
+    def medpy() -> None:
+        binary.dc(a, b), binary.jc(a, b), binary.hd(a, b), binary.hd95(a, b), binary.assd(a, b)
+
+    def deepmind() -> None:
+        distances = surface_distance.compute_surface_distances(a, b, (1.0, 1.0))
+        surface_distance.compute_robust_hausdorff(distances, 100)
+        surface_distance.compute_robust_hausdorff(distances, 95)
+        surface_distance.compute_average_surface_distance(distances)
+        surface_distance.compute_surface_dice_at_tolerance(distances, 1)
+        surface_distance.compute_dice_coefficient(a, b)
+
+    return {"MedPy": median_seconds(medpy), "surface-distance": median_seconds(deepmind)}
+
+
+def fourier_of_pyefd(mask: np.ndarray) -> tuple[int, float]:
+    """The paper's search, as one writes it with pyefd and OpenCV: descriptors of rising order, each decoded and filled."""
+    import cv2
+    import pyefd
+
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=len)[:, 0].astype(float)
+    closed = np.vstack([contour, contour[:1]])
+    locus = pyefd.calculate_dc_coefficients(closed)
+    original = np.zeros(mask.shape, np.uint8)
+    cv2.fillPoly(original, [contour.astype(np.int32)], 1)
+    before = None
+    for order in range(1, 201):
+        coefficients = pyefd.elliptic_fourier_descriptors(closed, order=order)
+        decoded = pyefd.reconstruct_contour(coefficients, locus, len(contour))
+        found = np.zeros(mask.shape, np.uint8)
+        cv2.fillPoly(found, [np.rint(decoded).astype(np.int32)], 1)
+        dice = 2 * (found & original).sum() / (found.sum() + original.sum())
+        if dice > 0.97 or (before is not None and abs(dice - before) < 0.001):
+            return order, dice
+        before = dice
+    return 200, dice
+
+
+# ---- Measuring
+
+
+def run(command: list, env: dict | None = None) -> dict:
+    """A process: seconds of wall clock and CPU, peak memory, and what it printed."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen([str(word) for word in command], stdout=out, env={**os.environ, **(env or {})})
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        out.seek(0)
+        text = out.read()
+    if status:
+        sys.exit(f"{command[0]} ended with status {status}: {text}")
+    return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "memory": usage.ru_maxrss * 1024, "out": text}
+
+
+def size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def table(title: str, header: list[str], rows: list[list]) -> None:
+    print(f"\n### {title}\n\n| {' | '.join(header)} |\n|{'|'.join('---' for _ in header)}|")
+    for row in rows:
+        print(f"| {' | '.join(str(cell) for cell in row)} |")
+    sys.stdout.flush()
+
+
+def cargo(*words: str) -> None:
+    subprocess.run(["cargo", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+def limits(*words) -> list[dict]:
+    done = subprocess.run(
+        ["cargo", "bench", "--quiet", "--bench", "limits", "--", *map(str, words)],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def compare_build(program: Path, work: Path, volumes: int, repeats: int) -> None:
+    raw = work / "raw"
+    pairs = write_volumes(raw, volumes)
+    found: dict[str, list[dict]] = {}
+    for _ in range(repeats):
+        for name in ["medcosmos", *BUILDERS]:
+            out = work / "out"
+            shutil.rmtree(out, ignore_errors=True)
+            if name == "medcosmos":
+                measured = run([program, "build", raw, "--out", out, "--source", "msd", "--threads", 1, "--json"])
+                slices = json.loads(measured["out"])["sources"]["msd"]["slices"]
+            else:
+                out.mkdir()
+                measured = run([sys.executable, __file__, "--peer", name, raw, out], {"OMP_NUM_THREADS": "1"})
+                slices = int(measured["out"])
+            measured.update(slices=slices, bytes=size_of(out), rate=slices / measured["cpu"])
+            found.setdefault(name, []).append(measured)
+    middle = {name: {key: statistics.median(m[key] for m in runs) for key in ("rate", "wall", "cpu", "memory", "bytes", "slices")} for name, runs in found.items()}  # fmt: skip
+    rows = []
+    for name, m in middle.items():
+        ratio = "" if name == "medcosmos" else f"{middle['medcosmos']['rate'] / m['rate']:.1f}"
+        rows.append([name, int(m["slices"]), f"{m['rate']:.1f}", ratio, f"{m['wall']:.2f}", f"{m['memory'] / 2**20:.0f}", f"{m['bytes'] / m['slices'] / 2**20:.3f}"])  # fmt: skip
+    table(
+        f"Build of {volumes} CT volumes ({SIDE} x {SIDE} x {SLICES}, .nii.gz, two organs)",
+        ["", "slices", "slices a CPU second", "medcosmos is faster by", "seconds", "peak MiB", "MiB a slice"],
+        rows,
+    )
+
+    steps = {line["limit"]: line for line in limits("volume", *pairs[0])}
+    slices = steps["slices"]["bytes"]
+    own = middle["medcosmos"]["cpu"] / middle["medcosmos"]["slices"]
+    rows = [[name, f"{1000 * line['seconds'] / slices:.3f}", f"{line['bytes'] / max(line['seconds'], 1e-9) / 1e6:.0f}"] for name, line in steps.items() if name != "slices"]  # fmt: skip
+    total = sum(steps[name]["seconds"] for name in ("gunzip", "png", "sha256 of the files", "parquet")) / slices
+    rows.append(["sum: gunzip + png + sha256 + parquet", f"{1000 * total:.3f}", ""])
+    rows.append(["medcosmos build, all of it", f"{1000 * own:.3f}", ""])
+    table("Limits of one core for the same", ["step", "ms a slice", "MB a second"], rows)
+    print(f"\nThe build reaches {total / own:.2f} of the sum of its limits.")
+    steps_memory(middle["medcosmos"]["memory"], SIDE * SIDE * SLICES * 2)
+
+
+def steps_memory(peak: float, volume: float) -> None:
+    bound = 2 * volume + 200e6
+    print(f"Peak memory of the build {peak / 1e6:.0f} MB; 2 x the volume of {volume / 1e6:.0f} MB + 200 MB is {bound / 1e6:.0f} MB.")
+
+
+def compare_metrics(work: Path) -> None:
+    masks = [blob(kind, shift) for kind in KINDS for shift in (6.0, 0.0)]
+    write_masks(work / "pairs", masks)
+    own = [line["seconds"] for line in limits("pairs", work / "pairs")]
+    rows = []
+    for at, (kind, seconds) in enumerate(zip(KINDS, own)):
+        peers = metrics_of_peers(masks[2 * at], masks[2 * at + 1])
+        rows.append([kind, f"{1000 * seconds:.3f}", *(f"{1000 * t:.1f}" for t in peers.values()), *(f"{t / seconds:.0f}" for t in peers.values())])  # fmt: skip
+    header = ["masks", "medcosmos ms", "MedPy ms", "surface-distance ms", "x MedPy", "x surface-distance"]
+    table(f"All metrics of a pair, {SIDE} x {SIDE} (MedPy: without NSD)", header, rows)
+
+
+def compare_fourier(work: Path) -> None:
+    masks = [blob(kind, 0.0) for kind in ("compact", "lobed", "ring")]
+    write_masks(work / "contours", masks)
+    rows = []
+    for kind, mask, line in zip(("compact", "lobed", "ring"), masks, limits("contours", work / "contours")):
+        order, dice = fourier_of_pyefd(mask)
+        seconds = median_seconds(lambda: fourier_of_pyefd(mask))
+        rows.append([kind, line["order"], order, f"{line['dice']:.4f}", f"{dice:.4f}", f"{1e6 * line['seconds']:.0f}", f"{1e6 * seconds:.0f}", f"{seconds / line['seconds']:.0f}"])  # fmt: skip
+    header = ["contour", "order", "of pyefd", "Dice", "of pyefd", "medcosmos µs", "pyefd + OpenCV µs", "ratio"]
+    table("Boundary complexity of a contour", header, rows)
+
+
+def compare_predict() -> None:
+    done = subprocess.run(
+        ["cargo", "bench", "--quiet", "--bench", "sam_overhead"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    print(f"\n### predict against ONNX Runtime alone, one thread\n\n```\n{done.stdout.strip()}\n```")
+
+
+def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
+    """Pairs a minute of `evaluate`, on predictions of the baseline for the built volumes, and of their factors."""
+    raw, data = work / "raw", work / "evaluated"
+    if not raw.exists():
+        write_volumes(raw, 1)
+    run([program, "build", raw, "--out", data, "--threads", 1, "--quiet", "--json"])
+    run([program, "predict", data, "--model", "otsu-box", "--threads", 1, "--quiet", "--json"])
+    rows = []
+    for _ in range(repeats):
+        shutil.rmtree(data / "metrics", ignore_errors=True)
+        for stage in ("evaluate", "factors"):
+            shutil.rmtree(data / "receipts" / stage, ignore_errors=True)
+        shutil.rmtree(data / "factors", ignore_errors=True)
+        measured = run([program, "evaluate", data, "--threads", 1, "--json"])
+        compared = json.loads(measured["out"])["comparisons"]
+        rows.append((60 * compared / measured["cpu"], compared, measured["cpu"]))
+    rate, compared, seconds = sorted(rows)[len(rows) // 2]
+    table("evaluate: metrics and factors", ["pairs", "CPU seconds", "pairs a minute and core"], [[compared, f"{seconds:.2f}", f"{rate:.0f}"]])  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="build, metrics, fourier, predict, evaluate [default: all]")
+    parser.add_argument("--volumes", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        name, raw, out = arguments.peer
+        print(BUILDERS[name](Path(raw), Path(out)))
+        return
+    parts = arguments.parts or ["build", "metrics", "fourier", "predict", "evaluate"]
+    cargo("build", "--release", "--bin", "medcosmos")
+    program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "medcosmos"
+    with tempfile.TemporaryDirectory() as work:
+        for part in parts:
+            match part:
+                case "build":
+                    compare_build(program, Path(work), arguments.volumes, arguments.repeats)
+                case "metrics":
+                    compare_metrics(Path(work))
+                case "fourier":
+                    compare_fourier(Path(work))
+                case "predict":
+                    compare_predict()
+                case "evaluate":
+                    compare_evaluate(program, Path(work), arguments.repeats)
+                case other:
+                    parser.error(f"there is no part {other!r}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+//! What one core of this machine can do at best, and what this program takes for the same: the half of
+//! `benches/compare.py` that is in Rust. Each line that it prints is a JSON object.
+//!
+//! `cargo bench --bench limits -- volume IMAGE.nii.gz LABELS.nii.gz` measures the steps of a build, each by its library
+//! alone; `-- pairs FILE` the metrics and `-- contours FILE` the boundary complexity of the masks in a file that
+//! `compare.py` writes.
+
+use std::fs;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::{ArrayRef, RecordBatch};
+use medcosmos::factors::{BoundaryComplexity, FourierOptions};
+use medcosmos::mask::Mask;
+use medcosmos::metrics::{Comparison, MetricOptions, Spacing};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Each measurement is the median of so many.
+const REPEATS: usize = 5;
+
+fn main() {
+    // `cargo bench` adds an option of its own.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["volume", image, labels] => volume(image, labels),
+        ["pairs", file] => pairs(file),
+        ["contours", file] => contours(file),
+        _ => println!("usage: limits -- volume IMAGE LABELS | pairs FILE | contours FILE (see benches/compare.py)"),
+    }
+}
+
+/// Median seconds of `run`.
+fn seconds<T>(mut run: impl FnMut() -> T) -> f64 {
+    let mut times: Vec<f64> = (0..REPEATS)
+        .map(|_| {
+            let started = Instant::now();
+            std::hint::black_box(run());
+            started.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[REPEATS / 2]
+}
+
+fn say(name: &str, seconds: f64, bytes: usize) {
+    let line: Value = json!({"limit": name, "seconds": seconds, "bytes": bytes});
+    println!("{line}");
+}
+
+/// The steps of building a `.nii.gz` of 16-bit slices that all are kept, each alone and on warm memory.
+fn volume(image: &str, labels: &str) {
+    let files = [image, labels].map(|path| fs::read(path).expect("a file of the comparison"));
+    let decoded = files.each_ref().map(|bytes| medcosmos::formats::gzip::decompress(bytes).expect("gzip"));
+    let mut out = vec![0; decoded.iter().map(Vec::len).max().unwrap_or(0)];
+    let gunzip = seconds(|| {
+        for (bytes, whole) in files.iter().zip(&decoded) {
+            let mut decoder = libdeflater::Decompressor::new();
+            decoder.gzip_decompress(bytes, &mut out[..whole.len()]).expect("one member");
+        }
+    });
+    say("gunzip", gunzip, decoded.iter().map(Vec::len).sum());
+    let sha = seconds(|| files.iter().map(|bytes| Sha256::digest(bytes)).collect::<Vec<_>>());
+    say("sha256 of the files", sha, files.iter().map(Vec::len).sum());
+
+    // The pictures as the build makes them.
+    let volume = medcosmos::formats::read(image, &files[0], &|_| None).expect("a volume");
+    let [width, height, slices, _] = volume.size;
+    let medcosmos::image::Samples::I16(values) = &volume.samples else { panic!("16-bit values expected") };
+    let pictures: Vec<Vec<u8>> = values
+        .chunks_exact(width * height)
+        .map(|slice| {
+            let (low, high) = slice.iter().fold((i16::MAX, i16::MIN), |(l, h), &v| (l.min(v), h.max(v)));
+            let span = (i32::from(high) - i32::from(low)).max(1);
+            slice.iter().map(|&v| (255 * (i32::from(v) - i32::from(low)) / span) as u8).collect()
+        })
+        .collect();
+    let mut encoded: Vec<Vec<u8>> = Vec::new();
+    let png = seconds(|| encoded = pictures.iter().map(|p| encode(p, width as u32, height as u32)).collect());
+    let written: usize = encoded.iter().map(Vec::len).sum();
+    say("png", png, written);
+    let raw: usize = pictures.iter().map(Vec::len).sum();
+    say("zstd-1", seconds(|| pictures.iter().map(|p| zstd::bulk::compress(p, 1).map(|z| z.len())).last()), raw);
+    let mut copy = vec![0u8; width * height];
+    say("memcpy", seconds(|| pictures.iter().for_each(|p| copy.copy_from_slice(p))), raw);
+    say("parquet", seconds(|| parquet(&encoded)), written);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = seconds(|| {
+        let mut file = fs::File::create(folder.path().join("written")).expect("a file");
+        encoded.iter().for_each(|png| file.write_all(png).expect("bytes written"));
+        file.sync_all().expect("a file on disk");
+    });
+    say("write and fsync", write, written);
+    say("slices", 0.0, slices);
+}
+
+fn encode(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(pixels.len());
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let mut writer = encoder.write_header().expect("a header");
+    writer.write_image_data(pixels).expect("pixels");
+    writer.finish().expect("an end");
+    bytes
+}
+
+/// A Parquet file in memory of one column with the pictures, uncompressed, in row groups of a hundred.
+fn parquet(pictures: &[Vec<u8>]) -> usize {
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::{EnabledStatistics, WriterProperties};
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .build();
+    let batch = |pictures: &[Vec<u8>]| {
+        let mut column = BinaryBuilder::new();
+        pictures.iter().for_each(|png| column.append_value(png));
+        let column: ArrayRef = Arc::new(column.finish());
+        RecordBatch::try_from_iter([("image", column)]).expect("a column")
+    };
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch(&[]).schema(), Some(properties)).expect("a writer");
+    for group in pictures.chunks(100) {
+        writer.write(&batch(group)).expect("rows");
+        writer.flush().expect("a group");
+    }
+    writer.into_inner().expect("a footer").len()
+}
+
+/// Masks of a file: how many, height and width as three little-endian 32-bit numbers, then a byte for each pixel.
+fn masks(file: &str) -> Vec<Mask> {
+    let bytes = fs::read(file).expect("a file of the comparison");
+    let number = |at: usize| u32::from_le_bytes(bytes[4 * at..][..4].try_into().expect("four bytes"));
+    let (height, width) = (number(1), number(2));
+    let masks = bytes[12..].chunks_exact(height as usize * width as usize);
+    masks.map(|bitmap| Mask::from_bitmap(height, width, bitmap)).collect()
+}
+
+/// All metrics of masks 0 and 1, 2 and 3, and so on: median seconds of each pair.
+fn pairs(file: &str) {
+    for pair in masks(file).chunks_exact(2) {
+        let time = seconds(|| {
+            let comparison = Comparison::new(&pair[0], &pair[1], Spacing::new(1.0, 1.0), MetricOptions::default());
+            let comparison = comparison.expect("masks of one size");
+            comparison.values().filter_map(|(_, value)| value).sum::<f64>()
+        });
+        say("metrics", time, pair[0].area() as usize);
+    }
+}
+
+fn contours(file: &str) {
+    for mask in masks(file) {
+        let options = FourierOptions::default();
+        let found = BoundaryComplexity::of(&mask, &options).expect("an object");
+        let time = seconds(|| BoundaryComplexity::of(&mask, &options));
+        println!("{}", json!({"limit": "fourier", "seconds": time, "order": found.order, "dice": found.dice}));
+    }
+}

@@ -150,7 +150,7 @@ fn write_shard(dataset: &Dataset, phantoms: &[Phantom], source: usize, cases: st
     let key = ShardKey::new().with("first", cases.start.to_string());
     let shard = Shard::new("build", Partition::source(&name).expect("a name"), key).expect("a shard");
     let mut writer = dataset.begin(&shard);
-    let modality = ["CT", "T1W MRI", "T2W MRI", "Ultrasound", "X-Ray"][source % 5];
+    let modality = ["CT", "T1W MRI", "T2W MRI", "Ultrasound", "X-ray"][source % 5];
     for case in cases {
         let case_id = format!("{name}/case{case:05}");
         writer.push(case_row(&case_id, &name, modality)).expect("a row");

@@ -21,3 +21,4 @@ mod rasters;
 #[cfg(feature = "query")]
 mod report;
 mod samples;
+mod sharing;

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 use super::intensity::{Rule, to_grey};
 use super::labels::Decoder;
 use super::load::{Loaded, load};
-use super::picture::{as_grey_if_equal, perceptual_hash, pixels_sha256, png, thumbnail, without_alpha};
-use super::plane::{Axis, anatomical_plane, copy_slice, main_axis, slice_size};
+use super::picture::{Glance, as_grey_if_equal, pixels_sha256, png, without_alpha};
+use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
 use crate::formats::dicom::match_positions;
 use crate::image::{Frame, Geometry, Image};
@@ -310,13 +310,13 @@ fn picture(
 ) -> Slice {
     let (rows, columns, _) = slice_size(image, axis);
     let (grey, channels) = with_samples!(&image.samples, values => {
-        let mut plane = Vec::new();
-        copy_slice(image, values, axis, index, stored_frame, &mut plane);
+        let plane = slice_values(image, values, axis, index, stored_frame);
         // Alpha is no intensity: it goes before it can stretch the range.
         let (plane, channels) = without_alpha(plane, image.components);
         (to_grey(&plane, image.scaling, rule), channels)
     });
     let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
+    let glance = Glance::of(&pixels, columns, rows, channels);
     let (row_axis, column_axis) = axis.rows_and_columns();
     let (height, width) = (rows as u32, columns as u32);
     Slice {
@@ -334,8 +334,8 @@ fn picture(
         intensity_min: grey.min,
         intensity_max: grey.max,
         pixels_sha256: pixels_sha256(&pixels),
-        perceptual_hash: perceptual_hash(&pixels, columns, rows, channels),
-        thumbnail: thumbnail(&pixels, columns, rows, channels),
+        perceptual_hash: glance.perceptual_hash(),
+        thumbnail: glance.thumbnail(),
         png: png(&pixels, width, height, channels),
         masks,
     }

@@ -1,9 +1,10 @@
 //! Values of a mask file to objects: every way in which masks are written (see [`Decode`]) ends in runs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::plane::{Axis, copy_slice, slice_size};
+use super::plane::{Axis, slice_size, slice_values};
 use super::{Error, ObjectMask};
 use crate::image::{Image, Samples};
 use crate::mask::Mask;
@@ -138,10 +139,11 @@ impl<'a> Decoder<'a> {
                 named(classes, masks)
             }
             Method::Threshold { label, channel, above, inverted } => with_samples!(&self.image.samples, values => {
-                let mut plane = Vec::new();
-                copy_slice(self.image, values, self.axis, slice, frame, &mut plane);
-                let channels = self.image.components;
-                let plane: Vec<_> = plane.into_iter().skip(*channel).step_by(channels).collect();
+                let plane = slice_values(self.image, values, self.axis, slice, frame);
+                let plane = match self.image.components {
+                    1 => plane,
+                    components => plane.iter().skip(*channel).step_by(components).copied().collect(),
+                };
                 let inside = |stored| {
                     let value = match palette {
                         // A mask with a palette is meant as it looks: by its colour, of which red stands for grey too.
@@ -155,7 +157,7 @@ impl<'a> Decoder<'a> {
             }),
             Method::Instances { label } => with_samples!(&self.image.samples, values => {
                 let plane = self.grey_plane(values, slice, frame)?;
-                let numbers: Vec<i64> = plane.into_iter().map(|stored| self.integer(stored as f64).unwrap_or(-1)).collect();
+                let numbers: Vec<i64> = plane.iter().map(|&stored| self.integer(stored as f64).unwrap_or(-1)).collect();
                 let mut objects = Vec::new();
                 for (number, mask) in value_masks(h, w, &numbers, 0) {
                     let instance = u32::try_from(number).map_err(|_| Error::UnknownLabel {
@@ -190,9 +192,13 @@ impl<'a> Decoder<'a> {
 
     /// The one value of each pixel of a slice. Colour images that hold a label in each channel must agree with
     /// themselves; alpha does not count.
-    fn grey_plane<T: Copy + PartialEq>(&self, values: &[T], slice: usize, frame: usize) -> Result<Vec<T>, Error> {
-        let mut plane = Vec::new();
-        copy_slice(self.image, values, self.axis, slice, frame, &mut plane);
+    fn grey_plane<'v, T: Copy + PartialEq>(
+        &self,
+        values: &'v [T],
+        slice: usize,
+        frame: usize,
+    ) -> Result<Cow<'v, [T]>, Error> {
+        let plane = slice_values(self.image, values, self.axis, slice, frame);
         let components = self.image.components;
         if components == 1 {
             return Ok(plane);
@@ -202,13 +208,12 @@ impl<'a> Decoder<'a> {
                 "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)";
             return Err(Error::Spec { file: self.file.to_string(), reason: reason.into() });
         }
-        Ok(plane.into_iter().step_by(components).collect())
+        Ok(plane.iter().step_by(components).copied().collect())
     }
 
     fn colour_plane(&self, slice: usize, frame: usize) -> Vec<[u8; 3]> {
         let Samples::U8(values) = &self.image.samples else { return Vec::new() };
-        let mut plane = Vec::new();
-        copy_slice(self.image, values, self.axis, slice, frame, &mut plane);
+        let plane = slice_values(self.image, values, self.axis, slice, frame);
         match &self.image.palette {
             Some(palette) => {
                 let entry = |&i: &u8| palette.get(i as usize).map_or([0; 3], |c| [c[0], c[1], c[2]]);

@@ -1,12 +1,15 @@
 //! The 8-bit picture of a slice: its channels, its PNG, and the two hashes by which it is known.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use crate::digest::sha256;
 
 /// Pixels without their alpha channel, and how many channels are left: 1 or 3.
-pub(super) fn without_alpha<T: Copy>(pixels: Vec<T>, components: usize) -> (Vec<T>, usize) {
+pub(super) fn without_alpha<T: Copy>(pixels: Cow<[T]>, components: usize) -> (Cow<[T]>, usize) {
     match components {
         1 | 3 => (pixels, components),
-        2 => (pixels.into_iter().step_by(2).collect(), 1),
+        2 => (pixels.iter().step_by(2).copied().collect(), 1),
         n => (pixels.chunks_exact(n).flat_map(|p| [p[0], p[1], p[2]]).collect(), 3),
     }
 }
@@ -44,44 +47,74 @@ pub const THUMBNAIL_SIDE: usize = 16;
 /// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a glance, and the same
 /// for two encodings of one picture within a grey level.
 pub fn thumbnail(pixels: &[u8], width: usize, height: usize, channels: u8) -> Vec<u8> {
-    let means = field_means(pixels, [width, height], channels, [THUMBNAIL_SIDE, THUMBNAIL_SIDE]);
-    means.into_iter().map(|mean| ((mean + 500) / 1000) as u8).collect()
+    Glance::of(pixels, width, height, channels).thumbnail()
 }
 
 /// 64-bit difference hash: the luma averaged over a grid of 9 x 8 cells, one bit for each pair of neighbours in a row,
 /// set where the right one is brighter; most significant bit first. Two encodings of one picture differ in few bits.
 pub fn perceptual_hash(pixels: &[u8], width: usize, height: usize, channels: u8) -> u64 {
-    const COLUMNS: usize = 9;
-    const ROWS: usize = 8;
-    let means = field_means(pixels, [width, height], channels, [COLUMNS, ROWS]);
-    let pairs = means.chunks_exact(COLUMNS).flat_map(|row| row.windows(2));
-    pairs.fold(0, |hash, pair| hash << 1 | u64::from(pair[1] > pair[0]))
+    Glance::of(pixels, width, height, channels).perceptual_hash()
 }
 
-/// Luma in thousandths of a grey level, averaged over `fields` columns and rows of a picture of `size`, row by row. Fields
-/// are of whole pixels; at least one pixel each, so that tiny pictures have them too.
-fn field_means(pixels: &[u8], size: [usize; 2], channels: u8, fields: [usize; 2]) -> Vec<u64> {
-    let [width, height] = size;
-    let span = |field: usize, fields: usize, length: usize| {
-        let start = (field * length / fields).min(length - 1);
-        start..((field + 1) * length / fields).max(start + 1)
-    };
-    let channels = channels as usize;
-    let mut means = Vec::with_capacity(fields[0] * fields[1]);
-    for row in 0..fields[1] {
-        let rows = span(row, fields[1], height);
-        for column in 0..fields[0] {
-            let columns = span(column, fields[0], width);
+/// A picture summed up in bands, which both hashes are made of: it is looked at once.
+pub(super) struct Glance {
+    width: usize,
+    height: usize,
+    /// For each of [`THUMBNAIL_SIDE`] bands of rows, the sum of the luma in each column, in thousandths of a grey level.
+    bands: Vec<Vec<u64>>,
+}
+
+impl Glance {
+    pub(super) fn of(pixels: &[u8], width: usize, height: usize, channels: u8) -> Self {
+        let channels = channels as usize;
+        let band = |band: usize| {
+            let rows = span(band, THUMBNAIL_SIDE, height);
             let lines =
-                rows.clone().map(|y| &pixels[(y * width + columns.start) * channels..][..columns.len() * channels]);
-            let sum: u64 = match channels {
-                1 => lines.map(|line| 1000 * line.iter().map(|&v| u64::from(v)).sum::<u64>()).sum(),
-                _ => lines.flat_map(|line| line.chunks_exact(channels)).map(luma).sum(),
-            };
-            means.push(sum / (rows.len() * columns.len()) as u64);
-        }
+                pixels[rows.start * width * channels..rows.end * width * channels].chunks_exact(width * channels);
+            if channels > 1 {
+                let mut sums = vec![0; width];
+                lines
+                    .for_each(|line| sums.iter_mut().zip(line.chunks_exact(channels)).for_each(|(s, p)| *s += luma(p)));
+                return sums;
+            }
+            // A row of bytes onto a row of 32 bits is a loop of wide instructions; a band has fewer than 2^24 rows.
+            let mut sums = vec![0u32; width];
+            lines.for_each(|line| sums.iter_mut().zip(line).for_each(|(s, &v)| *s += u32::from(v)));
+            sums.into_iter().map(|sum| 1000 * u64::from(sum)).collect()
+        };
+        Glance { width, height, bands: (0..THUMBNAIL_SIDE).map(band).collect() }
     }
-    means
+
+    pub(super) fn thumbnail(&self) -> Vec<u8> {
+        let means = (0..THUMBNAIL_SIDE).flat_map(|row| self.means(row..row + 1, THUMBNAIL_SIDE));
+        means.map(|mean| ((mean + 500) / 1000) as u8).collect()
+    }
+
+    pub(super) fn perceptual_hash(&self) -> u64 {
+        const COLUMNS: usize = 9;
+        const ROWS: usize = 8;
+        const BANDS: usize = THUMBNAIL_SIDE / ROWS;
+        let rows = (0..ROWS).map(|row| self.means(BANDS * row..BANDS * (row + 1), COLUMNS));
+        let bits = rows.flat_map(|means| means.windows(2).map(|pair| u64::from(pair[1] > pair[0])).collect::<Vec<_>>());
+        bits.fold(0, |hash, bit| hash << 1 | bit)
+    }
+
+    /// Mean luma in thousandths of `fields` fields from left to right, of some bands together.
+    fn means(&self, bands: Range<usize>, fields: usize) -> Vec<u64> {
+        let rows: usize = bands.clone().map(|band| span(band, THUMBNAIL_SIDE, self.height).len()).sum();
+        let mean = |field: usize| {
+            let columns = span(field, fields, self.width);
+            let sum: u64 = self.bands[bands.clone()].iter().map(|band| band[columns.clone()].iter().sum::<u64>()).sum();
+            sum / (rows * columns.len()) as u64
+        };
+        (0..fields).map(mean).collect()
+    }
+}
+
+/// The pixels of a field along a side: whole ones, and at least one, so that tiny pictures have fields too.
+fn span(field: usize, fields: usize, length: usize) -> Range<usize> {
+    let start = (field * length / fields).min(length - 1);
+    start..((field + 1) * length / fields).max(start + 1)
 }
 
 /// Luma of an RGB pixel (ITU-R BT.601), in thousandths of a grey level.
@@ -97,8 +130,8 @@ mod tests {
     fn equal_channels_are_grey_and_alpha_goes() {
         assert_eq!(as_grey_if_equal(vec![1, 1, 1, 2, 2, 2], 3), (vec![1, 2], 1));
         assert_eq!(as_grey_if_equal(vec![1, 1, 1, 2, 2, 3], 3).1, 3);
-        assert_eq!(without_alpha(vec![1, 2, 3, 255], 4), (vec![1, 2, 3], 3));
-        assert_eq!(without_alpha(vec![5, 255, 6, 255], 2), (vec![5, 6], 1));
+        assert_eq!(without_alpha(vec![1, 2, 3, 255].into(), 4), (vec![1, 2, 3].into(), 3));
+        assert_eq!(without_alpha(vec![5, 255, 6, 255].into(), 2), (vec![5, 6].into(), 1));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Which file axis is cut across, and the pixels of one slice.
 
+use std::borrow::Cow;
+
 use crate::image::{Frame, Geometry, Image};
 use crate::spec::Plane;
 
@@ -93,39 +95,35 @@ pub(super) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
     (image.size[row], image.size[column], image.size[axis.index()])
 }
 
-/// Copies slice `index` of frame `frame` across `axis` out of `values` (the image's samples) into `out`, row by row,
-/// components interleaved.
-pub(super) fn copy_slice<T: Copy>(
+/// Slice `index` of frame `frame` across `axis` of `values` (the image's samples), row by row, components interleaved.
+/// Slices across the third axis lie in one piece and are not copied.
+pub(super) fn slice_values<'a, T: Copy>(
     image: &Image,
-    values: &[T],
+    values: &'a [T],
     axis: Axis,
     index: usize,
     frame: usize,
-    out: &mut Vec<T>,
-) {
+) -> Cow<'a, [T]> {
     let c = image.components;
     let (rows, columns, _) = slice_size(image, axis);
-    out.clear();
-    out.reserve(rows * columns * c);
-    let at = |row: usize, column: usize| match axis {
-        Axis::X => [index, column, row, frame],
-        Axis::Y => [column, index, row, frame],
-        Axis::Z => [column, row, index, frame],
+    let stored = |row: usize, column: usize, pixels: usize| {
+        let at = match axis {
+            Axis::X => [index, column, row, frame],
+            Axis::Y => [column, index, row, frame],
+            Axis::Z => [column, row, index, frame],
+        };
+        let start = image.offset(at, 0);
+        &values[start..start + pixels * c]
     };
-    if axis == Axis::Z {
-        let start = image.offset(at(0, 0), 0);
-        out.extend_from_slice(&values[start..start + rows * columns * c]);
-        return;
-    }
-    for row in 0..rows {
-        if axis == Axis::Y {
-            let start = image.offset(at(row, 0), 0);
-            out.extend_from_slice(&values[start..start + columns * c]);
-            continue;
-        }
-        for column in 0..columns {
-            let start = image.offset(at(row, column), 0);
-            out.extend_from_slice(&values[start..start + c]);
+    match axis {
+        Axis::Z => Cow::Borrowed(stored(0, 0, rows * columns)),
+        Axis::Y => Cow::Owned((0..rows).flat_map(|row| stored(row, 0, columns)).copied().collect()),
+        Axis::X => {
+            let mut slice = Vec::with_capacity(rows * columns * c);
+            for row in 0..rows {
+                (0..columns).for_each(|column| slice.extend_from_slice(stored(row, column, 1)));
+            }
+            Cow::Owned(slice)
         }
     }
 }
@@ -148,11 +146,7 @@ mod tests {
     fn slices_keep_the_storage_order_of_the_other_axes() {
         let image = volume();
         let Samples::U8(values) = &image.samples else { unreachable!() };
-        let slice = |axis, index| {
-            let mut out = Vec::new();
-            copy_slice(&image, values, axis, index, 0, &mut out);
-            (slice_size(&image, axis), out)
-        };
+        let slice = |axis, index| (slice_size(&image, axis), slice_values(&image, values, axis, index, 0).into_owned());
         assert_eq!(slice(Axis::Z, 1), ((3, 2, 4), vec![6, 7, 8, 9, 10, 11]));
         assert_eq!(slice(Axis::Y, 2), ((4, 2, 3), vec![4, 5, 10, 11, 16, 17, 22, 23]));
         assert_eq!(slice(Axis::X, 1), ((4, 3, 2), vec![1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23]));

@@ -2,7 +2,7 @@
 
     python3 -m venv bench-env && bench-env/bin/pip install -r benches/requirements.txt
     bench-env/bin/python benches/compare.py                  # all of it: some ten minutes on two cores
-    bench-env/bin/python benches/compare.py build metrics    # parts: build, metrics, fourier, predict, evaluate, memory
+    bench-env/bin/python benches/compare.py build metrics    # parts: build, growth, metrics, fourier, predict, evaluate
 
 Every program runs in a process of its own, on one thread, in turn with the others, several times; what counts is the
 median. CPU seconds are those of the process and its children, memory is its peak resident set. Reading is from warm
@@ -296,12 +296,28 @@ def compare_build(program: Path, work: Path, volumes: int, repeats: int) -> None
     rows.append(["medcosmos build, all of it", f"{1000 * own:.3f}", ""])
     table("Limits of one core for the same", ["step", "ms a slice", "MB a second"], rows)
     print(f"\nThe build reaches {total / own:.2f} of the sum of its limits.")
-    steps_memory(middle["medcosmos"]["memory"], SIDE * SIDE * SLICES * 2)
 
 
-def steps_memory(peak: float, volume: float) -> None:
-    bound = 2 * volume + 200e6
-    print(f"Peak memory of the build {peak / 1e6:.0f} MB; 2 x the volume of {volume / 1e6:.0f} MB + 200 MB is {bound / 1e6:.0f} MB.")
+def compare_growth(program: Path, work: Path) -> None:
+    """The same build of 1, 10 and 100 volumes, on one thread and on all: what a slice costs, and the peak of memory."""
+    first = write_volumes(work / "one", 1)[0]
+    volume = SIDE * SIDE * SLICES * 2
+    rows = []
+    for count in (1, 10, 100):
+        raw = work / f"raw{count}" / "Task03_Liver"
+        for n in range(count):
+            for path in first:
+                (raw / path.parent.name).mkdir(parents=True, exist_ok=True)
+                os.link(path, raw / path.parent.name / f"liver_{n}.nii.gz")
+        for threads in (1, os.cpu_count()):
+            out = work / "grown"
+            shutil.rmtree(out, ignore_errors=True)
+            m = run([program, "build", raw.parent, "--out", out, "--source", "msd", "--threads", threads, "--quiet", "--json"])
+            slices = count * SLICES
+            bound = threads * 2 * volume + 200e6
+            rows.append([count, threads, f"{1000 * m['cpu'] / slices:.2f}", f"{slices / m['wall']:.0f}", f"{m['memory'] / 1e6:.0f}", f"{bound / 1e6:.0f}"])  # fmt: skip
+    header = ["volumes", "threads", "CPU ms a slice", "slices a second", "peak MB", "2 volumes a thread + 200 MB"]
+    table("Growth of a build", header, rows)
 
 
 def compare_metrics(work: Path) -> None:
@@ -357,7 +373,7 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="build, metrics, fourier, predict, evaluate [default: all]")
+    parser.add_argument("parts", nargs="*", help="build, growth, metrics, fourier, predict, evaluate [default: all]")
     parser.add_argument("--volumes", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
@@ -366,14 +382,17 @@ def main() -> None:
         name, raw, out = arguments.peer
         print(BUILDERS[name](Path(raw), Path(out)))
         return
-    parts = arguments.parts or ["build", "metrics", "fourier", "predict", "evaluate"]
-    cargo("build", "--release", "--bin", "medcosmos")
+    parts = arguments.parts or ["build", "growth", "metrics", "fourier", "predict", "evaluate"]
+    # The program is built with the benchmarks: features of their dependencies would have it compiled twice.
+    cargo("bench", "--no-run", "--bench", "limits", "--bench", "sam_overhead")
     program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "medcosmos"
     with tempfile.TemporaryDirectory() as work:
         for part in parts:
             match part:
                 case "build":
                     compare_build(program, Path(work), arguments.volumes, arguments.repeats)
+                case "growth":
+                    compare_growth(program, Path(work))
                 case "metrics":
                     compare_metrics(Path(work))
                 case "fourier":

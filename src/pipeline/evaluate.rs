@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
-use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
@@ -64,6 +64,36 @@ pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progres
     Ok(report)
 }
 
+/// What one shard added to a report.
+#[derive(Default)]
+struct Done {
+    rows: u64,
+    empty: u64,
+    reused: bool,
+}
+
+/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand rows
+/// each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of one.
+fn do_shards<T: Sync>(
+    dataset: &Dataset,
+    work: &[(Shard, T)],
+    write: impl Fn(&Shard, &T) -> Result<Done> + Sync,
+    report: &mut EvaluateReport,
+) -> Result<Vec<Done>> {
+    let done = side_by_side(work, |(shard, of)| match dataset.state(shard, Verify::Quick)? {
+        ShardState::Done(_) => Ok(Done { reused: true, ..Done::default() }),
+        _ => write(shard, of),
+    })?;
+    report.shards_reused += done.iter().filter(|d| d.reused).count();
+    report.shards_done += done.iter().filter(|d| !d.reused).count();
+    let expected: Vec<Shard> = work.iter().map(|(shard, _)| shard.clone()).collect();
+    discard_stale(dataset, &expected)?;
+    if !expected.is_empty() {
+        commit(dataset, &expected, Verify::Quick)?;
+    }
+    Ok(done)
+}
+
 fn factors(
     dataset: &Dataset,
     builds: &[Receipt],
@@ -71,34 +101,31 @@ fn factors(
     progress: &Progress,
     report: &mut EvaluateReport,
 ) -> Result<()> {
-    let mut expected = Vec::new();
-    progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    let mut work = Vec::new();
     for build in builds {
         let key = ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
-        let shard = Shard::new("factors", Partition::source(&build.source)?, key)?;
-        expected.push(shard.clone());
-        if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
-            report.shards_reused += 1;
-            progress.advance(build.files["masks"].rows);
-            continue;
-        }
-        let mut writer = dataset.begin(&shard);
+        work.push((Shard::new("factors", Partition::source(&build.source)?, key)?, build));
+    }
+    progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    let write = |shard: &Shard, build: &&Receipt| {
+        let mut done = Done::default();
+        let mut writer = dataset.begin(shard);
         for chunk in chunks(slices_of(dataset, build, |_| true), SLICES) {
             let chunk = chunk?;
             let rows: Vec<Vec<FactorRow>> =
                 chunk.par_iter().map(|slice| factor_rows(slice, &options.fourier)).collect::<Result<_>>()?;
             for row in rows.into_iter().flatten() {
-                report.factors += 1;
-                progress.advance(1);
+                done.rows += 1;
                 writer.push(row)?;
             }
+            progress.advance(chunk.iter().map(|slice| slice.masks.len() as u64).sum());
         }
         writer.finish()?;
-        report.shards_done += 1;
-    }
+        Ok(done)
+    };
+    let done = do_shards(dataset, &work, write, report)?;
     progress.end();
-    discard_stale(dataset, &expected)?;
-    commit(dataset, &expected, Verify::Quick)?;
+    report.factors += done.iter().map(|d| d.rows).sum::<u64>();
     Ok(())
 }
 
@@ -168,49 +195,40 @@ fn metrics(
         }
         finished
     });
-    progress.begin(
-        "metrics",
-        "masks",
-        predictions.iter().filter_map(|p| p.files.get("predictions")).map(|f| f.rows).sum(),
-    );
-    let mut expected = Vec::new();
+    let mut work = Vec::new();
     for prediction in &predictions {
-        let rows = prediction.files.get("predictions").map_or(0, |f| f.rows);
         let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else {
-            progress.advance(rows);
             continue; // of a build that is no more: `predict` sweeps it away
         };
         let key = ShardKey::new()
             .with("predictions", prediction.id.to_string())
             .with("metrics", format!("{:?}", options.metrics));
         let model = prediction.model.as_deref().unwrap_or_default();
-        let shard = Shard::new("evaluate", Partition::model(model, &prediction.source)?, key)?;
-        expected.push(shard.clone());
-        if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
-            report.shards_reused += 1;
-            progress.advance(rows);
-            continue;
-        }
-        let mut writer = dataset.begin(&shard);
+        work.push((Shard::new("evaluate", Partition::model(model, &prediction.source)?, key)?, (*build, prediction)));
+    }
+    let rows = |prediction: &Receipt| prediction.files.get("predictions").map_or(0, |f| f.rows);
+    progress.begin("metrics", "masks", work.iter().map(|(_, (_, prediction))| rows(prediction)).sum());
+    let write = |shard: &Shard, (build, prediction): &(&Receipt, &Receipt)| {
+        let mut done = Done::default();
+        let mut writer = dataset.begin(shard);
         for chunk in chunks(Pairs::new(dataset, build, prediction)?, PAIRS) {
             let chunk = chunk?;
             let rows: Vec<Vec<MetricRow>> =
                 chunk.par_iter().map(|pair| metric_rows(pair, options.metrics)).collect::<Result<_>>()?;
             progress.advance(chunk.iter().map(|p| p.candidates.len() as u64).sum());
-            report.comparisons += chunk.len() as u64;
+            done.rows += chunk.len() as u64;
             for row in rows.into_iter().flatten() {
-                report.empty_predictions += u64::from(row.empty_prediction && row.choice == "oracle");
+                done.empty += u64::from(row.empty_prediction && row.choice == "oracle");
                 writer.push(row)?;
             }
         }
         writer.finish()?;
-        report.shards_done += 1;
-    }
+        Ok(done)
+    };
+    let done = do_shards(dataset, &work, write, report)?;
     progress.end();
-    discard_stale(dataset, &expected)?;
-    if !expected.is_empty() {
-        commit(dataset, &expected, Verify::Quick)?;
-    }
+    report.comparisons += done.iter().map(|d| d.rows).sum::<u64>();
+    report.empty_predictions += done.iter().map(|d| d.empty).sum::<u64>();
     Ok(())
 }
 
@@ -281,20 +299,16 @@ fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
     let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
     let score = score_choice(pair.candidates.iter().map(|c| c.predicted_iou)).unwrap_or(0);
-    [("oracle", oracle), ("score", score)]
-        .into_iter()
-        .map(|(choice, at)| metric_row(pair, choice, at, &masks[at], &truth, options))
-        .collect()
+    let row = |at: usize| metric_row(pair, at, &masks[at], &truth, options);
+    let best = row(oracle)?;
+    // Mostly both take the same candidate.
+    let rated = if score == oracle { best.clone() } else { row(score)? };
+    let chosen = |row: MetricRow, choice: &str| MetricRow { choice: choice.into(), ..row };
+    Ok(vec![chosen(best, "oracle"), chosen(rated, "score")])
 }
 
-fn metric_row(
-    pair: &Pair,
-    choice: &str,
-    at: usize,
-    mask: &Mask,
-    truth: &Mask,
-    options: MetricOptions,
-) -> Result<MetricRow> {
+/// A row that nobody has chosen yet.
+fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: MetricOptions) -> Result<MetricRow> {
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
@@ -313,7 +327,7 @@ fn metric_row(
         model: candidate.model.clone(),
         strategy: candidate.strategy.clone(),
         variant: candidate.variant.clone(),
-        choice: choice.into(),
+        choice: String::new(),
         candidate: candidate.candidate,
         predicted_iou: candidate.predicted_iou,
         empty_prediction: mask.is_empty(),

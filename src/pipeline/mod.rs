@@ -5,7 +5,9 @@
 //! bytes; a run over finished work only looks at receipts.
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
@@ -143,6 +145,34 @@ fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. They are threads of
+/// their own: one of rayon's that waits for the parts of an item begins another item meanwhile, and holds the memory of
+/// both, and of a third inside that one.
+fn side_by_side<T: Sync, R: Send>(items: &[T], one: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    let threads = rayon::current_num_threads().min(items.len());
+    if threads < 2 {
+        return items.iter().map(one).collect();
+    }
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut done = Vec::new();
+        while !failed.load(Ordering::Relaxed) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break };
+            let outcome = one(item);
+            failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+            done.push((at, outcome));
+        }
+        done
+    };
+    let mut done: Vec<(usize, Result<R>)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
 /// Items in pieces of at most `size`, so that a piece can be worked on in parallel while the rest is still on disk. The
 /// first error ends them.
 fn chunks<T>(mut items: impl Iterator<Item = Result<T>>, size: usize) -> impl Iterator<Item = Result<Vec<T>>> {
@@ -155,4 +185,22 @@ fn chunks<T>(mut items: impl Iterator<Item = Result<T>>, size: usize) -> impl It
         failed = chunk.is_err();
         chunk.map(|items| (!items.is_empty()).then_some(items)).transpose()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_done_once_and_come_back_in_order() {
+        let items: Vec<u32> = (0..100).collect();
+        let squares = side_by_side(&items, |n| Ok(n * n)).unwrap();
+        assert!(squares.into_iter().eq(items.iter().map(|n| n * n)));
+        let strict = |n: &u32| match n {
+            37 => Err(Error::Strict { case: "37".into(), reason: "odd".into() }),
+            n => Ok(*n),
+        };
+        assert!(matches!(side_by_side(&items, strict), Err(Error::Strict { .. })));
+        assert!(side_by_side(&[], strict).unwrap().is_empty());
+    }
 }

@@ -16,6 +16,7 @@ mod outdated;
 mod passes;
 mod phantom;
 mod pipelines;
+mod privacy;
 mod program;
 mod rasters;
 #[cfg(feature = "query")]

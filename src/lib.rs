@@ -4,7 +4,7 @@
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`report`] → [`pipeline`] →
-//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! [`integrity`] → [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -39,6 +39,8 @@ pub mod analysis;
 pub mod report;
 
 pub mod pipeline;
+
+pub mod integrity;
 
 pub mod demo;
 

@@ -23,7 +23,7 @@ mod space;
 pub use cut::cut;
 pub use intensity::Grey;
 pub use load::{Loaded, load};
-#[cfg(feature = "query")]
+#[cfg(any(feature = "query", test))]
 pub(crate) use picture::png as encode_png;
 pub use picture::{THUMBNAIL_SIDE, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};

@@ -21,3 +21,5 @@ mod rasters;
 #[cfg(feature = "query")]
 mod report;
 mod samples;
+mod trace;
+mod verify;

@@ -30,7 +30,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if let Some(file) = &arguments.file {
         let found = uses_of(&dataset, file)?;
         if found.uses.is_empty() && found.fates.is_empty() {
-            return Err(format!("{path}: no raw file is called {file:?}, or has this SHA-256").into());
+            let what = "no raw file is called so, and no file of a case has this SHA-256 (of other files there are paths only)";
+            return Err(format!("{path}: {file}: {what}").into());
         }
         match global.json {
             true => global.print_json(&found)?,
@@ -48,9 +49,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Numbers to a ten-thousandth, `1.36 x 1.36 x 10`.
+fn join(numbers: &[f64]) -> String {
+    let words = |number: &f64| ((number * 1e4).round() / 1e4).to_string();
+    numbers.iter().map(words).collect::<Vec<_>>().join(" x ")
+}
+
 /// A block: a heading, and lines of a name and a value. Values that are empty are left out.
 fn block(kind: &str, title: &str, lines: &[(&str, String)]) {
-    println!("{kind:<8}{title}");
+    println!("{}", format!("{kind:<8}{title}").trim_end());
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
         println!("        {name:<13}{value}");
     }
@@ -83,7 +90,9 @@ fn print_trace(found: &Trace) {
             ("size", format!("{} x {} px (rows x columns), {} channel(s)", slice.height, slice.width, slice.channels)),
             (
                 "spacing",
-                spacing.map_or("not known".into(), |(row, column)| format!("{row} x {column} mm (rows x columns)")),
+                spacing.map_or("not known".into(), |(row, column)| {
+                    format!("{} mm (rows x columns)", join(&[row, column]))
+                }),
             ),
             ("intensity", format!("raw {} became 0, raw {} became 255", slice.intensity_min, slice.intensity_max)),
             ("pixels", format!("sha256 {}", slice.pixels_sha256)),
@@ -91,7 +100,6 @@ fn print_trace(found: &Trace) {
         block("slice", &slice.slice_id, &lines);
     }
     let case = &found.case;
-    let join = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(" x ");
     let shape: Vec<String> = case.shape.iter().map(u32::to_string).collect();
     let dtype = case.dtype.as_ref().map_or(String::new(), |dtype| format!(" of {dtype}"));
     let orientation = case.orientation.as_ref().map_or(String::new(), |axes| format!(", axes point to {axes}"));

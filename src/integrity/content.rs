@@ -34,7 +34,7 @@ pub(super) struct Probed {
 
 /// Formats that are followed to their end.
 enum Format {
-    Gzip(Gzip),
+    Gzip(Box<Gzip>),
     Png(Png),
     Jpeg(Jpeg),
     Other,
@@ -77,7 +77,7 @@ impl Probe {
             Some(Format::Other) => {}
             None if self.head.len() >= SIGNATURE => {
                 self.format = Some(match self.head[..] {
-                    [0x1f, 0x8b, ..] => Format::Gzip(Gzip::default()),
+                    [0x1f, 0x8b, ..] => Format::Gzip(Box::default()),
                     [0x89, b'P', b'N', ..] => Format::Png(Png::default()),
                     [0xff, 0xd8, 0xff, ..] => Format::Jpeg(Jpeg::default()),
                     _ => Format::Other,

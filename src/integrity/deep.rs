@@ -16,9 +16,9 @@ pub struct DeepReport {
     pub raw: String,
     /// Raw files whose digests were compared.
     pub raw_files: u64,
-    /// Shards that were written anew.
+    /// Shards that a build of the downloads has.
     pub shards: u64,
-    /// Shards of these that came out byte for byte.
+    /// Shards of these that were written anew and came out byte for byte.
     pub same: u64,
     /// Faults and remarks, sorted by kind and path.
     pub findings: Vec<Finding>,

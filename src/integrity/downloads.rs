@@ -11,8 +11,8 @@ use super::{Error, Finding, Kind, Result};
 use crate::pipeline::Progress;
 use crate::raw::{self, CHECKSUMS, Member, PHANTOMS, Tree};
 use crate::sources::{CaseState, Completeness, FileUse, Scan, Source, absent_numbers, scan};
+use crate::spec::Registry;
 use crate::spec::pattern::Pattern;
-use crate::spec::{Registry, Spec};
 use crate::text::grouped;
 
 /// What to do with downloads beside reading them.
@@ -116,8 +116,8 @@ pub fn verify_downloads(
     downloads.note_problems();
     let probes = probe(&tree, &members, progress);
     let there = downloads.note_contents(&read, probes);
-    let sources = downloads.note_sources(options.only_sources)?;
     downloads.note_known_bad(&read)?;
+    let sources = downloads.note_sources(options.only_sources)?;
 
     let unread: BTreeSet<String> =
         members.iter().map(|m| m.path.clone()).filter(|path| !there.files.contains_key(path)).collect();
@@ -259,7 +259,7 @@ impl Downloads<'_> {
                 archives: spec.archives.clone(),
                 cases,
             };
-            self.note_cases(source, spec, &state);
+            self.note_cases(source, &state);
             states.push(state);
         }
         if asked_for {
@@ -276,21 +276,16 @@ impl Downloads<'_> {
         Ok(states)
     }
 
-    fn note_cases(&mut self, source: &Source, spec: &Spec, state: &SourceState) {
+    fn note_cases(&mut self, source: &Source, state: &SourceState) {
         let slug = Some(source.slug.as_str());
         let path_of = |file: usize| self.tree.members()[file].path.as_str();
         let SourceState { cases, absent, archives, .. } = state;
         let incomplete = cases.missing() > 0 && !self.phantoms;
         let mut found = Vec::new();
         if let Some(expected) = cases.expected.filter(|&expected| expected != cases.cases) {
-            let applies = |e: &&crate::spec::Expected| e.release.as_ref().is_none_or(|r| *r == source.release);
-            let origins: Vec<&str> = spec.expected.iter().filter(applies).map(|e| e.origin.as_str()).collect();
-            let mut says = format!(
-                "expected {} labelled cases ({}), found {}",
-                grouped(expected),
-                origins.join("; "),
-                grouped(cases.cases)
-            );
+            let origins = cases.origins.join("; ");
+            let (expected, there) = (grouped(expected), grouped(cases.cases));
+            let mut says = format!("expected {expected} labelled cases ({origins}), found {there}");
             if !absent.is_empty() {
                 says += &format!("; not among the ids, labelled or not: {}", absent.join("; "));
             }
@@ -317,7 +312,7 @@ impl Downloads<'_> {
         self.findings.extend(found);
     }
 
-    /// Files that are known to be wrong: what was found of them is told, and is no fault of this download.
+    /// Files that are known to be wrong: what reading them gave is told, and is no fault of this download.
     fn note_known_bad(&mut self, files: &[usize]) -> Result<()> {
         for source in &self.scan.sources {
             let spec = self.registry.get(&source.slug)?;

@@ -213,12 +213,12 @@ pub struct Finding {
     pub kind: Kind,
     /// True where something is wrong; a remark is false.
     pub fault: bool,
-    /// Slug of the source, where it is known.
-    pub source: Option<String>,
     /// Path of the file, with slashes: of a download the member below the root, of a dataset the file inside it.
     pub path: String,
     /// Id of the row, in tables.
     pub id: Option<String>,
+    /// Slug of the source, where it is known.
+    pub source: Option<String>,
     /// What was expected, what was found, and what to do.
     pub says: String,
 }

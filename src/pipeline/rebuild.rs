@@ -20,9 +20,9 @@ use crate::store::{Dataset, RawMember, Receipt, Shard};
 pub struct Rebuild {
     /// Raw files whose digests were compared.
     pub raw_files: u64,
-    /// Shards that were written anew.
+    /// Shards that a build of the downloads has.
     pub shards: u64,
-    /// Shards of these that have the bytes of those in the dataset.
+    /// Shards of these that were written anew and have the bytes of those in the dataset.
     pub same: u64,
     /// All that differs.
     pub differences: Vec<Difference>,
@@ -137,6 +137,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
         match compared? {
             Some(differences) => rebuild.note(differences),
             None => {
+                rebuild.shards += 1;
                 let told = rebuild.differences.iter().any(|d| d.source() == Some(work.shard.partition().source_name()));
                 rebuild.differences.extend(other_input(&work.shard, &receipts, told));
             }
@@ -150,6 +151,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
         match by_id.get(&files.shard.id().to_string()) {
             Some(receipt) => rebuild.note(compare(receipt, |place| files.write(place))?),
             None => {
+                rebuild.shards += 1;
                 let says =
                     "other files of the source are there, or they have another use, than when it was built".into();
                 rebuild.differences.push(Difference::Input { source, path: "files".into(), says });
@@ -306,10 +308,15 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
         (value(other.key.get(name)), value(shard.key().get(name)))
     };
     let mut differences = Vec::new();
-    for (name, what) in [("release", "release"), ("spec", "spec"), ("options", "options of the build")] {
+    let inputs = [
+        ("release", "its release was"),
+        ("spec", "the SHA-256 of its spec was"),
+        ("options", "the options of the build were"),
+    ];
+    for (name, what) in inputs {
         if differs(name) {
             let (was, is) = values(name);
-            differences.push(input(path(), format!("the {what} was {was}, and is {is}")));
+            differences.push(input(path(), format!("{what} {was}, and now {is}")));
         }
     }
     for (name, what) in [("content_version", "content"), ("schema_version", "tables")] {

@@ -145,7 +145,7 @@ pub fn archive_of(path: &str) -> Option<(&str, &str)> {
         let name = path[..at].rsplit('/').next().unwrap_or_default();
         matches!(by_name(name), Hint::Archive(_))
     };
-    slashes.filter(is_archive).last().map(|at| (&path[..at], &path[at + 1..]))
+    slashes.rev().find(is_archive).map(|at| (&path[..at], &path[at + 1..]))
 }
 
 /// A file that is one of the parts of a split archive, by its name.

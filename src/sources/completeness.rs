@@ -23,6 +23,8 @@ pub struct Completeness {
     pub unlabelled: u64,
     /// Labelled cases of a complete download, where the spec knows their number.
     pub expected: Option<u64>,
+    /// Where these counts come from.
+    pub origins: Vec<String>,
     /// What that means, in words.
     pub state: String,
 }
@@ -40,14 +42,15 @@ impl Completeness {
             }
         }
         let cases: u64 = by_layout.values().sum();
-        let counts: Vec<u64> = spec
+        let applies: Vec<_> = spec
             .expected
             .iter()
             .filter(|e| e.release.as_ref().is_none_or(|r| *r == source.release))
             .filter(|e| e.layout.as_ref().is_none_or(|l| by_layout.contains_key(l.as_str())))
-            .map(|e| e.cases as u64)
             .collect();
-        let expected = (!counts.is_empty()).then(|| counts.iter().sum());
+        let expected = (!applies.is_empty()).then(|| applies.iter().map(|e| u64::from(e.cases)).sum());
+        let mut origins: Vec<String> = applies.iter().map(|e| e.origin.clone()).collect();
+        origins.dedup();
         let state = match expected {
             _ if cases == 0 => "no labelled case".into(),
             Some(n) if cases == n => "complete".into(),
@@ -56,7 +59,16 @@ impl Completeness {
             None => "count not known".into(),
         };
         let (slug, name) = (source.slug.clone(), spec.name.clone());
-        Completeness { source: slug, name, release: source.release.clone(), cases, unlabelled, expected, state }
+        Completeness {
+            source: slug,
+            name,
+            release: source.release.clone(),
+            cases,
+            unlabelled,
+            expected,
+            origins,
+            state,
+        }
     }
 
     /// Labelled cases that are missing; 0 where their number is not known.
@@ -88,7 +100,7 @@ fn absent_of_kind(words: &[&str], ids: &[Vec<&str>]) -> Option<String> {
     let there: BTreeSet<u64> = texts().map(str::parse).collect::<Result<_, _>>().ok()?;
     let (first, last) = (*there.first()?, *there.last()?);
     let width = texts().map(str::len).max().filter(|&width| texts().all(|text| text.len() == width)).unwrap_or(0);
-    if width > 6 || (last - first + 1) / 2 > there.len() as u64 {
+    if width > 6 || (last - first) / 2 >= there.len() as u64 {
         return None;
     }
     let numbers: Vec<u64> = there.iter().copied().collect();

@@ -398,7 +398,9 @@ fn a_whole_dataset_is_whole_and_damaged_files_are_named() {
     assert!(Manifest::read(&dataset).unwrap().is_none(), "nothing is mended");
 
     let head = fs::read_to_string(data.join("dataset.json")).unwrap();
-    let other = head.replace("\"schema_version\": ", "\"schema_version\": 9");
+    let version = medcosmos::store::schema::SCHEMA_VERSION;
+    let other = head.replace(&format!("\"schema_version\": {version}"), "\"schema_version\": 99");
+    assert_ne!(head, other);
     fs::write(data.join("dataset.json"), other).unwrap();
     built.verify(&[]).failed(1, &["schema version", "use a newer medcosmos"]);
     built.verify(&["--write"]).failed(1, &["--write"]);
@@ -513,5 +515,5 @@ fn a_dataset_that_other_options_would_not_give_is_said_to_be_one() {
     let text = fs::read_to_string(&head).unwrap();
     fs::write(&head, text.replace("\"min_area\": 50", "\"min_area\": 85")).unwrap();
     let run = built.verify(&["--deep", built.raw().to_str().unwrap()]);
-    names(&run, &["other-input", "the options of the build was", "0 of 2 shard(s)", "manifest"]);
+    names(&run, &["other-input", "the options of the build were", "2 of 4 shard(s)", "manifest"]);
 }

@@ -4,8 +4,8 @@
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`report`] →
-//! [`licences`] → [`export`] → [`pipeline`] →
-//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it and from the
+//! shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -44,6 +44,8 @@ pub mod licences;
 pub mod export;
 
 pub mod pipeline;
+
+pub mod integrity;
 
 pub mod demo;
 

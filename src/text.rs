@@ -162,6 +162,21 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
+/// 1234567 → `1.2 MB`, in powers of a thousand; bytes below ten thousand one by one.
+pub fn byte_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 10_000 {
+        return format!("{} B", grouped(bytes));
+    }
+    let mut value = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
 /// A list of at most `limit` lines, and how many more there are.
 pub fn at_most(lines: &[String], limit: usize) -> String {
     let mut out: String = lines.iter().take(limit).map(|l| format!("  {l}\n")).collect();
@@ -204,6 +219,12 @@ mod tests {
         assert_eq!(cells, ["0.5", "-1.0e-7", "0.0", "0.0", "inf", "2.0e12"]);
         assert_eq!(number_cells(&[Some(3.0), Some(-40.0)]), ["3", "-40"]);
         assert_eq!(p_value(0.0), "<1e-307");
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let sizes = [0, 9_999, 10_000, 999_949, 999_950, 1_234_567, 5_000_000_000, u64::MAX].map(byte_size);
+        assert_eq!(sizes, ["0 B", "9,999 B", "10.0 kB", "999.9 kB", "1.0 MB", "1.2 MB", "5.0 GB", "18446.7 PB"]);
     }
 
     #[test]

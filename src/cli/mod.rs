@@ -44,6 +44,8 @@ mod scan;
 mod schema;
 mod setup;
 mod sources;
+mod trace;
+mod verify;
 
 /// Anything that ends a command; printed with its causes.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -107,6 +109,8 @@ enum Command {
     Sources(sources::Arguments),
     /// Find out which sources are in a folder of downloads, and how complete they are
     Scan(scan::Arguments),
+    /// Check that downloads, or a dataset, are whole and unaltered
+    Verify(verify::Arguments),
     /// Show what is inside an image file of any container
     Inspect(inspect::Arguments),
     /// Turn raw downloads into slices and masks
@@ -132,6 +136,8 @@ enum Command {
     Export(export::ExportArguments),
     /// Copy a dataset, or the part of it that may be passed on, with card and attribution
     Package(export::PackageArguments),
+    /// Show where a mask came from, up to the raw files, or what became of a raw file
+    Trace(trace::Arguments),
     /// Explain every column of every table
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
@@ -174,6 +180,7 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
     match command {
         Command::Sources(a) => sources::run(a, global),
         Command::Scan(a) => scan::run(a, global),
+        Command::Verify(a) => verify::run(a, global),
         Command::Inspect(a) => inspect::run(a, global),
         Command::Build(a) => build::run(a, global),
         Command::Predict(a) => predict::run(a, global),
@@ -188,6 +195,7 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Licences(a) => licences::run(a, global),
         Command::Export(a) => export::run_export(a, global),
         Command::Package(a) => export::run_package(a, global),
+        Command::Trace(a) => trace::run(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
         Command::Setup(a) => setup::run(a, global),

@@ -1,6 +1,5 @@
 //! `medcosmos scan RAW`: which sources are here, which release, complete or not.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,8 +7,7 @@ use serde::Serialize;
 
 use super::{Global, Outcome};
 use crate::raw::Tree;
-use crate::sources::{CaseState, FileUse, Source, scan};
-use crate::spec::Spec;
+use crate::sources::{Completeness, FileUse, scan};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `scan`.
@@ -23,19 +21,8 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, Serialize)]
-struct Found {
-    source: String,
-    name: String,
-    release: String,
-    cases: u64,
-    unlabelled: u64,
-    expected: Option<u64>,
-    state: String,
-}
-
-#[derive(Debug, Serialize)]
 struct Report {
-    sources: Vec<Found>,
+    sources: Vec<Completeness>,
     files_used: u64,
     files_skipped: u64,
     unclaimed: Vec<String>,
@@ -53,7 +40,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         sources: scan
             .sources
             .iter()
-            .map(|source| Ok(found(source, registry.get(&source.slug)?)))
+            .map(|source| Ok(Completeness::of(source, registry.get(&source.slug)?)))
             .collect::<Result<_, crate::spec::Error>>()?,
         files_used: count(true),
         files_skipped: count(false),
@@ -70,37 +57,6 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     let clean = report.problems.is_empty() && !report.sources.is_empty();
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Compares what is there with the counts of the spec: those that name the release and those that name none, summed over
-/// the layouts that are there at all (tasks and sequences may be downloaded one by one).
-fn found(source: &Source, spec: &Spec) -> Found {
-    let mut by_layout: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut unlabelled = 0;
-    for case in &source.cases {
-        match case.state {
-            CaseState::Complete => *by_layout.entry(&spec.layout[case.layout].name).or_default() += 1,
-            CaseState::Skipped(_) => unlabelled += 1,
-        }
-    }
-    let cases: u64 = by_layout.values().sum();
-    let counts: Vec<u64> = spec
-        .expected
-        .iter()
-        .filter(|e| e.release.as_ref().is_none_or(|r| *r == source.release))
-        .filter(|e| e.layout.as_ref().is_none_or(|l| by_layout.contains_key(l.as_str())))
-        .map(|e| e.cases as u64)
-        .collect();
-    let expected = (!counts.is_empty()).then(|| counts.iter().sum());
-    let state = match expected {
-        _ if cases == 0 => "no labelled case".into(),
-        Some(n) if cases == n => "complete".into(),
-        Some(n) if cases < n => format!("{} missing", grouped(n - cases)),
-        Some(n) => format!("{} more than expected", grouped(cases - n)),
-        None => "count not known".into(),
-    };
-    let (slug, name) = (source.slug.clone(), spec.name.clone());
-    Found { source: slug, name, release: source.release.clone(), cases, unlabelled, expected, state }
 }
 
 fn print(report: &Report, raw: &str) {

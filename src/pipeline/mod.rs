@@ -19,6 +19,7 @@ mod evaluate;
 mod import;
 mod predict;
 mod progress;
+mod rebuild;
 mod slices_of;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
@@ -26,6 +27,7 @@ pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
 pub use import::{IMPORTED, ImportReport, import};
 pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
 pub use progress::Progress;
+pub use rebuild::{Difference, Rebuild, rebuild};
 
 /// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
 /// report.

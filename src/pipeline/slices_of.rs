@@ -32,16 +32,7 @@ pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
 
 /// The file of a table in a shard.
 pub(super) fn table_file(dataset: &Dataset, receipt: &Receipt, table: Table) -> Vec<TableFile> {
-    let file = receipt.files.get(table.name()).cloned();
-    file.into_iter()
-        .map(|file| TableFile {
-            path: dataset.path().join(&file.path),
-            table,
-            model: receipt.model.clone(),
-            source: receipt.source.clone(),
-            file,
-        })
-        .collect()
+    dataset.file_of(receipt, table).into_iter().collect()
 }
 
 /// Walks over the slices of a build shard that have a mask for which `wanted` is true, with these masks; one slice in

@@ -8,7 +8,7 @@ use super::detect::{self, Content, Hint};
 use super::kept::Kept;
 use super::nested::Nested;
 use super::source::Source;
-use super::{Options, Reason, rar, sevenz, tar, zip};
+use super::{Fault, Looks, Options, Reason, rar, sevenz, tar, zip};
 
 /// What the archives of one tree share.
 pub(super) struct Shared {
@@ -85,12 +85,14 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
             (Ok(head), Some(expected)) if expected.starts_with("tar") && detect::is_zeros(&head) => {
                 tar::open_compressed(source, codec, shared).map(Some)
             }
-            (Ok(_), Some(expected)) => Err(Reason::NotAnArchive {
-                expected,
-                found: format!("{} data that hold no tar", codec.name()),
-                advice: "",
-            }),
-            (Err(error), Some(_)) => Err(Reason::Damaged(format!("{} data: {error}", codec.name()))),
+            (Ok(_), Some(expected)) => {
+                let what = format!("{} data that hold no tar", codec.name());
+                Err(Reason::NotAnArchive { expected, found: Looks { fault: Fault::OtherContent, what, advice: "" } })
+            }
+            (Err(error), Some(_)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(Reason::Cut(format!("{} data: {error}; download it again", codec.name())))
+            }
+            (Err(error), Some(_)) => Err(Reason::Damaged(format!("{} data: {error}; download it again", codec.name()))),
         },
         Content::Other => match expected {
             None => Ok(None),
@@ -100,10 +102,7 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
             }
             // A zip may follow other bytes: programs that unpack themselves.
             Some("zip") if let Ok(opened) = zip::open(source) => Ok(Some(opened)),
-            Some(expected) => {
-                let (found, advice) = detect::describe(&head);
-                Err(Reason::NotAnArchive { expected, found, advice })
-            }
+            Some(expected) => Err(Reason::NotAnArchive { expected, found: detect::describe(&head) }),
         },
     }
 }

@@ -5,6 +5,7 @@
 //! bytes alone make no archive: `.npz`, `.docx` and `.xlsx` files are zips as well, and are members as they are.
 
 use super::codec::Codec;
+use super::{Fault, Looks};
 
 /// What a file's name says about its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(super) enum Content {
 }
 
 /// Number of first bytes that [`by_content`] and [`describe`] look at.
-pub(super) const HEAD_BYTES: usize = 512;
+pub(crate) const HEAD_BYTES: usize = 512;
 
 /// What `head`, the first [`HEAD_BYTES`] of a file, is the beginning of.
 pub(super) fn by_content(head: &[u8]) -> Content {
@@ -109,30 +110,42 @@ pub(super) fn is_zeros(head: &[u8]) -> bool {
 }
 
 /// What bytes that are no archive seem to be, and what to do about it.
-pub(super) fn describe(head: &[u8]) -> (String, &'static str) {
+pub(crate) fn describe(head: &[u8]) -> Looks {
     const AGAIN: &str = ": the download did not reach the file, download it again";
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     let starts = |marks: &[&str]| marks.iter().any(|m| text.starts_with(m));
+    let looks = |fault, what: &str, advice| Looks { fault, what: what.into(), advice };
     if head.is_empty() {
-        ("an empty file".into(), AGAIN)
+        looks(Fault::Empty, "an empty file", AGAIN)
     } else if is_zeros(head) {
-        ("a file that starts with zeros".into(), ": the download was not finished, download it again")
+        let advice = ": the download was not finished, download it again";
+        looks(Fault::Zeros, "a file that starts with zeros", advice)
     } else if starts(&["<!doctype html", "<html", "<head", "<body"]) || text.contains("<html") {
-        ("an HTML page".into(), AGAIN)
+        looks(Fault::HtmlPage, "an HTML page", AGAIN)
     } else if starts(&["version https://git-lfs"]) {
-        ("a Git LFS pointer".into(), ": fetch the file that it stands for by `git lfs pull`")
+        let advice = ": fetch the file that it stands for by `git lfs pull`";
+        looks(Fault::LfsPointer, "a Git LFS pointer", advice)
     } else if starts(&["<?xml", "{"]) {
-        ("a server's answer in XML or JSON".into(), AGAIN)
+        looks(Fault::ServerAnswer, "a server's answer in XML or JSON", AGAIN)
     } else if head.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
-        ("plain text".into(), AGAIN)
+        looks(Fault::OtherContent, "plain text", AGAIN)
     } else {
         let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
-        (
-            format!("unknown data that start with {}", first.join(" ")),
-            ": the download may be damaged, download it again",
-        )
+        let what = format!("unknown data that start with {}", first.join(" "));
+        looks(Fault::OtherContent, &what, ": the download may be damaged, download it again")
     }
+}
+
+/// The archive that a path of a member leads through, by the names of its components, and the rest of the path: of
+/// archives inside archives the innermost one. `None` where no folder of the path is named like an archive.
+pub fn archive_of(path: &str) -> Option<(&str, &str)> {
+    let slashes = path.char_indices().filter(|&(_, c)| c == '/').map(|(at, _)| at);
+    let is_archive = |&at: &usize| {
+        let name = path[..at].rsplit('/').next().unwrap_or_default();
+        matches!(by_name(name), Hint::Archive(_))
+    };
+    slashes.rev().find(is_archive).map(|at| (&path[..at], &path[at + 1..]))
 }
 
 /// A file that is one of the parts of a split archive, by its name.
@@ -220,11 +233,27 @@ mod tests {
 
     #[test]
     fn first_bytes_are_described() {
-        assert_eq!(describe(b"").0, "an empty file");
-        assert_eq!(describe(b"\xEF\xBB\xBF\n <!DOCTYPE HTML><html>").0, "an HTML page");
-        assert_eq!(describe(b"version https://git-lfs.github.com/spec/v1").0, "a Git LFS pointer");
-        assert_eq!(describe(b"{\"error\": 403}").0, "a server's answer in XML or JSON");
-        assert_eq!(describe(&[0x89, 1]).0, "unknown data that start with 89 01");
+        let cases: [(&[u8], Fault, &str); 7] = [
+            (b"", Fault::Empty, "an empty file"),
+            (b"\xEF\xBB\xBF\n <!DOCTYPE HTML><html>", Fault::HtmlPage, "an HTML page"),
+            (b"version https://git-lfs.github.com/spec/v1", Fault::LfsPointer, "a Git LFS pointer"),
+            (b"{\"error\": 403}", Fault::ServerAnswer, "a server's answer in XML or JSON"),
+            (b"not found", Fault::OtherContent, "plain text"),
+            (&[0; 600], Fault::Zeros, "a file that starts with zeros"),
+            (&[0x89, 1], Fault::OtherContent, "unknown data that start with 89 01"),
+        ];
+        for (head, fault, what) in cases {
+            let looks = describe(head);
+            assert_eq!((looks.fault, looks.what.as_str()), (fault, what));
+        }
+    }
+
+    #[test]
+    fn paths_are_cut_behind_their_archive() {
+        assert_eq!(archive_of("a/ACDC.zip/b/c.nii.gz"), Some(("a/ACDC.zip", "b/c.nii.gz")));
+        assert_eq!(archive_of("a.zip/b.tar.gz/c.png"), Some(("a.zip/b.tar.gz", "c.png")));
+        assert_eq!(archive_of("a/b.zip"), None, "the archive itself");
+        assert_eq!(archive_of("a/b.nii.gz"), None);
     }
 
     #[test]

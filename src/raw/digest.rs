@@ -43,23 +43,32 @@ impl Tree {
             .map(|member| cache.as_ref().and_then(|cache| cache.get(self, member)).map(|known| Ok(known.to_owned())))
             .collect();
         let unknown: Vec<usize> = (0..members.len()).filter(|&i| digests[i].is_none()).collect();
-        let computed: Vec<(usize, Result<String, Error>)> = self
-            .runs(members, unknown)
-            .into_par_iter()
-            .with_max_len(1)
-            .flat_map_iter(|run| run.into_iter().map(|index| (index, self.digest(members[index]))))
-            .collect();
+        let wanted: Vec<&Member> = unknown.iter().map(|&index| members[index]).collect();
+        let computed = self.each(&wanted, |member| self.digest(member));
         if let Some(cache) = cache {
-            for (index, digest) in &computed {
+            for (member, digest) in wanted.iter().zip(&computed) {
                 if let Ok(digest) = digest {
-                    cache.insert(self, members[*index], digest.clone());
+                    cache.insert(self, member, digest.clone());
                 }
             }
         }
-        for (index, digest) in computed {
+        for (index, digest) in unknown.into_iter().zip(computed) {
             digests[index] = Some(digest);
         }
         digests.into_iter().flatten().collect()
+    }
+
+    /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that can
+    /// only be decoded forward one after the other in the order of the archive, so that it is decoded once.
+    pub fn each<T: Send>(&self, members: &[&Member], read: impl Fn(&Member) -> T + Sync) -> Vec<T> {
+        let mut made: Vec<(usize, T)> = self
+            .runs(members, (0..members.len()).collect())
+            .into_par_iter()
+            .with_max_len(1)
+            .flat_map_iter(|run| run.into_iter().map(|index| (index, read(members[index]))))
+            .collect();
+        made.sort_by_key(|&(index, _)| index);
+        made.into_iter().map(|(_, made)| made).collect()
     }
 
     /// Groups the wanted ones of `members` into runs to be read one after the other: all of a sequential archive in the

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::detect::{self, Part};
 use super::source::Source;
-use super::{Error, Ignored, Problem, Reason, names};
+use super::{Error, Fault, Ignored, Problem, Reason, names};
 
 /// A file, or the parts of a split archive joined.
 pub(super) struct Found {
@@ -125,6 +125,8 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             if entry.file_type().is_dir() {
                 walk.skip_current_dir();
             }
+        } else if entry.depth() == 1 && is_checksum_list(&entry) {
+            listing.ignored.push(Ignored { path, reason: "the list of checksums that `medcosmos verify` wrote" });
         } else if entry.file_type().is_file() {
             match DirEntry::metadata(&entry) {
                 Ok(metadata) => files.push(File::new(path, entry.path().to_owned(), &metadata)),
@@ -137,6 +139,16 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
     files
 }
 
+/// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like others.
+fn is_checksum_list(entry: &DirEntry) -> bool {
+    let mut head = vec![0; names::CHECKSUMS_HEADER.len()];
+    let name = entry.file_name().to_string_lossy();
+    entry.file_type().is_file()
+        && (name == names::CHECKSUMS || name.ends_with(&format!(".{}", names::CHECKSUMS)))
+        && std::fs::File::open(entry.path()).and_then(|mut file| file.read_exact(&mut head)).is_ok()
+        && head == names::CHECKSUMS_HEADER.as_bytes()
+}
+
 fn problem(root: &Path, error: &walkdir::Error) -> Problem {
     let path = error.path().map(|path| below(root, path)).unwrap_or_default();
     let reason = match (error.loop_ancestor(), error.io_error()) {
@@ -146,7 +158,7 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
         (None, Some(error)) => format!("cannot be read: {error}"),
         (None, None) => format!("cannot be read: {error}"),
     };
-    Problem { path, reason }
+    Problem { path, fault: Fault::Unreadable, reason }
 }
 
 fn below(root: &Path, path: &Path) -> String {
@@ -185,7 +197,7 @@ fn join(files: Vec<File>, listing: &mut Listing) {
     for ((path, (_, letters)), mut parts) in split {
         parts.sort_by_key(|&(number, _)| number);
         match gap(&parts, letters) {
-            Some(why) => listing.problems.push(Reason::Damaged(why).at(path).into()),
+            Some(why) => listing.problems.push(Reason::Cut(why).at(path).into()),
             None => listing.files.push(Found {
                 path,
                 modified_ns: parts

@@ -70,8 +70,10 @@ mod tar;
 mod tree;
 mod zip;
 
+pub use detect::archive_of;
+pub(crate) use detect::{HEAD_BYTES, describe};
 pub use digest::DigestCache;
-pub use names::PHANTOMS;
+pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub use tree::{Member, Options, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
@@ -91,18 +93,19 @@ pub enum Reason {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     /// The content is of another kind than the name says.
-    #[error("{found}, not a {expected} archive{advice}")]
+    #[error("{}, not a {expected} archive{}", found.what, found.advice)]
     NotAnArchive {
         /// Kind of archive that the name promises.
         expected: &'static str,
         /// What the first bytes are.
-        found: String,
-        /// What to do, as the rest of the sentence.
-        advice: &'static str,
+        found: Looks,
     },
-    /// The data contradict their format, or end too early.
+    /// The data contradict their format.
     #[error("damaged: {0}")]
     Damaged(String),
+    /// The data end too early, or a part of them is not there.
+    #[error("damaged: cut short: {0}")]
+    Cut(String),
     /// A password is needed.
     #[error(
         "protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder"
@@ -130,7 +133,64 @@ pub enum Reason {
     Foreign,
 }
 
+/// What is wrong with a file, in a word: by it faults are counted, and told apart by programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// A web page under the file's name: most often one that asks to log in.
+    HtmlPage,
+    /// A pointer of Git LFS: the file was not fetched.
+    LfsPointer,
+    /// A server's answer in XML or JSON: most often that access is denied.
+    ServerAnswer,
+    /// No byte.
+    Empty,
+    /// Zeros where a file begins: only the length of a download was written.
+    Zeros,
+    /// The end is missing, or a part.
+    Truncated,
+    /// The bytes contradict their format or their checksum.
+    Damaged,
+    /// The bytes are of another kind than the name says.
+    OtherContent,
+    /// A password is needed.
+    Encrypted,
+    /// Legal, but not read here.
+    Unsupported,
+    /// Refused for its name, its size or its depth.
+    Refused,
+    /// The system does not let it be read.
+    Unreadable,
+}
+
+/// What bytes seem to be that are not what their name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looks {
+    /// In a word.
+    pub fault: Fault,
+    /// In words: `an HTML page`.
+    pub what: String,
+    /// What to do, as the rest of a sentence.
+    pub advice: &'static str,
+}
+
 impl Reason {
+    /// What is wrong, in a word.
+    pub fn fault(&self) -> Fault {
+        match self {
+            // What a decoder says of its data has no number of the system.
+            Reason::Io(error) if error.raw_os_error().is_some() => Fault::Unreadable,
+            Reason::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Fault::Truncated,
+            Reason::Io(_) | Reason::Damaged(_) => Fault::Damaged,
+            Reason::NotAnArchive { found, .. } => found.fault,
+            Reason::Cut(_) => Fault::Truncated,
+            Reason::Encrypted => Fault::Encrypted,
+            Reason::Unsupported(_) => Fault::Unsupported,
+            Reason::TooLarge { .. } | Reason::TooDeep(_) | Reason::Name(_) => Fault::Refused,
+            Reason::Foreign => Fault::Unreadable,
+        }
+    }
+
     /// This reason, said of the file or member at `path`.
     fn at(self, path: impl Into<String>) -> Error {
         Error { path: path.into(), reason: self }
@@ -142,13 +202,15 @@ impl Reason {
 pub struct Problem {
     /// Path below the root, '/'-separated. Of a refused entry it is the archive's path and the entry's name as written.
     pub path: String,
+    /// What is wrong, in a word.
+    pub fault: Fault,
     /// What was expected, what was found, and what to do.
     pub reason: String,
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self { path: error.path, reason: error.reason.to_string() }
+        Self { path: error.path, fault: error.reason.fault(), reason: error.reason.to_string() }
     }
 }
 

@@ -47,6 +47,12 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
 /// A folder of this name marks phantom downloads, which never lie among real ones.
 pub const PHANTOMS: &str = ".medcosmos-phantoms";
 
+/// Name of the list of checksums in the root of a folder of downloads, and end of that of an archive beside it; it is no
+/// part of them.
+pub const CHECKSUMS: &str = "checksums.tsv";
+/// How the first line of such a list begins.
+pub const CHECKSUMS_HEADER: &str = "# medcosmos checksums";
+
 /// Names that operating systems and tools leave behind, and what left them.
 const LEFTOVERS: [(&str, &str); 11] = [
     ("__MACOSX", "resource forks of macOS"),

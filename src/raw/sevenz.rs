@@ -80,7 +80,7 @@ fn cannot_open(source: &Source, error: Error) -> Reason {
         Error::Io(error, _) if error.kind() != io::ErrorKind::UnexpectedEof => Reason::Io(error),
         error => {
             let len = source.len();
-            Reason::Damaged(format!(
+            Reason::Cut(format!(
                 "a 7z ends with its directory, which cannot be read in these {len} bytes ({error}); download it again"
             ))
         }

@@ -127,7 +127,7 @@ impl Index {
             if offset.checked_add(len).is_none_or(|end| end > reached) {
                 let found = reached.saturating_sub(offset);
                 let why = format!("the archive ends inside it: it has {len} bytes, {found} are there");
-                entry.refused = Some(Reason::Damaged(why));
+                entry.refused = Some(Reason::Cut(why));
                 cut = true;
             }
         }
@@ -139,9 +139,7 @@ impl Index {
 }
 
 fn ends_early(entries: usize, why: &str) -> Reason {
-    Reason::Damaged(format!(
-        "cannot be read to its end ({why}), {entries} entries stand before that; download it again"
-    ))
+    Reason::Cut(format!("cannot be read to its end ({why}), {entries} entries stand before that; download it again"))
 }
 
 /// Whether pax headers say that the data are those of a sparse file, which GNU tar stores in pieces.
@@ -239,7 +237,7 @@ impl Decoder {
         let found = pump(&mut (&mut self.stream).take(len), out)?;
         self.position += found;
         if found < len {
-            return Err(Reason::Damaged(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
+            return Err(Reason::Cut(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
         }
         Ok(())
     }

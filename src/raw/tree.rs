@@ -218,7 +218,7 @@ fn exactly(
     }
     written?;
     if left > 0 {
-        return Err(Reason::Damaged(format!("{size} bytes expected by the index, {} found", size - left)));
+        return Err(Reason::Cut(format!("{size} bytes expected by the index, {} found", size - left)));
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ fn cannot_open(source: &Source, error: &ZipError) -> Reason {
         ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
             Reason::Io(io::Error::new(error.kind(), error.to_string()))
         }
-        _ => Reason::Damaged(format!(
+        _ => Reason::Cut(format!(
             "a zip ends with its directory, and there is none in these {} bytes ({error}); {advice}",
             source.len()
         )),
@@ -145,7 +145,7 @@ impl Zip {
         }
         if moved_for_nothing && begins > 0 {
             let why = "it ends with the directory of an archive inside it, and its own is not there; download it again";
-            return Err(Reason::Damaged(why.into()));
+            return Err(Reason::Cut(why.into()));
         }
         Ok(())
     }

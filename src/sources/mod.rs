@@ -2,9 +2,10 @@
 //!
 //! [`scan`] applies every spec of a registry to the paths of a tree and looks at names only; what comes out accounts for
 //! every path: used by a case, skipped with a reason, or claimed by no source. [`read_lists`] then adds what lists and
-//! tables of the download say of its cases.
+//! tables of the download say of its cases, and [`Completeness`] compares their number with what the spec expects.
 
 mod claim;
+mod completeness;
 mod lists;
 mod pseudonyms;
 mod scan;
@@ -12,6 +13,7 @@ mod table;
 
 pub(crate) use claim::file_safe;
 pub use claim::{Case, CaseList, CaseMask, CaseState, Source};
+pub use completeness::{Completeness, absent_numbers};
 pub use lists::read_lists;
 pub use pseudonyms::{Pseudonym, hide_persons};
 pub use scan::{FileUse, Scan, scan};

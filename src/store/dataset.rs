@@ -71,6 +71,11 @@ impl Dataset {
         Ok(dataset)
     }
 
+    /// True where a folder holds a dataset, of whatever version.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(layout::DATASET).is_file()
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.root
@@ -216,6 +221,13 @@ impl Dataset {
             place(a).cmp(&place(b)).then(ids).then_with(|| a.path.cmp(&b.path))
         });
         Ok(files)
+    }
+
+    /// The file of a table in a finished shard; `None` where the shard has no row of it.
+    pub fn file_of(&self, receipt: &Receipt, table: Table) -> Option<TableFile> {
+        let file = receipt.files.get(table.name())?.clone();
+        let (model, source) = (receipt.model.clone(), receipt.source.clone());
+        Some(TableFile { path: self.root.join(&file.path), table, model, source, file })
     }
 
     /// All rows of a table, in the order of [`files`](Self::files). For some of its files: [`Rows::of`].

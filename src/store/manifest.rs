@@ -96,6 +96,30 @@ pub enum Problem {
         /// Path.
         path: String,
     },
+    /// A finished shard that no commit has taken into the manifest.
+    Uncommitted {
+        /// Path of its receipt.
+        receipt: String,
+    },
+    /// The manifest is not what the receipts add up to, or is not there.
+    WrongManifest {
+        /// What differs.
+        reason: String,
+    },
+}
+
+impl Problem {
+    /// The path inside the dataset that it is about.
+    pub fn path(&self) -> &str {
+        match self {
+            Problem::MissingShard { receipt }
+            | Problem::BrokenReceipt { receipt, .. }
+            | Problem::ForeignShard { receipt }
+            | Problem::Uncommitted { receipt } => receipt,
+            Problem::MissingFile { path } | Problem::AlteredFile { path, .. } | Problem::ForeignFile { path } => path,
+            Problem::WrongManifest { .. } => layout::MANIFEST,
+        }
+    }
 }
 
 impl fmt::Display for Problem {
@@ -109,6 +133,10 @@ impl fmt::Display for Problem {
             Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
             Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
             Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
+            Problem::Uncommitted { receipt } => {
+                write!(f, "shard not committed: {receipt}: run its stage again, to its end")
+            }
+            Problem::WrongManifest { reason } => write!(f, "wrong manifest: {reason}: run the last stage again"),
         }
     }
 }
@@ -305,6 +333,98 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
     })?;
     Manifest::of(receipts, copy.options()?).write(&copy)?;
     Ok(copy)
+}
+
+/// What a dataset holds, and all that is wrong with its files.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Receipts that can be read, in the order of their paths.
+    pub receipts: Vec<Receipt>,
+    /// Faults, in the order of the paths.
+    pub problems: Vec<Problem>,
+}
+
+/// Compares every file of a dataset with its receipt, byte for byte, and the receipts with the manifest. Nothing is
+/// changed.
+///
+/// # Errors
+/// Errors of reading folders, receipts and the manifest, and [`Error::Damaged`] for a manifest that is none.
+pub fn audit(dataset: &Dataset) -> Result<Audit> {
+    let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
+    for path in dataset.files_in(RECEIPTS)? {
+        match Receipt::read(dataset.path(), &path) {
+            Ok(Some(receipt)) => _ = receipts.insert(path, receipt),
+            Ok(None) => {}
+            Err(Error::Damaged { reason, .. }) => problems.push(Problem::BrokenReceipt { receipt: path, reason }),
+            Err(error) => return Err(error),
+        }
+    }
+    let read: Vec<&Receipt> = receipts.values().collect();
+    let faults: Vec<Vec<FileFault>> =
+        read.par_iter().map(|receipt| receipt.faults(dataset.path(), Verify::Full)).collect();
+    problems.extend(faults.into_iter().flatten().map(Problem::from));
+    let vouched: BTreeSet<&str> =
+        read.iter().flat_map(|receipt| receipt.files.values().map(|file| file.path.as_str())).collect();
+    for table in Table::ALL {
+        let files = dataset.files_in(table.name())?.into_iter();
+        let foreign = files.filter(|path| !vouched.contains(path.as_str()));
+        problems.extend(foreign.map(|path| Problem::ForeignFile { path }));
+    }
+    match Manifest::read(dataset)? {
+        None => {
+            let reason = "it is not there: no stage was run to its end".into();
+            problems.push(Problem::WrongManifest { reason });
+        }
+        Some(manifest) => {
+            let broken = |path: &str| {
+                problems.iter().any(|p| matches!(p, Problem::BrokenReceipt { receipt, .. } if receipt == path))
+            };
+            let told = |p: &Problem| matches!(p, Problem::MissingShard { receipt } if broken(receipt));
+            let mut differences = against_manifest(&manifest, &receipts, dataset.options()?);
+            differences.retain(|problem| !told(problem));
+            problems.extend(differences);
+        }
+    }
+    problems.sort_by(|a, b| a.path().cmp(b.path()));
+    Ok(Audit { receipts: receipts.into_values().collect(), problems })
+}
+
+/// What a manifest says otherwise than the receipts.
+fn against_manifest(
+    manifest: &Manifest,
+    receipts: &BTreeMap<String, Receipt>,
+    options: BTreeMap<String, Value>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let listed: BTreeMap<&String, &ManifestShard> = manifest.shards.iter().map(|s| (&s.receipt, s)).collect();
+    for (path, receipt) in receipts {
+        match listed.get(path) {
+            None => problems.push(Problem::Uncommitted { receipt: path.clone() }),
+            Some(shard) if shard.files != receipt.files || shard.id != receipt.id => {
+                let reason = format!("it says otherwise of the files of {path} than this receipt");
+                problems.push(Problem::WrongManifest { reason });
+            }
+            Some(_) => {}
+        }
+    }
+    let missing = listed.keys().filter(|path| !receipts.contains_key(**path));
+    problems.extend(missing.map(|path| Problem::MissingShard { receipt: path.to_string() }));
+    // What is wrong with a shard would be told twice by the sums.
+    if problems.is_empty() {
+        // The sums and the options are those of the commit, if nothing was begun since.
+        let sums = Manifest::of(receipts.clone(), options);
+        let parts = [
+            ("schema version", sums.schema_version == manifest.schema_version),
+            ("sums of its tables", sums.tables == manifest.tables),
+            ("counts", sums.counts == manifest.counts),
+            ("options", sums.options == manifest.options),
+        ];
+        for (what, _) in parts.into_iter().filter(|(_, same)| !same) {
+            let reason = format!("its {what} are not those of the receipts and of dataset.json");
+            problems.push(Problem::WrongManifest { reason });
+        }
+    }
+    problems
 }
 
 struct Survey {

@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 12] = [
-    "sources", "scan", "inspect", "build", "predict", "import", "evaluate", "schema", "models", "setup", "run", "demo",
+const COMMANDS: [&str; 14] = [
+    "sources", "scan", "verify", "inspect", "build", "predict", "import", "evaluate", "trace", "schema", "models",
+    "setup", "run", "demo",
 ];
 
 /// Two cases of one source: raw folder and dataset, built once.

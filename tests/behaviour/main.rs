@@ -23,3 +23,5 @@ mod rasters;
 mod report;
 mod samples;
 mod sharing;
+mod trace;
+mod verify;

@@ -1,0 +1,205 @@
+//! `medcosmos verify PATH`: is a download, or a dataset, whole?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::{Failure, Global, Outcome, shell_word};
+use crate::integrity::{
+    DatasetReport, DeepReport, DownloadsOptions, DownloadsReport, Finding, count_kinds, verify_dataset, verify_deep,
+    verify_downloads,
+};
+use crate::store::Dataset;
+use crate::text::{LINE_WIDTH, TextTable, at_most, byte_size, grouped};
+
+/// Options of `verify`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A folder with dataset.json is a dataset, all else are downloads. Every file is read; the exit status is 0 only \
+                  where nothing is wrong.\n\n\
+                  Examples:\n  \
+                  medcosmos verify downloads/ --write          read all, and write checksums.tsv into the folder\n  \
+                  medcosmos verify downloads/                  read all, and compare with checksums.tsv\n  \
+                  medcosmos verify data/                       every file and row of a dataset\n  \
+                  medcosmos verify data/ --deep downloads/     build it anew, and compare byte for byte"
+)]
+pub(super) struct Arguments {
+    /// Folder of downloads, an archive, or a dataset
+    path: PathBuf,
+    /// Downloads: only these sources; may be given several times
+    #[arg(long, value_name = "SLUG")]
+    source: Vec<String>,
+    /// Downloads: write the list of checksums, of every file and of those in archives
+    #[arg(long, conflicts_with = "source")]
+    write: bool,
+    /// Downloads: the list of checksums [default: checksums.tsv in the folder, beside an archive]
+    #[arg(long, value_name = "FILE")]
+    checksums: Option<PathBuf>,
+    /// Dataset: read the downloads again, build every shard anew and compare its bytes
+    #[arg(long, value_name = "RAW", conflicts_with_all = ["source", "write", "checksums"])]
+    deep: Option<PathBuf>,
+}
+
+/// Findings of a kind that are printed; `--json` has them all.
+const LISTED: usize = 20;
+
+pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
+    let sound =
+        if Dataset::is_at(&arguments.path) { of_dataset(arguments, global)? } else { of_downloads(arguments, global)? };
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
+    if arguments.deep.is_some() {
+        return Err(format!(
+            "{}: --deep is for a dataset, and there is no dataset.json in it",
+            arguments.path.display()
+        )
+        .into());
+    }
+    let registry = global.registry()?.select(&arguments.source)?;
+    let options = DownloadsOptions {
+        write: arguments.write,
+        checksums: arguments.checksums.clone(),
+        only_sources: !arguments.source.is_empty(),
+    };
+    let report = verify_downloads(&arguments.path, &registry, &options, &global.progress())?;
+    if global.json {
+        print_json(global, &report, &report.findings, report.sound())?;
+    } else {
+        print_downloads(&report, arguments);
+    }
+    Ok(report.sound())
+}
+
+fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
+    let path = arguments.path.display();
+    if arguments.write || arguments.checksums.is_some() || !arguments.source.is_empty() {
+        return Err(format!("{path} is a dataset: --write, --checksums and --source are for downloads").into());
+    }
+    let dataset = Dataset::open(&arguments.path)?;
+    let progress = global.progress();
+    let report = verify_dataset(&dataset, &progress)?;
+    let deep = match &arguments.deep {
+        Some(raw) => Some(verify_deep(&dataset, raw, global.registry()?, &progress)?),
+        None => None,
+    };
+    let sound = report.sound() && deep.as_ref().is_none_or(DeepReport::sound);
+    let deep_findings = deep.iter().flat_map(|deep| &deep.findings);
+    let findings: Vec<Finding> = report.findings.iter().chain(deep_findings).cloned().collect();
+    if global.json {
+        #[derive(Serialize)]
+        struct Both<'a> {
+            #[serde(flatten)]
+            dataset: &'a DatasetReport,
+            deep: &'a Option<DeepReport>,
+        }
+        print_json(global, &Both { dataset: &report, deep: &deep }, &findings, sound)?;
+        return Ok(sound);
+    }
+    println!("{path}: {} finished shard(s), every file and row looked at\n", grouped(report.shards));
+    let table = TextTable::new()
+        .words("table", report.rows.keys().cloned().map(Some))
+        .counts("rows", report.rows.values().copied());
+    print!("{}", table.render(LINE_WIDTH));
+    if let Some(deep) = &deep {
+        println!(
+            "\nBuilt anew from {}: {} raw file(s) read, {} of {} shard(s) came out byte for byte.",
+            deep.raw,
+            grouped(deep.raw_files),
+            grouped(deep.same),
+            grouped(deep.shards)
+        );
+    }
+    print_findings(&findings);
+    Ok(sound)
+}
+
+/// A report with what it comes to.
+fn print_json(global: &Global, report: &impl Serialize, findings: &[Finding], sound: bool) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Judged<'a, R> {
+        sound: bool,
+        /// Faults and remarks by kind.
+        kinds: std::collections::BTreeMap<&'static str, [u64; 2]>,
+        #[serde(flatten)]
+        report: &'a R,
+    }
+    let kinds = count_kinds(findings).into_iter().map(|(kind, counts)| (kind.name(), counts)).collect();
+    global.print_json(&Judged { sound, kinds, report })
+}
+
+fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
+    println!("{}: {} file(s) of {} read\n", report.path, grouped(report.files), byte_size(report.bytes));
+    let sources = || report.sources.iter();
+    let faults = |slug: &str| report.findings.iter().filter(|f| f.fault && f.source.as_deref() == Some(slug)).count();
+    if report.sources.is_empty() {
+        println!("No known source is among them.");
+    } else {
+        let expected = sources().map(|s| s.cases.expected.map_or_else(String::new, grouped)).collect();
+        let table = TextTable::new()
+            .words("source", sources().map(|s| Some(s.cases.source.clone())))
+            .words("release", sources().map(|s| Some(s.cases.release.clone())))
+            .counts("files", sources().map(|s| s.files))
+            .aligned_right("size", sources().map(|s| byte_size(s.bytes)).collect())
+            .counts("cases", sources().map(|s| s.cases.cases))
+            .aligned_right("expected", expected)
+            .words("state", sources().map(|s| Some(s.cases.state.clone())))
+            .counts("faults", sources().map(|s| faults(&s.cases.source) as u64));
+        print!("{}", table.render(LINE_WIDTH));
+    }
+    match &report.checksums {
+        Some(list) if list.written => {
+            println!("\nChecksums of {} file(s) are in {}", grouped(list.listed), list.file);
+        }
+        Some(list) => {
+            let (same, listed) = (grouped(list.same), grouped(list.listed));
+            println!("\nChecksums: {same} of {listed} file(s) are as {} has them.", list.file);
+        }
+        None => {
+            let path = shell_word(&arguments.path.display().to_string());
+            println!("\nThere is no list of checksums to compare with: `medcosmos verify {path} --write` makes one.");
+        }
+    }
+    print_findings(&report.findings);
+}
+
+fn print_findings(findings: &[Finding]) {
+    for (title, fault) in [("Faults", true), ("Remarks", false)] {
+        let of_kind = |kind| findings.iter().filter(move |f| f.kind == kind && f.fault == fault);
+        let counts: Vec<_> = count_kinds(findings)
+            .into_iter()
+            .map(|(kind, n)| (kind, n[usize::from(!fault)]))
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        if counts.is_empty() {
+            continue;
+        }
+        println!("\n{title}\n");
+        let table = TextTable::new()
+            .words("kind", counts.iter().map(|(kind, _)| Some(kind.name().to_string())))
+            .counts("number", counts.iter().map(|(_, n)| *n))
+            .words("meaning", counts.iter().map(|(kind, _)| Some(kind.about().to_string())));
+        print!("{}", table.render(LINE_WIDTH));
+        for (kind, _) in counts {
+            println!("\n{}", kind.name());
+            let lines: Vec<String> = of_kind(kind).map(line).collect();
+            print!("{}", at_most(&lines, LISTED));
+        }
+    }
+    let faults = findings.iter().filter(|finding| finding.fault).count() as u64;
+    match faults {
+        0 => println!("\nNothing is wrong."),
+        1 => println!("\n1 fault."),
+        n => println!("\n{} faults.", grouped(n)),
+    }
+}
+
+/// `path: id: what is wrong`, as far as there are such.
+fn line(finding: &Finding) -> String {
+    let source = finding.source.iter().filter(|_| finding.path.is_empty() && finding.id.is_none());
+    let path = Some(&finding.path).filter(|path| !path.is_empty());
+    let parts: Vec<&str> = source.chain(path).chain(&finding.id).chain([&finding.says]).map(String::as_str).collect();
+    parts.join(": ")
+}

@@ -1,0 +1,549 @@
+//! Datasets: every file against its receipt, and the tables against each other.
+//!
+//! Shards are looked at in parallel, each with the shards that were made from it, row group by row group: what is in memory
+//! does not grow with the dataset.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::tables::{Notes, Parents, walk};
+use super::{Finding, Kind, Result};
+use crate::image::Samples;
+use crate::mask::{Connectivity, Mask};
+use crate::pipeline::Progress;
+use crate::projection;
+use crate::slices::{perceptual_hash, pixels_sha256, thumbnail};
+use crate::store::rows::compare_ids;
+use crate::store::{
+    CaseRow, Dataset, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow, Problem, Receipt,
+    Rle, Row, SliceInfo, SliceRow, SourceRow, SplitRow, Table, TableFile, audit,
+};
+
+/// What was found in a dataset.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatasetReport {
+    /// Folder.
+    pub path: String,
+    /// Finished shards.
+    pub shards: u64,
+    /// Rows that their receipts vouch for, by table.
+    pub rows: BTreeMap<String, u64>,
+    /// Faults and remarks, sorted by kind and path.
+    pub findings: Vec<Finding>,
+}
+
+impl DatasetReport {
+    /// True where nothing is wrong.
+    pub fn sound(&self) -> bool {
+        self.findings.iter().all(|finding| !finding.fault)
+    }
+}
+
+projection! {
+    /// What the rows that belong to a mask repeat of it.
+    struct MaskKey of Masks {
+        mask_id: String,
+        slice_id: String,
+        case_id: String,
+        patient_id: String,
+        source: String,
+        modality: String,
+        object: String,
+        target: String,
+        excluded: bool,
+        area_px: u32,
+    }
+}
+
+/// Looks at every file and every row of a dataset, and says what is wrong.
+///
+/// # Errors
+/// The dataset cannot be opened at all: it is none, its tables are of another version, or its folders cannot be read.
+pub fn verify_dataset(dataset: &Dataset, progress: &Progress) -> Result<DatasetReport> {
+    progress.say("digests of all files");
+    let audit = audit(dataset)?;
+    let mut findings: Vec<Finding> = audit.problems.iter().map(finding_of).collect();
+    // What is not the file that its receipt vouches for is not read.
+    let unsound: BTreeSet<&str> = audit.problems.iter().map(Problem::path).collect();
+    let tables = Tables { dataset, unsound };
+    let (builds, others): (Vec<&Receipt>, Vec<&Receipt>) = audit.receipts.iter().partition(|r| r.stage == "build");
+    findings.extend(overlaps(&builds));
+    findings.extend(tables.sources_of(&builds, &others));
+    let (dependents, free) = by_build(&builds, &others, &mut findings);
+
+    progress.begin("verify", "shards", audit.receipts.len() as u64);
+    let found: Vec<Vec<Finding>> = builds
+        .par_iter()
+        .with_max_len(1)
+        .map(|build| {
+            let of_build = dependents.get(build.id.to_string().as_str()).map_or(&[][..], Vec::as_slice);
+            let found = tables.check_build(build, of_build);
+            progress.advance(1 + of_build.len() as u64);
+            found
+        })
+        .collect();
+    findings.extend(found.into_iter().flatten());
+    for receipt in free {
+        findings.extend(tables.check_free(receipt));
+        progress.advance(1);
+    }
+    progress.end();
+    let mut rows: BTreeMap<String, u64> = BTreeMap::new();
+    for (table, file) in audit.receipts.iter().flat_map(|receipt| &receipt.files) {
+        *rows.entry(table.clone()).or_default() += file.rows;
+    }
+    findings.sort();
+    let path = dataset.path().display().to_string();
+    Ok(DatasetReport { path, shards: audit.receipts.len() as u64, rows, findings })
+}
+
+/// What the store found, as a finding.
+fn finding_of(problem: &Problem) -> Finding {
+    let kind = match problem {
+        Problem::MissingShard { .. } => Kind::MissingShard,
+        Problem::BrokenReceipt { .. } => Kind::BrokenReceipt,
+        Problem::ForeignShard { .. } | Problem::Uncommitted { .. } => Kind::ForeignShard,
+        Problem::MissingFile { .. } => Kind::MissingFile,
+        Problem::AlteredFile { .. } => Kind::AlteredFile,
+        Problem::ForeignFile { .. } => Kind::ForeignFile,
+        Problem::WrongManifest { .. } => Kind::Manifest,
+    };
+    let source = problem.path().split('/').find_map(|part| part.strip_prefix("source="));
+    // The kind and the path stand before the sentence in a report.
+    let says = match problem {
+        Problem::MissingShard { .. } => {
+            "the manifest lists it, and there is no such receipt: run its stage again".into()
+        }
+        Problem::BrokenReceipt { reason, .. } => format!("{reason}: run its stage again"),
+        Problem::ForeignShard { .. } => "no input and no option of the last run leads to it".into(),
+        Problem::Uncommitted { .. } => "it is not in the manifest: run its stage again, to its end".into(),
+        Problem::MissingFile { .. } => "its receipt vouches for it, and it is not there: run its stage again".into(),
+        Problem::AlteredFile { reason, .. } => format!("it {reason}: run its stage again"),
+        Problem::ForeignFile { .. } => {
+            "no receipt vouches for it: remove it, or run the stage that it belongs to".into()
+        }
+        Problem::WrongManifest { reason } => format!("{reason}: run the last stage again"),
+    };
+    Finding::fault(kind, source, problem.path(), says)
+}
+
+/// Shards of the build of one source whose ids overlap: rows would come out of order, or twice.
+fn overlaps(builds: &[&Receipt]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for table in [Table::Cases, Table::Slices, Table::Masks] {
+        let mut files: Vec<_> = builds.iter().filter_map(|r| Some((&r.source, r.files.get(table.name())?))).collect();
+        files.sort_by(|a, b| a.0.cmp(b.0).then_with(|| compare_ids(&a.1.first, &b.1.first)));
+        for pair in files.windows(2) {
+            let ((source, before), (next, after)) = (pair[0], pair[1]);
+            if source == next && compare_ids(&before.last, &after.first).is_ge() {
+                let says = format!("its ids begin at {}, before {} ends at {}", after.first, before.path, before.last);
+                findings.push(Finding::fault(Kind::Order, Some(source), &after.path, says));
+            }
+        }
+    }
+    findings
+}
+
+/// Shards by the shard of the build that they were made from, and those that were made from none. A shard whose build is
+/// not there is told.
+fn by_build<'a>(
+    builds: &[&Receipt],
+    others: &[&'a Receipt],
+    findings: &mut Vec<Finding>,
+) -> (HashMap<String, Vec<&'a Receipt>>, Vec<&'a Receipt>) {
+    let ids: BTreeSet<String> = builds.iter().map(|receipt| receipt.id.to_string()).collect();
+    let build_of: HashMap<String, &str> = others
+        .iter()
+        .filter(|r| r.stage == "predict")
+        .filter_map(|r| Some((r.id.to_string(), r.key.get("build")?)))
+        .collect();
+    let (mut made, mut free): (HashMap<String, Vec<&Receipt>>, Vec<&Receipt>) = (HashMap::new(), Vec::new());
+    for &receipt in others {
+        let build = match receipt.stage.as_str() {
+            "factors" | "predict" => receipt.key.get("build"),
+            "evaluate" => receipt.key.get("predictions").map(|id| build_of.get(id).copied().unwrap_or(id)),
+            _ => {
+                free.push(receipt);
+                continue;
+            }
+        };
+        match build.filter(|build| ids.contains(*build)) {
+            Some(build) => made.entry(build.to_string()).or_default().push(receipt),
+            None => {
+                let says = format!(
+                    "it was made from the shard {}, which is not there: run {} again",
+                    build.unwrap_or("of no build"),
+                    if receipt.stage == "predict" { "predict" } else { "evaluate" }
+                );
+                for file in receipt.files.values() {
+                    findings.push(Finding::fault(Kind::Orphan, Some(&receipt.source), &file.path, says.clone()));
+                }
+            }
+        }
+    }
+    (made, free)
+}
+
+/// Model, strategy and variant of predictions.
+type Pass = (String, String, String);
+
+/// What a case must agree with.
+struct CaseInfo {
+    row: CaseRow,
+    /// Slices that were seen.
+    slices: u32,
+}
+
+/// Compares columns of a row with those of the row that it belongs to.
+macro_rules! agree {
+    ($notes:expr, $id:expr, $row:expr, $parent:expr, $what:literal, $($column:ident),+) => {
+        $(if $row.$column != $parent.$column {
+            let says = format!(
+                concat!("its ", stringify!($column), " is {:?}, and that of its ", $what, " {:?}"),
+                $row.$column, $parent.$column
+            );
+            $notes.push(Kind::Disagreement, $id, says);
+        })+
+    };
+}
+
+/// The tables of a dataset.
+struct Tables<'a> {
+    dataset: &'a Dataset,
+    /// Paths of files that are not what their receipts say.
+    unsound: BTreeSet<&'a str>,
+}
+
+impl Tables<'_> {
+    /// The file of a table of a shard. `Err` where it is there and cannot be believed.
+    fn file(&self, receipt: &Receipt, table: Table) -> std::result::Result<Option<TableFile>, ()> {
+        let file = self.dataset.file_of(receipt, table);
+        if file.as_ref().is_some_and(|file| self.unsound.contains(file.file.path.as_str())) {
+            Err(())
+        } else {
+            Ok(file)
+        }
+    }
+
+    /// Walks over a table of a shard; `None` where it cannot be believed. Findings go to `found`, and what comes back is
+    /// whether its rows can be relied on.
+    fn walk<R: Row>(&self, receipt: &Receipt, found: &mut Vec<Finding>, check: impl FnMut(&R, &mut Notes)) -> bool {
+        match self.file(receipt, R::TABLE) {
+            Err(()) => false,
+            Ok(None) => true,
+            Ok(Some(file)) => {
+                let notes = walk(file, check);
+                let reliable = notes.in_order();
+                found.extend(notes.finish());
+                reliable
+            }
+        }
+    }
+
+    /// A shard of the build and all that was made from it.
+    fn check_build(&self, build: &Receipt, made: &[&Receipt]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let mut cases: HashMap<String, CaseInfo> = HashMap::new();
+        let cases_good = self.walk(build, &mut found, |row: &CaseRow, notes| {
+            check_case(row, &build.source, notes);
+            cases.insert(row.case_id.clone(), CaseInfo { row: row.clone(), slices: 0 });
+        });
+        let slices_good = self.walk(build, &mut found, |row: &SliceRow, notes| {
+            match cases.get_mut(&row.case_id) {
+                Some(case) => {
+                    case.slices += 1;
+                    agree!(notes, row.slice_id.as_str(), row, case.row, "case", source, patient_id, split, modality);
+                    if case.row.plane.as_ref() != Some(&row.plane) {
+                        let says = format!("its plane is {:?}, and that of its case {:?}", row.plane, case.row.plane);
+                        notes.push(Kind::Disagreement, row.slice_id.as_str(), says);
+                    }
+                }
+                None if cases_good => {
+                    notes.push(Kind::Orphan, row.slice_id.as_str(), format!("there is no case {}", row.case_id));
+                }
+                None => {}
+            }
+            below(&row.slice_id, &row.case_id, notes);
+            if let Err(why) = check_picture(row) {
+                notes.push(Kind::Image, row.slice_id.as_str(), why);
+            }
+        });
+        if cases_good && slices_good {
+            found.extend(check_kept(build, &cases));
+        }
+        let masks_good = self.check_masks(build, slices_good, &mut found);
+        let mut passes: HashMap<Pass, &str> = HashMap::new();
+        for receipt in made {
+            let own = self.check_made(build, receipt, slices_good, masks_good, &mut found);
+            let Some(file) = receipt.files.get(Table::Predictions.name()) else { continue };
+            for (strategy, variant) in own {
+                let model = receipt.model.clone().unwrap_or_default();
+                let says = format!("it has predictions of {strategy} {variant} for the same masks as ");
+                if let Some(other) = passes.insert((model, strategy, variant), &file.path) {
+                    let twice = Finding::fault(Kind::Order, Some(&build.source), &file.path, says + other);
+                    found.push(twice);
+                }
+            }
+        }
+        found
+    }
+
+    fn check_masks(&self, build: &Receipt, slices_good: bool, found: &mut Vec<Finding>) -> bool {
+        let slices = self.file(build, Table::Slices).unwrap_or_default();
+        let mut parents: Parents<SliceInfo> = Parents::of(slices.clone(), |slice| &slice.slice_id);
+        let good = self.walk(build, found, |row: &MaskRow, notes| {
+            let id = row.mask_id.as_str();
+            let slice = parents.find(&row.slice_id);
+            match slice {
+                Some(slice) => {
+                    agree!(notes, id, row, slice, "slice", case_id, source, patient_id, modality);
+                    if row.mask.size != [slice.height, slice.width] {
+                        let says = format!(
+                            "it is of {}, and its slice of {}",
+                            size(row.mask.size),
+                            size([slice.height, slice.width])
+                        );
+                        notes.push(Kind::Mask, id, says);
+                    }
+                }
+                None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
+                None => {}
+            }
+            below(id, &row.slice_id, notes);
+            let target = format!("{}-{}", row.object, row.modality);
+            if row.target != target {
+                let says = format!("its target is {:?}, and its object and modality make {target:?}", row.target);
+                notes.push(Kind::Disagreement, id, says);
+            }
+            let spacing = slice.and_then(|slice| slice.spacing_row_mm.zip(slice.spacing_col_mm));
+            for why in mask_faults(row, slice.is_some().then_some(spacing)) {
+                notes.push(Kind::Mask, id, why);
+            }
+        });
+        if good
+            && slices_good
+            && let Some(file) = slices
+        {
+            let mut notes = Notes::new(&file.file.path, &build.source);
+            for id in parents.unused() {
+                notes.push(Kind::Orphan, id.as_str(), "it has no mask, and slices without one are not kept");
+            }
+            found.extend(notes.finish());
+        }
+        good
+    }
+
+    /// A shard of factors, predictions or metrics against the masks and slices that it was made from. Gives the strategies
+    /// and variants of its predictions.
+    fn check_made(
+        &self,
+        build: &Receipt,
+        receipt: &Receipt,
+        slices_good: bool,
+        masks_good: bool,
+        found: &mut Vec<Finding>,
+    ) -> Vec<(String, String)> {
+        let masks = || Parents::<MaskKey>::of(self.file(build, Table::Masks).unwrap_or_default(), |mask| &mask.mask_id);
+        let orphan = |id: &str, notes: &mut Notes| {
+            if masks_good {
+                notes.push(Kind::Orphan, id, "there is no such mask in the shard that it was made from");
+            }
+        };
+        let mut parents = masks();
+        self.walk(receipt, found, |row: &FactorRow, notes| {
+            let id = row.mask_id.as_str();
+            let Some(mask) = parents.find(id) else { return orphan(id, notes) };
+            agree!(
+                notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded
+            );
+            if row.size_px != mask.area_px {
+                let says = format!("its size is {} px, and its mask has {}", row.size_px, mask.area_px);
+                notes.push(Kind::Disagreement, id, says);
+            }
+        });
+        let mut parents = masks();
+        self.walk(receipt, found, |row: &MetricRow, notes| {
+            let id = row.mask_id.as_str();
+            let Some(mask) = parents.find(id) else { return orphan(id, notes) };
+            agree!(
+                notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded
+            );
+            check_model(&row.model, receipt, id, notes);
+        });
+        let mut parents = masks();
+        let slices = self.file(build, Table::Slices).unwrap_or_default();
+        let mut pictures: Parents<SliceInfo> = Parents::of(slices, |slice| &slice.slice_id);
+        let mut passes: Vec<(String, String)> = Vec::new();
+        self.walk(receipt, found, |row: &PredictionRow, notes| {
+            let id = row.mask_id.as_str();
+            if !passes.iter().any(|(strategy, variant)| *strategy == row.strategy && *variant == row.variant) {
+                passes.push((row.strategy.clone(), row.variant.clone()));
+            }
+            match parents.find(id) {
+                Some(mask) => {
+                    agree!(notes, id, row, mask, "mask", slice_id, case_id, source);
+                }
+                None => orphan(id, notes),
+            }
+            match pictures.find(&row.slice_id) {
+                Some(slice) if row.mask.size != [slice.height, slice.width] => {
+                    let says = format!(
+                        "it is of {}, and its slice of {}",
+                        size(row.mask.size),
+                        size([slice.height, slice.width])
+                    );
+                    notes.push(Kind::Mask, id, says);
+                }
+                None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
+                _ => {}
+            }
+            if let Err(why) = decode(&row.mask) {
+                notes.push(Kind::Mask, id, why);
+            }
+            check_model(&row.model, receipt, id, notes);
+        });
+        passes
+    }
+
+    /// A shard that was made from no shard of the build: files and sources, leaks, splits.
+    fn check_free(&self, receipt: &Receipt) -> Vec<Finding> {
+        let mut found = Vec::new();
+        let own = |source: &str, id: &str, notes: &mut Notes| {
+            if source != receipt.source {
+                let says = format!("its source is {source:?}, and its folder that of {:?}", receipt.source);
+                notes.push(Kind::Disagreement, id, says);
+            }
+        };
+        self.walk(receipt, &mut found, |row: &FileRow, notes| own(&row.source, &row.path, notes));
+        self.walk(receipt, &mut found, |row: &SourceRow, notes| own(&row.source, &row.source, notes));
+        self.walk(receipt, &mut found, |_: &LeakRow, _| {});
+        self.walk(receipt, &mut found, |_: &DuplicateRow, _| {});
+        self.walk(receipt, &mut found, |_: &SplitRow, _| {});
+        found
+    }
+
+    /// Sources that were built and have no row in the table of sources.
+    fn sources_of(&self, builds: &[&Receipt], others: &[&Receipt]) -> Vec<Finding> {
+        let built: BTreeSet<&String> = builds.iter().map(|receipt| &receipt.source).collect();
+        let described: BTreeSet<&String> = others
+            .iter()
+            .filter(|receipt| receipt.files.contains_key(Table::Sources.name()))
+            .map(|receipt| &receipt.source)
+            .collect();
+        let missing = built.difference(&described);
+        missing
+            .map(|source| {
+                let says = "it has cases, and no row in the table sources: build it again";
+                Finding::fault(Kind::Orphan, Some(source), Table::Sources.name(), says)
+            })
+            .collect()
+    }
+}
+
+fn check_case(row: &CaseRow, source: &str, notes: &mut Notes) {
+    let id = row.case_id.as_str();
+    below(id, source, notes);
+    if row.source != source {
+        let says = format!("its source is {:?}, and its folder that of {source:?}", row.source);
+        notes.push(Kind::Disagreement, id, says);
+    }
+    let known = matches!(row.status.as_str(), "ok" | "skipped" | "failed");
+    if !known || (row.status == "ok") != (row.kept > 0) || (row.status == "ok") != row.reason.is_none() {
+        let says = format!("it is {:?} with {} slices and the reason {:?}", row.status, row.kept, row.reason);
+        notes.push(Kind::Disagreement, id, says);
+    }
+}
+
+/// Numbers of slices, as the cases have them and as they are.
+fn check_kept(build: &Receipt, cases: &HashMap<String, CaseInfo>) -> Vec<Finding> {
+    let Some(file) = build.files.get(Table::Cases.name()) else { return Vec::new() };
+    let mut notes = Notes::new(&file.path, &build.source);
+    let mut wrong: Vec<&CaseInfo> = cases.values().filter(|case| case.slices != case.row.kept).collect();
+    wrong.sort_by(|a, b| a.row.case_id.cmp(&b.row.case_id));
+    for CaseInfo { row, slices } in wrong {
+        let says = format!("it says that {} slices were kept, and has {slices}", row.kept);
+        notes.push(Kind::Disagreement, row.case_id.as_str(), says);
+    }
+    notes.finish()
+}
+
+/// Checks that an id begins with the one that it belongs below.
+fn below(id: &str, parent: &str, notes: &mut Notes) {
+    if !id.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
+        notes.push(Kind::Disagreement, id, format!("its id does not begin with {parent}/"));
+    }
+}
+
+fn check_model(model: &str, receipt: &Receipt, id: &str, notes: &mut Notes) {
+    if receipt.model.as_deref() != Some(model) {
+        let says =
+            format!("its model is {model:?}, and its folder that of {:?}", receipt.model.as_deref().unwrap_or(""));
+        notes.push(Kind::Disagreement, id, says);
+    }
+}
+
+/// Compares a picture with its row.
+fn check_picture(row: &SliceRow) -> std::result::Result<(), String> {
+    let image =
+        crate::formats::png::read(&row.image.bytes).map_err(|e| format!("its picture cannot be decoded: {e}"))?;
+    let found = [image.size[1], image.size[0], image.components];
+    let expected = [row.height as usize, row.width as usize, row.channels as usize];
+    if found != expected {
+        let words = |[h, w, c]: [usize; 3]| format!("{h} x {w} pixels and {c} channel(s)");
+        return Err(format!("its picture has {}, and its row says {}", words(found), words(expected)));
+    }
+    let Samples::U8(pixels) = &image.samples else {
+        return Err(format!("its picture is of {}, and must be of uint8", image.samples.dtype()));
+    };
+    let digest = pixels_sha256(pixels);
+    if digest != row.pixels_sha256 {
+        return Err(format!("its pixels have SHA-256 {digest}, and its row says {}", row.pixels_sha256));
+    }
+    let (width, height) = (row.width as usize, row.height as usize);
+    let hash = perceptual_hash(pixels, width, height, row.channels);
+    if hash != row.perceptual_hash {
+        return Err(format!("its perceptual hash is {hash:016x}, and its row says {:016x}", row.perceptual_hash));
+    }
+    if thumbnail(pixels, width, height, row.channels) != row.thumbnail.0 {
+        return Err("its thumbnail is not that of its picture".into());
+    }
+    Ok(())
+}
+
+fn decode(rle: &Rle) -> std::result::Result<Mask, String> {
+    Mask::try_from(rle).map_err(|e| format!("its runs are no mask of {}: {e}", size(rle.size)))
+}
+
+/// What a mask's row says otherwise than its runs. `spacing` is that of its slice, where the slice is known.
+fn mask_faults(row: &MaskRow, spacing: Option<Option<(f64, f64)>>) -> Vec<String> {
+    let mask = match decode(&row.mask) {
+        Ok(mask) => mask,
+        Err(why) => return vec![why],
+    };
+    let area = mask.area();
+    let (x, y) = mask.centroid().unwrap_or_default();
+    let mut faults = Vec::new();
+    let mut compare = |what: &str, found: String, recorded: String| {
+        if found != recorded {
+            faults.push(format!("its {what} is {found}, and its row says {recorded}"));
+        }
+    };
+    compare("area", format!("{area} px"), format!("{} px", row.area_px));
+    compare("box", format!("{:?}", mask.bounding_box().unwrap_or_default()), format!("{:?}", row.bbox));
+    compare("centroid", format!("({x}, {y})"), format!("({}, {})", row.centroid_x, row.centroid_y));
+    let components = mask.component_count(Connectivity::Eight);
+    compare("number of components", components.to_string(), row.components.to_string());
+    compare("touching of the border", mask.touches_border().to_string(), row.touches_border.to_string());
+    if let Some(spacing) = spacing {
+        let area = spacing.map(|(row, column)| area as f64 * row * column);
+        let words = |area: Option<f64>| area.map_or("not known".to_string(), |area| format!("{area} mm²"));
+        compare("area", words(area), words(row.area_mm2));
+    }
+    faults
+}
+
+fn size([height, width]: [u32; 2]) -> String {
+    format!("{height} x {width} pixels")
+}

@@ -1,0 +1,92 @@
+//! The tables of sources and files: what each source is, and what became of every member of the tree.
+
+use std::collections::BTreeMap;
+
+use crate::pipeline::{Error, Result};
+use crate::raw::Tree;
+use crate::sources::{FileUse, Scan};
+use crate::spec::{Registry, Spec};
+use crate::store::{Dataset, FileRow, Partition, Receipt, Row, Shard, ShardKey, SourceRow};
+
+/// Source name of the partition of files that no source claims.
+pub(in crate::pipeline) const NO_SOURCE: &str = "unclaimed";
+
+/// A shard of the tables of sources and files: what a source is, and what became of its files.
+pub(in crate::pipeline) struct Files {
+    pub(in crate::pipeline) shard: Shard,
+    /// `None` for the files that belong to no source.
+    about: Option<SourceRow>,
+    rows: Vec<FileRow>,
+}
+
+impl Files {
+    /// Writes the shard into a dataset.
+    pub(in crate::pipeline) fn write(&self, dataset: &Dataset) -> Result<Receipt> {
+        let mut writer = dataset.begin(&self.shard);
+        if let Some(row) = &self.about {
+            writer.push(row.clone())?;
+        }
+        for row in &self.rows {
+            writer.push(row.clone())?;
+        }
+        Ok(writer.finish()?)
+    }
+}
+
+/// What became of every member of the tree: one shard for each source, and one for the files that belong to none.
+pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &Registry) -> Result<Vec<Files>> {
+    let mut rows: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
+    let mut add = |source: &str, path: &str, size: Option<u64>, status: &str, reason: Option<String>| {
+        let source = source.to_string();
+        let row = FileRow { path: path.into(), source: source.clone(), size, status: status.into(), reason };
+        rows.entry(source).or_default().push(row);
+    };
+    for (member, file) in tree.members().iter().zip(&found.files) {
+        let size = Some(member.size);
+        match file {
+            FileUse::Used { source } => add(source, &member.path, size, "used", None),
+            FileUse::Skipped { source, reason } => add(source, &member.path, size, "skipped", Some(reason.clone())),
+            FileUse::Unclaimed => {
+                add(NO_SOURCE, &member.path, size, "skipped", Some("no source claims it".into()));
+            }
+        }
+    }
+    for ignored in tree.ignored() {
+        add(NO_SOURCE, &ignored.path, None, "skipped", Some(ignored.reason.to_string()));
+    }
+    for problem in tree.problems() {
+        add(NO_SOURCE, &problem.path, None, "failed", Some(problem.reason.clone()));
+    }
+    // Written even where it is empty, in place of what an earlier run found.
+    rows.entry(NO_SOURCE.into()).or_default();
+    for source in &found.sources {
+        rows.entry(source.slug.clone()).or_default();
+    }
+    let mut planned = Vec::new();
+    for (source, mut rows) in rows {
+        let about = found.sources.iter().find(|s| s.slug == source);
+        let about =
+            about.map(|found| Ok::<_, Error>(source_row(registry.get(&found.slug)?, &found.release))).transpose()?;
+        rows.sort_by(|a, b| a.compare(b).then_with(|| a.reason.cmp(&b.reason)));
+        rows.dedup_by(|a, b| a.path == b.path);
+        let described = rows.iter().map(|r| format!("{r:?}"));
+        let key = ShardKey::new().with_digest_of("files", described).with_digest_of("source", [format!("{about:?}")]);
+        let shard = Shard::new("files", Partition::source(&source)?, key)?;
+        planned.push(Files { shard, about, rows });
+    }
+    Ok(planned)
+}
+
+fn source_row(spec: &Spec, release: &str) -> SourceRow {
+    SourceRow {
+        source: spec.slug.clone(),
+        name: spec.name.clone(),
+        release: Some(release.to_string()),
+        home: spec.home.clone(),
+        licence: spec.licence.id.clone(),
+        terms: spec.licence.terms.clone(),
+        share_derived: spec.licence.share_derived.text().into(),
+        citation: spec.citation.clone(),
+        spec_sha256: spec.digest(),
+    }
+}

@@ -1,0 +1,156 @@
+//! The first stage: raw downloads to the tables `cases`, `slices`, `masks` and `files`.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use crate::raw::{DigestCache, Member, Tree};
+use crate::slices;
+use crate::sources::{FileUse, Scan, read_lists, scan};
+use crate::spec::Registry;
+use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
+
+mod files;
+mod report;
+mod rows;
+mod shards;
+
+pub(super) use files::{NO_SOURCE, planned_files};
+pub use report::{BuildReport, SourceReport};
+use report::{report, unclaimed};
+pub(super) use shards::{Digests, shards, write_shard};
+
+/// Options of the build.
+#[derive(Clone, Debug, Default)]
+pub struct BuildOptions {
+    /// How slices are made.
+    pub slices: slices::Options,
+    /// Stop at the first case that fails.
+    pub strict: bool,
+}
+
+/// Builds the sources that `registry` knows and `raw` holds into the dataset at `path`.
+///
+/// # Errors
+/// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail alone.
+pub fn build(
+    raw: &Path,
+    path: &Path,
+    registry: &Registry,
+    options: &BuildOptions,
+    progress: &Progress,
+) -> Result<BuildReport> {
+    let tree = Tree::open(raw)?;
+    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+    let mut found = scan(registry, &paths);
+    if found.sources.is_empty() {
+        return Err(Error::Nothing { path: raw.to_path_buf(), reason: nothing_found(&tree, registry) });
+    }
+    let unread = read_lists(&mut found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
+    refuse_inside(raw, path)?;
+    let dataset = Dataset::create(path)?;
+    dataset.record_options("build", &options.slices)?;
+    let mut cache = DigestCache::load(&dataset.digest_cache());
+    let digests = digest_members(&tree, &found, Some(&mut cache), progress);
+    if let Err(error) = cache.save() {
+        tracing::warn!("digests are not kept for the next run: {error}");
+    }
+    let work = shards(&tree, &found, registry, options, &digests)?;
+
+    let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
+    progress.begin("build", "cases", cases);
+    let (stop, done, reused) = (AtomicBool::new(false), Mutex::new(0), Mutex::new(0));
+    let outcome: Result<()> = work.par_iter().try_for_each(|work| {
+        if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
+            // A strict run must not pass over failures that an earlier run left behind.
+            if !(options.strict && receipt.counts.contains_key("case_failed")) {
+                *lock(&reused) += 1;
+                progress.advance(work.cases.len() as u64);
+                return Ok(());
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let written = write_shard(work, &tree, &dataset, options, &digests, progress);
+        if written.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        } else {
+            *lock(&done) += 1;
+        }
+        written.map(drop)
+    });
+    progress.end();
+    outcome?;
+    let files = planned_files(&tree, &found, registry)?;
+    for files in &files {
+        if !matches!(dataset.state(&files.shard, Verify::Quick)?, ShardState::Done(_)) {
+            files.write(&dataset)?;
+        }
+    }
+    let files = files.into_iter().map(|files| files.shard);
+    let expected: Vec<Shard> = work.iter().map(|w| w.shard.clone()).chain(files).collect();
+    discard_stale(&dataset, &expected)?;
+    discard_outdated(&dataset, MEASURES)?;
+    commit(&dataset, &expected, Verify::Quick)?;
+    let mut report = report(&dataset, &found)?;
+    report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
+    report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
+    report.unclaimed = unclaimed(&found, &paths);
+    (report.shards_done, report.shards_reused) = (*lock(&done), *lock(&reused));
+    Ok(report)
+}
+
+/// Refuses a dataset folder below the folder of downloads.
+fn refuse_inside(raw: &Path, dataset: &Path) -> Result<()> {
+    // The dataset's folder need not be there yet: the nearest one above it that is decides.
+    let path = std::path::absolute(dataset).unwrap_or_else(|_| dataset.to_path_buf());
+    let there = path.ancestors().find_map(|folder| folder.canonicalize().ok());
+    match (raw.canonicalize(), there) {
+        (Ok(downloads), Some(folder)) if downloads.is_dir() && folder.starts_with(&downloads) => {
+            Err(Error::InsideRaw { dataset: dataset.to_path_buf(), raw: raw.to_path_buf() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn nothing_found(tree: &Tree, registry: &Registry) -> String {
+    let specs = registry.specs().len();
+    let (files, problems) = (tree.members().len(), tree.problems());
+    let mut reason = match files {
+        0 => "no file is in it".to_string(),
+        _ => format!(
+            "none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"
+        ),
+    };
+    for problem in problems.iter().take(5) {
+        reason.push_str(&format!("\n  {}: {}", problem.path, problem.reason));
+    }
+    reason
+}
+
+/// Digests of every file that a case uses.
+pub(super) fn digest_members(
+    tree: &Tree,
+    found: &Scan,
+    cache: Option<&mut DigestCache>,
+    progress: &Progress,
+) -> Digests {
+    let used: Vec<usize> = (0..found.files.len()).filter(|&f| matches!(found.files[f], FileUse::Used { .. })).collect();
+    let members: Vec<&Member> = used.iter().map(|&f| &tree.members()[f]).collect();
+    progress.begin("digests", "files", members.len() as u64);
+    let results = tree.digests(&members, cache);
+    progress.end();
+    let mut digests: Digests = vec![None; tree.members().len()];
+    for (file, result) in used.into_iter().zip(results) {
+        digests[file] = Some(result.map_err(|e| e.to_string()));
+    }
+    digests
+}

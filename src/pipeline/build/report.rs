@@ -1,0 +1,99 @@
+//! What a build did, in numbers and reasons.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::pipeline::Result;
+use crate::sources::{FileUse, Scan};
+use crate::store::{CaseRow, Dataset};
+
+/// What a build did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BuildReport {
+    /// By source, in alphabetical order.
+    pub sources: BTreeMap<String, SourceReport>,
+    /// Files that no source claims.
+    pub unclaimed: Vec<String>,
+    /// Archives and files that could not be looked into, with the reason.
+    pub problems: Vec<(String, String)>,
+    /// Shards that were done before.
+    pub shards_reused: usize,
+    /// Shards that were done now.
+    pub shards_done: usize,
+}
+
+/// What a build did with one source.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SourceReport {
+    /// Release that was recognised.
+    pub release: String,
+    /// Cases that gave slices.
+    pub cases: u64,
+    /// Slices kept.
+    pub slices: u64,
+    /// Masks kept.
+    pub masks: u64,
+    /// Slices without any object.
+    pub empty_slices: u64,
+    /// Slices whose objects were all too small.
+    pub dropped_slices: u64,
+    /// Masks that were too small.
+    pub dropped_masks: u64,
+    /// Cases left out, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Cases that failed, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Files that cases use.
+    pub files_used: u64,
+    /// Files not used by any case.
+    pub files_skipped: u64,
+}
+
+impl BuildReport {
+    /// True where every case that was found was built, and every archive could be read.
+    pub fn clean(&self) -> bool {
+        self.problems.is_empty() && self.sources.values().all(|s| s.failed.is_empty())
+    }
+}
+
+/// Reads the outcome back from the dataset, so that a resumed run reports the whole and not its own part.
+pub(super) fn report(dataset: &Dataset, found: &Scan) -> Result<BuildReport> {
+    let mut report = BuildReport::default();
+    for source in &found.sources {
+        let entry = report.sources.entry(source.slug.clone()).or_default();
+        entry.release = source.release.clone();
+        let used = |file: &&FileUse| matches!(file, FileUse::Used { source: s } if *s == source.slug);
+        entry.files_used = found.files.iter().filter(used).count() as u64;
+        let skipped = |file: &&FileUse| matches!(file, FileUse::Skipped { source: s, .. } if *s == source.slug);
+        entry.files_skipped = found.files.iter().filter(skipped).count() as u64;
+    }
+    for receipt in dataset.receipts()? {
+        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == "build") else {
+            continue;
+        };
+        let count = |name: &str| receipt.counts.get(name).copied().unwrap_or(0);
+        let rows = |table: &str| receipt.files.get(table).map_or(0, |f| f.rows);
+        entry.cases += count("case");
+        entry.slices += rows("slices");
+        entry.masks += rows("masks");
+        entry.empty_slices += count("slice_empty");
+        entry.dropped_slices += count("slice_dropped_small");
+        entry.dropped_masks += count("mask_dropped_small");
+    }
+    for row in dataset.rows::<CaseRow>()? {
+        let row = row?;
+        let Some(entry) = report.sources.get_mut(&row.source) else { continue };
+        match row.status.as_str() {
+            "skipped" => entry.skipped.push((row.case_id, row.reason.unwrap_or_default())),
+            "failed" => entry.failed.push((row.case_id, row.reason.unwrap_or_default())),
+            _ => {}
+        }
+    }
+    Ok(report)
+}
+
+pub(super) fn unclaimed(found: &Scan, paths: &[&str]) -> Vec<String> {
+    let free = found.files.iter().zip(paths).filter(|(file, _)| **file == FileUse::Unclaimed);
+    free.map(|(_, path)| path.to_string()).collect()
+}

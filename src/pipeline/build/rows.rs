@@ -1,0 +1,151 @@
+//! The rows of a case, its slices and its masks.
+
+use super::shards::Digests;
+use crate::mask::Connectivity;
+use crate::pipeline::Result;
+use crate::raw::Tree;
+use crate::slices::{CaseSlices, ObjectMask, Slice};
+use crate::sources::{Case, file_safe};
+use crate::store::{CaseRow, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
+
+/// The row of a case before anything is known of its pixels.
+pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseRow {
+    let member = |&file: &usize, role: &str| RawMember {
+        path: tree.members()[file].path.clone(),
+        size: tree.members()[file].size,
+        sha256: match &digests[file] {
+            Some(Ok(digest)) => digest.clone(),
+            _ => String::new(),
+        },
+        role: role.into(),
+    };
+    let image = case.image.iter().map(|f| member(f, "image"));
+    let masks = case.masks.iter().flat_map(|m| &m.files).map(|f| member(f, "mask"));
+    let data = case.companions.iter().map(|f| member(f, "data"));
+    let lists = case.lists.iter().map(|l| member(&l.file, "list"));
+    CaseRow {
+        case_id: case.id.clone(),
+        source: case.source.clone(),
+        release: Some(release.to_string()),
+        patient_id: case.patient.clone(),
+        split: case.split.clone(),
+        sequence: Some(case.sequence.clone()),
+        modality: case.modality.clone(),
+        raw: image.chain(masks).chain(data).chain(lists).collect(),
+        shape: Vec::new(),
+        dtype: None,
+        spacing: None,
+        orientation: None,
+        plane: None,
+        n_slices: 0,
+        kept: 0,
+        dropped_slices: 0,
+        dropped_masks: 0,
+        status: "ok".into(),
+        reason: None,
+        notes: Vec::new(),
+    }
+}
+
+pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow, cut: CaseSlices) -> Result<()> {
+    row.shape = cut.shape;
+    row.dtype = Some(cut.dtype.into());
+    row.spacing = cut.spacing.map(|s| s.to_vec());
+    row.orientation = cut.orientation;
+    row.plane = Some(cut.plane.clone());
+    row.n_slices = cut.n_slices;
+    row.kept = cut.slices.len() as u32;
+    row.dropped_slices = cut.dropped_slices;
+    row.dropped_masks = cut.dropped_masks;
+    row.notes = cut.notes;
+    if cut.slices.is_empty() {
+        row.status = "skipped".into();
+        row.reason = Some("no slice has an object that is large enough".into());
+    }
+    writer.count(if cut.slices.is_empty() { "case_skipped" } else { "case" }, 1);
+    writer.count("slice_empty", cut.empty_slices as u64);
+    writer.count("slice_dropped_small", cut.dropped_slices as u64);
+    writer.count("mask_dropped_small", cut.dropped_masks as u64);
+    writer.push(row)?;
+    for slice in cut.slices {
+        let (slice, mut masks) = slice_rows(case, &cut.plane, slice);
+        writer.push(slice)?;
+        masks.sort_by(|a, b| a.mask_id.cmp(&b.mask_id));
+        for mask in masks {
+            writer.push(mask)?;
+        }
+    }
+    Ok(())
+}
+
+fn slice_rows(case: &Case, plane: &str, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
+    let slice_id = format!("{}/{}", case.id, slice.name);
+    let masks = slice.masks.iter().map(|object| mask_row(case, &slice_id, slice.spacing, object)).collect();
+    let row = SliceRow {
+        case_id: case.id.clone(),
+        source: case.source.clone(),
+        patient_id: case.patient.clone(),
+        split: case.split.clone(),
+        modality: case.modality.clone(),
+        plane: plane.to_string(),
+        slice_index: slice.index,
+        frame: slice.frame,
+        height: slice.height,
+        width: slice.width,
+        channels: slice.channels,
+        spacing_row_mm: slice.spacing.map(|s| s.0),
+        spacing_col_mm: slice.spacing.map(|s| s.1),
+        intensity_min: slice.intensity_min,
+        intensity_max: slice.intensity_max,
+        image: EncodedImage { bytes: slice.png.into(), path: format!("{slice_id}.png") },
+        pixels_sha256: slice.pixels_sha256,
+        perceptual_hash: slice.perceptual_hash,
+        thumbnail: slice.thumbnail.into(),
+        slice_id,
+    };
+    (row, masks)
+}
+
+/// `<slice>/<label>`, then `-<instance>` and `@<rater>` where there are several: instances are padded, so that they sort
+/// as they count.
+fn mask_id(slice_id: &str, object: &ObjectMask) -> String {
+    let mut id = format!("{slice_id}/{}", file_safe(&object.label.name));
+    if let Some(instance) = object.instance {
+        id.push_str(&format!("-{instance:05}"));
+    }
+    if let Some(rater) = object.rater.as_deref().filter(|_| object.rater_rank > 0) {
+        id.push_str(&format!("@{}", file_safe(rater)));
+    }
+    id
+}
+
+fn mask_row(case: &Case, slice_id: &str, spacing: Option<(f64, f64)>, object: &ObjectMask) -> MaskRow {
+    let mask = &object.mask;
+    let area = mask.area();
+    let (centroid_x, centroid_y) = mask.centroid().unwrap_or_default();
+    MaskRow {
+        mask_id: mask_id(slice_id, object),
+        slice_id: slice_id.to_string(),
+        case_id: case.id.clone(),
+        patient_id: case.patient.clone(),
+        source: case.source.clone(),
+        modality: case.modality.clone(),
+        object: object.label.object.clone(),
+        target: format!("{}-{}", object.label.object, case.modality),
+        label_value: object.label_value.clone(),
+        label_name: object.label.name.clone(),
+        laterality: object.label.laterality.clone(),
+        instance: object.instance,
+        rater: object.rater.clone(),
+        excluded: object.label.exclude.is_some(),
+        exclusion_reason: object.label.exclude.clone(),
+        area_px: area as u32,
+        area_mm2: spacing.map(|(row, column)| area as f64 * row * column),
+        bbox: mask.bounding_box().unwrap_or_default(),
+        centroid_x,
+        centroid_y,
+        components: mask.component_count(Connectivity::Eight),
+        touches_border: mask.touches_border(),
+        mask: Rle { size: [mask.height(), mask.width()], counts: mask.to_coco().into() },
+    }
+}

@@ -1,0 +1,145 @@
+//! The shards of a build: which there are, and what is written into each.
+
+use super::BuildOptions;
+use super::rows::{case_row, push_case};
+use crate::pipeline::{Error, Progress, Result};
+use crate::raw::Tree;
+use crate::slices::{self, CaseSlices};
+use crate::sources::{Case, CaseState, Scan};
+use crate::spec::pattern::Pattern;
+use crate::spec::{KnownBad, Registry, Spec};
+use crate::store::{Dataset, Partition, Receipt, Shard, ShardKey};
+
+/// Cases go into shards in the order of their ids, until a shard has this many …
+const SHARD_CASES: usize = 64;
+/// … or this many raw bytes: small enough to spread over threads and hosts, large enough to keep files few.
+const SHARD_BYTES: u64 = 512 << 20;
+
+/// A shard and the cases in it.
+pub(in crate::pipeline) struct Work<'a> {
+    pub(in crate::pipeline) shard: Shard,
+    pub(in crate::pipeline) spec: &'a Spec,
+    pub(in crate::pipeline) release: &'a str,
+    pub(in crate::pipeline) cases: Vec<&'a Case>,
+}
+
+/// Digest of each member of the tree that a case uses, or why it could not be read.
+pub(in crate::pipeline) type Digests = Vec<Option<std::result::Result<String, String>>>;
+
+/// The shards of a build: they depend on the files, the specs and the options, and on nothing else.
+pub(in crate::pipeline) fn shards<'a>(
+    tree: &Tree,
+    found: &'a Scan,
+    registry: &'a Registry,
+    options: &BuildOptions,
+    digests: &Digests,
+) -> Result<Vec<Work<'a>>> {
+    let mut work = Vec::new();
+    for source in &found.sources {
+        let spec = registry.get(&source.slug)?;
+        let bytes = |case: &Case| -> u64 { case.files().map(|f| tree.members()[f].size).sum() };
+        let mut cases = source.cases.iter().peekable();
+        while cases.peek().is_some() {
+            let (mut taken, mut size) = (Vec::new(), 0);
+            while let Some(case) = cases.next_if(|_| taken.len() < SHARD_CASES && size < SHARD_BYTES) {
+                size += bytes(case);
+                taken.push(case);
+            }
+            let key = shard_key(tree, spec, &source.release, &taken, options, digests);
+            let shard = Shard::new("build", Partition::source(&source.slug)?, key)?;
+            work.push(Work { shard, spec, release: &source.release, cases: taken });
+        }
+    }
+    Ok(work)
+}
+
+fn shard_key(
+    tree: &Tree,
+    spec: &Spec,
+    release: &str,
+    cases: &[&Case],
+    options: &BuildOptions,
+    digests: &Digests,
+) -> ShardKey {
+    let file = |f: usize| {
+        let digest = match &digests[f] {
+            Some(Ok(digest)) => digest.clone(),
+            Some(Err(reason)) => reason.clone(),
+            None => "not used".into(),
+        };
+        format!("{} {digest}", tree.members()[f].path)
+    };
+    let described = cases.iter().map(|case| {
+        let files: Vec<String> = case.files().map(file).collect();
+        format!("{} {:?} {}", case.id, case.state, files.join(" "))
+    });
+    let key = ShardKey::new().with("release", release).with("spec", spec.digest());
+    let options = serde_json::to_string(&options.slices).expect("options are plain data");
+    key.with("options", options).with("first", &cases[0].id).with_digest_of("cases", described)
+}
+
+/// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
+///
+/// # Errors
+/// The disk, and with `strict` the first case that fails. Else cases fail alone.
+pub(in crate::pipeline) fn write_shard(
+    work: &Work,
+    tree: &Tree,
+    dataset: &Dataset,
+    options: &BuildOptions,
+    digests: &Digests,
+    progress: &Progress,
+) -> Result<Receipt> {
+    let mut writer = dataset.begin(&work.shard);
+    for case in &work.cases {
+        let mut row = case_row(case, work.release, tree, digests);
+        let unread = case.files().find_map(|f| match &digests[f] {
+            Some(Err(reason)) => Some(reason.clone()),
+            _ => None,
+        });
+        let outcome = match (&case.state, unread) {
+            (CaseState::Skipped(reason), _) => Outcome::Skipped(reason.clone()),
+            (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
+            (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
+                Ok(slices) => Outcome::Cut(slices),
+                Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
+                Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
+            },
+        };
+        match outcome {
+            Outcome::Cut(cut) => push_case(&mut writer, case, row, cut)?,
+            Outcome::Skipped(reason) => {
+                writer.count("case_skipped", 1);
+                (row.status, row.reason) = ("skipped".into(), Some(reason));
+                writer.push(row)?;
+            }
+            Outcome::Failed(reason) => {
+                if options.strict {
+                    return Err(Error::Strict { case: case.id.clone(), reason });
+                }
+                progress.say(&format!("failed: {}: {reason}", case.id));
+                writer.count("case_failed", 1);
+                (row.status, row.reason) = ("failed".into(), Some(reason));
+                writer.push(row)?;
+            }
+        }
+        progress.advance(1);
+    }
+    Ok(writer.finish()?)
+}
+
+/// What is known to be wrong with the files of a case, to be put behind an error.
+fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
+    let files: Vec<&str> = case.files().map(|file| tree.members()[file].path.as_str()).collect();
+    let note = |bad: &KnownBad| {
+        let pattern = Pattern::new(&bad.path, spec.ignore_case).ok()?;
+        files.iter().any(|path| pattern.matches(path)).then(|| format!(" (this is known: {})", bad.note))
+    };
+    spec.known_bad.iter().filter_map(note).collect()
+}
+
+enum Outcome {
+    Cut(CaseSlices),
+    Skipped(String),
+    Failed(String),
+}

@@ -3,8 +3,8 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`analysis`] → [`report`] → [`pipeline`] →
-//! [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] → [`report`] →
+//! [`pipeline`] → [`cli`]. A module imports from those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -31,6 +31,10 @@ pub mod sam;
 pub mod metrics;
 
 pub mod factors;
+
+pub mod leaks;
+
+pub mod splits;
 
 #[cfg(feature = "query")]
 pub mod analysis;

@@ -31,6 +31,7 @@ mod demo;
 mod evaluate;
 mod import;
 mod inspect;
+mod leaks;
 mod models;
 mod predict;
 #[cfg(feature = "query")]
@@ -42,6 +43,7 @@ mod scan;
 mod schema;
 mod setup;
 mod sources;
+mod split;
 
 /// Anything that ends a command; printed with its causes.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -109,6 +111,10 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Turn raw downloads into slices and masks
     Build(build::Arguments),
+    /// Find patients and images that are there twice, under two names or in two official splits
+    Leaks(leaks::Arguments),
+    /// Split the dataset so that no patient and no leak is on two sides
+    Split(split::Arguments),
     /// Run SAM, or the baseline, on the slices of a dataset
     Predict(predict::Arguments),
     /// Take in predictions made elsewhere
@@ -168,6 +174,8 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Scan(a) => scan::run(a, global),
         Command::Inspect(a) => inspect::run(a, global),
         Command::Build(a) => build::run(a, global),
+        Command::Leaks(a) => leaks::run(a, global),
+        Command::Split(a) => split::run(a, global),
         Command::Predict(a) => predict::run(a, global),
         Command::Import(a) => import::run(a, global),
         Command::Evaluate(a) => evaluate::run(a, global),

@@ -44,7 +44,12 @@ pub const THUMBNAIL_SIDE: usize = 16;
 /// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a glance, and the same
 /// for two encodings of one picture within a grey level.
 pub fn thumbnail(pixels: &[u8], width: usize, height: usize, channels: u8) -> Vec<u8> {
-    let means = field_means(pixels, [width, height], channels, [THUMBNAIL_SIDE, THUMBNAIL_SIDE]);
+    luma_fields(pixels, width, height, channels, THUMBNAIL_SIDE)
+}
+
+/// As [`thumbnail`], of `side` x `side` fields.
+pub fn luma_fields(pixels: &[u8], width: usize, height: usize, channels: u8, side: usize) -> Vec<u8> {
+    let means = field_means(pixels, [width, height], channels, [side, side]);
     means.into_iter().map(|mean| ((mean + 500) / 1000) as u8).collect()
 }
 

@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 12] = [
-    "sources", "scan", "inspect", "build", "predict", "import", "evaluate", "schema", "models", "setup", "run", "demo",
+const COMMANDS: [&str; 14] = [
+    "sources", "scan", "inspect", "build", "leaks", "split", "predict", "import", "evaluate", "schema", "models",
+    "setup", "run", "demo",
 ];
 
 /// Two cases of one source: raw folder and dataset, built once.

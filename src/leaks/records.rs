@@ -90,9 +90,12 @@ impl Records {
         Ok(records.finish())
     }
 
-    /// Begins records that are handed in piece by piece; [`Filling::finish`] ends them.
-    pub fn filling() -> Filling {
-        Filling { records: Records::default(), patients: HashMap::new(), case: String::new() }
+    /// Begins records of so many slices that are handed in piece by piece; [`Filling::finish`] ends them.
+    pub fn filling(slices: usize) -> Filling {
+        let mut records = Records::default();
+        records.facts.reserve_exact(slices);
+        records.signatures.reserve_exact(slices);
+        Filling { records, patients: HashMap::new(), case: String::new() }
     }
 
     fn push(

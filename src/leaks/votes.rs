@@ -15,9 +15,9 @@ const LEAST_TWINS: usize = 3;
 const CHECKS: usize = 3;
 /// How far, in slices, a twin may lie from where its neighbours' twins say.
 const SLACK: i64 = 2;
-/// Least correlation of the thumbnails of two single pictures. Of copies the lowest is 0.91 but for a window that cuts away
-/// most of a picture; of different patients the highest is 0.97.
-const PICTURE: f32 = 0.88;
+/// Least correlation of the thumbnails of two single pictures. Of copies the lowest is 0.85 (a small picture of half the
+/// size) but for windows; of different patients the highest is 0.97, so that this raises no more than a suspicion.
+const PICTURE: f32 = 0.8;
 /// As [`PICTURE`], for two slices of volumes that are copies of each other.
 const TWIN: f32 = 0.75;
 
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_row_takes_each_slice_once_and_keeps_the_order() {
-        let found = chain(pairs(&[(1, 11), (1, 12), (2, 11), (2, 13), (3, 12), (3, 13), (4, 19), (5, 14)]), false);
+        let found = chain(pairs(&[(1, 11), (1, 12), (2, 12), (2, 13), (3, 12), (3, 13), (4, 19), (5, 14)]), false);
         assert_eq!(found.len(), 4);
         assert!(found.windows(2).all(|w| w[0].a < w[1].a && w[0].b < w[1].b), "{found:?}");
         let down = chain(pairs(&[(1, 19), (2, 18), (3, 12), (3, 17), (4, 20), (5, 16)]), true);

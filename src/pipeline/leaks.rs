@@ -175,8 +175,9 @@ pub(super) fn leaks_digest(receipts: &[Receipt]) -> Option<String> {
 
 /// The slices of some files, and the number of the first slice of each.
 pub(super) fn read_records(files: &[TableFile], progress: &Progress) -> Result<(Records, Vec<u32>)> {
-    progress.begin("reading", "slices", files.iter().map(|file| file.file.rows).sum());
-    let (mut filling, mut starts, mut n) = (Records::filling(), Vec::with_capacity(files.len()), 0);
+    let slices = files.iter().map(|file| file.file.rows).sum();
+    progress.begin("reading", "slices", slices);
+    let (mut filling, mut starts, mut n) = (Records::filling(slices as usize), Vec::with_capacity(files.len()), 0);
     for some in files.chunks(2 * rayon::current_num_threads()) {
         let read = |file: &TableFile| Rows::<Look>::of(vec![file.clone()]).collect::<store::Result<Vec<Look>>>();
         let read: Vec<Vec<Look>> = some.par_iter().map(read).collect::<store::Result<_>>()?;
@@ -327,13 +328,14 @@ type Shown = BTreeMap<(String, String), BTreeSet<(String, String)>>;
 /// What the tables say.
 fn report(dataset: &Dataset, files: &[TableFile]) -> Result<(LeaksReport, Shown)> {
     let mut shown = Shown::new();
-    let (splits, slices) = official_splits(files)?;
-    let mut report = LeaksReport { slices, patients: splits.len() as u64, ..LeaksReport::default() };
+    let patients = patients_of(files)?;
+    let slices = patients.values().map(|patient| patient.slices).sum();
+    let mut report = LeaksReport { slices, patients: patients.len() as u64, ..LeaksReport::default() };
     let mut totals: BTreeMap<(String, String, String), LinkTotal> = BTreeMap::new();
     let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in dataset.rows::<LeakRow>()? {
         let row = row?;
-        let of = |patient: &String| splits.get(patient).map(|(splits, _)| splits.clone()).unwrap_or_default();
+        let of = |patient: &String| patients.get(patient).map(|facts| facts.official.clone()).unwrap_or_default();
         let (own, others) = (of(&row.patient_id), of(&row.other_patient_id));
         let known: BTreeSet<&String> = own.iter().chain(&others).collect();
         let crosses = known.len() > 1 && !own.is_empty() && !others.is_empty();
@@ -372,17 +374,26 @@ fn report(dataset: &Dataset, files: &[TableFile]) -> Result<(LeaksReport, Shown)
     Ok((report, shown))
 }
 
-/// Official splits and source of each patient, and the number of slices.
-type OfficialSplits = BTreeMap<String, (BTreeSet<String>, String)>;
+/// What the slices say of a patient.
+#[derive(Clone, Debug)]
+pub(super) struct PatientFacts {
+    pub(super) source: String,
+    /// Official splits of the slices.
+    pub(super) official: BTreeSet<String>,
+    pub(super) slices: u64,
+}
 
-pub(super) fn official_splits(files: &[TableFile]) -> Result<(OfficialSplits, u64)> {
-    let (mut splits, mut slices) = (OfficialSplits::new(), 0);
+/// All patients of some files of slices.
+pub(super) fn patients_of(files: &[TableFile]) -> Result<BTreeMap<String, PatientFacts>> {
+    let mut patients: BTreeMap<String, PatientFacts> = BTreeMap::new();
     for row in Rows::<Official>::of(files.to_vec()) {
         let Official { patient_id, source, split, .. } = row?;
-        slices += 1;
-        splits.entry(patient_id).or_insert((BTreeSet::new(), source)).0.extend(split);
+        let new = || PatientFacts { source, official: BTreeSet::new(), slices: 0 };
+        let patient = patients.entry(patient_id).or_insert_with(new);
+        patient.official.extend(split);
+        patient.slices += 1;
     }
-    Ok((splits, slices))
+    Ok(patients)
 }
 
 /// Overlaps without a map of patients, each pair of sources once, with what the pixels show.

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::leaks::{leaks_digest, official_splits, read_records};
+use super::leaks::{PatientFacts, leaks_digest, patients_of, read_records};
 use super::slices_of::{build_shards, table_file};
 use super::{Error, MEASURES, Progress, Result, builds_digest, committed, discard_outdated};
 use crate::leaks;
 use crate::projection;
 use crate::splits::{self, Assigned, Patient, Place, Wish};
 use crate::store::{
-    Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SliceInfo, SplitRow, Table,
-    TableFile, Verify, commit, discard_stale,
+    Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SplitRow, Table, TableFile, Verify,
+    commit, discard_stale,
 };
 
 projection! {
@@ -92,21 +92,16 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
     let known = known(dataset, &files, progress)?;
     dataset.record_options("split", &echo(options))?;
     let groups = groups(&known.links);
-    let (official, _) = official_splits(&files)?;
-    let mut patients: BTreeMap<String, Patient> = BTreeMap::new();
-    for (id, (splits, _)) in &official {
-        let (id, leak_group) = (id.clone(), groups.get(id).cloned());
-        let patient = Patient { id: id.clone(), leak_group, official: splits.clone(), ..Patient::default() };
+    let facts = patients_of(&files)?;
+    let mut patients: BTreeMap<&str, Patient> = BTreeMap::new();
+    for (id, PatientFacts { official, slices, .. }) in &facts {
+        let (official, leak_group) = (official.clone(), groups.get(id).cloned());
+        let patient = Patient { id: id.clone(), leak_group, official, slices: *slices, masks: BTreeMap::new() };
         patients.insert(id, patient);
-    }
-    for row in Rows::<SliceInfo>::of(files.clone()) {
-        if let Some(patient) = patients.get_mut(&row?.patient_id) {
-            patient.slices += 1;
-        }
     }
     for row in Rows::<Counted>::of(builds.iter().flat_map(|build| table_file(dataset, build, Table::Masks)).collect()) {
         let Counted { patient_id, target, excluded, .. } = row?;
-        if let Some(patient) = patients.get_mut(&patient_id).filter(|_| !excluded) {
+        if let Some(patient) = patients.get_mut(patient_id.as_str()).filter(|_| !excluded) {
             *patient.masks.entry(target).or_default() += 1;
         }
     }
@@ -125,7 +120,7 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
             done += 1;
         } else {
             let of_source = |(patient, place): (&Patient, &Place)| {
-                let (_, own) = &official[&patient.id];
+                let own = &facts[&patient.id].source;
                 (own == source).then(|| row(patient, own, place))
             };
             let mut rows: Vec<SplitRow> = patients.iter().zip(&outcome.places).filter_map(of_source).collect();
@@ -167,7 +162,7 @@ pub fn check_split(dataset: &Dataset, progress: &Progress) -> Result<SplitCheck>
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let known = known(dataset, &files, progress)?;
-    let (patients, _) = official_splits(&files)?;
+    let patients = patients_of(&files)?;
     let problems = splits::crossings(&assigned, patients.keys().map(String::as_str), &known.links);
     Ok(SplitCheck {
         patients: patients.len() as u64,

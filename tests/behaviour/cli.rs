@@ -203,8 +203,11 @@ fn queries_answer_or_say_what_is_wrong() {
 #[test]
 fn stages_want_a_dataset_with_what_they_work_on() {
     let folder = tempfile::tempdir().unwrap();
-    let stages: &[&str] =
-        if cfg!(feature = "query") { &["predict", "evaluate", "analyze", "report"] } else { &["predict", "evaluate"] };
+    let stages: &[&str] = if cfg!(feature = "query") {
+        &["leaks", "split", "predict", "evaluate", "analyze", "report"]
+    } else {
+        &["leaks", "split", "predict", "evaluate"]
+    };
     for stage in stages {
         Run::of(medcosmos(stage).arg(folder.path())).failed(1, &[folder.path().to_str().unwrap()]);
     }

@@ -32,7 +32,7 @@ pub struct SplitReport {
     pub targets: BTreeMap<String, Vec<u64>>,
     /// Whether `leaks` had been run; else only patients that share the same pixels are kept together.
     pub leaks_known: bool,
-    /// Leak groups of more than one patient.
+    /// Leak groups.
     pub groups: u64,
     /// Groups that straddle official splits, by their first patient: they are in `train`.
     pub straddling: Vec<String>,

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome, SOME_FAILED};
-use crate::pipeline::{self, BuildOptions, BuildReport};
+use crate::leaks;
+use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
 use crate::slices::{self, Raters};
 use crate::spec::{Intensity, Plane};
+use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, at_most};
 
 /// Options of `build`.
@@ -36,6 +38,9 @@ pub(super) struct Arguments {
     /// One mask for each connected component (the paper: one for each label)
     #[arg(long)]
     split_components: bool,
+    /// Then look for leaks, as `medcosmos leaks` does: the tables leaks and duplicates mark what is there twice
+    #[arg(long)]
+    dedup: bool,
     /// Stop at the first case that fails
     #[arg(long)]
     strict: bool,
@@ -81,6 +86,15 @@ fn parse_intensity(text: &str) -> Result<Intensity, String> {
     }
 }
 
+/// What is printed as JSON.
+#[derive(serde::Serialize)]
+struct Reports<'a> {
+    #[serde(flatten)]
+    build: &'a BuildReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaks: Option<&'a LeaksReport>,
+}
+
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let registry = global.registry()?.select(&arguments.source)?;
     let options = BuildOptions {
@@ -94,10 +108,21 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         strict: arguments.strict,
     };
     let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
+    let leaks = match arguments.dedup {
+        true => {
+            let dataset = Dataset::open(&arguments.out)?;
+            Some(pipeline::leaks(&dataset, &global.registry()?, &leaks::Options::default(), &global.progress())?)
+        }
+        false => None,
+    };
     if global.json {
-        global.print_json(&report)?;
+        global.print_json(&Reports { build: &report, leaks: leaks.as_ref() })?;
     } else {
         print(&report);
+        if let Some(leaks) = &leaks {
+            println!("");
+            super::leaks::print(leaks);
+        }
         println!("\nThe dataset is in {}", arguments.out.display());
     }
     Ok(if report.clean() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
@@ -117,6 +142,12 @@ pub(super) fn print(report: &BuildReport) {
         .counts("files used", sources().map(|s| s.files_used))
         .counts("not used", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
+    for (slug, source) in report.sources.iter().filter(|(_, source)| source.pseudonyms > 0) {
+        println!(
+            "{} patient(s) of {slug} are named as persons are; in the tables they are called anon-… instead",
+            source.pseudonyms
+        );
+    }
     println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =

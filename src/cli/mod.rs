@@ -32,6 +32,7 @@ mod evaluate;
 mod export;
 mod import;
 mod inspect;
+mod leaks;
 mod licences;
 mod models;
 mod predict;
@@ -44,6 +45,7 @@ mod scan;
 mod schema;
 mod setup;
 mod sources;
+mod split;
 mod trace;
 mod verify;
 
@@ -115,6 +117,10 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Turn raw downloads into slices and masks
     Build(build::Arguments),
+    /// Find patients and images that are there twice, under two names or in two official splits
+    Leaks(leaks::Arguments),
+    /// Split the dataset so that no patient and no leak is on two sides
+    Split(split::Arguments),
     /// Run SAM, or the baseline, on the slices of a dataset
     Predict(predict::Arguments),
     /// Take in predictions made elsewhere
@@ -183,6 +189,8 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Verify(a) => verify::run(a, global),
         Command::Inspect(a) => inspect::run(a, global),
         Command::Build(a) => build::run(a, global),
+        Command::Leaks(a) => leaks::run(a, global),
+        Command::Split(a) => split::run(a, global),
         Command::Predict(a) => predict::run(a, global),
         Command::Import(a) => import::run(a, global),
         Command::Evaluate(a) => evaluate::run(a, global),

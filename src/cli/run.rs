@@ -18,9 +18,9 @@ const WRONG_USAGE: u8 = 2;
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [setup], [[predict]],
-[[import]], [evaluate], [analyze] and [report], those it needs; their keys are the long options of these commands. An
-[[import]] also says `from`, the predictions. Paths count from the folder that the program is started in.")]
+A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [leaks], [split], [setup],
+[[predict]], [[import]], [evaluate], [analyze] and [report], those it needs; their keys are the long options of these
+commands. An [[import]] also says `from`, the predictions. Paths count from the folder that the program is started in.")]
 pub(super) struct Arguments {
     /// Pipeline file; those in pipelines/ are a start
     file: PathBuf,
@@ -45,6 +45,8 @@ struct Pipeline {
     dataset: Option<PathBuf>,
     demo: Option<Table>,
     build: Option<Table>,
+    leaks: Option<Table>,
+    split: Option<Table>,
     setup: Option<Table>,
     #[serde(default)]
     predict: Vec<Table>,
@@ -114,6 +116,11 @@ fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stag
     }
     if let Some(table) = file.build {
         tables.push(("build", "[build]".into(), vec![raw()?, format!("--out={}", data()?)], table));
+    }
+    for (command, table) in [("leaks", file.leaks), ("split", file.split)] {
+        if let Some(table) = table {
+            tables.push((command, format!("[{command}]"), vec![data()?], table));
+        }
     }
     if let Some(table) = file.setup {
         tables.push(("setup", "[setup]".into(), Vec::new(), table));

@@ -17,17 +17,21 @@ use crate::store::{Dataset, Manifest, Receipt, discard};
 mod build;
 mod evaluate;
 mod import;
+mod leaks;
 mod predict;
 mod progress;
 mod rebuild;
 mod slices_of;
+mod split;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
 pub use import::{IMPORTED, ImportReport, import};
+pub use leaks::{Crossing, LeaksReport, LinkTotal, Unmapped, leaks};
 pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
 pub use progress::Progress;
 pub use rebuild::{Difference, Rebuild, rebuild};
+pub use split::{PartTotal, SplitCheck, SplitOptions, SplitReport, check_split, split};
 
 /// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
 /// report.

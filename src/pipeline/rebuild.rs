@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rayon::prelude::*;
-
-use super::build::{Digests, NO_SOURCE, digest_members, planned_files, shards, write_shard};
-use super::{BuildOptions, Error, Progress, Result};
+use super::build::{Digests, Known, NO_SOURCE, learn, planned_files, shards, write_shard};
+use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::projection;
 use crate::raw::Tree;
 use crate::slices;
-use crate::sources::{Case, Scan, read_lists, scan};
+use crate::sources::{Case, Scan, scan};
 use crate::spec::Registry;
 use crate::store::{Dataset, RawMember, Receipt, Shard};
 
@@ -109,8 +107,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan(&registry, &paths);
     // What is wrong with a list shows in the rows of its cases.
-    read_lists(&mut found, &registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
-    let digests = digest_members(&tree, &found, None, progress);
+    let Known { digests, .. } = learn(&tree, &mut found, &registry, None, progress);
 
     let mut rebuild = Rebuild { raw_files: digests.iter().flatten().count() as u64, ..Rebuild::default() };
     rebuild.differences = raw_differences(dataset, &tree, &found, &digests)?;
@@ -119,22 +116,18 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
 
     let work = shards(&tree, &found, &registry, &options, &digests)?;
     progress.begin("rebuild", "shards", work.len() as u64);
-    let compared: Vec<Result<Option<Vec<Difference>>>> = work
-        .par_iter()
-        .with_max_len(1)
-        .map(|work| {
-            let receipt = by_id.get(&work.shard.id().to_string());
-            let anew = receipt.map(|receipt| {
-                let quiet = Progress::new(true);
-                compare(receipt, |place| write_shard(work, &tree, place, &options, &digests, &quiet))
-            });
-            progress.advance(1);
-            anew.transpose()
-        })
-        .collect();
+    let compared = side_by_side(&work, |work| {
+        let receipt = by_id.get(&work.shard.id().to_string());
+        let anew = receipt.map(|receipt| {
+            let quiet = Progress::new(true);
+            compare(receipt, |place| write_shard(work, &tree, place, &options, &digests, &quiet))
+        });
+        progress.advance(1);
+        anew.transpose()
+    });
     progress.end();
-    for (work, compared) in work.iter().zip(compared) {
-        match compared? {
+    for (work, compared) in work.iter().zip(compared?) {
+        match compared {
             Some(differences) => rebuild.note(differences),
             None => {
                 rebuild.shards += 1;
@@ -202,6 +195,10 @@ fn raw_differences(dataset: &Dataset, tree: &Tree, found: &Scan, digests: &Diges
         .enumerate()
         .filter_map(|(file, digest)| Some((digest.as_ref()?.as_deref().ok()?, file)))
         .collect();
+    // Files whose paths stand in the tables with a pseudonym.
+    let cases = now.values().filter(|case| case.pseudonym.is_some());
+    let hidden: BTreeMap<String, usize> =
+        cases.flat_map(|case| case.files().map(|file| (case.public(&tree.members()[file].path), file))).collect();
     let mut differences = Vec::new();
     for row in dataset.rows::<RawOfCase>()? {
         let row = row?;
@@ -211,7 +208,8 @@ fn raw_differences(dataset: &Dataset, tree: &Tree, found: &Scan, digests: &Diges
         }
         for recorded in &row.raw {
             let path = || recorded.path.clone();
-            let Ok(file) = tree.members().binary_search_by(|member| member.path.cmp(&recorded.path)) else {
+            let as_named = || tree.members().binary_search_by(|member| member.path.cmp(&recorded.path)).ok();
+            let Some(file) = hidden.get(&recorded.path).copied().or_else(as_named) else {
                 let same = by_digest.get(recorded.sha256.as_str());
                 let now = same.map(|&file| tree.members()[file].path.clone());
                 differences.push(Difference::RawMissing { case: case(), path: path(), now });

@@ -58,7 +58,7 @@ where
         if own.is_empty() {
             return Ok(None);
         }
-        let pixels = decode_picture(&row)?;
+        let pixels = decode_picture(&row.slice_id, &row.image.bytes, [row.height, row.width], row.channels)?;
         Ok(Some(DecodedSlice { row, pixels, masks: own }))
     };
     Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices))
@@ -72,17 +72,17 @@ pub(super) fn decode_mask(rle: &Rle, id: &str) -> Result<Mask> {
         .map_err(|e| Error::Damaged { id: id.to_string(), reason: e.to_string() })
 }
 
-fn decode_picture(row: &SliceRow) -> Result<Vec<u8>> {
-    let damaged = |reason: String| Error::Damaged { id: row.slice_id.clone(), reason };
-    let image = crate::formats::png::read(&row.image.bytes).map_err(|e| damaged(e.to_string()))?;
-    let size = [row.width as usize, row.height as usize];
+/// The 8-bit pixels of a stored picture of `height` x `width` x `channels`.
+pub(super) fn decode_picture(id: &str, picture: &[u8], [height, width]: [u32; 2], channels: u8) -> Result<Vec<u8>> {
+    let damaged = |reason: String| Error::Damaged { id: id.to_string(), reason };
+    let image = crate::formats::png::read(picture).map_err(|e| damaged(e.to_string()))?;
+    let size = [width as usize, height as usize];
     match image.samples {
-        crate::image::Samples::U8(pixels) if image.size[..2] == size && image.components == row.channels as usize => {
+        crate::image::Samples::U8(pixels) if image.size[..2] == size && image.components == channels as usize => {
             Ok(pixels)
         }
         _ => Err(damaged(format!(
-            "its picture is not the {} x {} one of {} channel(s) that its row says",
-            size[0], size[1], row.channels
+            "its picture is not the {width} x {height} one of {channels} channel(s) that its row says"
         ))),
     }
 }

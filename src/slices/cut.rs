@@ -335,7 +335,7 @@ fn picture(
         intensity_max: grey.max,
         pixels_sha256: pixels_sha256(&pixels),
         perceptual_hash: glance.perceptual_hash(),
-        thumbnail: glance.thumbnail(),
+        thumbnail: glance.levels(),
         png: png(&pixels, width, height, channels),
         masks,
     }

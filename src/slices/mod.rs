@@ -24,7 +24,7 @@ pub use cut::cut;
 pub use intensity::Grey;
 pub use load::{Loaded, load};
 pub(crate) use picture::png as encode_png;
-pub use picture::{THUMBNAIL_SIDE, perceptual_hash, pixels_sha256, thumbnail};
+pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
 
 /// What decides the slices of a dataset. Defaults are the protocol's. What is `None` is as each spec says.

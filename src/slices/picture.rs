@@ -47,7 +47,12 @@ pub const THUMBNAIL_SIDE: usize = 16;
 /// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a glance, and the same
 /// for two encodings of one picture within a grey level.
 pub fn thumbnail(pixels: &[u8], width: usize, height: usize, channels: u8) -> Vec<u8> {
-    Glance::of(pixels, width, height, channels).thumbnail()
+    luma_fields(pixels, width, height, channels, THUMBNAIL_SIDE)
+}
+
+/// As [`thumbnail`], of `side` x `side` fields.
+pub fn luma_fields(pixels: &[u8], width: usize, height: usize, channels: u8, side: usize) -> Vec<u8> {
+    Glance::in_bands(pixels, width, height, channels, side).levels()
 }
 
 /// 64-bit difference hash: the luma averaged over a grid of 9 x 8 cells, one bit for each pair of neighbours in a row,
@@ -56,37 +61,45 @@ pub fn perceptual_hash(pixels: &[u8], width: usize, height: usize, channels: u8)
     Glance::of(pixels, width, height, channels).perceptual_hash()
 }
 
-/// A picture summed up in bands, which both hashes are made of: it is looked at once.
+/// A picture summed up in bands of rows, of which both hashes are made: it is looked at once.
 pub(super) struct Glance {
     width: usize,
     height: usize,
-    /// For each of [`THUMBNAIL_SIDE`] bands of rows, the sum of the luma in each column, in thousandths of a grey level.
+    /// For each band, the sum of the luma in each column, in thousandths of a grey level.
     bands: Vec<Vec<u64>>,
 }
 
 impl Glance {
+    /// In [`THUMBNAIL_SIDE`] bands.
     pub(super) fn of(pixels: &[u8], width: usize, height: usize, channels: u8) -> Self {
+        Self::in_bands(pixels, width, height, channels, THUMBNAIL_SIDE)
+    }
+
+    fn in_bands(pixels: &[u8], width: usize, height: usize, channels: u8, bands: usize) -> Self {
         let channels = channels as usize;
         let band = |band: usize| {
-            let rows = span(band, THUMBNAIL_SIDE, height);
+            let rows = span(band, bands, height);
             let lines =
                 pixels[rows.start * width * channels..rows.end * width * channels].chunks_exact(width * channels);
             if channels > 1 {
                 let mut sums = vec![0; width];
-                lines
-                    .for_each(|line| sums.iter_mut().zip(line.chunks_exact(channels)).for_each(|(s, p)| *s += luma(p)));
+                let add = |line: &[u8], sums: &mut Vec<u64>| {
+                    sums.iter_mut().zip(line.chunks_exact(channels)).for_each(|(sum, pixel)| *sum += luma(pixel));
+                };
+                lines.for_each(|line| add(line, &mut sums));
                 return sums;
             }
             // A row of bytes onto a row of 32 bits is a loop of wide instructions; a band has fewer than 2^24 rows.
             let mut sums = vec![0u32; width];
-            lines.for_each(|line| sums.iter_mut().zip(line).for_each(|(s, &v)| *s += u32::from(v)));
+            lines.for_each(|line| sums.iter_mut().zip(line).for_each(|(sum, &v)| *sum += u32::from(v)));
             sums.into_iter().map(|sum| 1000 * u64::from(sum)).collect()
         };
-        Glance { width, height, bands: (0..THUMBNAIL_SIDE).map(band).collect() }
+        Glance { width, height, bands: (0..bands).map(band).collect() }
     }
 
-    pub(super) fn thumbnail(&self) -> Vec<u8> {
-        let means = (0..THUMBNAIL_SIDE).flat_map(|row| self.means(row..row + 1, THUMBNAIL_SIDE));
+    /// Mean grey levels of as many fields as there are bands in each band, rounded.
+    pub(super) fn levels(&self) -> Vec<u8> {
+        let means = (0..self.bands.len()).flat_map(|row| self.means(row..row + 1, self.bands.len()));
         means.map(|mean| ((mean + 500) / 1000) as u8).collect()
     }
 
@@ -101,7 +114,7 @@ impl Glance {
 
     /// Mean luma in thousandths of `fields` fields from left to right, of some bands together.
     fn means(&self, bands: Range<usize>, fields: usize) -> Vec<u64> {
-        let rows: usize = bands.clone().map(|band| span(band, THUMBNAIL_SIDE, self.height).len()).sum();
+        let rows: usize = bands.clone().map(|band| span(band, self.bands.len(), self.height).len()).sum();
         let mean = |field: usize| {
             let columns = span(field, fields, self.width);
             let sum: u64 = self.bands[bands.clone()].iter().map(|band| band[columns.clone()].iter().sum::<u64>()).sum();

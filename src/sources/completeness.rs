@@ -153,6 +153,7 @@ mod tests {
             lists: Vec::new(),
             companions: Vec::new(),
             state: CaseState::Complete,
+            pseudonym: None,
         };
         Source { slug: "acdc".into(), release: "1".into(), cases: ids.iter().map(case).collect(), skipped: Vec::new() }
     }

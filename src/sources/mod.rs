@@ -15,6 +15,6 @@ pub(crate) use claim::file_safe;
 pub use claim::{Case, CaseList, CaseMask, CaseState, Source};
 pub use completeness::{Completeness, absent_numbers};
 pub use lists::read_lists;
-pub use pseudonyms::{Pseudonym, hide_persons};
+pub use pseudonyms::{Pseudonym, Pseudonyms, hide_persons};
 pub use scan::{FileUse, Scan, scan};
 pub(crate) use table::Table;

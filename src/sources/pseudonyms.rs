@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use regex::Regex;
+use regex::{Regex, RegexSet};
 
 use super::{CaseState, Scan};
 use crate::digest::sha256;
@@ -41,6 +41,30 @@ impl Pseudonym {
     /// The text without what looks personal.
     pub fn hide(&self, text: &str) -> String {
         self.personal.replace_all(text, self.name.as_str()).into_owned()
+    }
+}
+
+/// All pseudonyms of a scan, for texts of which nobody knows which case they belong to.
+#[derive(Clone, Debug)]
+pub struct Pseudonyms {
+    personal: RegexSet,
+    all: Vec<Pseudonym>,
+}
+
+impl Pseudonyms {
+    /// Those that [`hide_persons`] gave.
+    pub fn of(scan: &Scan) -> Self {
+        let cases = scan.sources.iter().flat_map(|source| &source.cases);
+        let mut all: Vec<Pseudonym> = cases.filter_map(|case| case.pseudonym.clone()).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
+        let personal = RegexSet::new(all.iter().map(|p| p.personal.as_str())).unwrap_or_else(|_| RegexSet::empty());
+        Pseudonyms { personal, all }
+    }
+
+    /// The text without what looks personal.
+    pub fn hide(&self, text: &str) -> String {
+        self.personal.matches(text).into_iter().fold(text.to_string(), |text, at| self.all[at].hide(&text))
     }
 }
 

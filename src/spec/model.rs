@@ -178,6 +178,10 @@ pub struct Overlap {
     pub source: String,
     /// What is shared.
     pub note: String,
+    /// Where the names of patients tell who is who: a pattern of the patients of this source, and the same patient's name
+    /// in the other one, made of what the pattern captures (`["case_{n}", "case_{n}"]`). Without it only pixels tell.
+    #[serde(default)]
+    pub patients: Option<[String; 2]>,
 }
 
 /// A count of a complete download.

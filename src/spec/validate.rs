@@ -44,6 +44,14 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
     for bad in &spec.known_bad {
         compile(spec, "known_bad", &bad.path, &mut problems);
     }
+    for overlap in &spec.overlaps {
+        let Some([own, theirs]) = &overlap.patients else { continue };
+        let place = format!("overlap with {:?}", overlap.source);
+        let Some(pattern) = compile(spec, &place, own, &mut problems) else { continue };
+        for name in Template::new(theirs).names().into_iter().filter(|name| !pattern.names().contains(name)) {
+            problems.push(format!("{place}: {theirs:?} uses {{{name}}}, which {own:?} does not capture"));
+        }
+    }
     let mut names = BTreeSet::new();
     for layout in &spec.layout {
         if !names.insert(&layout.name) {

@@ -46,9 +46,7 @@ pub use arrow_schema::Field;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use layout::Partition;
-pub use manifest::{
-    Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy, discard, discard_stale,
-};
+pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy, discard, discard_stale};
 pub use reader::{Rows, TableFile};
 pub use rows::{
     CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MaskTarget, MetricRow, PredictionRow, Projection, Row,

@@ -535,7 +535,8 @@ row! {
         pub kind: String,
         /// Slices of the first patient that have a twin in the other; 0 where it is only declared.
         pub slices: u32,
-        /// Correlation of the closest pair of slices; null where it is only declared.
+        /// Correlation of the local contrast of the thumbnails of the closest pair of slices, 1 where the pixels are the
+        /// same; null where it is only declared.
         pub similarity: Option<f64>,
         /// One of these slices.
         pub slice_id: Option<String>,
@@ -577,9 +578,10 @@ row! {
         pub source: String,
         /// Name of the leak group, where the patient is in one.
         pub leak_group: Option<String>,
-        /// Split that the source publishes, where its slices have one.
+        /// Split that the source publishes, where its slices have one; several with commas.
         pub official_split: Option<String>,
-        /// Split by this tool: one of the names asked for, or null where folds were asked for.
+        /// Split by this tool: one of the names asked for. Where folds were asked for, test for the patients of an official
+        /// test set, who are in no fold, and null for all others.
         pub assigned_split: Option<String>,
         /// Fold in which the patient is tested, from 0, where folds were asked for.
         pub fold: Option<u32>,

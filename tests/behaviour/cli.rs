@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::program::{Run, medcosmos};
 use crate::{phantom, samples};
 
-const COMMANDS: [&str; 14] = [
-    "sources", "scan", "verify", "inspect", "build", "predict", "import", "evaluate", "trace", "schema", "models",
-    "setup", "run", "demo",
+const COMMANDS: [&str; 19] = [
+    "sources", "scan", "verify", "inspect", "build", "leaks", "split", "predict", "import", "evaluate", "trace",
+    "licences", "export", "package", "schema", "models", "setup", "run", "demo",
 ];
 
 /// Two cases of one source: raw folder and dataset, built once.
@@ -203,8 +203,11 @@ fn queries_answer_or_say_what_is_wrong() {
 #[test]
 fn stages_want_a_dataset_with_what_they_work_on() {
     let folder = tempfile::tempdir().unwrap();
-    let stages: &[&str] =
-        if cfg!(feature = "query") { &["predict", "evaluate", "analyze", "report"] } else { &["predict", "evaluate"] };
+    let stages: &[&str] = if cfg!(feature = "query") {
+        &["leaks", "split", "predict", "evaluate", "analyze", "report"]
+    } else {
+        &["leaks", "split", "predict", "evaluate"]
+    };
     for stage in stages {
         Run::of(medcosmos(stage).arg(folder.path())).failed(1, &[folder.path().to_str().unwrap()]);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::pipeline::{Error, Result};
 use crate::raw::Tree;
-use crate::sources::{FileUse, Scan};
+use crate::sources::{FileUse, Pseudonyms, Scan};
 use crate::spec::{Registry, Spec};
 use crate::store::{Dataset, FileRow, Partition, Receipt, Row, Shard, ShardKey, SourceRow};
 
@@ -36,9 +36,11 @@ impl Files {
 /// What became of every member of the tree: one shard for each source, and one for the files that belong to none.
 pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &Registry) -> Result<Vec<Files>> {
     let mut rows: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
+    let pseudonyms = Pseudonyms::of(found);
     let mut add = |source: &str, path: &str, size: Option<u64>, status: &str, reason: Option<String>| {
         let source = source.to_string();
-        let row = FileRow { path: path.into(), source: source.clone(), size, status: status.into(), reason };
+        let (path, reason) = (pseudonyms.hide(path), reason.map(|reason| pseudonyms.hide(&reason)));
+        let row = FileRow { path, source: source.clone(), size, status: status.into(), reason };
         rows.entry(source).or_default().push(row);
     };
     for (member, file) in tree.members().iter().zip(&found.files) {

@@ -1,15 +1,11 @@
 //! The first stage: raw downloads to the tables `cases`, `slices`, `masks` and `files`.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
-use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices;
-use crate::sources::{FileUse, Scan, read_lists, scan};
+use crate::sources::{FileUse, Scan, hide_persons, read_lists, scan};
 use crate::spec::Registry;
 use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
 
@@ -49,12 +45,11 @@ pub fn build(
     if found.sources.is_empty() {
         return Err(Error::Nothing { path: raw.to_path_buf(), reason: nothing_found(&tree, registry) });
     }
-    let unread = read_lists(&mut found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
     dataset.record_options("build", &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
-    let digests = digest_members(&tree, &found, Some(&mut cache), progress);
+    let Known { digests, unread } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
         tracing::warn!("digests are not kept for the next run: {error}");
     }
@@ -62,29 +57,19 @@ pub fn build(
 
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
     progress.begin("build", "cases", cases);
-    let (stop, done, reused) = (AtomicBool::new(false), Mutex::new(0), Mutex::new(0));
-    let outcome: Result<()> = work.par_iter().try_for_each(|work| {
+    let outcome = side_by_side(&work, |work| {
         if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
             if !(options.strict && receipt.counts.contains_key("case_failed")) {
-                *lock(&reused) += 1;
                 progress.advance(work.cases.len() as u64);
-                return Ok(());
+                return Ok(false);
             }
         }
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let written = write_shard(work, &tree, &dataset, options, &digests, progress);
-        if written.is_err() {
-            stop.store(true, Ordering::Relaxed);
-        } else {
-            *lock(&done) += 1;
-        }
-        written.map(drop)
+        write_shard(work, &tree, &dataset, options, &digests, progress)?;
+        Ok(true)
     });
     progress.end();
-    outcome?;
+    let done = outcome?.into_iter().filter(|written| *written).count();
     let files = planned_files(&tree, &found, registry)?;
     for files in &files {
         if !matches!(dataset.state(&files.shard, Verify::Quick)?, ShardState::Done(_)) {
@@ -100,7 +85,7 @@ pub fn build(
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.unclaimed = unclaimed(&found, &paths);
-    (report.shards_done, report.shards_reused) = (*lock(&done), *lock(&reused));
+    (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)
 }
 
@@ -115,10 +100,6 @@ fn refuse_inside(raw: &Path, dataset: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn nothing_found(tree: &Tree, registry: &Registry) -> String {
@@ -136,13 +117,30 @@ fn nothing_found(tree: &Tree, registry: &Registry) -> String {
     reason
 }
 
-/// Digests of every file that a case uses.
-pub(super) fn digest_members(
+/// What is known of a scan after its files were looked into, but for the pixels.
+pub(super) struct Known {
+    pub(super) digests: Digests,
+    /// Lists that could not be read, and why.
+    pub(super) unread: Vec<(usize, String)>,
+}
+
+/// Looks into the files of a scan: its cases get what lists say of them, and pseudonyms where they are named as persons.
+pub(super) fn learn(
     tree: &Tree,
-    found: &Scan,
+    found: &mut Scan,
+    registry: &Registry,
     cache: Option<&mut DigestCache>,
     progress: &Progress,
-) -> Digests {
+) -> Known {
+    let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
+    let digests = digest_members(tree, found, cache, progress);
+    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+    hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());
+    Known { digests, unread }
+}
+
+/// Digests of every file that a case uses.
+fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, progress: &Progress) -> Digests {
     let used: Vec<usize> = (0..found.files.len()).filter(|&f| matches!(found.files[f], FileUse::Used { .. })).collect();
     let members: Vec<&Member> = used.iter().map(|&f| &tree.members()[f]).collect();
     progress.begin("digests", "files", members.len() as u64);

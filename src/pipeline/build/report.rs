@@ -1,6 +1,6 @@
 //! What a build did, in numbers and reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -44,6 +44,8 @@ pub struct SourceReport {
     pub skipped: Vec<(String, String)>,
     /// Cases that failed, with the reason.
     pub failed: Vec<(String, String)>,
+    /// Patients that are named as persons are, and have a pseudonym in the tables.
+    pub pseudonyms: u64,
     /// Files that cases use.
     pub files_used: u64,
     /// Files not used by any case.
@@ -63,6 +65,8 @@ pub(super) fn report(dataset: &Dataset, found: &Scan) -> Result<BuildReport> {
     for source in &found.sources {
         let entry = report.sources.entry(source.slug.clone()).or_default();
         entry.release = source.release.clone();
+        let hidden = source.cases.iter().filter(|case| case.pseudonym.is_some()).map(|case| &case.patient);
+        entry.pseudonyms = hidden.collect::<BTreeSet<_>>().len() as u64;
         let used = |file: &&FileUse| matches!(file, FileUse::Used { source: s } if *s == source.slug);
         entry.files_used = found.files.iter().filter(used).count() as u64;
         let skipped = |file: &&FileUse| matches!(file, FileUse::Skipped { source: s, .. } if *s == source.slug);

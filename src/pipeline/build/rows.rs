@@ -11,7 +11,7 @@ use crate::store::{CaseRow, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, 
 /// The row of a case before anything is known of its pixels.
 pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseRow {
     let member = |&file: &usize, role: &str| RawMember {
-        path: tree.members()[file].path.clone(),
+        path: case.public(&tree.members()[file].path),
         size: tree.members()[file].size,
         sha256: match &digests[file] {
             Some(Ok(digest)) => digest.clone(),

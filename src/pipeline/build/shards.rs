@@ -110,7 +110,7 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut) => push_case(&mut writer, case, row, cut)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = ("skipped".into(), Some(reason));
+                (row.status, row.reason) = ("skipped".into(), Some(case.public(&reason)));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {
@@ -119,7 +119,7 @@ pub(in crate::pipeline) fn write_shard(
                 }
                 progress.say(&format!("failed: {}: {reason}", case.id));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = ("failed".into(), Some(reason));
+                (row.status, row.reason) = ("failed".into(), Some(case.public(&reason)));
                 writer.push(row)?;
             }
         }

@@ -50,8 +50,11 @@ struct Picture {
     pixels: Vec<u8>,
 }
 
-/// What is done to a copy.
-const CHANGES: [(&str, fn(&Picture) -> Picture); 9] = [
+/// A change of a copy: its name, and what it does.
+type Change = (&'static str, fn(&Picture) -> Picture);
+
+/// What is done to copies.
+const CHANGES: [Change; 9] = [
     ("JPEG of quality 90", |p| jpeg(p, 90.0)),
     ("JPEG of quality 60", |p| jpeg(p, 60.0)),
     ("JPEG of quality 30", |p| jpeg(p, 30.0)),

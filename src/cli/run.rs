@@ -19,8 +19,8 @@ const WRONG_USAGE: u8 = 2;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [leaks], [split], [setup],
-[[predict]], [evaluate] and [analyze], those it needs; their keys are the long options of these commands. Paths count from the folder
-that the program is started in.")]
+[[predict]], [evaluate] and [analyze], those it needs; their keys are the long options of these commands. Paths count
+from the folder that the program is started in.")]
 pub(super) struct Arguments {
     /// Pipeline file; those in pipelines/ are a start
     file: PathBuf,

@@ -50,8 +50,11 @@ struct Picture {
     pixels: Vec<u8>,
 }
 
-/// What is done to a copy.
-const CHANGES: [(&str, fn(&Picture) -> Picture); 9] = [
+/// A change of a copy: its name, and what it does.
+type Change = (&'static str, fn(&Picture) -> Picture);
+
+/// What is done to copies.
+const CHANGES: [Change; 9] = [
     ("JPEG of quality 90", |p| jpeg(p, 90.0)),
     ("JPEG of quality 60", |p| jpeg(p, 60.0)),
     ("JPEG of quality 30", |p| jpeg(p, 30.0)),
@@ -184,6 +187,8 @@ fn slices(kind: u64, person: u64, n: usize) -> Vec<Picture> {
     seen.values.chunks(SIDE * SIDE).map(|page| Picture { width: SIDE, height: SIDE, pixels: stretched(page) }).collect()
 }
 
+const KINDS: [&str; 3] = ["torso", "head", "eye"];
+
 /// One slice in every fifth pair is a volume of this many.
 const VOLUME: usize = 6;
 
@@ -263,6 +268,30 @@ fn quality(pairs: usize) {
             CHANGES[*change].0,
             *found as f64 / *of as f64
         );
+    }
+    // What kinds of patients are taken for one, and how alike the pairs of different ones are.
+    let kind = |i: usize, n: usize| KINDS[(if n > 1 { i as u64 / 2 % 2 } else { i as u64 / 2 } % 3) as usize];
+    let of_name = |name: &str| name[3..].parse::<usize>().expect("a number");
+    let mut wrong: BTreeMap<[&str; 2], usize> = BTreeMap::new();
+    for (a, b) in &linked {
+        let (i, j) = (of_name(a), of_name(b));
+        if i != j || all[i].2.is_none() {
+            let mut kinds = [kind(i, all[i].0.len()), kind(j, all[j].0.len())];
+            kinds.sort();
+            *wrong.entry(kinds).or_default() += 1;
+        }
+    }
+    println!("linked by mistake: {wrong:?}");
+    let mut different: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+    for (i, (first, second, _)) in all.iter().enumerate().filter(|(_, pair)| pair.2.is_none()) {
+        let fields = |p: &Picture| luma_fields(&p.pixels, p.width, p.height, 1, 64);
+        let alike = likeness(&fields(&first[0]), &fields(&second[0]), 64);
+        different.entry(kind(i, first.len())).or_default().push(alike);
+    }
+    for (kind, values) in &mut different {
+        values.sort_by(f64::total_cmp);
+        let (middle, last) = (values[values.len() / 2], values[values.len() - 1]);
+        println!("likeness of two patients, {kind:<6} median {middle:.3}, greatest {last:.3}");
     }
     let of: usize = recall.values().map(|(_, of)| of).sum();
     println!("recall    {:.4} ({right} of {of})", right as f64 / of as f64);

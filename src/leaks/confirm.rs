@@ -8,6 +8,9 @@ use super::{Components, Duplicate, Kind, Leaks, Link, Options, Pair, Records, Su
 /// the same.
 const LISTED: usize = 32;
 
+/// Least likeness of two single pictures that are too small for 64 fields along a side.
+const COARSE: f64 = 0.9;
+
 /// Slices with the same pixels that would be a leak, class by class. A picture of one colour is no evidence.
 fn classes(records: &Records) -> Vec<Vec<u32>> {
     let facts = |slice: u32| &records.facts[slice as usize];
@@ -100,11 +103,17 @@ impl Suspicion {
     /// Whether a closer look confirms it: for two pictures theirs, for two volumes most of a few pairs. `look` gives the
     /// likeness of two slices at so many fields along a side.
     pub fn holds(&self, records: &Records, options: &Options, look: impl Fn(u32, u32, usize) -> f64) -> bool {
-        let least = if self.volumes { options.volume } else { options.picture };
+        // With less detail different patients are more alike, and a single picture has no others to vote with it.
+        let least = |detail: usize| match (self.volumes, detail) {
+            (true, _) => options.volume,
+            (false, 64..) => options.picture,
+            (false, _) => options.picture.max(COARSE),
+        };
         let digest = |slice: u32| records.facts[slice as usize].digest;
         let alike = |&&check: &&usize| {
             let Pair { a, b, .. } = self.pairs[check];
-            digest(a) == digest(b) || look(a, b, records.detail(a, b)) >= least
+            let detail = records.detail(a, b);
+            digest(a) == digest(b) || look(a, b, detail) >= least(detail)
         };
         2 * self.checks.iter().filter(alike).count() > self.checks.len()
     }

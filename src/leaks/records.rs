@@ -65,11 +65,11 @@ pub struct Records {
     ends: Vec<u32>,
 }
 
-/// Fields along a side at which a picture is compared closely: at least two pixels to a field.
+/// Fields along a side at which a picture is compared closely: at least one and a half pixels to a field.
 fn detail(size: [u32; 2]) -> u8 {
     match size[0].min(size[1]) {
-        128.. => 64,
-        64..128 => 32,
+        96.. => 64,
+        48..96 => 32,
         _ => 16,
     }
 }

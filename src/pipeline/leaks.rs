@@ -236,6 +236,8 @@ fn search(
 
 /// Grey levels of slices at so many fields along a side.
 type Pictures = HashMap<(u32, usize), Vec<u8>>;
+/// One of them.
+type Read = ((u32, usize), Vec<u8>);
 
 fn read_pictures(
     records: &Records,
@@ -243,7 +245,7 @@ fn read_pictures(
     starts: &[u32],
     looks: &BTreeSet<(u32, usize)>,
 ) -> Result<Pictures> {
-    let of_file = |at: usize| -> Result<Vec<((u32, usize), Vec<u8>)>> {
+    let of_file = |at: usize| -> Result<Vec<Read>> {
         let end = starts.get(at + 1).copied().unwrap_or(records.len() as u32);
         let mut wanted: BTreeMap<&str, (u32, Vec<usize>)> = BTreeMap::new();
         for &(slice, side) in looks.range((starts[at], 0)..(end, 0)) {
@@ -265,8 +267,7 @@ fn read_pictures(
         }
         Ok(pictures)
     };
-    let read: Vec<Vec<((u32, usize), Vec<u8>)>> =
-        (0..files.len()).into_par_iter().map(of_file).collect::<Result<_>>()?;
+    let read: Vec<Vec<Read>> = (0..files.len()).into_par_iter().map(of_file).collect::<Result<_>>()?;
     Ok(read.into_iter().flatten().collect())
 }
 

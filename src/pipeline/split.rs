@@ -251,8 +251,8 @@ fn totals(patients: &[Patient], places: &[Place], options: &SplitOptions) -> Spl
     // With folds, an official test set stands beside them.
     let beside: BTreeSet<String> = places.iter().map(name).filter(|name| !names.contains(name)).collect();
     names.extend(beside);
-    let mut report = SplitReport::default();
-    report.parts = names.iter().map(|name| PartTotal { name: name.clone(), ..PartTotal::default() }).collect();
+    let parts = names.iter().map(|name| PartTotal { name: name.clone(), ..PartTotal::default() }).collect();
+    let mut report = SplitReport { parts, ..SplitReport::default() };
     for (patient, place) in patients.iter().zip(places) {
         let place = name(place);
         let Some(at) = names.iter().position(|name| *name == place) else { continue };

@@ -12,6 +12,9 @@ fn default_wish() -> Wish {
     Wish::Fractions(vec![part("train", 0.7), part("validation", 0.1), part("test", 0.2)])
 }
 
+/// Number of a leak group and of an official split, slices, and masks of each target.
+type Drawn = (Option<u8>, Option<usize>, u64, Vec<u64>);
+
 /// Patients of up to three targets, some linked, some with official splits.
 fn patients() -> impl Strategy<Value = Vec<Patient>> {
     let one =
@@ -20,14 +23,13 @@ fn patients() -> impl Strategy<Value = Vec<Patient>> {
         let name = |at: usize| format!("source/p{at}");
         // A group is called after its first patient.
         let first = |group: u8| list.iter().position(|entry| entry.0 == Some(group)).map(name);
-        let patient =
-            |(at, (group, official, slices, masks)): (usize, &(Option<u8>, Option<usize>, u64, Vec<u64>))| Patient {
-                id: name(at),
-                leak_group: group.and_then(first),
-                official: official.map(|n| ["train", "test", "validation"][n].to_string()).into_iter().collect(),
-                slices: *slices,
-                masks: masks.iter().enumerate().map(|(t, n)| (format!("target{t}"), *n)).collect(),
-            };
+        let patient = |(at, (group, official, slices, masks)): (usize, &Drawn)| Patient {
+            id: name(at),
+            leak_group: group.and_then(first),
+            official: official.map(|n| ["train", "test", "validation"][n].to_string()).into_iter().collect(),
+            slices: *slices,
+            masks: masks.iter().enumerate().map(|(t, n)| (format!("target{t}"), *n)).collect(),
+        };
         list.iter().enumerate().map(patient).collect()
     })
 }

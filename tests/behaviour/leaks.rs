@@ -82,9 +82,10 @@ fn as_bytes(values: Vec<f64>) -> Samples {
     Samples::U8(values.into_iter().map(|v| ((v + 1024.0) / 8.0).clamp(0.0, 255.0) as u8).collect())
 }
 
-/// Seen through a window, as for a CT of the abdomen.
-fn windowed(values: Vec<f64>) -> Samples {
-    Samples::I16(values.into_iter().map(|v| v.clamp(-250.0, 350.0) as i16).collect())
+/// With another gamma, as after a round through pictures.
+fn with_gamma(values: Vec<f64>) -> Samples {
+    let curve = |v: f64| 1000.0 * libm::pow(((v + 1100.0) / 2000.0).clamp(0.0, 1.0), 1.4);
+    Samples::I16(values.into_iter().map(|v| curve(v) as i16).collect())
 }
 
 /// A frame of a colonoscopy, and its mask: folds, a polyp, and a dark rim that all frames share.
@@ -234,7 +235,7 @@ fn volumes_that_were_saved_again_are_found_and_other_patients_are_not() {
     (0..5).for_each(|n| kits19(&raw, n, n as u64));
     kits21(&raw, 0, 0, as_floats);
     kits21(&raw, 1, 1, as_bytes);
-    kits21(&raw, 2, 2, windowed);
+    kits21(&raw, 2, 2, with_gamma);
     (210..214).for_each(|n| kits21(&raw, n, n as u64, as_floats));
     let dataset = place.dataset("data");
     place.build(&dataset);

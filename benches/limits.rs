@@ -156,6 +156,9 @@ fn contours(file: &str) {
         let options = FourierOptions::default();
         let found = BoundaryComplexity::of(&mask, &options).expect("an object");
         let time = seconds(|| BoundaryComplexity::of(&mask, &options));
-        println!("{}", json!({"limit": "fourier", "seconds": time, "order": found.order, "dice": found.dice}));
+        println!(
+            "{}",
+            json!({"limit": "fourier", "seconds": time, "order": found.order, "true_order": found.true_order, "dice": found.dice})
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The image of a case or of a mask, out of one file or a stack of them.
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
 
 use super::Error;
@@ -19,6 +21,11 @@ pub struct Loaded {
     pub positions: Option<Vec<f64>>,
 }
 
+thread_local! {
+    /// Memory for the file that a thread reads, used again for the next: fresh memory costs as much as reading does.
+    static FILE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in the
 /// order asked for, pictures are laid upon each other in the order given.
 ///
@@ -27,12 +34,13 @@ pub struct Loaded {
 pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    let bytes = tree.read(first)?;
+    let mut bytes = FILE.take();
+    tree.read_into(first, &mut bytes)?;
     if formats::detect(&first.path, &bytes) == Some(Container::Dicom) {
         return load_dicom(tree, &members, bytes, order);
     }
     let image = decode(tree, first, &bytes)?;
-    drop(bytes);
+    FILE.set(bytes);
     let rest: Vec<Image> =
         members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;

@@ -24,6 +24,8 @@ use super::schema::{Column, SCHEMA_VERSION, Table, is_image};
 
 /// Most rows in a row group of a table with pictures: what the Hugging Face viewer asks for.
 const IMAGE_ROWS: usize = 100;
+/// Rows with pictures that are turned into Arrow's form at once.
+const IMAGE_PART: usize = 8;
 /// Most rows in a row group of another table.
 pub(super) const GROUP_ROWS: usize = 20_000;
 /// Most bytes of rows in a row group, before encoding. A row that is larger has a row group of its own.
@@ -89,8 +91,10 @@ impl<R: Row> TableWriter<R> {
         if self.group.is_empty() {
             return Ok(());
         }
+        // Pictures go over in small parts, whose memory is used again for the next part.
+        let part = if row_limit(R::TABLE) == IMAGE_ROWS { IMAGE_PART } else { GROUP_ROWS };
         let encode = |writer: &mut ArrowWriter<Staged>, group: &[R]| {
-            writer.write(&R::batch(group)?)?;
+            group.chunks(part).try_for_each(|part| writer.write(&R::batch(part)?))?;
             writer.flush()
         };
         let path = self.writer.inner().path().to_path_buf();

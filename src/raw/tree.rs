@@ -185,7 +185,11 @@ impl Tree {
                 return Err(Reason::TooLarge { size: own.size, limit }.at(&member.path));
             }
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
-            bytes.resize(usize::try_from(own.size).unwrap_or(usize::MAX), 0);
+            let size = usize::try_from(own.size).unwrap_or(usize::MAX);
+            if bytes.capacity() < size {
+                *bytes = vec![0; size]; // zeros of the system, which cost nothing until they are written over
+            }
+            bytes.resize(size, 0);
             let read = self.outers[own.outer].source.reader().read_exact(bytes);
             return read.map_err(|error| Reason::Io(error).at(&member.path));
         }

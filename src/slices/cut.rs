@@ -10,6 +10,7 @@ use super::picture::{Glance, as_grey_if_equal, pixels_sha256, png, without_alpha
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
 use crate::formats::dicom::match_positions;
+use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
@@ -73,7 +74,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
 
     let geometry = image.geometry.as_ref();
     let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
-    Ok(CaseSlices {
+    let case = CaseSlices {
         dtype: image.samples.dtype(),
         shape: stored_shape(image),
         spacing: geometry.map(|g| g.spacing),
@@ -90,7 +91,9 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         dropped_slices: counts.dropped_slices,
         dropped_masks: counts.dropped_masks,
         notes: loaded.image.notes,
-    })
+    };
+    recycle(loaded.image.samples);
+    Ok(case)
 }
 
 /// What of the frame in a header the spec holds for true, with the spacing that the spec itself may give.

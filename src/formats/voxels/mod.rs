@@ -18,6 +18,7 @@ mod detached;
 mod samples_test;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::Read;
 
 use bytemuck::Pod;
@@ -344,16 +345,55 @@ impl Block {
     }
 }
 
+thread_local! {
+    /// Samples of a volume that is done with.
+    static DONE_WITH: Cell<Option<Samples>> = const { Cell::new(None) };
+}
+
+/// Gives the memory of a volume back, for the next one that this thread reads: memory fresh from the system costs a tenth of
+/// the time that a gzipped volume takes. One volume is kept; [`filled`] takes it if its samples are of the type needed.
+pub fn recycle(samples: Samples) {
+    DONE_WITH.set(Some(samples));
+}
+
+/// Samples of a type that may have been kept.
+trait Kept: Pod {
+    fn vector(samples: Samples) -> Option<Vec<Self>>;
+}
+
+macro_rules! kept {
+    ($($kind:ident: $type:ty),+) => {$(
+        impl Kept for $type {
+            fn vector(samples: Samples) -> Option<Vec<Self>> {
+                if let Samples::$kind(values) = samples { Some(values) } else { None }
+            }
+        }
+    )+};
+}
+
+kept! { U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64 }
+
+/// `count` samples of any value.
+fn memory<T: Kept>(count: usize) -> Vec<T> {
+    match DONE_WITH.take().and_then(T::vector).filter(|values| values.capacity() >= count) {
+        Some(mut values) => {
+            values.resize(count, T::zeroed());
+            values
+        }
+        None => vec![T::zeroed(); count],
+    }
+}
+
 /// A vector of `count` samples. `write` gets the bytes of the samples with `head` bytes before them, which are dropped
 /// again; the vector is allocated so that the samples are aligned whatever `head` is.
-fn filled<T: Pod>(
+fn filled<T: Kept>(
     head: usize,
     count: usize,
     swap: bool,
     write: impl FnOnce(&mut [u8]) -> Result<()>,
 ) -> Result<Vec<T>> {
     let lead = head.div_ceil(size_of::<T>());
-    let mut values = vec![T::zeroed(); lead + count];
+    let mut values = memory(lead + count);
     write(&mut bytemuck::cast_slice_mut(&mut values)[lead * size_of::<T>() - head..])?;
     values.drain(..lead);
     if swap {
@@ -386,6 +426,23 @@ mod tests {
         assert_eq!(b.decode(vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0102, -2]));
         let b = Block { skip: Skip::ToEnd, endian: Endian::Little, ..b };
         assert_eq!(b.decode(vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0201, -257]));
+    }
+
+    #[test]
+    fn memory_of_a_volume_is_used_again_and_nothing_of_it_shows() {
+        recycle(Samples::I16(vec![7; 100]));
+        let b = block(Dtype::I16, 2, Encoding::Raw, Skip::Bytes(0));
+        let decoded = b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).unwrap();
+        assert_eq!(decoded, Samples::I16(vec![1, 2]));
+        assert!(matches!(decoded, Samples::I16(values) if values.capacity() >= 100));
+        // Of another type, or too small, it is not.
+        recycle(Samples::I16(vec![7; 100]));
+        let b = block(Dtype::U16, 2, Encoding::Raw, Skip::Bytes(0));
+        assert_eq!(b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).unwrap(), Samples::U16(vec![1, 2]));
+        // What was not written is no rest of an earlier volume, but an error.
+        recycle(Samples::I16(vec![7; 100]));
+        let b = block(Dtype::I16, 3, Encoding::Raw, Skip::Bytes(0));
+        assert!(b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).is_err());
     }
 
     #[test]

@@ -379,12 +379,11 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
         write_apart(raw, 1)
     run([program, "build", raw, "--out", data, "--threads", 1, "--quiet", "--json"])
     run([program, "predict", data, "--model", "otsu-box", "--threads", 1, "--quiet", "--json"])
-    rows = []
+    rows, built = [], work / "predicted"
+    shutil.move(data, built)
     for _ in range(repeats):
-        shutil.rmtree(data / "metrics", ignore_errors=True)
-        for stage in ("evaluate", "factors"):
-            shutil.rmtree(data / "receipts" / stage, ignore_errors=True)
-        shutil.rmtree(data / "factors", ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(built, data)
         measured = run([program, "evaluate", data, "--threads", 1, "--json"])
         compared = json.loads(measured["out"])["comparisons"]
         rows.append((60 * compared / measured["cpu"], compared, measured["cpu"]))
@@ -395,7 +394,7 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="build, growth, metrics, fourier, predict, evaluate [default: all]")
-    parser.add_argument("--volumes", type=int, default=2)
+    parser.add_argument("--volumes", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
     parser.add_argument("--write", nargs=2, metavar=("FOLDER", "COUNT"), help=argparse.SUPPRESS)

@@ -14,7 +14,7 @@ use super::contour::{Point, outer_contour};
 use super::polygon::{Canvas, Frame};
 use crate::mask::Mask;
 use serde::{Deserialize, Serialize};
-use std::f64::consts::TAU;
+use std::f64::consts::{SQRT_2, TAU};
 
 /// One ellipse of order n: `x = a cos(2πnt) + b sin(2πnt)`, `y = c cos(2πnt) + d sin(2πnt)`, with t from 0 to 1 along
 /// the contour.
@@ -61,7 +61,12 @@ impl Harmonics {
         for (i, &from) in contour.iter().enumerate() {
             let to = contour[(i + 1) % contour.len()];
             let step = [0, 1].map(|axis| (to[axis] - from[axis]) as f64);
-            let piece = step[0].hypot(step[1]);
+            // Neighbours are most of a contour.
+            let piece = match step.map(f64::abs) {
+                [0.0, straight] | [straight, 0.0] => straight,
+                [1.0, 1.0] => SQRT_2,
+                [x, y] => x.hypot(y),
+            };
             if piece > 0.0 {
                 length += piece;
                 pieces.push((step.map(|d| d / piece), length));
@@ -154,7 +159,9 @@ impl Decoded {
 
     fn round_into(&self, rounded: &mut Vec<Point>) {
         rounded.clear();
-        rounded.extend(self.points.iter().map(|point| point.map(|v| v.round_ties_even() as i32)));
+        // Adding 1.5 * 2^52 leaves no bits for a fraction: the sum is rounded to even, as `round_ties_even` does by a call.
+        const NO_FRACTION: f64 = 6_755_399_441_055_744.0;
+        rounded.extend(self.points.iter().map(|point| point.map(|v| (v + NO_FRACTION - NO_FRACTION) as i32)));
     }
 }
 

@@ -53,8 +53,16 @@ impl Canvas {
         self.crossings.clear();
         let mut from = last;
         for &to in polygon {
-            self.draw_line(from, to);
-            self.cross_rows(from, to);
+            // Points of a contour are neighbours mostly: the line is both, and every point is the end of a line.
+            let apart = [0, 1].map(|axis| (to[axis] - from[axis]).unsigned_abs());
+            if apart[0].max(apart[1]) < 2 {
+                self.set_point(to);
+            } else {
+                self.draw_line(from, to);
+            }
+            if apart[1] > 0 {
+                self.cross_rows(from, to);
+            }
             from = to;
         }
         self.crossings.sort_unstable();
@@ -87,6 +95,11 @@ impl Canvas {
         }
     }
 
+    fn set_point(&mut self, [x, y]: Point) {
+        let [x, y] = [x - self.frame.start[0], y - self.frame.start[1]].map(|v| v as usize);
+        self.words[y * self.words_per_row + x / 64] |= 1 << (x % 64);
+    }
+
     /// Draws Bresenham's 8-connected line, from left to right as OpenCV does: the direction decides ties.
     fn draw_line(&mut self, from: Point, to: Point) {
         let (from, to) = if to[0] < from[0] { (to, from) } else { (from, to) };
@@ -108,16 +121,17 @@ impl Canvas {
         }
     }
 
-    /// Notes where an edge crosses each of its rows, the lower end not counted.
+    /// Notes where an edge that is not level crosses each of its rows, the lower end not counted.
     fn cross_rows(&mut self, from: Point, to: Point) {
         let (top, bottom) = if to[1] < from[1] { (to, from) } else { (from, to) };
         let rows = (bottom[1] - top[1]) as i64;
-        if rows == 0 {
+        let first = (top[1] - self.frame.start[1]) as u64;
+        let x = (top[0] - self.frame.start[0]) as i64 * FRACTION as i64;
+        if rows == 1 {
+            self.crossings.push(first << ROW_SHIFT | x as u64);
             return;
         }
         let slope = (bottom[0] - top[0]) as i64 * FRACTION as i64 / rows;
-        let first = (top[1] - self.frame.start[1]) as u64;
-        let x = (top[0] - self.frame.start[0]) as i64 * FRACTION as i64;
         self.crossings.extend((0..rows).map(|row| (first + row as u64) << ROW_SHIFT | (x + row * slope) as u64));
     }
 }

@@ -18,8 +18,9 @@ use medcosmos::metrics::{Comparison, MetricOptions, Spacing};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Each measurement is the median of so many.
+/// Each measurement is the median of so many at least, and of as many as this time allows.
 const REPEATS: usize = 5;
+const SECONDS: f64 = 0.3;
 
 fn main() {
     // `cargo bench` adds an option of its own.
@@ -34,15 +35,14 @@ fn main() {
 
 /// Median seconds of `run`.
 fn seconds<T>(mut run: impl FnMut() -> T) -> f64 {
-    let mut times: Vec<f64> = (0..REPEATS)
-        .map(|_| {
-            let started = Instant::now();
-            std::hint::black_box(run());
-            started.elapsed().as_secs_f64()
-        })
-        .collect();
+    let mut times: Vec<f64> = Vec::new();
+    while times.len() < REPEATS || times.iter().sum::<f64>() < SECONDS {
+        let started = Instant::now();
+        std::hint::black_box(run());
+        times.push(started.elapsed().as_secs_f64());
+    }
     times.sort_by(f64::total_cmp);
-    times[REPEATS / 2]
+    times[times.len() / 2]
 }
 
 fn say(name: &str, seconds: f64, bytes: usize) {

@@ -151,7 +151,10 @@ impl Whole {
         let mut sentences = Vec::new();
         let list = |names: &[String]| names.join(", ");
         if !self.forbid_sharing.is_empty() {
-            sentences.push(format!("Not to be passed on as a whole: {} forbid it.", list(&self.forbid_sharing)));
+            sentences.push(format!(
+                "Not to be passed on as a whole: the terms of {} forbid it.",
+                list(&self.forbid_sharing)
+            ));
         }
         if !self.sharing_not_known.is_empty() {
             let sources = list(&self.sharing_not_known);

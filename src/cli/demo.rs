@@ -328,10 +328,15 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
         example(&format!("report {data}"));
         example(&format!("analyze {data} --by source,target --metric hd95"));
     }
+    example(&format!("verify {data} --deep {raw}"));
+    example(&format!("leaks {data}"));
+    example(&format!("split {data} --folds 5"));
+    example(&format!("licences {data}"));
     example(&format!("inspect {raw}/sstem/train-volume.tif"));
     example("sources show acdc");
     example("schema");
-    story.tell("\n  With downloads of your own in a folder: medcosmos scan, build, predict, evaluate, analyze.");
+    story
+        .tell("\n  With downloads of your own in a folder: medcosmos verify, scan, build, predict, evaluate, analyze.");
 }
 
 #[cfg(test)]

@@ -351,7 +351,7 @@ thread_local! {
 }
 
 /// Gives the memory of a volume back, for the next one that this thread reads: memory fresh from the system costs a tenth of
-/// the time that a gzipped volume takes. One volume is kept; [`filled`] takes it if its samples are of the type needed.
+/// the time that a gzipped volume takes. One volume is kept, and serves if its samples are of the type needed.
 pub fn recycle(samples: Samples) {
     DONE_WITH.set(Some(samples));
 }

@@ -299,14 +299,7 @@ impl Tables<'_> {
             match slice {
                 Some(slice) => {
                     agree!(notes, id, row, slice, "slice", case_id, source, patient_id, modality);
-                    if row.mask.size != [slice.height, slice.width] {
-                        let says = format!(
-                            "it is of {}, and its slice of {}",
-                            size(row.mask.size),
-                            size([slice.height, slice.width])
-                        );
-                        notes.push(Kind::Mask, id, says);
-                    }
+                    check_size(&row.mask, slice, id, notes);
                 }
                 None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
                 None => {}
@@ -388,16 +381,9 @@ impl Tables<'_> {
                 None => orphan(id, notes),
             }
             match pictures.find(&row.slice_id) {
-                Some(slice) if row.mask.size != [slice.height, slice.width] => {
-                    let says = format!(
-                        "it is of {}, and its slice of {}",
-                        size(row.mask.size),
-                        size([slice.height, slice.width])
-                    );
-                    notes.push(Kind::Mask, id, says);
-                }
+                Some(slice) => check_size(&row.mask, slice, id, notes),
                 None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
-                _ => {}
+                None => {}
             }
             if let Err(why) = decode(&row.mask) {
                 notes.push(Kind::Mask, id, why);
@@ -473,6 +459,14 @@ fn check_kept(build: &Receipt, cases: &HashMap<String, CaseInfo>) -> Vec<Finding
 fn below(id: &str, parent: &str, notes: &mut Notes) {
     if !id.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
         notes.push(Kind::Disagreement, id, format!("its id does not begin with {parent}/"));
+    }
+}
+
+/// A mask lies on the grid of its slice.
+fn check_size(mask: &Rle, slice: &SliceInfo, id: &str, notes: &mut Notes) {
+    let expected = [slice.height, slice.width];
+    if mask.size != expected {
+        notes.push(Kind::Mask, id, format!("it is of {}, and its slice of {}", size(mask.size), size(expected)));
     }
 }
 

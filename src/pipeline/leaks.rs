@@ -6,16 +6,15 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::slices_of::{build_shards, decode_picture, table_file};
-use super::{Error, MEASURES, Progress, Result, builds_digest, discard_outdated};
-use crate::digest::sha256;
+use super::{Error, MEASURES, Progress, Result, discard_outdated, stage_digest};
 use crate::leaks::likeness::likeness;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
 use crate::projection;
 use crate::slices::luma_fields;
 use crate::spec::{Registry, Spec};
 use crate::store::{
-    self, Bytes, Dataset, DuplicateRow, EncodedImage, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey,
-    ShardState, Table, TableFile, Verify, commit, discard, discard_stale,
+    self, Bytes, Dataset, DuplicateRow, EncodedImage, LeakRow, Partition, Row, Rows, Shard, ShardKey, ShardState,
+    Table, TableFile, Verify, commit, discard, discard_stale,
 };
 
 projection! {
@@ -142,7 +141,7 @@ pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let specs: Vec<&Spec> = registry.specs().iter().filter(|spec| sources.contains(spec.slug.as_str())).collect();
     let key = ShardKey::new()
-        .with("builds", builds_digest(&dataset.receipts()?))
+        .with("builds", stage_digest(&dataset.receipts()?, "build").unwrap_or_default())
         .with("options", serde_json::to_string(options).expect("options are plain data"))
         .with_digest_of("overlaps", specs.iter().map(|spec| format!("{} {:?}", spec.slug, spec.overlaps)));
     let shard = |source: &&str| Ok(Shard::new("leaks", Partition::source(source)?, key.clone())?);
@@ -158,19 +157,13 @@ pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress
     }
     discard_stale(dataset, &shards)?;
     commit(dataset, &shards, Verify::Quick)?;
-    let digest = leaks_digest(&dataset.receipts()?);
+    let digest = stage_digest(&dataset.receipts()?, "leaks");
     let removed = discard(dataset, |r| r.stage == "split" && r.key.get("leaks") != digest.as_deref())?;
     let (mut report, shown) = report(dataset, &files)?;
     report.unmapped = unmapped(&sources, &specs, &shown);
     report.splits_removed = !removed.is_empty();
     (report.shards_done, report.shards_reused) = if all_done { (0, shards.len()) } else { (shards.len(), 0) };
     Ok(report)
-}
-
-/// Digest of the shards of this stage, by which a split says what leaks it was made from; `None` where there are none.
-pub(super) fn leaks_digest(receipts: &[Receipt]) -> Option<String> {
-    let ids: Vec<String> = receipts.iter().filter(|r| r.stage == "leaks").map(|r| r.id.to_string()).collect();
-    (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
 }
 
 /// The slices of some files, and the number of the first slice of each.

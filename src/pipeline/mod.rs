@@ -122,11 +122,12 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 /// Stages whose results can be had again in minutes.
 const MEASURES: &[&str] = &["factors", "evaluate", "leaks", "split"];
 
-/// Digest of all shards of the build: what is said of a dataset as a whole holds for this build only.
-fn builds_digest(receipts: &[Receipt]) -> String {
-    let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == "build").map(|r| r.id.to_string()).collect();
+/// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What is
+/// said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
+fn stage_digest(receipts: &[Receipt], stage: &str) -> Option<String> {
+    let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
     ids.sort();
-    sha256(ids.join(" ").as_bytes())
+    (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
 }
 
 /// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
@@ -140,9 +141,9 @@ fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
     let made_from = |r: &Receipt, key: &str, ids: &BTreeSet<String>| r.key.get(key).is_some_and(|id| ids.contains(id));
     let builds = ids(&|r| r.stage == "build");
     let predictions = ids(&|r| r.stage == "predict" && made_from(r, "build", &builds));
-    let all_builds = builds_digest(&receipts);
+    let all_builds = stage_digest(&receipts, "build");
     let outdated = |r: &Receipt| match r.stage.as_str() {
-        "leaks" | "split" => r.key.get("builds") != Some(&all_builds),
+        "leaks" | "split" => r.key.get("builds") != all_builds.as_deref(),
         "factors" | "predict" => !made_from(r, "build", &builds),
         "evaluate" => !made_from(r, "predictions", &predictions),
         _ => false,

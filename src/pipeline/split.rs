@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::leaks::{PatientFacts, leaks_digest, patients_of, read_records};
+use super::leaks::{PatientFacts, patients_of, read_records};
 use super::slices_of::{build_shards, table_file};
-use super::{Error, MEASURES, Progress, Result, builds_digest, committed, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, committed, discard_outdated, stage_digest};
 use crate::leaks;
 use crate::projection;
 use crate::splits::{self, Assigned, Patient, Place, Wish};
@@ -110,7 +110,7 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
 
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let key = ShardKey::new()
-        .with("builds", builds_digest(&dataset.receipts()?))
+        .with("builds", stage_digest(&dataset.receipts()?, "build").unwrap_or_default())
         .with("leaks", known.digest.as_deref().unwrap_or("exact"))
         .with("options", echo(options).to_string());
     let (mut shards, mut done) = (Vec::new(), 0);
@@ -186,16 +186,16 @@ fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
 /// The leaks that `leaks` found in this build; where it was not run, what has the same pixels.
 fn known(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<Known> {
     let (committed, receipts) = (committed(dataset)?, dataset.receipts()?);
-    let builds = builds_digest(&receipts);
+    let builds = stage_digest(&receipts, "build");
     let mut own = receipts.iter().filter(|r| r.stage == "leaks").peekable();
     let there = own.peek().is_some();
-    if there && own.all(|r| committed.contains(&r.id.to_string()) && r.key.get("builds") == Some(&builds)) {
+    if there && own.all(|r| committed.contains(&r.id.to_string()) && r.key.get("builds") == builds.as_deref()) {
         let mut links = Vec::new();
         for row in dataset.rows::<LeakRow>()? {
             let row = row?;
             links.push((row.patient_id, row.other_patient_id));
         }
-        return Ok(Known { digest: leaks_digest(&receipts), links });
+        return Ok(Known { digest: stage_digest(&receipts, "leaks"), links });
     }
     let (records, _) = read_records(files, progress)?;
     let name = |patient: u32| records.patient_id(patient).to_string();

@@ -179,11 +179,8 @@ impl Tree {
     /// # Errors
     /// As [`read`](Self::read). What `bytes` holds is of no use then.
     pub fn read_into(&self, member: &Member, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        if let Some(own) = self.find(&member.path).filter(|own| own.place == Place::File) {
-            let limit = self.shared.options.max_member_bytes;
-            if own.size > limit {
-                return Err(Reason::TooLarge { size: own.size, limit }.at(&member.path));
-            }
+        let own = self.own(member)?;
+        if own.place == Place::File {
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
             if bytes.capacity() < size {
@@ -207,11 +204,7 @@ impl Tree {
     /// # Errors
     /// As [`Self::read`], and when `out` fails. `out` may have received a part of the bytes then.
     pub fn copy(&self, member: &Member, out: &mut dyn Write) -> Result<(), Error> {
-        let own = self.find(&member.path).ok_or_else(|| Reason::Foreign.at(&member.path))?;
-        let limit = self.shared.options.max_member_bytes;
-        if own.size > limit {
-            return Err(Reason::TooLarge { size: own.size, limit }.at(&member.path));
-        }
+        let own = self.own(member)?;
         exactly(own.size, out, |out| match own.place {
             Place::File => {
                 container::pump(&mut self.outers[own.outer].source.reader(), out)?;
@@ -220,6 +213,16 @@ impl Tree {
             Place::Entry { archive, number, .. } => self.archives[archive].copy(number, out),
         })
         .map_err(|reason| reason.at(&member.path))
+    }
+
+    /// The tree's own entry of a member, if it is not larger than is read.
+    fn own(&self, member: &Member) -> Result<&Member, Error> {
+        let own = self.find(&member.path).ok_or_else(|| Reason::Foreign.at(&member.path))?;
+        let limit = self.shared.options.max_member_bytes;
+        if own.size > limit {
+            return Err(Reason::TooLarge { size: own.size, limit }.at(&member.path));
+        }
+        Ok(own)
     }
 
     /// Sorts members by where they lie: by file on disk, archive and place in the archive. Archives that can only be

@@ -394,7 +394,7 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help="build, growth, metrics, fourier, predict, evaluate [default: all]")
-    parser.add_argument("--volumes", type=int, default=4)
+    parser.add_argument("--volumes", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
     parser.add_argument("--write", nargs=2, metavar=("FOLDER", "COUNT"), help=argparse.SUPPRESS)

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Error, Exported, Taken, write as write_file};
 use crate::mask::Mask;
-use crate::slices::encode_png;
+use crate::slices::png;
 use crate::store::{MaskRow, Rows, SliceImage};
 
 /// A line of `masks.csv`.
@@ -56,7 +56,7 @@ fn write_masks(taken: &Taken, to: &Path) -> Result<u64, Error> {
             let mask = mask.map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
             let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
             let path = to.join(format!("masks/{}.png", row.mask_id));
-            write_file(&path, &encode_png(&pixels, mask.width(), mask.height(), 1))?;
+            write_file(&path, &png::encode(&pixels, mask.width(), mask.height(), 1))?;
             written.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), Error>(())

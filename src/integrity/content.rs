@@ -403,7 +403,7 @@ mod tests {
 
     fn png() -> Vec<u8> {
         let pixels: Vec<u8> = (0..64 * 64).map(|i: u32| (i * 7 % 251) as u8).collect();
-        crate::slices::encode_png(&pixels, 64, 64, 1)
+        crate::slices::png::encode(&pixels, 64, 64, 1)
     }
 
     /// A JPEG in its outer form, with an end-of-image marker inside a segment and a stuffed one inside its data.

@@ -169,33 +169,38 @@ impl Tree {
     /// [`Member::size`], and when the member is not in this tree.
     pub fn read(&self, member: &Member) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        self.read_into(member, &mut bytes)?;
+        let size = self.read_into(member, &mut bytes)?.len();
+        bytes.truncate(size);
         Ok(bytes)
     }
 
-    /// As [`read`](Self::read), in place of what `bytes` holds. Its memory is used again: for files of some megabytes that is
-    /// a good part of the time that reading takes.
+    /// As [`read`](Self::read), into memory that is used again: for files of some megabytes fresh memory is a good part of
+    /// the time that reading takes. What `memory` held is lost, and what it holds behind the member is of no use.
     ///
     /// # Errors
-    /// As [`read`](Self::read). What `bytes` holds is of no use then.
-    pub fn read_into(&self, member: &Member, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    /// As [`read`](Self::read).
+    pub fn read_into<'a>(&self, member: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
         let own = self.own(member)?;
         if own.place == Place::File {
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
-            if bytes.capacity() < size {
-                *bytes = vec![0; size]; // zeros of the system, which cost nothing until they are written over
+            if memory.capacity() < size {
+                // Zeros of the system, which cost nothing until they are written over: some more for a larger file to come.
+                *memory = vec![0; size.saturating_add(size / 4)];
+            } else if memory.len() < size {
+                memory.resize(size, 0);
             }
-            bytes.resize(size, 0);
+            let bytes = &mut memory[..size];
             let read = self.outers[own.outer].source.reader().read_exact(bytes);
-            return read.map_err(|error| Reason::Io(error).at(&member.path));
+            return read.map(|()| &*bytes).map_err(|error| Reason::Io(error).at(&member.path));
         }
-        bytes.clear();
+        memory.clear();
         // A declared size may be a lie, the size of the file on disk is not.
         let plausible = self.outers.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
         let capacity = member.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
-        bytes.reserve(usize::try_from(capacity).unwrap_or(0));
-        self.copy(member, bytes)
+        memory.reserve(usize::try_from(capacity).unwrap_or(0));
+        self.copy(member, memory)?;
+        Ok(memory)
     }
 
     /// Writes the bytes of a member to `out`. Members of archives that can only be decoded forward are in memory as a

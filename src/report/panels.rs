@@ -14,7 +14,7 @@ use crate::formats;
 use crate::image::Samples;
 use crate::mask::Mask;
 use crate::projection;
-use crate::slices::encode_png;
+use crate::slices::png;
 use crate::store::{Dataset, Rle, Rows, SliceImage, Table};
 use crate::text::fixed;
 
@@ -204,7 +204,7 @@ fn cut_out(png: &[u8], [x, y, w, h]: Window) -> Result<Vec<u8>, String> {
             cut.push((sum / n) as u8);
         }
     }
-    Ok(encode_png(&cut, out_w as u32, out_h as u32, channels as u8))
+    Ok(png::encode(&cut, out_w as u32, out_h as u32, channels as u8))
 }
 
 #[cfg(test)]
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn large_pictures_are_averaged_down() {
         let pixels: Vec<u8> = (0..800 * 2).map(|i| if i % 2 == 0 { 10 } else { 20 }).collect();
-        let png = encode_png(&pixels, 800, 2, 1);
+        let png = png::encode(&pixels, 800, 2, 1);
         let cut = formats::png::read(&cut_out(&png, [0, 0, 800, 2]).unwrap()).unwrap();
         assert_eq!(cut.size[..2], [267, 1]);
         let part = formats::png::read(&cut_out(&png, [1, 1, 2, 1]).unwrap()).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn the_two_outlines_differ_in_colour_and_dashes() {
         let mask = Mask::from_predicate(60, 60, |i| i % 60 < 9);
-        let svg = picture("a \"b\"", &encode_png(&[7; 3600], 60, 60, 1), &mask, &mask).unwrap();
+        let svg = picture("a \"b\"", &png::encode(&[7; 3600], 60, 60, 1), &mask, &mask).unwrap();
         assert!(TRUTH.0 != PREDICTION.0 && TRUTH.1 != PREDICTION.1);
         for (colour, dash) in [TRUTH, PREDICTION] {
             assert!(svg.contains(&format!("stroke=\"{colour}\"")) && svg.contains(&format!("dasharray=\"{dash}\"")));

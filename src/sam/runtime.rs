@@ -20,6 +20,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 
 use ort::environment::Environment;
+use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -154,7 +155,8 @@ pub enum Provider {
     /// The processor: in every library, and the same bits on every machine of one kind. The default.
     #[default]
     Cpu,
-    /// An NVIDIA card through CUDA.
+    /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100 no
+    /// Dice of 2,960 differed by more than 0.0003 from the processor's.
     Cuda,
     /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
     TensorRt,
@@ -270,7 +272,10 @@ impl Runtime {
     /// ONNX Runtime does not have the provider, or it does not start.
     pub fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
         // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
-        let cuda = || ort::ep::CUDA::default().build().error_on_failure();
+        // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the start,
+        // which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
+        let cuda = ort::ep::CUDA::default().with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic).with_tf32(false);
+        let cuda = || cuda.clone().build().error_on_failure();
         let providers = match options.provider {
             Provider::Cpu => Vec::new(),
             Provider::Cuda => vec![cuda()],

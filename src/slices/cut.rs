@@ -6,9 +6,10 @@ use rayon::prelude::*;
 use super::intensity::{Rule, to_grey};
 use super::labels::Decoder;
 use super::load::{Loaded, load};
-use super::picture::{Glance, as_grey_if_equal, pixels_sha256, png, without_alpha};
+use super::picture::{Glance, as_grey_if_equal, without_alpha};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
-use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, rle_table, space};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, png, rle_table, space};
+use crate::digest::sha256_each;
 use crate::formats::dicom::match_positions;
 use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
@@ -20,6 +21,12 @@ use crate::with_samples;
 
 /// A mask slice belongs to an image slice that is nearer than this share of the distance between slices.
 const POSITION_TOLERANCE: f64 = 0.1;
+
+/// Slices that are made together, because digests of several pictures take half as long as those of one after the other.
+const TOGETHER: usize = 16;
+
+/// Frame, position and masks of a slice that stays.
+type Kept = (usize, usize, Vec<ObjectMask>);
 
 /// Reads a case and cuts it into slices.
 ///
@@ -66,11 +73,8 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         grid.split_components();
     }
     let (kept, counts) = grid.keep(options.min_area);
-    let frame_of = |frame: usize| case.channel.unwrap_or(frame);
-    let slices = kept
-        .into_par_iter()
-        .map(|(frame, index, masks)| picture(image, axis, index, frame_of(frame), frame, frames > 1, rule, masks))
-        .collect();
+    let cutter = Cutter { image, axis, rule, framed: frames > 1, channel: case.channel };
+    let slices = kept.into_par_iter().chunks(TOGETHER).flat_map_iter(|kept| cutter.slices(kept)).collect();
 
     let geometry = image.geometry.as_ref();
     let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
@@ -190,6 +194,7 @@ impl Objects {
         for (cell, masks) in objects {
             self.cells[cell].extend(masks);
         }
+        recycle(loaded.image.samples);
         Ok(())
     }
 
@@ -248,7 +253,7 @@ impl Objects {
     }
 
     /// Drops masks of `min_area` pixels or fewer, then slices without any: frame, slice and masks of those that stay.
-    fn keep(self, min_area: u32) -> (Vec<(usize, usize, Vec<ObjectMask>)>, Counts) {
+    fn keep(self, min_area: u32) -> (Vec<Kept>, Counts) {
         let (mut kept, mut counts) = (Vec::new(), Counts::default());
         for (cell, mut masks) in self.cells.into_iter().enumerate() {
             if masks.is_empty() {
@@ -299,48 +304,69 @@ fn match_slices(mask: &Loaded, image: &Loaded, axis: Axis) -> Result<Vec<Option<
     Ok(slice_of)
 }
 
-/// One slice with its picture and masks.
-#[allow(clippy::too_many_arguments)]
-fn picture(
-    image: &Image,
+/// What slices are cut from, and how.
+struct Cutter<'a> {
+    image: &'a Image,
     axis: Axis,
-    index: usize,
-    stored_frame: usize,
-    frame: usize,
-    framed: bool,
     rule: Rule,
-    masks: Vec<ObjectMask>,
-) -> Slice {
-    let (rows, columns, _) = slice_size(image, axis);
-    let (grey, channels) = with_samples!(&image.samples, values => {
-        let plane = slice_values(image, values, axis, index, stored_frame);
-        // Alpha is no intensity: it goes before it can stretch the range.
-        let (plane, channels) = without_alpha(plane, image.components);
-        (to_grey(&plane, image.scaling, rule), channels)
-    });
-    let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
-    let glance = Glance::of(&pixels, columns, rows, channels);
-    let (row_axis, column_axis) = axis.rows_and_columns();
-    let (height, width) = (rows as u32, columns as u32);
-    Slice {
-        name: if framed {
-            format!("t{frame:04}_{}{index:04}", axis.letter())
-        } else {
-            format!("{}{index:04}", axis.letter())
-        },
-        index: index as u32,
-        frame: frame as u32,
-        height,
-        width,
-        channels,
-        spacing: image.geometry.as_ref().map(|g| (g.spacing[row_axis], g.spacing[column_axis])),
-        intensity_min: grey.min,
-        intensity_max: grey.max,
-        pixels_sha256: pixels_sha256(&pixels),
-        perceptual_hash: glance.perceptual_hash(),
-        thumbnail: glance.levels(),
-        png: png(&pixels, width, height, channels),
-        masks,
+    /// Whether names tell the frame.
+    framed: bool,
+    /// The step of the fourth axis that is cut, where it is not the frame's.
+    channel: Option<usize>,
+}
+
+/// The 8-bit pixels of a slice.
+struct Picture {
+    pixels: Vec<u8>,
+    channels: u8,
+    /// Real values of 0 and 255.
+    ends: (f64, f64),
+}
+
+impl Cutter<'_> {
+    /// Slices that are kept, of which the frame, the position and the masks are given.
+    fn slices(&self, kept: Vec<Kept>) -> Vec<Slice> {
+        let pictures: Vec<Picture> = kept.iter().map(|(frame, index, _)| self.picture(*frame, *index)).collect();
+        let digests = sha256_each(&pictures.iter().map(|picture| &picture.pixels[..]).collect::<Vec<_>>());
+        let parts = kept.into_iter().zip(pictures).zip(digests);
+        parts.map(|((kept, picture), digest)| self.slice(kept, picture, digest)).collect()
+    }
+
+    fn picture(&self, frame: usize, index: usize) -> Picture {
+        let image = self.image;
+        let (grey, channels) = with_samples!(&image.samples, values => {
+            let plane = slice_values(image, values, self.axis, index, self.channel.unwrap_or(frame));
+            // Alpha is no intensity: it goes before it can stretch the range.
+            let (plane, channels) = without_alpha(plane, image.components);
+            (to_grey(&plane, image.scaling, self.rule), channels)
+        });
+        let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
+        Picture { pixels, channels, ends: (grey.min, grey.max) }
+    }
+
+    fn slice(&self, (frame, index, masks): Kept, picture: Picture, pixels_sha256: String) -> Slice {
+        let Picture { pixels, channels, ends } = picture;
+        let (rows, columns, _) = slice_size(self.image, self.axis);
+        let (height, width) = (rows as u32, columns as u32);
+        let glance = Glance::of(&pixels, columns, rows, channels);
+        let (row_axis, column_axis) = self.axis.rows_and_columns();
+        let letter = self.axis.letter();
+        Slice {
+            name: if self.framed { format!("t{frame:04}_{letter}{index:04}") } else { format!("{letter}{index:04}") },
+            index: index as u32,
+            frame: frame as u32,
+            height,
+            width,
+            channels,
+            spacing: self.image.geometry.as_ref().map(|g| (g.spacing[row_axis], g.spacing[column_axis])),
+            intensity_min: ends.0,
+            intensity_max: ends.1,
+            pixels_sha256,
+            perceptual_hash: glance.perceptual_hash(),
+            thumbnail: glance.levels(),
+            png: png::encode(&pixels, width, height, channels),
+            masks,
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub(super) trait Stored: Copy + PartialOrd {
     fn as_f64(self) -> f64;
     /// The difference to a smaller value of the same kind, for integers.
     fn above(self, low: Self) -> Option<u64>;
+    /// The last 16 bits of an integer: enough to subtract two that are no further apart.
+    fn low_bits(self) -> u16;
     /// False for NaN and infinities.
     fn is_number(self) -> bool;
 }
@@ -93,6 +95,7 @@ macro_rules! stored_integer {
     ($($t:ty),*) => {$(impl Stored for $t {
         fn as_f64(self) -> f64 { self as f64 }
         fn above(self, low: Self) -> Option<u64> { Some((self as i128 - low as i128) as u64) }
+        fn low_bits(self) -> u16 { self as u16 }
         fn is_number(self) -> bool { true }
     })*};
 }
@@ -100,6 +103,7 @@ macro_rules! stored_float {
     ($($t:ty),*) => {$(impl Stored for $t {
         fn as_f64(self) -> f64 { self as f64 }
         fn above(self, _: Self) -> Option<u64> { None }
+        fn low_bits(self) -> u16 { 0 }
         fn is_number(self) -> bool { self.is_finite() }
     })*};
 }
@@ -146,17 +150,19 @@ pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule) -> 
 fn stretch<T: Stored>(values: &[T], low: T, high: T, inverted: bool) -> Vec<u8> {
     match high.above(low) {
         Some(0) => vec![0; values.len()],
-        // The range of CT and of most else, in instructions that work on several pixels at once. Half of 1 / span is added
-        // to the quotient, which then stays so far from whole numbers that single precision cannot reach one; half of 1 is
-        // taken away, and adding 1.5 * 2^23 rounds to the next whole number, in the last bits of the sum.
-        Some(span @ 1..=4096) => {
-            let (scale, shift) = (255.0 / span as f32, 0.5 / span as f32 - 0.5);
-            let level = |d: i32| (d as f32 * scale + shift + 12_582_912.0).to_bits() as u8;
-            let distance = |v: &T| v.above(low).unwrap_or(0) as i32;
-            let span = span as i32;
+        // The range of CT and of most else, in 16-bit instructions that work on many pixels at once. The quotient by a
+        // reciprocal that is rounded up is right or one too large, and then what it leaves is negative.
+        Some(span @ 256..=0x7fff) => {
+            let (reciprocal, span) = ((255u64 << 16).div_ceil(span) as u16, span as u16);
+            let level = |d: u16| {
+                let quotient = ((u32::from(d) * u32::from(reciprocal)) >> 16) as u16;
+                let left = d.wrapping_mul(255).wrapping_sub(quotient.wrapping_mul(span)) as i16;
+                quotient.wrapping_add((left >> 15) as u16) as u8
+            };
+            let (low, high) = (low.low_bits(), high.low_bits());
             match inverted {
-                true => values.iter().map(|v| level(span - distance(v))).collect(),
-                false => values.iter().map(|v| level(distance(v))).collect(),
+                true => values.iter().map(|v| level(high.wrapping_sub(v.low_bits()))).collect(),
+                false => values.iter().map(|v| level(v.low_bits().wrapping_sub(low))).collect(),
             }
         }
         // Integers of a range that fits a table: one exact division for each value that can occur.
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_quotient_of_a_short_range_is_exact() {
-        for span in 1i32..=4097 {
+        for span in (1i32..=4097).chain(30_000..30_100).chain(32_700..32_800).chain([65_535]) {
             let values: Vec<i32> = (0..=span).map(|d| d - 1000).collect();
             let expected: Vec<u8> = (0..=span).map(|d| (255 * d / span) as u8).collect();
             assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice).pixels, expected, "{span}");

@@ -34,13 +34,13 @@ thread_local! {
 pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    let mut bytes = FILE.take();
-    tree.read_into(first, &mut bytes)?;
-    if formats::detect(&first.path, &bytes) == Some(Container::Dicom) {
+    let mut memory = FILE.take();
+    let bytes = tree.read_into(first, &mut memory)?;
+    if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
         return load_dicom(tree, &members, bytes, order);
     }
-    let image = decode(tree, first, &bytes)?;
-    FILE.set(bytes);
+    let image = decode(tree, first, bytes)?;
+    FILE.set(memory);
     let rest: Vec<Image> =
         members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
@@ -56,13 +56,13 @@ fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
     formats::read(&member.path, bytes, &companion).map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
-fn load_dicom(tree: &Tree, members: &[&Member], first: Vec<u8>, order: Order) -> Result<Loaded, Error> {
+fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> Result<Loaded, Error> {
     let read = |member: &Member, bytes: &[u8]| {
         let instance =
             formats::dicom_instance(bytes).map_err(|source| Error::Format { file: member.path.clone(), source })?;
         Ok(instance.labelled(&member.path))
     };
-    let mut instances = vec![read(members[0], &first)?];
+    let mut instances = vec![read(members[0], first)?];
     let rest: Vec<dicom::Instance> =
         members[1..].par_iter().map(|member| read(member, &tree.read(member)?)).collect::<Result<_, Error>>()?;
     instances.extend(rest);

@@ -17,13 +17,13 @@ mod labels;
 mod load;
 mod picture;
 mod plane;
+pub mod png;
 mod rle_table;
 mod space;
 
 pub use cut::cut;
 pub use intensity::Grey;
 pub use load::{Loaded, load};
-pub(crate) use picture::png as encode_png;
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
 

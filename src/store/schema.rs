@@ -20,7 +20,7 @@ pub const SCHEMA_VERSION: u32 = 4;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
 /// way to cut slices, another PNG encoder), so that shards written before are built again.
-pub const CONTENT_VERSION: u32 = 1;
+pub const CONTENT_VERSION: u32 = 2;
 
 /// A table of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

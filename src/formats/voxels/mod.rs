@@ -18,7 +18,7 @@ mod detached;
 mod samples_test;
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io::Read;
 
 use bytemuck::Pod;
@@ -346,25 +346,33 @@ impl Block {
 }
 
 thread_local! {
-    /// Samples of a volume that is done with.
-    static DONE_WITH: Cell<Option<Samples>> = const { Cell::new(None) };
+    /// Samples of volumes that are done with.
+    static DONE_WITH: RefCell<Vec<Samples>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Volumes whose memory is kept: an image and a label map.
+const KEPT: usize = 2;
+
 /// Gives the memory of a volume back, for the next one that this thread reads: memory fresh from the system costs a tenth of
-/// the time that a gzipped volume takes. One volume is kept, and serves if its samples are of the type needed.
+/// the time that a gzipped volume takes. It serves a volume of the same type; one of another type takes its place.
 pub fn recycle(samples: Samples) {
-    DONE_WITH.set(Some(samples));
+    DONE_WITH.with_borrow_mut(|kept| {
+        kept.push(samples);
+        if kept.len() > KEPT {
+            kept.remove(0);
+        }
+    });
 }
 
 /// Samples of a type that may have been kept.
 trait Kept: Pod {
-    fn vector(samples: Samples) -> Option<Vec<Self>>;
+    fn vector(samples: &mut Samples) -> Option<&mut Vec<Self>>;
 }
 
 macro_rules! kept {
     ($($kind:ident: $type:ty),+) => {$(
         impl Kept for $type {
-            fn vector(samples: Samples) -> Option<Vec<Self>> {
+            fn vector(samples: &mut Samples) -> Option<&mut Vec<Self>> {
                 if let Samples::$kind(values) = samples { Some(values) } else { None }
             }
         }
@@ -373,15 +381,28 @@ macro_rules! kept {
 
 kept! { U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64 }
 
-/// `count` samples of any value.
+/// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more volumes are
+/// held than are in use at once.
 fn memory<T: Kept>(count: usize) -> Vec<T> {
-    match DONE_WITH.take().and_then(T::vector).filter(|values| values.capacity() >= count) {
-        Some(mut values) => {
-            values.resize(count, T::zeroed());
-            values
+    DONE_WITH.with_borrow_mut(|kept| {
+        let serves = |samples: &mut Samples| T::vector(samples).is_some_and(|values| values.capacity() >= count);
+        let found = kept.iter_mut().position(serves);
+        let mut taken = (!kept.is_empty()).then(|| kept.remove(found.unwrap_or(0)));
+        match taken.as_mut().and_then(T::vector).filter(|_| found.is_some()) {
+            Some(values) => {
+                let mut values = std::mem::take(values);
+                values.resize(count, T::zeroed());
+                values
+            }
+            None => {
+                drop(taken);
+                // Zeros of the system cost nothing until they are written over: some more for a larger volume to come.
+                let mut values = vec![T::zeroed(); count + count / 4];
+                values.truncate(count);
+                values
+            }
         }
-        None => vec![T::zeroed(); count],
-    }
+    })
 }
 
 /// A vector of `count` samples. `write` gets the bytes of the samples with `head` bytes before them, which are dropped

@@ -2,7 +2,7 @@
 
     python3 -m venv bench-env && bench-env/bin/pip install -r benches/requirements.txt
     bench-env/bin/python benches/compare.py                  # all of it: some ten minutes on two cores
-    bench-env/bin/python benches/compare.py build metrics    # parts: build, growth, metrics, fourier, predict, evaluate
+    bench-env/bin/python benches/compare.py build metrics    # parts: build, growth, metrics, masks, fourier, predict, evaluate
 
 Every program runs in a process of its own, on one thread, in turn with the others, several times; what counts is the
 median. CPU seconds are those of the process and its children, memory is its peak resident set. Reading is from warm
@@ -14,6 +14,7 @@ whose bytes are left. Set `--volumes` and `--repeats` for a longer or shorter ru
 
 import argparse
 import gzip
+import importlib.util
 import json
 import os
 import shutil
@@ -184,7 +185,7 @@ def median_seconds(run, at_least: int = 3, budget: float = 1.0) -> float:
 
 
 def metrics_of_peers(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Seconds for Dice, IoU, HD, HD95 and ASSD (and NSD where the tool has it)."""
+    """Seconds of each peer for Dice, IoU, HD, HD95 and ASSD (and NSD where the tool has it)."""
     import surface_distance
     from medpy.metric import binary
 
@@ -201,7 +202,97 @@ def metrics_of_peers(prediction: np.ndarray, truth: np.ndarray) -> dict[str, flo
         surface_distance.compute_surface_dice_at_tolerance(distances, 1)
         surface_distance.compute_dice_coefficient(a, b)
 
-    return {"MedPy": median_seconds(medpy), "surface-distance": median_seconds(deepmind)}
+    def scipy() -> None:
+        from scipy.ndimage import binary_erosion, distance_transform_edt
+
+        edges = [mask & ~binary_erosion(mask) for mask in (a, b)]
+        there, back = (distance_transform_edt(~edges[1 - i])[edges[i]] for i in (0, 1))
+        both = np.concatenate([there, back])
+        both.max(), np.percentile(both, 95), both.mean(), (both <= 1).mean()
+        shared = (a & b).sum()
+        2 * shared / (a.sum() + b.sum()), shared / (a | b).sum()
+
+    peers = {"MedPy": medpy, "surface-distance": deepmind, "scipy": scipy}
+    if importlib.util.find_spec("monai"):
+        import torch
+        from monai import metrics as monai
+
+        torch.set_num_threads(1)
+        pair = [torch.from_numpy(mask.astype(np.float32))[None, None] for mask in (a, b)]
+        options = {"include_background": True}
+
+        def with_monai() -> None:
+            monai.compute_dice(*pair, **options), monai.compute_iou(*pair, **options)
+            monai.compute_hausdorff_distance(*pair, **options)
+            monai.compute_hausdorff_distance(*pair, percentile=95, **options)
+            monai.compute_average_surface_distance(*pair, symmetric=True, **options)
+            monai.compute_surface_dice(*pair, class_thresholds=[1.0], **options)
+
+        peers["MONAI"] = with_monai
+    return {name: median_seconds(run) for name, run in peers.items()}
+
+
+def masks_of_pycocotools(prediction: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Seconds to encode a mask, to decode it, and for the IoU of two encoded ones."""
+    from pycocotools import mask as coco
+
+    bitmap = np.asfortranarray(prediction)
+    codes = [coco.encode(np.asfortranarray(mask)) for mask in (prediction, truth)]
+    return {
+        "encode": median_seconds(lambda: coco.encode(bitmap)),
+        "decode": median_seconds(lambda: coco.decode(codes[0])),
+        "iou": median_seconds(lambda: coco.iou(codes[:1], codes[1:], [0])),
+    }
+
+
+def predict_with_onnxruntime(slices: Path, models: Path) -> tuple[int, float]:
+    """The same strategies as in a notebook: each slice encoded once, each mask decoded with each kind of prompt, the best of
+    four candidates by Dice. Masks and seconds, without loading the model."""
+    import cv2
+    import onnxruntime
+    from PIL import Image
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    encoder, decoder = (
+        onnxruntime.InferenceSession(models / f"mobile_sam.{part}.onnx", options, providers=["CPUExecutionProvider"])
+        for part in ("encoder", "decoder")
+    )
+    name = encoder.get_inputs()[0].name
+    mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    started, count = time.perf_counter(), 0
+    for path in sorted(slices.glob("*/images/*.png")):
+        image = Image.open(path).convert("RGB")
+        labels = np.array(Image.open(path.parent.parent / "labels" / path.name))
+        scale = 1024 / max(image.size)
+        small = image.resize([round(side * scale) for side in image.size], Image.BILINEAR)
+        padded = np.zeros((1024, 1024, 3), np.float32)
+        padded[: small.height, : small.width] = (np.asarray(small, np.float32) - mean) / std
+        embedding = encoder.run(None, {name: padded.transpose(2, 0, 1)[None]})[0]
+        for truth in [labels == value for value in np.unique(labels) if value and (labels == value).sum() > 50]:
+            count += 1
+            inside = np.argwhere(truth)
+            box = [inside.min(0)[::-1], inside.max(0)[::-1]]
+            points = inside[np.linspace(0, len(inside) - 1, 10).astype(int), ::-1]
+            none = [[0, 0]]
+            prompts = [
+                (np.vstack([points[:1], none]), [1, -1]), (np.vstack([points[:5], none]), [1] * 5 + [-1]),
+                (np.vstack([points, none]), [1] * 5 + [0] * 5 + [-1]), (np.vstack(box), [2, 3]),
+                (np.vstack([points[:1], *([b] for b in box)]), [1, 2, 3]),
+            ]  # fmt: skip
+            for coordinates, kinds in prompts:
+                found = decoder.run(None, {
+                    "image_embeddings": embedding,
+                    "point_coords": np.float32(coordinates * scale)[None],
+                    "point_labels": np.float32(kinds)[None],
+                    "mask_input": np.zeros((1, 1, 256, 256), np.float32),
+                    "has_mask_input": np.zeros(1, np.float32),
+                })  # fmt: skip
+                masks = next(output for output in found if output.ndim == 4)[0]
+                masks = [cv2.resize(mask, (1024, 1024))[: small.height, : small.width] for mask in masks]
+                masks = [cv2.resize(mask, image.size) > 0 for mask in masks]
+                max(2 * (mask & truth).sum() / (mask.sum() + truth.sum()) for mask in masks)
+    return count, time.perf_counter() - started
 
 
 def fourier_of_pyefd(mask: np.ndarray) -> tuple[int, float, int]:
@@ -346,9 +437,22 @@ def compare_metrics(work: Path) -> None:
     rows = []
     for at, (kind, seconds) in enumerate(zip(KINDS, own)):
         peers = metrics_of_peers(masks[2 * at], masks[2 * at + 1])
-        rows.append([kind, f"{1000 * seconds:.3f}", *(f"{1000 * t:.1f}" for t in peers.values()), *(f"{t / seconds:.0f}" for t in peers.values())])  # fmt: skip
-    header = ["masks", "medcosmos ms", "MedPy ms", "surface-distance ms", "x MedPy", "x surface-distance"]
+        rows.append([kind, f"{1000 * seconds:.3f}", *(f"{1000 * t:.1f} ({t / seconds:.0f} x)" for t in peers.values())])
+    if "MONAI" not in peers:
+        print("\nMONAI is not here (benches/requirements-monai.txt).")
+    header = ["masks", "medcosmos ms", *(f"{name} ms" for name in peers)]
     table(f"All metrics of a pair, {SIDE} x {SIDE} (MedPy: without NSD)", header, rows)
+
+
+def compare_masks(work: Path) -> None:
+    masks = [blob(kind, shift) for kind in KINDS for shift in (6.0, 0.0)]
+    write_masks(work / "masks", masks)
+    own, rows = limits("masks", work / "masks"), []
+    for at, kind in enumerate(KINDS):
+        peer = masks_of_pycocotools(masks[2 * at], masks[2 * at + 1])
+        mine = {line["limit"]: line["seconds"] for line in own[3 * at : 3 * at + 3]}
+        rows.append([kind, *(f"{1e6 * mine[step]:.1f} / {1e6 * peer[step]:.1f}" for step in peer)])
+    table(f"Masks of {SIDE} x {SIDE}, µs: medcosmos / pycocotools", ["masks", *peer], rows)
 
 
 def compare_fourier(work: Path) -> None:
@@ -370,6 +474,10 @@ def compare_predict() -> None:
         ["cargo", "bench", "--quiet", "--bench", "sam_overhead"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     print(f"\n### predict against ONNX Runtime alone, one thread\n\n```\n{done.stdout.strip()}\n```")
+    shared = ROOT.parent / "shared"
+    if (shared / "models").is_dir():
+        masks, seconds = predict_with_onnxruntime(shared / "samples" / "cosmos", shared / "models")
+        print(f"\nThe same in Python with ONNX Runtime, {masks} masks: {seconds:.2f} s")
 
 
 def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
@@ -393,7 +501,7 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="build, growth, metrics, fourier, predict, evaluate [default: all]")
+    parser.add_argument("parts", nargs="*", help="build, growth, metrics, masks, fourier, predict, evaluate [default: all]")
     parser.add_argument("--volumes", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
@@ -408,7 +516,7 @@ def main() -> None:
         name, raw, out = arguments.peer
         print(BUILDERS[name](Path(raw), Path(out)))
         return
-    parts = arguments.parts or ["build", "growth", "metrics", "fourier", "predict", "evaluate"]
+    parts = arguments.parts or ["build", "growth", "metrics", "masks", "fourier", "predict", "evaluate"]
     # The program is built with the benchmarks: features of their dependencies would have it compiled twice.
     cargo("bench", "--no-run", "--bench", "limits", "--bench", "sam_overhead")
     program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "medcosmos"
@@ -421,6 +529,8 @@ def main() -> None:
                     compare_growth(program, Path(work))
                 case "metrics":
                     compare_metrics(Path(work))
+                case "masks":
+                    compare_masks(Path(work))
                 case "fourier":
                     compare_fourier(Path(work))
                 case "predict":

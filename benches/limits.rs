@@ -2,7 +2,7 @@
 //! `benches/compare.py` that is in Rust. Each line that it prints is a JSON object.
 //!
 //! `cargo bench --bench limits -- volume IMAGE.nii.gz LABELS.nii.gz` measures the steps of a build, each by its library
-//! alone; `-- pairs FILE` the metrics and `-- contours FILE` the boundary complexity of the masks in a file that
+//! alone; `-- pairs FILE` the metrics, `-- masks FILE` the coding and `-- contours FILE` the boundary complexity of the masks in a file that
 //! `compare.py` writes.
 
 use std::fs;
@@ -29,8 +29,11 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["volume", image, labels] => volume(image, labels),
         ["pairs", file] => pairs(file),
+        ["masks", file] => runs(file),
         ["contours", file] => contours(file),
-        _ => println!("usage: limits -- volume IMAGE LABELS | pairs FILE | contours FILE (see benches/compare.py)"),
+        _ => println!(
+            "usage: limits -- volume IMAGE LABELS | pairs FILE | masks FILE | contours FILE (see benches/compare.py)"
+        ),
     }
 }
 
@@ -155,6 +158,22 @@ fn pairs(file: &str) {
             comparison.values().filter_map(|(_, value)| value).sum::<f64>()
         });
         say("metrics", time, pair[0].area() as usize);
+    }
+}
+
+/// Encoding, decoding and the IoU of masks 0 and 1, 2 and 3, and so on.
+fn runs(file: &str) {
+    for pair in masks(file).chunks_exact(2) {
+        let (height, width, bitmap, code) = (pair[0].height(), pair[0].width(), pair[0].to_bitmap(), pair[0].to_coco());
+        say("encode", seconds(|| Mask::from_bitmap(height, width, &bitmap).to_coco()), bitmap.len());
+        say("decode", seconds(|| Mask::from_coco(height, width, &code).expect("a code").to_bitmap()), code.len());
+        let codes = pair.iter().map(Mask::to_coco).collect::<Vec<_>>();
+        let iou = || {
+            let [a, b] = [0, 1].map(|i| Mask::from_coco(height, width, &codes[i]).expect("a code"));
+            let shared = a.intersection(&b);
+            shared as f64 / (a.area() + b.area() - shared) as f64
+        };
+        say("iou", seconds(iou), codes.iter().map(Vec::len).sum());
     }
 }
 

@@ -98,6 +98,13 @@ def write_masks(path: Path, masks: list[np.ndarray]) -> None:
     path.write_bytes(struct.pack("<III", len(masks), SIDE, SIDE) + b"".join(mask.tobytes() for mask in masks))
 
 
+def write_pairs(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A prediction and a truth of each kind, into a file one after the other."""
+    pairs = [(blob(kind, 6.0), blob(kind, 0.0)) for kind in KINDS]
+    write_masks(path, [mask for pair in pairs for mask in pair])
+    return pairs
+
+
 # ---- The peers, each as its users write it
 
 
@@ -431,12 +438,10 @@ def compare_growth(program: Path, work: Path) -> None:
 
 
 def compare_metrics(work: Path) -> None:
-    masks = [blob(kind, shift) for kind in KINDS for shift in (6.0, 0.0)]
-    write_masks(work / "pairs", masks)
-    own = [line["seconds"] for line in limits("pairs", work / "pairs")]
-    rows = []
-    for at, (kind, seconds) in enumerate(zip(KINDS, own)):
-        peers = metrics_of_peers(masks[2 * at], masks[2 * at + 1])
+    pairs = write_pairs(work / "pairs")
+    own, rows = limits("pairs", work / "pairs"), []
+    for kind, pair, line in zip(KINDS, pairs, own):
+        peers, seconds = metrics_of_peers(*pair), line["seconds"]
         rows.append([kind, f"{1000 * seconds:.3f}", *(f"{1000 * t:.1f} ({t / seconds:.0f} x)" for t in peers.values())])
     if "MONAI" not in peers:
         print("\nMONAI is not here (benches/requirements-monai.txt).")
@@ -445,11 +450,10 @@ def compare_metrics(work: Path) -> None:
 
 
 def compare_masks(work: Path) -> None:
-    masks = [blob(kind, shift) for kind in KINDS for shift in (6.0, 0.0)]
-    write_masks(work / "masks", masks)
-    own, rows = limits("masks", work / "masks"), []
-    for at, kind in enumerate(KINDS):
-        peer = masks_of_pycocotools(masks[2 * at], masks[2 * at + 1])
+    pairs = write_pairs(work / "pairs")
+    own, rows = limits("masks", work / "pairs"), []
+    for at, (kind, pair) in enumerate(zip(KINDS, pairs)):
+        peer = masks_of_pycocotools(*pair)
         mine = {line["limit"]: line["seconds"] for line in own[3 * at : 3 * at + 3]}
         rows.append([kind, *(f"{1e6 * mine[step]:.1f} / {1e6 * peer[step]:.1f}" for step in peer)])
     table(f"Masks of {SIDE} x {SIDE}, µs: medcosmos / pycocotools", ["masks", *peer], rows)
@@ -474,9 +478,9 @@ def compare_predict() -> None:
         ["cargo", "bench", "--quiet", "--bench", "sam_overhead"], cwd=ROOT, check=True, capture_output=True, text=True
     )
     print(f"\n### predict against ONNX Runtime alone, one thread\n\n```\n{done.stdout.strip()}\n```")
-    shared = ROOT.parent / "shared"
-    if (shared / "models").is_dir():
-        masks, seconds = predict_with_onnxruntime(shared / "samples" / "cosmos", shared / "models")
+    samples = Path(os.environ.get("MEDCOSMOS_SAMPLES", ROOT.parent / "shared" / "samples"))  # as sam_overhead has it
+    if samples.is_dir():
+        masks, seconds = predict_with_onnxruntime(samples / "cosmos", samples.parent / "models")
         print(f"\nThe same in Python with ONNX Runtime, {masks} masks: {seconds:.2f} s")
 
 
@@ -501,7 +505,7 @@ def compare_evaluate(program: Path, work: Path, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="build, growth, metrics, masks, fourier, predict, evaluate [default: all]")
+    parser.add_argument("parts", nargs="*", help="what to measure [default: all]")
     parser.add_argument("--volumes", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peer", nargs=3, metavar=("NAME", "RAW", "OUT"), help=argparse.SUPPRESS)
@@ -516,29 +520,24 @@ def main() -> None:
         name, raw, out = arguments.peer
         print(BUILDERS[name](Path(raw), Path(out)))
         return
-    parts = arguments.parts or ["build", "growth", "metrics", "masks", "fourier", "predict", "evaluate"]
-    # The program is built with the benchmarks: features of their dependencies would have it compiled twice.
-    cargo("bench", "--no-run", "--bench", "limits", "--bench", "sam_overhead")
     program = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "medcosmos"
-    with tempfile.TemporaryDirectory() as work:
-        for part in parts:
-            match part:
-                case "build":
-                    compare_build(program, Path(work), arguments.volumes, arguments.repeats)
-                case "growth":
-                    compare_growth(program, Path(work))
-                case "metrics":
-                    compare_metrics(Path(work))
-                case "masks":
-                    compare_masks(Path(work))
-                case "fourier":
-                    compare_fourier(Path(work))
-                case "predict":
-                    compare_predict()
-                case "evaluate":
-                    compare_evaluate(program, Path(work), arguments.repeats)
-                case other:
-                    parser.error(f"there is no part {other!r}")
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        parts = {
+            "build": lambda: compare_build(program, work, arguments.volumes, arguments.repeats),
+            "growth": lambda: compare_growth(program, work),
+            "metrics": lambda: compare_metrics(work),
+            "masks": lambda: compare_masks(work),
+            "fourier": lambda: compare_fourier(work),
+            "predict": compare_predict,
+            "evaluate": lambda: compare_evaluate(program, work, arguments.repeats),
+        }
+        for other in set(arguments.parts) - set(parts):
+            parser.error(f"there is no part {other!r}, but {', '.join(parts)}")
+        # The program is built with the benchmarks: features of their dependencies would have it compiled twice.
+        cargo("bench", "--no-run", "--bench", "limits", "--bench", "sam_overhead")
+        for part in arguments.parts or parts:
+            parts[part]()
 
 
 if __name__ == "__main__":

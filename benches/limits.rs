@@ -2,8 +2,8 @@
 //! `benches/compare.py` that is in Rust. Each line that it prints is a JSON object.
 //!
 //! `cargo bench --bench limits -- volume IMAGE.nii.gz LABELS.nii.gz` measures the steps of a build, each by its library
-//! alone; `-- pairs FILE` the metrics, `-- masks FILE` the coding and `-- contours FILE` the boundary complexity of the masks in a file that
-//! `compare.py` writes.
+//! alone; `-- pairs FILE` the metrics, `-- masks FILE` the coding and `-- contours FILE` the boundary complexity of the
+//! masks in a file that `compare.py` writes.
 
 use std::fs;
 use std::io::Write;
@@ -85,9 +85,9 @@ fn volume(image: &str, labels: &str) {
     let png = seconds(|| encoded = pictures.iter().map(|p| encode(p, width as u32, height as u32)).collect());
     let written: usize = encoded.iter().map(Vec::len).sum();
     say("png", png, written);
-    let ours = |p: &Vec<u8>| medcosmos::slices::png::encode(p, width as u32, height as u32, 1);
-    let own: usize = pictures.iter().map(|p| ours(p).len()).sum();
-    say("png, this program's", seconds(|| pictures.iter().map(|p| ours(p).len()).sum::<usize>()), own);
+    let bytes_of = |p: &Vec<u8>| medcosmos::slices::png::encode(p, width as u32, height as u32, 1).len();
+    let ours = || pictures.iter().map(bytes_of).sum::<usize>();
+    say("png, this program's", seconds(ours), ours());
     let raw: usize = pictures.iter().map(Vec::len).sum();
     let compressed = || pictures.iter().map(|p| zstd::bulk::compress(p, 1).expect("bytes").len()).sum::<usize>();
     say("zstd-1", seconds(compressed), raw);

@@ -274,8 +274,10 @@ impl Runtime {
         // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
         // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the start,
         // which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
-        let cuda = ort::ep::CUDA::default().with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic).with_tf32(false);
-        let cuda = || cuda.clone().build().error_on_failure();
+        let cuda = || {
+            let card = ort::ep::CUDA::default().with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
+            card.with_tf32(false).build().error_on_failure()
+        };
         let providers = match options.provider {
             Provider::Cpu => Vec::new(),
             Provider::Cuda => vec![cuda()],

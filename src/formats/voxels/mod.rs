@@ -381,28 +381,30 @@ macro_rules! kept {
 
 kept! { U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64 }
 
+/// The memory of samples that are kept, if `count` values of this type have room in it.
+fn room<T: Kept>(samples: &mut Samples, count: usize) -> Option<&mut Vec<T>> {
+    T::vector(samples).filter(|values| values.capacity() >= count)
+}
+
 /// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more volumes are
 /// held than are in use at once.
 fn memory<T: Kept>(count: usize) -> Vec<T> {
-    DONE_WITH.with_borrow_mut(|kept| {
-        let serves = |samples: &mut Samples| T::vector(samples).is_some_and(|values| values.capacity() >= count);
-        let found = kept.iter_mut().position(serves);
-        let mut taken = (!kept.is_empty()).then(|| kept.remove(found.unwrap_or(0)));
-        match taken.as_mut().and_then(T::vector).filter(|_| found.is_some()) {
-            Some(values) => {
-                let mut values = std::mem::take(values);
-                values.resize(count, T::zeroed());
-                values
-            }
-            None => {
-                drop(taken);
-                // Zeros of the system cost nothing until they are written over: some more for a larger volume to come.
-                let mut values = vec![T::zeroed(); count + count / 4];
-                values.truncate(count);
-                values
-            }
+    let mut taken = DONE_WITH.with_borrow_mut(|kept| {
+        let place = kept.iter_mut().position(|samples| room::<T>(samples, count).is_some()).unwrap_or(0);
+        (place < kept.len()).then(|| kept.remove(place))
+    });
+    match taken.as_mut().and_then(|samples| room(samples, count)).map(std::mem::take) {
+        Some(mut values) => {
+            values.resize(count, T::zeroed());
+            values
         }
-    })
+        None => {
+            // Zeros of the system cost nothing until they are written over: some more for a larger volume to come.
+            let mut values = vec![T::zeroed(); count + count / 4];
+            values.truncate(count);
+            values
+        }
+    }
 }
 
 /// A vector of `count` samples. `write` gets the bytes of the samples with `head` bytes before them, which are dropped

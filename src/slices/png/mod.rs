@@ -12,6 +12,9 @@ mod huffman;
 
 use std::cell::RefCell;
 
+/// A chunk has fewer than 2^31 bytes (PNG, section 5.3).
+const LARGEST_CHUNK: usize = 1 << 30;
+
 thread_local! {
     /// Memory for the filtered rows and the compressed stream, used again for the next picture.
     static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
@@ -32,15 +35,14 @@ pub fn encode(pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u8> {
         file.extend(b"\x89PNG\r\n\x1a\n");
         let [width, height] = [width, height].map(u32::to_be_bytes);
         chunk(&mut file, b"IHDR", &[&width[..], &height, &[8, colour_type, 0, 0, 0]].concat());
-        chunk(&mut file, b"IDAT", compressed);
+        compressed.chunks(LARGEST_CHUNK).for_each(|part| chunk(&mut file, b"IDAT", part));
         chunk(&mut file, b"IEND", &[]);
         file
     })
 }
 
 fn chunk(file: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
-    let size = u32::try_from(data.len()).expect("a picture of less than 4 GB");
-    file.extend(size.to_be_bytes());
+    file.extend((data.len() as u32).to_be_bytes());
     file.extend(kind);
     file.extend(data);
     let mut crc = libdeflater::Crc::new();

@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Misfit, Placed};
-use crate::image::Geometry;
+use super::{Misfit, Placed, Target};
 
 /// A contour may rise across the slices by this share of the distance between them.
 const FLAT: f64 = 0.5;
@@ -39,7 +38,8 @@ struct Outline {
 type Span = (usize, usize, usize);
 
 impl Structure {
-    pub fn on_grid(&self, size: [usize; 3], geometry: &Geometry) -> Result<Placed, Misfit> {
+    pub fn on_grid(&self, target: Target) -> Result<Placed, Misfit> {
+        let Target { size, geometry, .. } = target;
         let Some(to_index) = geometry.inverse() else {
             return Err(Misfit::Unplaced("the axes of the image do not span a volume".into()));
         };
@@ -68,11 +68,22 @@ impl Structure {
             notes.push(format!("{repeated} contour(s) are there twice: read once"));
         }
 
-        let slices = size[axis] as f64;
+        let even: Vec<f64>;
+        let heights = match target.heights {
+            Some(heights) if axis == 2 => heights,
+            Some(_) => {
+                let reason = "its contours lie across the slices of the image, of which some are missing";
+                return Err(Misfit::OffGrid(reason.into()));
+            }
+            None => {
+                even = (0..size[axis]).map(|i| i as f64).collect();
+                &even
+            }
+        };
         let total = outlines.len();
         let (first, last) =
             outlines.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), o| (l.min(o.at), h.max(o.at)));
-        outlines.retain(|o| (-0.5..slices - 0.5).contains(&o.at));
+        outlines.retain(|o| nearest(heights, o.at).is_some());
         if outlines.is_empty() {
             return Err(Misfit::Elsewhere(format!(
                 "its contours lie at slices {first:.2} to {last:.2} of an image of {} slices: they do not belong together",
@@ -82,7 +93,7 @@ impl Structure {
         if outlines.len() < total {
             notes.push(format!("{} of its {total} contours lie outside the image's slices", total - outlines.len()));
         }
-        let (chosen, left_out, off) = planes(outlines);
+        let (chosen, left_out, off) = planes(outlines, heights);
         if left_out > 0 {
             notes.push(format!("{left_out} contour(s) lie between slices that have nearer ones, and are left out"));
         }
@@ -168,7 +179,7 @@ fn drop_repeated(outlines: &mut Vec<Outline>) -> usize {
 
 /// The outlines of each slice, how many belong to planes that another is nearer than, and how far the farthest plane
 /// lies from its slice.
-fn planes(mut outlines: Vec<Outline>) -> (BTreeMap<usize, Vec<Outline>>, usize, f64) {
+fn planes(mut outlines: Vec<Outline>, heights: &[f64]) -> (BTreeMap<usize, Vec<Outline>>, usize, f64) {
     outlines.sort_by(|a, b| a.at.total_cmp(&b.at));
     let mut planes: Vec<(f64, Vec<Outline>)> = Vec::new();
     for outline in outlines {
@@ -180,8 +191,8 @@ fn planes(mut outlines: Vec<Outline>) -> (BTreeMap<usize, Vec<Outline>>, usize, 
     let mut chosen: BTreeMap<usize, (f64, Vec<Outline>)> = BTreeMap::new();
     let mut left_out = 0;
     for (at, plane) in planes {
-        let slice = at.round().max(0.0) as usize;
-        let off = (at - slice as f64).abs();
+        let Some(slice) = nearest(heights, at) else { continue };
+        let off = (at - heights[slice]).abs();
         match chosen.get(&slice) {
             Some((nearer, _)) if *nearer <= off => left_out += plane.len(),
             _ => left_out += chosen.insert(slice, (off, plane)).map_or(0, |(_, other)| other.len()),
@@ -189,6 +200,12 @@ fn planes(mut outlines: Vec<Outline>) -> (BTreeMap<usize, Vec<Outline>>, usize, 
     }
     let off = chosen.values().map(|(off, _)| *off).fold(0.0, f64::max);
     (chosen.into_iter().map(|(slice, (_, plane))| (slice, plane)).collect(), left_out, off)
+}
+
+/// The slice that is nearest, within half a step.
+fn nearest(heights: &[f64], at: f64) -> Option<usize> {
+    let off = |i: &usize| (heights[*i] - at).abs();
+    (0..heights.len()).min_by(|a, b| off(a).total_cmp(&off(b))).filter(|i| off(i) <= 0.5)
 }
 
 fn area(corners: &[[f64; 2]]) -> f64 {
@@ -220,6 +237,7 @@ fn spans(corners: &[[f64; 2]], columns: usize, rows: usize) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Geometry;
 
     const X: [f64; 3] = [1., 0., 0.];
     const Y: [f64; 3] = [0., 1., 0.];
@@ -236,7 +254,7 @@ mod tests {
 
     fn filled(closed: Vec<Contour>) -> Result<Placed, Misfit> {
         let (size, geometry) = grid();
-        Structure { closed, without_area: 0 }.on_grid(size, &geometry)
+        Structure { closed, without_area: 0 }.on_grid(Target { size, geometry: &geometry, heights: None })
     }
 
     fn count(placed: &Placed, slice: usize) -> usize {
@@ -284,9 +302,9 @@ mod tests {
     fn any_storage_order() {
         let contour = || vec![vec![[-1.2, -2.1, 4.0], [-8.7, -2.4, 4.0], [-8.1, -7.9, 4.0]]];
         let (size, geometry) = grid();
-        let straight = Structure { closed: contour(), without_area: 0 }.on_grid(size, &geometry).unwrap();
+        let straight = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size, geometry: &geometry, heights: None }).unwrap();
         let turned = Geometry::from_lps([11., 0., 0.], [Z, [-1., 0., 0.], Y], [2., 1., 1.]);
-        let other = Structure { closed: contour(), without_area: 0 }.on_grid([5, 12, 10], &turned).unwrap();
+        let other = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size: [5, 12, 10], geometry: &turned, heights: None }).unwrap();
         assert!(straight.marks.contains(&1));
         for z in 0..5 {
             for y in 0..10 {

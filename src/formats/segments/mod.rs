@@ -126,6 +126,18 @@ pub(super) enum Content {
     Structures(Vec<Structure>),
 }
 
+/// The pixels of an image, as segments are laid on them.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Number of pixels along x, y, z.
+    pub size: [usize; 3],
+    /// Where they lie.
+    pub geometry: &'a Geometry,
+    /// Where each slice along z lies, in steps of the geometry from the first; `None` where they are 0, 1, 2, … (DICOM
+    /// series may lack slices).
+    pub heights: Option<&'a [f64]>,
+}
+
 /// A segment on the grid of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed {
@@ -156,8 +168,8 @@ impl Segments {
         Segments { table, notes, content }
     }
 
-    /// Segment `index` of the table on a grid of this size (x, y, z) and frame, each of its pixels on the grid's pixel at
-    /// the same place, contours filled.
+    /// Segment `index` of the table on the grid of an image, each of its pixels on the grid's pixel at the same place,
+    /// contours filled.
     ///
     /// Axes may be turned around or exchanged, slices missing or in another order, as long as the pixels are the same: no
     /// pixel may move by half a pixel, and no slice by more than a quarter of the distance between slices.
@@ -167,11 +179,11 @@ impl Segments {
     ///
     /// # Panics
     /// Where the table has no such segment.
-    pub fn on_grid(&self, index: usize, size: [usize; 3], geometry: &Geometry) -> std::result::Result<Placed, Misfit> {
+    pub fn on_grid(&self, index: usize, target: Target) -> std::result::Result<Placed, Misfit> {
         match &self.content {
-            Content::Frames(frames) => frames.on_grid(index, size, geometry),
-            Content::Layers(layers) => layers.on_grid(index, size, geometry),
-            Content::Structures(structures) => structures[index].on_grid(size, geometry),
+            Content::Frames(frames) => frames.on_grid(index, target),
+            Content::Layers(layers) => layers.on_grid(index, target),
+            Content::Structures(structures) => structures[index].on_grid(target),
         }
     }
 

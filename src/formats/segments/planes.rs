@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Misfit, Placed, Table};
+use super::{Misfit, Placed, Table, Target};
 use crate::image::{Frame, Geometry, Image, Samples};
 use crate::with_samples;
 
@@ -121,7 +121,8 @@ impl Frames {
         Source { size: self.size, voxels, stride: 1, marked: self.masks[index].1 }
     }
 
-    pub fn on_grid(&self, index: usize, size: [usize; 3], geometry: &Geometry) -> Result<Placed, Misfit> {
+    pub fn on_grid(&self, index: usize, target: Target) -> Result<Placed, Misfit> {
+        let size = target.size;
         let voxels = |at| self.voxels.get(at);
         let source = self.source(index, &voxels);
         let planes = &self.masks[index].0;
@@ -139,7 +140,7 @@ impl Frames {
             _ if unplaced > 0 => {
                 Err(Misfit::Unplaced(format!("{unplaced} of its {} frames do not say where they lie", planes.len())))
             }
-            _ => paint(planes, &source, size, geometry),
+            _ => paint(planes, &source, target),
         }
     }
 
@@ -251,7 +252,7 @@ impl Layers {
             .collect()
     }
 
-    pub fn on_grid(&self, index: usize, size: [usize; 3], geometry: &Geometry) -> Result<Placed, Misfit> {
+    pub fn on_grid(&self, index: usize, target: Target) -> Result<Placed, Misfit> {
         let mask = self.masks[index];
         let planes = self.planes(mask);
         if planes.iter().any(|p| p.place.is_none()) {
@@ -261,7 +262,7 @@ impl Layers {
         let [width, height, ..] = self.image.size;
         let stride = self.start(mask.layer, 0).1;
         let source = Source { size: [width, height], voxels: &voxels, stride, marked: Marked::Equal(mask.value) };
-        paint(&planes, &source, size, geometry)
+        paint(&planes, &source, target)
     }
 
     pub fn volume(&self, index: usize) -> Image {
@@ -305,21 +306,27 @@ impl Layers {
 }
 
 /// Lays the marked pixels of planes on a grid.
-fn paint(planes: &[Plane], source: &Source, size: [usize; 3], geometry: &Geometry) -> Result<Placed, Misfit> {
-    let Some(to_index) = geometry.inverse() else {
+fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Misfit> {
+    let size = target.size;
+    let Some(to_index) = target.geometry.inverse() else {
         return Err(Misfit::Unplaced("the axes of the image do not span a volume".into()));
     };
     let mut marks = vec![0u8; size.iter().product()];
     let (mut all, mut outside, mut error_mm) = (0usize, 0usize, 0.0f64);
     let mut taken: BTreeMap<[i64; 3], usize> = BTreeMap::new();
+    let mut in_holes = 0;
     for plane in planes {
         let Some(place) = &plane.place else { continue };
         let pixels = source.marks(plane);
         if pixels.is_empty() {
             continue;
         }
-        let on = Lattice::of(place, source.size, &to_index, geometry)
-            .map_err(|why| Misfit::OffGrid(told(plane, place, source.size, size, geometry, &why)))?;
+        let on = Lattice::of(place, source.size, &to_index, target)
+            .map_err(|why| Misfit::OffGrid(told(plane, place, source.size, target, &why)))?;
+        let Some(on) = on else {
+            in_holes += 1;
+            continue;
+        };
         if let Some(other) = taken.insert(on.corner, plane.frame) {
             return Err(Misfit::OffGrid(format!(
                 "frames {other} and {} fall on the same pixels of the image: the image has other slices",
@@ -336,6 +343,9 @@ fn paint(planes: &[Plane], source: &Source, size: [usize; 3], geometry: &Geometr
         }
     }
     let mut notes = Vec::new();
+    if in_holes > 0 {
+        notes.push(format!("{in_holes} of its frames lie where the image lacks a slice, and are left out"));
+    }
     if outside > 0 {
         let inside = all - outside;
         if (inside as f64) < COVERED * all as f64 {
@@ -357,13 +367,13 @@ struct Lattice {
 }
 
 impl Lattice {
-    /// The sentence says what does not fit.
+    /// `None` where the image lacks the slice. The sentence says what does not fit.
     fn of(
         place: &Place,
         [width, height]: [usize; 2],
         to_index: &[[f64; 4]; 3],
-        geometry: &Geometry,
-    ) -> Result<Lattice, String> {
+        target: Target,
+    ) -> Result<Option<Lattice>, String> {
         let linear = |v: [f64; 3]| to_index.map(|r| r[0] * v[0] + r[1] * v[1] + r[2] * v[2]);
         let corner = linear(place.corner).zip_with(to_index.map(|r| r[3]), |a, b| a + b);
         let (x, y) = (linear(place.x), linear(place.y));
@@ -374,7 +384,24 @@ impl Lattice {
         let (true, true, Some(across)) = (is_axis(wx), is_axis(wy), across) else {
             return Err("its pixels have another size or other directions than those of the image".into());
         };
-        let start = whole(corner);
+        let mut start = whole(corner);
+        let mut slice = None;
+        if let Some(heights) = target.heights {
+            if across != 2 {
+                return Err("it lies across the slices of the image, of which some are missing".into());
+            }
+            let off = |i: &usize| (heights[*i] - corner[2]).abs();
+            let nearest = (0..heights.len()).min_by(|a, b| off(a).total_cmp(&off(b)));
+            match nearest.filter(|i| off(i) < 0.5) {
+                Some(nearest) => {
+                    start[2] = heights[nearest];
+                    slice = Some(nearest as f64);
+                }
+                // Between the first and the last slice nothing is nearer than half a step: there is a hole.
+                None if corner[2] > heights[0] && corner[2] < heights[heights.len() - 1] => return Ok(None),
+                None => slice = Some(-1.0),
+            }
+        }
         if start.iter().any(|c| c.abs() > 1e9) {
             return Err("it lies far away".into());
         }
@@ -396,11 +423,12 @@ impl Lattice {
                     });
                 }
             }
-            let mm = geometry.affine.map(|r| r[0] * moved[0] + r[1] * moved[1] + r[2] * moved[2]);
+            let mm = target.geometry.affine.map(|r| r[0] * moved[0] + r[1] * moved[1] + r[2] * moved[2]);
             error_mm = error_mm.max(length(mm));
         }
         let int = |v: [f64; 3]| v.map(|c| c as i64);
-        Ok(Lattice { corner: int(start), x: int(wx), y: int(wy), error_mm })
+        start[2] = slice.unwrap_or(start[2]);
+        Ok(Some(Lattice { corner: int(start), x: int(wx), y: int(wy), error_mm }))
     }
 
     fn pixel(&self, x: usize, y: usize, size: [usize; 3]) -> Option<[usize; 3]> {
@@ -414,14 +442,8 @@ impl Lattice {
 }
 
 /// Both frames, for a message.
-fn told(
-    plane: &Plane,
-    place: &Place,
-    [width, height]: [usize; 2],
-    size: [usize; 3],
-    geometry: &Geometry,
-    why: &str,
-) -> String {
+fn told(plane: &Plane, place: &Place, [width, height]: [usize; 2], target: Target, why: &str) -> String {
+    let Target { size, geometry, .. } = target;
     let point = |p: [f64; 3]| format!("({:.2}, {:.2}, {:.2})", p[0], p[1], p[2]);
     let [sx, sy, sz] = geometry.spacing;
     let origin = geometry.to_world([0.0; 3]);

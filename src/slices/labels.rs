@@ -275,6 +275,7 @@ mod tests {
         let found = CaseMask {
             part: 0,
             files: vec![0],
+            keys: Vec::new(),
             label: Some(label("organ")),
             label_key: None,
             row: None,

@@ -261,6 +261,7 @@ mod tests {
             stack: None,
             order: Default::default(),
             pair: Default::default(),
+            pair_reason: None,
             rater: None,
             rater_rank: 0,
             absent: Absent::Unlabelled,

@@ -88,8 +88,8 @@ impl<'a> Decoder<'a> {
                 Method::Threshold { label: one_label()?, channel, above, inverted: false }
             }
             Decode::Instances => Method::Instances { label: one_label()? },
-            // Read to a picture of zeros and ones.
-            Decode::RleTable { .. } => {
+            // Read to zeros and ones.
+            Decode::RleTable { .. } | Decode::Segments => {
                 Method::Threshold { label: one_label()?, channel: 0, above: 0.0, inverted: false }
             }
         };
@@ -261,6 +261,7 @@ mod tests {
             stack: None,
             order: Default::default(),
             pair: Default::default(),
+            pair_reason: None,
             rater: None,
             rater_rank: 0,
             absent: Absent::Unlabelled,
@@ -275,6 +276,7 @@ mod tests {
         let found = CaseMask {
             part: 0,
             files: vec![0],
+            keys: Vec::new(),
             label: Some(label("organ")),
             label_key: None,
             row: None,

@@ -39,10 +39,8 @@ type Span = (usize, usize, usize);
 
 impl Structure {
     pub fn on_grid(&self, target: Target) -> Result<Placed, Misfit> {
-        let Target { size, geometry, .. } = target;
-        let Some(to_index) = geometry.inverse() else {
-            return Err(Misfit::Unplaced("the axes of the image do not span a volume".into()));
-        };
+        let size = target.size;
+        let (geometry, to_index) = target.frame()?;
         let mut notes = Vec::new();
         if self.without_area > 0 {
             notes.push(format!("{} point(s) or open contour(s) have no area and are left out", self.without_area));
@@ -58,7 +56,7 @@ impl Structure {
             .collect();
         if contours.is_empty() {
             notes.push("it has no closed contour".into());
-            return Ok(Placed { marks, error_mm: 0.0, notes });
+            return Ok(Placed { marks, reordered: false, error_mm: 0.0, notes });
         }
         let axis = slice_axis(&contours)?;
         let in_plane = [[1, 2], [0, 2], [0, 1]][axis];
@@ -135,7 +133,7 @@ impl Structure {
         if crossing > 0 {
             notes.push(format!("{crossing} contour(s) cross others of the same slice: where they overlap is outside"));
         }
-        Ok(Placed { marks, error_mm: off * geometry.spacing[axis], notes })
+        Ok(Placed { marks, reordered: false, error_mm: off * geometry.spacing[axis], notes })
     }
 }
 
@@ -254,7 +252,7 @@ mod tests {
 
     fn filled(closed: Vec<Contour>) -> Result<Placed, Misfit> {
         let (size, geometry) = grid();
-        Structure { closed, without_area: 0 }.on_grid(Target { size, geometry: &geometry, heights: None })
+        Structure { closed, without_area: 0 }.on_grid(Target { size, geometry: Some(&geometry), heights: None })
     }
 
     fn count(placed: &Placed, slice: usize) -> usize {
@@ -302,9 +300,9 @@ mod tests {
     fn any_storage_order() {
         let contour = || vec![vec![[-1.2, -2.1, 4.0], [-8.7, -2.4, 4.0], [-8.1, -7.9, 4.0]]];
         let (size, geometry) = grid();
-        let straight = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size, geometry: &geometry, heights: None }).unwrap();
+        let straight = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size, geometry: Some(&geometry), heights: None }).unwrap();
         let turned = Geometry::from_lps([11., 0., 0.], [Z, [-1., 0., 0.], Y], [2., 1., 1.]);
-        let other = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size: [5, 12, 10], geometry: &turned, heights: None }).unwrap();
+        let other = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size: [5, 12, 10], geometry: Some(&turned), heights: None }).unwrap();
         assert!(straight.marks.contains(&1));
         for z in 0..5 {
             for y in 0..10 {

@@ -131,8 +131,8 @@ pub(super) enum Content {
 pub struct Target<'a> {
     /// Number of pixels along x, y, z.
     pub size: [usize; 3],
-    /// Where they lie.
-    pub geometry: &'a Geometry,
+    /// Where they lie, if the image says so.
+    pub geometry: Option<&'a Geometry>,
     /// Where each slice along z lies, in steps of the geometry from the first; `None` where they are 0, 1, 2, … (DICOM
     /// series may lack slices).
     pub heights: Option<&'a [f64]>,
@@ -143,6 +143,8 @@ pub struct Target<'a> {
 pub struct Placed {
     /// 1 where the segment is, x fastest, then y and z of the image.
     pub marks: Vec<u8>,
+    /// Whether the image stores its pixels in another order: turned around, or axes exchanged.
+    pub reordered: bool,
     /// How far pixels were moved at most to lie on the image's, in millimetres. 0 for contours, which have no pixels.
     pub error_mm: f64,
     /// What a user should know, one sentence each.

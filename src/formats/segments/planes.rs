@@ -135,7 +135,7 @@ impl Frames {
                     marks[y * size[0] + x] = 1;
                 }
                 let notes = vec!["its one frame says nothing of its place: laid on the one picture".into()];
-                Ok(Placed { marks, error_mm: 0.0, notes })
+                Ok(Placed { marks, reordered: false, error_mm: 0.0, notes })
             }
             _ if unplaced > 0 => {
                 Err(Misfit::Unplaced(format!("{unplaced} of its {} frames do not say where they lie", planes.len())))
@@ -305,24 +305,32 @@ impl Layers {
     }
 }
 
+impl Target<'_> {
+    /// The frame, and the way back from millimetres to pixels.
+    pub(super) fn frame(&self) -> Result<(&Geometry, [[f64; 4]; 3]), Misfit> {
+        let unplaced = |why: &str| Misfit::Unplaced(why.into());
+        let geometry = self.geometry.ok_or_else(|| unplaced("the image does not say where it lies"))?;
+        let inverse = geometry.inverse().ok_or_else(|| unplaced("the axes of the image do not span a volume"))?;
+        Ok((geometry, inverse))
+    }
+}
+
 /// Lays the marked pixels of planes on a grid.
 fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Misfit> {
     let size = target.size;
-    let Some(to_index) = target.geometry.inverse() else {
-        return Err(Misfit::Unplaced("the axes of the image do not span a volume".into()));
-    };
+    let (geometry, to_index) = target.frame()?;
     let mut marks = vec![0u8; size.iter().product()];
     let (mut all, mut outside, mut error_mm) = (0usize, 0usize, 0.0f64);
     let mut taken: BTreeMap<[i64; 3], usize> = BTreeMap::new();
-    let mut in_holes = 0;
+    let (mut in_holes, mut reordered) = (0, false);
     for plane in planes {
         let Some(place) = &plane.place else { continue };
         let pixels = source.marks(plane);
         if pixels.is_empty() {
             continue;
         }
-        let on = Lattice::of(place, source.size, &to_index, target)
-            .map_err(|why| Misfit::OffGrid(told(plane, place, source.size, target, &why)))?;
+        let on = Lattice::of(place, source.size, &to_index, geometry, target.heights)
+            .map_err(|why| Misfit::OffGrid(told(plane, place, source.size, (size, geometry), &why)))?;
         let Some(on) = on else {
             in_holes += 1;
             continue;
@@ -334,6 +342,7 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
             )));
         }
         error_mm = error_mm.max(on.error_mm);
+        reordered |= (on.x, on.y) != ([1, 0, 0], [0, 1, 0]);
         for [x, y] in pixels {
             all += 1;
             match on.pixel(x, y, size) {
@@ -355,7 +364,7 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
         }
         notes.push(format!("{outside} of the {all} pixels that it marks lie outside the image"));
     }
-    Ok(Placed { marks, error_mm, notes })
+    Ok(Placed { marks, reordered, error_mm, notes })
 }
 
 /// Where the pixels of a plane fall on the pixels of a grid.
@@ -372,7 +381,8 @@ impl Lattice {
         place: &Place,
         [width, height]: [usize; 2],
         to_index: &[[f64; 4]; 3],
-        target: Target,
+        geometry: &Geometry,
+        heights: Option<&[f64]>,
     ) -> Result<Option<Lattice>, String> {
         let linear = |v: [f64; 3]| to_index.map(|r| r[0] * v[0] + r[1] * v[1] + r[2] * v[2]);
         let corner = linear(place.corner).zip_with(to_index.map(|r| r[3]), |a, b| a + b);
@@ -386,7 +396,7 @@ impl Lattice {
         };
         let mut start = whole(corner);
         let mut slice = None;
-        if let Some(heights) = target.heights {
+        if let Some(heights) = heights {
             if across != 2 {
                 return Err("it lies across the slices of the image, of which some are missing".into());
             }
@@ -423,7 +433,7 @@ impl Lattice {
                     });
                 }
             }
-            let mm = target.geometry.affine.map(|r| r[0] * moved[0] + r[1] * moved[1] + r[2] * moved[2]);
+            let mm = geometry.affine.map(|r| r[0] * moved[0] + r[1] * moved[1] + r[2] * moved[2]);
             error_mm = error_mm.max(length(mm));
         }
         let int = |v: [f64; 3]| v.map(|c| c as i64);
@@ -442,8 +452,13 @@ impl Lattice {
 }
 
 /// Both frames, for a message.
-fn told(plane: &Plane, place: &Place, [width, height]: [usize; 2], target: Target, why: &str) -> String {
-    let Target { size, geometry, .. } = target;
+fn told(
+    plane: &Plane,
+    place: &Place,
+    [width, height]: [usize; 2],
+    (size, geometry): ([usize; 3], &Geometry),
+    why: &str,
+) -> String {
     let point = |p: [f64; 3]| format!("({:.2}, {:.2}, {:.2})", p[0], p[1], p[2]);
     let [sx, sy, sz] = geometry.spacing;
     let origin = geometry.to_world([0.0; 3]);

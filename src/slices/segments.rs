@@ -167,8 +167,6 @@ fn labelled(
                 let is = |key: &str| number_range(key).is_some_and(|range| range.contains(&i64::from(segment.number)));
                 match labels.iter().find(|(key, _)| is(key)) {
                     Some((key, label)) => wanted.push((index, key.clone(), label.clone(), notes.get(index).cloned())),
-                    // The background may have a description.
-                    None if segment.number == 0 => {}
                     None => return Err(unknown(segment, known, labels)),
                 }
             }

@@ -61,6 +61,14 @@ fn table_of(data: &DataSet) -> Result<Option<Table>> {
         Kind::StructureSet => (structure_table(data)?, structure_series(data)?),
         _ => (segmentation_table(data)?, referenced_series(data)?),
     };
+    let segments = match kind {
+        // The background of a label map may have a description, and is no segment.
+        Kind::LabelMap => {
+            let background = background(data)?;
+            segments.into_iter().filter(|s: &Segment| f64::from(s.number) != background).collect()
+        }
+        _ => segments,
+    };
     distinct(FORMAT, &segments)?;
     let mut frame_of_reference = data.text(tags::FRAME_OF_REFERENCE_UID);
     if kind == Kind::StructureSet {
@@ -76,6 +84,11 @@ fn table_of(data: &DataSet) -> Result<Option<Table>> {
     Ok(Some(Table { kind, segments, layers: 1, frame_of_reference, series }))
 }
 
+/// Value of a label map where no segment is.
+fn background(data: &DataSet) -> Result<f64> {
+    Ok(data.number(tags::PIXEL_PADDING_VALUE)?.unwrap_or(0.0))
+}
+
 fn number(data: &DataSet, tag: Tag) -> Result<u32> {
     let number = data.count(tag)?.ok_or_else(|| malformed(format!("{} is missing", super::dataset::name(tag))))?;
     u32::try_from(number).map_err(|_| malformed(format!("a segment has the number {number}")))
@@ -86,14 +99,13 @@ fn segmentation_table(data: &DataSet) -> Result<Vec<Segment>> {
     items
         .iter()
         .map(|item| {
-            let modifier = codes(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)?.into_iter().next();
-            let side = match item.item(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)? {
+            let mut terms = codes(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)?;
+            let modifier = match item.item(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)? {
                 Some(kind) => codes(&kind, tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE)?.into_iter().next(),
                 None => None,
             };
-            let mut terms = codes(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE)?;
-            if let (Some(kind), Some(side)) = (modifier, side) {
-                terms.insert(0, format!("{side} {kind}"));
+            if let (Some(kind), Some(modifier)) = (terms.first(), modifier) {
+                terms.insert(0, format!("{modifier} {kind}"));
             }
             Ok(Segment {
                 number: number(item, tags::SEGMENT_NUMBER)?,
@@ -194,10 +206,7 @@ fn frames(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
     }
     let places = places(header);
     let plane = |frame: usize| Plane { place: places(frame), start: frame * area, frame: frame + 1 };
-    let background = match (table.kind, data.number(tags::PIXEL_PADDING_VALUE)?) {
-        (Kind::LabelMap, padding) => Some(padding.unwrap_or(0.0)),
-        _ => None,
-    };
+    let background = if table.kind == Kind::LabelMap { Some(background(data)?) } else { None };
     let mut masks: Vec<(Vec<Plane>, Marked)> = Vec::new();
     if table.kind == Kind::LabelMap {
         let all: Vec<Plane> = (0..header.frames).map(plane).collect();

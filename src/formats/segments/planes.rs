@@ -98,6 +98,8 @@ struct Source<'a> {
     voxels: &'a dyn Fn(usize) -> f64,
     stride: usize,
     marked: Marked,
+    /// Whether planes are slices of a volume, whose order means something: frames of DICOM have none.
+    ordered: bool,
 }
 
 impl Source<'_> {
@@ -118,7 +120,7 @@ impl Source<'_> {
 
 impl Frames {
     fn source<'a>(&self, index: usize, voxels: &'a dyn Fn(usize) -> f64) -> Source<'a> {
-        Source { size: self.size, voxels, stride: 1, marked: self.masks[index].1 }
+        Source { size: self.size, voxels, stride: 1, marked: self.masks[index].1, ordered: false }
     }
 
     pub fn on_grid(&self, index: usize, target: Target) -> Result<Placed, Misfit> {
@@ -261,7 +263,8 @@ impl Layers {
         let voxels = |at| self.image.samples.get(at);
         let [width, height, ..] = self.image.size;
         let stride = self.start(mask.layer, 0).1;
-        let source = Source { size: [width, height], voxels: &voxels, stride, marked: Marked::Equal(mask.value) };
+        let marked = Marked::Equal(mask.value);
+        let source = Source { size: [width, height], voxels: &voxels, stride, marked, ordered: true };
         paint(&planes, &source, target)
     }
 
@@ -322,7 +325,7 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
     let mut marks = vec![0u8; size.iter().product()];
     let (mut all, mut outside, mut error_mm) = (0usize, 0usize, 0.0f64);
     let mut taken: BTreeMap<[i64; 3], usize> = BTreeMap::new();
-    let (mut in_holes, mut reordered) = (0, false);
+    let (mut in_holes, mut reordered, mut last) = (0, false, None);
     for plane in planes {
         let Some(place) = &plane.place else { continue };
         let pixels = source.marks(plane);
@@ -335,6 +338,8 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
             in_holes += 1;
             continue;
         };
+        reordered |= source.ordered && last.is_some_and(|last| on.corner[on.across] < last);
+        last = Some(on.corner[on.across]);
         if let Some(other) = taken.insert(on.corner, plane.frame) {
             return Err(Misfit::OffGrid(format!(
                 "frames {other} and {} fall on the same pixels of the image: the image has other slices",
@@ -372,6 +377,8 @@ struct Lattice {
     corner: [i64; 3],
     x: [i64; 3],
     y: [i64; 3],
+    /// The axis across the plane.
+    across: usize,
     error_mm: f64,
 }
 
@@ -438,7 +445,7 @@ impl Lattice {
         }
         let int = |v: [f64; 3]| v.map(|c| c as i64);
         start[2] = slice.unwrap_or(start[2]);
-        Ok(Some(Lattice { corner: int(start), x: int(wx), y: int(wy), error_mm }))
+        Ok(Some(Lattice { corner: int(start), x: int(wx), y: int(wy), across, error_mm }))
     }
 
     fn pixel(&self, x: usize, y: usize, size: [usize; 3]) -> Option<[usize; 3]> {

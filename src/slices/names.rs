@@ -79,7 +79,10 @@ fn modality(json: &Value, case: &Case, spec: &Spec) -> Option<String> {
         **modality != case.modality && (plain_name(sequence) == plain || plain_name(modality) == plain)
     };
     let (sequence, modality) = spec.sequences.iter().find(is_other)?;
-    Some(format!("it calls the image {name:?} (the spec's {sequence}, {modality}), the spec {} ({})", case.sequence, case.modality))
+    Some(format!(
+        "it calls the image {name:?} (the spec's {sequence}, {modality}), the spec {} ({})",
+        case.sequence, case.modality
+    ))
 }
 
 #[cfg(test)]

@@ -90,9 +90,11 @@ pub(super) fn add_each(
 fn way(part: &MaskPart, found: &CaseMask, known: Option<&Table>) -> Result<Option<By>, String> {
     let Some(known) = known else {
         return match part.decode {
-            Decode::Segments => Err("the spec reads its segments by name, but it is no container of segments: expected a \
+            Decode::Segments => {
+                Err("the spec reads its segments by name, but it is no container of segments: expected a \
                                      DICOM segmentation or structure set, or a NRRD with the keys of 3D Slicer"
-                .into()),
+                    .into())
+            }
             _ => Ok(None),
         };
     };
@@ -179,9 +181,14 @@ fn labelled(
             }
         }
     }
-    let values: Vec<String> = segments.unnamed().iter().map(|(layer, value)| format!("{value} in layer {layer}")).collect();
+    let values: Vec<String> =
+        segments.unnamed().iter().map(|(layer, value)| format!("{value} in layer {layer}")).collect();
     if !values.is_empty() {
-        return Err(format!("it marks pixels that are of none of its segments: {} (of {})", values.join(", "), known.describe()));
+        return Err(format!(
+            "it marks pixels that are of none of its segments: {} (of {})",
+            values.join(", "),
+            known.describe()
+        ));
     }
     wanted.sort_by(|a, b| a.1.cmp(&b.1));
     Ok(wanted)

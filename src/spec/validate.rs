@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::names::plain_name;
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Pair, Plane, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.

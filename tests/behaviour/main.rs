@@ -23,6 +23,7 @@ mod rasters;
 #[cfg(feature = "query")]
 mod report;
 mod samples;
+mod segments;
 mod sharing;
 mod trace;
 mod verify;

@@ -1,6 +1,7 @@
 //! Segmentations (PS3.3 C.8.20) and structure sets (C.8.8.5, C.8.8.6): which masks they hold, and where each lies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
@@ -48,12 +49,10 @@ fn table_of(data: &DataSet) -> Result<Option<Table>> {
     let modality = data.text(tags::MODALITY).unwrap_or_default();
     let kind = match (class.as_str(), modality.as_str()) {
         (uids::LABEL_MAP_SEGMENTATION_STORAGE, _) => Kind::LabelMap,
-        (uids::SEGMENTATION_STORAGE, _) | ("", "SEG") => {
-            match data.text(tags::SEGMENTATION_TYPE).as_deref() {
-                Some("LABELMAP") => Kind::LabelMap,
-                _ => Kind::Segmentation,
-            }
-        }
+        (uids::SEGMENTATION_STORAGE, _) | ("", "SEG") => match data.text(tags::SEGMENTATION_TYPE).as_deref() {
+            Some("LABELMAP") => Kind::LabelMap,
+            _ => Kind::Segmentation,
+        },
         (uids::RT_STRUCTURE_SET_STORAGE, _) | ("", "RTSTRUCT") => Kind::StructureSet,
         _ => return Ok(None),
     };
@@ -179,7 +178,10 @@ fn structures(data: &DataSet, table: &Table) -> Result<Vec<Structure>> {
             let values = contour.numbers(tags::CONTOUR_DATA)?.unwrap_or_default();
             let (points, rest) = values.as_chunks::<3>();
             if !rest.is_empty() {
-                return Err(malformed(format!("a contour of {} coordinates, which are not three a point", values.len())));
+                return Err(malformed(format!(
+                    "a contour of {} coordinates, which are not three a point",
+                    values.len()
+                )));
             }
             if let Some(count) = contour.count(tags::NUMBER_OF_CONTOUR_POINTS)?
                 && count != points.len()
@@ -207,19 +209,19 @@ fn frames(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
     let places = places(header);
     let plane = |frame: usize| Plane { place: places(frame), start: frame * area, frame: frame + 1 };
     let background = if table.kind == Kind::LabelMap { Some(background(data)?) } else { None };
-    let mut masks: Vec<(Vec<Plane>, Marked)> = Vec::new();
-    if table.kind == Kind::LabelMap {
-        let all: Vec<Plane> = (0..header.frames).map(plane).collect();
-        masks.extend(table.segments.iter().map(|s| (all.clone(), Marked::Equal(f64::from(s.number)))));
+    let masks: Vec<(Arc<Vec<Plane>>, Marked)> = if table.kind == Kind::LabelMap {
+        let all = Arc::new((0..header.frames).map(plane).collect::<Vec<_>>());
+        table.segments.iter().map(|s| (Arc::clone(&all), Marked::Equal(f64::from(s.number)))).collect()
     } else {
-        masks.extend(table.segments.iter().map(|_| (Vec::new(), marked)));
+        let mut of: BTreeMap<u32, Vec<Plane>> = table.segments.iter().map(|s| (s.number, Vec::new())).collect();
         for (frame, number) in segment_of_frames(header, data, table)?.into_iter().enumerate() {
-            let Some(at) = table.segments.iter().position(|s| s.number == number) else {
-                return Err(malformed(format!("frame {} is of segment {number}, which has no description", frame + 1)));
-            };
-            masks[at].0.push(plane(frame));
+            let planes = of.get_mut(&number).ok_or_else(|| {
+                malformed(format!("frame {} is of segment {number}, which has no description", frame + 1))
+            })?;
+            planes.push(plane(frame));
         }
-    }
+        table.segments.iter().map(|s| (Arc::new(of.remove(&s.number).unwrap_or_default()), marked)).collect()
+    };
     let thickness = header.per_frame.first().and_then(|f| f.slice_thickness).or(header.slice_thickness);
     let steps = [spacing_between_slices(header, data)?, thickness].into_iter().flatten().filter(|s| *s > 0.0).collect();
     Ok(Frames { size: [header.columns, header.rows], voxels, masks, steps, background })
@@ -313,4 +315,164 @@ fn voxels(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
         }
     }
     Ok((Voxels::Samples(decoded.samples), Marked::Above(threshold)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::dicom::build::File;
+    use crate::formats::segments::{Target, read, table};
+    use crate::image::{Geometry, Samples};
+
+    const SYNTAX: &str = uids::EXPLICIT_VR_LITTLE_ENDIAN;
+
+    fn code(value: &str, meaning: &str) -> File {
+        File::new(SYNTAX).text(tags::CODE_VALUE, b"SH", value).text(tags::CODING_SCHEME_DESIGNATOR, b"SH", "SCT").text(
+            tags::CODE_MEANING,
+            b"LO",
+            meaning,
+        )
+    }
+
+    fn segment(number: u16, label: &str, kind: File) -> File {
+        File::new(SYNTAX)
+            .number(tags::SEGMENT_NUMBER, number)
+            .text(tags::SEGMENT_LABEL, b"LO", label)
+            .sequence(tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE, &[kind])
+    }
+
+    fn left(kind: File) -> File {
+        kind.sequence(tags::SEGMENTED_PROPERTY_TYPE_MODIFIER_CODE_SEQUENCE, &[code("7771000", "Left")])
+    }
+
+    /// Frames of 4 x 1 pixels: segment (if it says), height and bits of each.
+    fn segmentation(kind: &str, frames: &[(Option<u16>, f64, [u8; 4])]) -> Vec<u8> {
+        let orientation = File::new(SYNTAX).text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "1\\0\\0\\0\\1\\0");
+        let measures =
+            File::new(SYNTAX).text(tags::PIXEL_SPACING, b"DS", "1\\1").text(tags::SPACING_BETWEEN_SLICES, b"DS", "2");
+        let shared = File::new(SYNTAX)
+            .sequence(tags::PLANE_ORIENTATION_SEQUENCE, &[orientation])
+            .sequence(tags::PIXEL_MEASURES_SEQUENCE, &[measures]);
+        let groups = |(segment, z, _): &(Option<u16>, f64, [u8; 4])| {
+            let position = File::new(SYNTAX).text(tags::IMAGE_POSITION_PATIENT, b"DS", &format!("0\\0\\{z}"));
+            let frame = File::new(SYNTAX).sequence(tags::PLANE_POSITION_SEQUENCE, &[position]);
+            match segment {
+                Some(n) => frame.sequence(
+                    tags::SEGMENT_IDENTIFICATION_SEQUENCE,
+                    &[File::new(SYNTAX).number(tags::REFERENCED_SEGMENT_NUMBER, *n)],
+                ),
+                None => frame,
+            }
+        };
+        let (bits, pixels): (u16, Vec<u8>) = if kind == "BINARY" {
+            let all: Vec<u8> = frames.iter().flat_map(|f| f.2).collect();
+            (1, all.chunks(8).map(|c| c.iter().enumerate().fold(0, |b, (i, v)| b | v << i)).collect())
+        } else {
+            (8, frames.iter().flat_map(|f| f.2).collect())
+        };
+        let class = if kind == "LABELMAP" { uids::LABEL_MAP_SEGMENTATION_STORAGE } else { uids::SEGMENTATION_STORAGE };
+        File::grey(SYNTAX, [4, 1], [bits, bits], false)
+            .text(tags::SOP_CLASS_UID, b"UI", class)
+            .text(tags::MODALITY, b"CS", "SEG")
+            .text(tags::SEGMENTATION_TYPE, b"CS", kind)
+            .number(tags::MAXIMUM_FRACTIONAL_VALUE, 100)
+            .text(tags::NUMBER_OF_FRAMES, b"IS", &frames.len().to_string())
+            .sequence(
+                tags::SEGMENT_SEQUENCE,
+                &[segment(1, "Liver", code("10200004", "Liver")), segment(2, "K", left(code("64033007", "Kidney")))],
+            )
+            .sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, &[shared])
+            .sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, &frames.iter().map(groups).collect::<Vec<_>>())
+            .pixels(&pixels)
+            .bytes()
+    }
+
+    fn opened(bytes: &[u8]) -> Result<Segments> {
+        read("s.dcm", bytes, &|_| None).map(|found| found.expect("segments"))
+    }
+
+    fn volume(segments: &Segments, index: usize) -> Vec<u8> {
+        let Samples::U8(values) = segments.volume(index).unwrap().samples else { panic!("bytes") };
+        values
+    }
+
+    #[test]
+    fn frames_of_two_segments_in_any_order() {
+        let one = Some(1);
+        let frames = [
+            (Some(2), 4.0, [0, 0, 1, 1]),
+            (one, 2.0, [1, 0, 0, 0]),
+            (Some(2), 0.0, [0, 1, 1, 0]),
+            (one, 4.0, [1, 1, 1, 0]),
+        ];
+        let segments = opened(&segmentation("BINARY", &frames)).unwrap();
+        let names: Vec<String> = segments.table.segments.iter().map(Segment::describe).collect();
+        assert_eq!(names, ["1 \"Liver\" (Liver, SCT:10200004)", "2 \"K\" (Left Kidney, Kidney, SCT:64033007)"]);
+        assert_eq!(volume(&segments, 0), [1, 0, 0, 0, 1, 1, 1, 0]);
+        assert_eq!(volume(&segments, 1), [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1], "a slice without a frame is empty");
+        let geometry = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
+        let target = Target { size: [4, 1, 3], geometry: Some(&geometry), heights: None };
+        assert_eq!(segments.on_grid(0, target).unwrap().marks, [0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0]);
+    }
+
+    #[test]
+    fn fractions_and_label_maps() {
+        let segments = opened(&segmentation("FRACTIONAL", &[(Some(1), 0.0, [0, 50, 51, 100])])).unwrap();
+        assert_eq!(volume(&segments, 0), [0, 0, 1, 1]);
+        assert!(segments.notes.iter().any(|n| n.contains("above 50 of 100") && n.contains("2 are neither")));
+        let segments =
+            opened(&segmentation("LABELMAP", &[(None, 0.0, [0, 1, 2, 2]), (None, 2.0, [2, 1, 0, 7])])).unwrap();
+        assert_eq!((segments.table.kind, segments.table.is_one_map()), (Kind::LabelMap, true));
+        assert_eq!(volume(&segments, 1), [0, 0, 1, 1, 1, 0, 0, 0]);
+        assert_eq!(segments.unnamed(), [(0, 7.0)]);
+    }
+
+    #[test]
+    fn frames_without_a_segment_and_cut_files_are_refused() {
+        let error = opened(&segmentation("BINARY", &[(None, 0.0, [1; 4])])).unwrap_err().to_string();
+        assert!(error.contains("frame 1 does not say which segment"), "{error}");
+        let error = opened(&segmentation("BINARY", &[(Some(3), 0.0, [1; 4])])).unwrap_err().to_string();
+        assert!(error.contains("segment 3, which has no description"), "{error}");
+        let whole = segmentation("BINARY", &[(Some(1), 0.0, [1; 4]), (Some(2), 0.0, [1; 4])]);
+        for end in 0..whole.len() {
+            let _ = read("s.dcm", &whole[..end], &|_| None);
+        }
+        assert!(opened(&whole[..whole.len() - 2]).is_err());
+    }
+
+    #[test]
+    fn contours_are_in_millimetres_of_ras() {
+        let contour = |kind: &str, data: &str, points: u16| {
+            File::new(SYNTAX)
+                .text(tags::CONTOUR_GEOMETRIC_TYPE, b"CS", kind)
+                .text(tags::NUMBER_OF_CONTOUR_POINTS, b"IS", &points.to_string())
+                .text(tags::CONTOUR_DATA, b"DS", data)
+        };
+        let square = "0.5\\-0.5\\0\\2.5\\-0.5\\0\\2.5\\0.5\\0\\0.5\\0.5\\0";
+        let file = |points: u16| {
+            let contours = [contour("CLOSED_PLANAR", square, points), contour("POINT", "1\\0\\0", 1)];
+            let roi = File::new(SYNTAX).text(tags::ROI_NUMBER, b"IS", "5").text(tags::ROI_NAME, b"LO", "PTV");
+            let drawn = File::new(SYNTAX)
+                .text(tags::REFERENCED_ROI_NUMBER, b"IS", "5")
+                .sequence(tags::CONTOUR_SEQUENCE, &contours);
+            File::new(SYNTAX)
+                .text(tags::SOP_CLASS_UID, b"UI", uids::RT_STRUCTURE_SET_STORAGE)
+                .sequence(tags::STRUCTURE_SET_ROI_SEQUENCE, &[roi])
+                .sequence(tags::ROI_CONTOUR_SEQUENCE, &[drawn])
+                .bytes()
+        };
+        let segments = opened(&file(4)).unwrap();
+        assert_eq!(table("rt.dcm", &file(4)).unwrap().unwrap().describe(), "5 \"PTV\"");
+        let geometry = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
+        let placed = segments.on_grid(0, Target { size: [4, 1, 1], geometry: Some(&geometry), heights: None }).unwrap();
+        assert_eq!(placed.marks, [0, 1, 1, 0]);
+        assert!(placed.notes[0].starts_with("1 point(s) or open contour(s)"), "{:?}", placed.notes);
+        assert!(opened(&file(5)).unwrap_err().to_string().contains("a contour of 5 points has 4"));
+    }
+
+    #[test]
+    fn other_objects_have_no_segments() {
+        let image = File::slice(0.0, 1, [0; 4]).bytes();
+        assert_eq!(table("i.dcm", &image).unwrap(), None);
+    }
 }

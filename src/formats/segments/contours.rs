@@ -213,19 +213,21 @@ fn area(corners: &[[f64; 2]]) -> f64 {
 
 /// Pixels whose centres lie inside a polygon.
 fn spans(corners: &[[f64; 2]], columns: usize, rows: usize) -> Vec<Span> {
-    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); rows];
     // From the first row at or below one end to the last one above the other.
     let row = |v: f64| (v.ceil().max(0.0) as usize).min(rows);
+    let first = corners.iter().map(|c| row(c[1])).min().unwrap_or(0);
+    let last = corners.iter().map(|c| row(c[1])).max().unwrap_or(0);
+    let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); last - first];
     for (a, b) in corners.iter().zip(corners.iter().cycle().skip(1)) {
         let (top, bottom) = if a[1] <= b[1] { (a, b) } else { (b, a) };
         for y in row(top[1])..row(bottom[1]) {
             let share = (y as f64 - top[1]) / (bottom[1] - top[1]);
-            crossings[y].push(top[0] + share * (bottom[0] - top[0]));
+            crossings[y - first].push(top[0] + share * (bottom[0] - top[0]));
         }
     }
     let column = |u: f64| (u.ceil().max(0.0) as usize).min(columns);
     let mut spans = Vec::new();
-    for (y, mut at) in crossings.into_iter().enumerate() {
+    for (mut at, y) in crossings.into_iter().zip(first..) {
         at.sort_by(f64::total_cmp);
         spans.extend(at.as_chunks::<2>().0.iter().map(|[from, to]| (y, column(*from), column(*to))));
     }
@@ -280,7 +282,10 @@ mod tests {
         let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2), square(1.5, 3.5, 99.0)]).unwrap();
         assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [0, 4, 0]);
         let notes = placed.notes.join("; ");
-        assert!(notes.contains("1 of its 3 contours lie outside") && notes.contains("1 contour(s) lie between"), "{notes}");
+        assert!(
+            notes.contains("1 of its 3 contours lie outside") && notes.contains("1 contour(s) lie between"),
+            "{notes}"
+        );
         let Err(Misfit::Elsewhere(why)) = filled(vec![square(1.5, 4.5, -9.0)]) else { panic!("refused") };
         assert!(why.contains("slices -4.50 to -4.50 of an image of 5 slices"), "{why}");
         let beside = filled(vec![square(50.0, 60.0, 2.0)]);
@@ -300,9 +305,13 @@ mod tests {
     fn any_storage_order() {
         let contour = || vec![vec![[-1.2, -2.1, 4.0], [-8.7, -2.4, 4.0], [-8.1, -7.9, 4.0]]];
         let (size, geometry) = grid();
-        let straight = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size, geometry: Some(&geometry), heights: None }).unwrap();
+        let straight = Structure { closed: contour(), without_area: 0 }
+            .on_grid(Target { size, geometry: Some(&geometry), heights: None })
+            .unwrap();
         let turned = Geometry::from_lps([11., 0., 0.], [Z, [-1., 0., 0.], Y], [2., 1., 1.]);
-        let other = Structure { closed: contour(), without_area: 0 }.on_grid(Target { size: [5, 12, 10], geometry: Some(&turned), heights: None }).unwrap();
+        let other = Structure { closed: contour(), without_area: 0 }
+            .on_grid(Target { size: [5, 12, 10], geometry: Some(&turned), heights: None })
+            .unwrap();
         assert!(straight.marks.contains(&1));
         for z in 0..5 {
             for y in 0..10 {

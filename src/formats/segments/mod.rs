@@ -18,6 +18,8 @@
 mod contours;
 mod planes;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 pub(super) use contours::Structure;
@@ -205,7 +207,7 @@ impl Segments {
         }
     }
 
-    /// Values of the layers that are of no segment of the table, each with its layer.
+    /// Values of the layers that are of no segment of the table, each with its layer; the first few.
     pub fn unnamed(&self) -> Vec<(u32, f64)> {
         match &self.content {
             Content::Frames(frames) => frames.unnamed(&self.table),
@@ -248,12 +250,12 @@ fn with_plain<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
 
 /// Two segments of one number (in one layer) cannot be told apart.
 pub(super) fn distinct(format: &'static str, segments: &[Segment]) -> Result<()> {
-    for (i, a) in segments.iter().enumerate() {
-        if let Some(b) = segments[..i].iter().find(|b| (b.number, b.layer) == (a.number, a.layer)) {
-            return Err(Error::Malformed {
-                format,
-                reason: format!("two segments have the number {}: {:?} and {:?}", a.number, b.name, a.name),
-            });
+    let mut seen = BTreeMap::new();
+    for segment in segments {
+        if let Some(other) = seen.insert((segment.layer, segment.number), &segment.name) {
+            let (number, name) = (segment.number, &segment.name);
+            let reason = format!("two segments have the number {number}: {other:?} and {name:?}");
+            return Err(Error::Malformed { format, reason });
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Masks that are planes of pixels with a place each: frames of a DICOM segmentation, slices of a layer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Misfit, Placed, Table, Target};
 use crate::image::{Frame, Geometry, Image, Samples};
@@ -38,6 +39,9 @@ pub(in crate::formats) struct Plane {
     pub frame: usize,
 }
 
+/// So many values without a name are enough for a message.
+const MANY: usize = 8;
+
 /// Which values are the segment.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::formats) enum Marked {
@@ -70,8 +74,8 @@ pub(in crate::formats) struct Frames {
     /// Width and height of a frame.
     pub size: [usize; 2],
     pub voxels: Voxels,
-    /// For each segment its frames, and what of them it is.
-    pub masks: Vec<(Vec<Plane>, Marked)>,
+    /// For each segment its frames, and what of them it is. Those of a label map share all frames.
+    pub masks: Vec<(Arc<Vec<Plane>>, Marked)>,
     /// Distances between slices that the header names, the most believable first.
     pub steps: Vec<f64>,
     /// Background of a label map.
@@ -151,7 +155,7 @@ impl Frames {
         let source = self.source(index, &voxels);
         let [width, height] = self.size;
         let off = |reason: String| Misfit::OffGrid(reason);
-        let all: Vec<Place> = self.masks.iter().flat_map(|(planes, _)| planes).filter_map(|p| p.place).collect();
+        let all: Vec<Place> = self.masks.iter().flat_map(|(planes, _)| planes.iter()).filter_map(|p| p.place).collect();
         let own: Option<Vec<Place>> = self.masks[index].0.iter().map(|p| p.place).collect();
         let own = own.ok_or_else(|| Misfit::Unplaced("its frames do not say where they lie".into()))?;
         let Some(first) = own.first().or(all.first()).copied() else {
@@ -218,14 +222,9 @@ impl Frames {
         let Voxels::Samples(samples) = &self.voxels else { return Vec::new() };
         let Some(background) = self.background else { return Vec::new() };
         let known = |v: f64| v == background || table.segments.iter().any(|s| f64::from(s.number) == v);
-        with_samples!(samples, v => {
-            let mut found = BTreeMap::new();
-            for &value in v.iter() {
-                let value = value as f64;
-                found.entry(value.to_bits()).or_insert(value);
-            }
-            found.into_values().filter(|v| !known(*v)).map(|v| (0, v)).collect()
-        })
+        let mut unnamed = Unnamed::default();
+        with_samples!(samples, v => v.iter().for_each(|&value| unnamed.see(0, value as f64, known)));
+        unnamed.found
     }
 }
 
@@ -287,24 +286,37 @@ impl Layers {
     pub fn unnamed(&self) -> Vec<(u32, f64)> {
         let layers = self.image.components.max(self.image.size[3]);
         let [width, height, depth, _] = self.image.size;
-        let mut found = BTreeMap::new();
+        let mut unnamed = Unnamed::default();
         for layer in 0..layers {
+            let known = |value: f64| value == 0.0 || self.masks.contains(&Layer { layer, value });
             for z in 0..depth {
                 let (start, stride) = self.start(layer, z);
-                for i in 0..width * height {
-                    let value = self.image.samples.get(start + i * stride);
-                    if value != 0.0 {
-                        found.entry((layer, value.to_bits())).or_insert(value);
-                    }
-                }
+                (0..width * height)
+                    .for_each(|i| unnamed.see(layer as u32, self.image.samples.get(start + i * stride), known));
             }
         }
-        let known = |layer: usize, value: f64| self.masks.contains(&Layer { layer, value });
-        found
-            .into_iter()
-            .filter(|((layer, _), value)| !known(*layer, *value))
-            .map(|((layer, _), value)| (layer as u32, value))
-            .collect()
+        unnamed.found
+    }
+}
+
+/// Values without a name, the first few.
+#[derive(Default)]
+struct Unnamed {
+    found: Vec<(u32, f64)>,
+    /// The last value that was seen to be known: neighbours are mostly equal.
+    last: Option<(u32, f64)>,
+}
+
+impl Unnamed {
+    fn see(&mut self, layer: u32, value: f64, known: impl Fn(f64) -> bool) {
+        if self.last == Some((layer, value)) || self.found.len() >= MANY {
+            return;
+        }
+        if known(value) {
+            self.last = Some((layer, value));
+        } else if !self.found.iter().any(|(l, v)| *l == layer && v.to_bits() == value.to_bits()) {
+            self.found.push((layer, value));
+        }
     }
 }
 
@@ -515,4 +527,128 @@ fn length(v: [f64; 3]) -> f64 {
 fn unit(v: [f64; 3]) -> [f64; 3] {
     let n = length(v);
     v.map(|c| if n > 0.0 { c / n } else { 0.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::formats::segments::{Content, Kind, Segment, Segments};
+
+    const SIZE: [usize; 3] = [4, 3, 5];
+    const SPACING: [f64; 3] = [0.5, 0.7, 3.0];
+    const AXES: [[f64; 3]; 3] = [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]];
+
+    fn geometry() -> Geometry {
+        Geometry::from_lps([10., 20., 30.], AXES, SPACING)
+    }
+
+    fn table(segments: usize) -> Table {
+        let segment = |n: usize| Segment { number: n as u32 + 1, layer: 0, name: format!("s{n}"), terms: Vec::new() };
+        Table {
+            kind: Kind::Segmentation,
+            segments: (0..segments).map(segment).collect(),
+            layers: 1,
+            frame_of_reference: None,
+            series: Vec::new(),
+        }
+    }
+
+    /// Axial frames at heights of slices of the image, each with all its pixels marked.
+    fn frames(slices: &[f64]) -> Segments {
+        let origin = |z: f64| geometry().to_world([0.0, 0.0, z]);
+        let step = |axis: usize| geometry().affine.map(|row| row[axis]);
+        let place = |z: &f64| Place { corner: origin(*z), x: step(0), y: step(1) };
+        let planes =
+            slices.iter().enumerate().map(|(i, z)| Plane { place: Some(place(z)), start: i * 12, frame: i + 1 });
+        let masks = vec![(Arc::new(planes.collect()), Marked::Above(0.0))];
+        let voxels = Voxels::Bits(vec![0xFF; (slices.len() * 12).div_ceil(8)]);
+        let frames = Frames { size: [4, 3], voxels, masks, steps: vec![3.0], background: None };
+        Segments::new(table(1), Vec::new(), Content::Frames(frames))
+    }
+
+    fn on(segments: &Segments, heights: Option<&[f64]>) -> Result<Placed, Misfit> {
+        let geometry = geometry();
+        let depth = heights.map_or(SIZE[2], <[f64]>::len);
+        segments.on_grid(0, Target { size: [4, 3, depth], geometry: Some(&geometry), heights })
+    }
+
+    fn marked_slices(placed: &Placed) -> Vec<usize> {
+        placed.marks.chunks(12).map(|slice| slice.iter().map(|v| *v as usize).sum::<usize>() / 12).collect()
+    }
+
+    #[test]
+    fn frames_go_to_their_slices_in_any_order() {
+        let placed = on(&frames(&[4.0, 0.0, 2.1]), None).unwrap();
+        assert_eq!(marked_slices(&placed), [1, 0, 1, 0, 1]);
+        assert!((placed.error_mm - 0.3).abs() < 1e-9 && !placed.reordered && placed.notes.is_empty());
+        let Err(Misfit::OffGrid(why)) = on(&frames(&[0.0, 2.4]), None) else { panic!("refused") };
+        assert!(why.contains("at slice 2.40") && why.contains("Frame 2") && why.contains("4 x 3 x 5 pixels"), "{why}");
+        assert!(matches!(on(&frames(&[0.9, 1.1]), None), Err(Misfit::OffGrid(why)) if why.contains("frames 1 and 2")));
+        assert!(matches!(on(&frames(&[7.0]), None), Err(Misfit::Elsewhere(_))));
+    }
+
+    #[test]
+    fn frames_in_a_hole_of_the_image_are_told() {
+        let placed = on(&frames(&[0.0, 1.0, 2.0, 3.0]), Some(&[0.0, 1.0, 3.0])).unwrap();
+        assert_eq!(marked_slices(&placed), [1, 1, 1]);
+        assert!(placed.notes[0].contains("1 of its frames lie where the image lacks a slice"), "{:?}", placed.notes);
+    }
+
+    #[test]
+    fn a_volume_has_rows_of_zeros_where_frames_are_missing() {
+        let volume = frames(&[4.0, 0.0, 2.0]).volume(0).unwrap();
+        assert_eq!((volume.size, volume.geometry.unwrap().affine), ([4, 3, 5, 1], geometry().affine));
+        let Samples::U8(values) = &volume.samples else { panic!("bytes") };
+        assert_eq!((values[..12].to_vec(), values[12..24].to_vec()), (vec![1; 12], vec![0; 12]));
+        assert!(matches!(frames(&[0.0, 1.0, 1.6]).volume(0), Err(Misfit::OffGrid(_))));
+        assert!(matches!(frames(&[0.0, 1.0, 1e12]).volume(0), Err(Misfit::OffGrid(_))), "memory is not taken");
+    }
+
+    proptest! {
+        /// A volume of segments whose axes are a permutation of the image's, each kept or turned around, and which is cropped
+        /// to what is marked, marks the same pixels.
+        #[test]
+        fn any_storage_order_gives_the_same(
+            marks in proptest::collection::vec(0u8..2, 60),
+            order in Just([0usize, 1, 2]).prop_shuffle(),
+            turned in any::<[bool; 3]>(),
+            last in any::<bool>(),
+        ) {
+            let mut origin = [10., 20., 30.];
+            let mut axes = AXES;
+            for axis in (0..3).filter(|&a| turned[a]) {
+                origin[axis] += SPACING[axis] * (SIZE[axis] - 1) as f64;
+                axes[axis][axis] = -1.0;
+            }
+            let stored = order.map(|a| SIZE[a]);
+            let mut values = Vec::new();
+            for c in 0..stored[2] {
+                for b in 0..stored[1] {
+                    for a in 0..stored[0] {
+                        let mut at = [0; 3];
+                        for (axis, i) in order.into_iter().zip([a, b, c]) {
+                            at[axis] = if turned[axis] { SIZE[axis] - 1 - i } else { i };
+                        }
+                        values.push(marks[at[0] + 4 * at[1] + 12 * at[2]]);
+                    }
+                }
+            }
+            // Layer 0 is full of another value, layer 1 has the marks; components first or layers last.
+            let interleaved = values.iter().flat_map(|v| [9, *v]).collect();
+            let separate = [vec![9; 60], values.clone()].concat();
+            let mut image = Image::picture(60, 1, 2, Samples::U8(interleaved));
+            if last {
+                image = Image { components: 1, samples: Samples::U8(separate), ..image };
+            }
+            image.size = [stored[0], stored[1], stored[2], if last { 2 } else { 1 }];
+            image.geometry = Some(Geometry::from_lps(origin, order.map(|a| axes[a]), order.map(|a| SPACING[a])));
+            let layers = Layers { image, masks: vec![Layer { layer: 1, value: 1.0 }] };
+            prop_assert_eq!(layers.unnamed(), vec![(0, 9.0)]);
+            let segments = Segments::new(table(1), Vec::new(), Content::Layers(layers));
+            let placed = on(&segments, None).unwrap();
+            prop_assert_eq!(placed.marks, marks);
+        }
+    }
 }

@@ -185,7 +185,7 @@ pub struct Placed {
 
 impl Placed {
     fn as_it_is(mask: Loaded, placement: Placement, error_mm: Option<f64>) -> Placed {
-        Placed { mask, slices: None, placement, error_mm, notes: Vec::new() }
+        Placed { mask, slices: None, placement, error_mm: error_mm.map(rounded), notes: Vec::new() }
     }
 
     /// A mask that was drawn on the pixels of its image.
@@ -197,6 +197,11 @@ impl Placed {
         self.notes.push(note);
         self
     }
+}
+
+/// Millimetres without the digits that rounding in headers leaves.
+fn rounded(mm: f64) -> f64 {
+    (mm * 1e4).round() / 1e4
 }
 
 /// Names of the slices of a stack, in the order of its slices, and what the spec calls them.

@@ -141,6 +141,7 @@ fn finish(
     notes: Vec<String>,
 ) -> Placed {
     let straight = slices.len() == image_slices && slices.iter().enumerate().all(|(z, to)| *to == Some(z));
+    let error_mm = error_mm.map(super::rounded);
     Placed { mask, slices: (!straight).then_some(slices), placement, error_mm, notes }
 }
 

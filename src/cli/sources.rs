@@ -11,7 +11,7 @@ use super::{Failure, Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
-use crate::spec::{Label, Registry, Sharing, Spec};
+use crate::spec::{Label, OwnName, Registry, Sharing, Spec};
 use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -192,18 +192,21 @@ fn page(spec: &Spec) -> String {
     };
     section("Releases", spec.release.iter().map(release).collect());
     section("Tree expected", spec.tree.trim_matches('\n').to_string());
-    let sequences = spec.sequences.iter().map(|(sequence, modality)| format!("- {sequence}: {modality}\n"));
+    let own_modality = |name: &str| own(&spec.modality, name);
+    let sequences = spec.sequences.iter().map(|(s, modality)| format!("- {s}: {modality}{}\n", own_modality(modality)));
     section("Sequences and their modality", sequences.collect());
     let mut seen = BTreeSet::new();
     let mut objects = String::new();
     for label in labels(spec).filter(|l| seen.insert(l.name.clone())) {
         let excluded = label.exclude.as_ref().map(|reason| format!(" (excluded: {reason})")).unwrap_or_default();
         let object = if label.object == label.name { String::new() } else { format!(" → {}", label.object) };
-        objects.push_str(&format!("- {}{object}{excluded}\n", label.name));
+        objects.push_str(&format!("- {}{object}{}{excluded}\n", label.name, own(&spec.object, &label.object)));
     }
     section("Labels → objects", objects);
     let counts = spec.expected.iter().map(|e| {
-        let of = [e.release.as_deref(), e.layout.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let separate = e.separate.then_some("a download of its own");
+        let of =
+            [e.release.as_deref(), e.layout.as_deref(), separate].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let of = if of.is_empty() { of } else { format!(" ({of})") };
         format!("- {} labelled cases{of}: {}\n", grouped(e.cases as u64), e.origin)
     });
@@ -221,6 +224,15 @@ fn page(spec: &Spec) -> String {
     section("Not verified", bullets(&spec.unverified));
     section("How to cite", spec.citation.trim().to_string());
     out
+}
+
+/// What is said beside an object or a modality that the spec defines for itself.
+fn own(names: &[OwnName], name: &str) -> String {
+    match names.iter().find(|own| own.name == name) {
+        Some(own) if own.description.is_empty() => " (not of the protocol)".into(),
+        Some(own) => format!(" (not of the protocol: {})", own.description),
+        None => String::new(),
+    }
 }
 
 /// Lines in their order, each once: layouts may share what they say.

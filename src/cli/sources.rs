@@ -11,7 +11,7 @@ use super::{Failure, Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
-use crate::spec::{Label, OwnName, Registry, Sharing, Spec};
+use crate::spec::{Label, OwnName, Registry, Sharing, Spec, taxonomy};
 use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -148,23 +148,35 @@ struct Summary {
     modalities: usize,
     objects: usize,
     targets: usize,
+    /// Modalities and objects among these that specs define for themselves.
+    own_modalities: usize,
+    own_objects: usize,
 }
 
 fn summary(registry: &Registry, global: &Global) -> Outcome {
     let targets: BTreeSet<(&str, &str)> = registry.specs().iter().flat_map(Spec::targets).collect();
+    let (objects, modalities): (BTreeSet<&str>, BTreeSet<&str>) = targets.iter().copied().unzip();
+    let common = taxonomy();
     let summary = Summary {
         sources: registry.specs().iter().filter(|s| s.part_of_study).count(),
-        modalities: targets.iter().map(|(_, m)| m).collect::<BTreeSet<_>>().len(),
-        objects: targets.iter().map(|(o, _)| o).collect::<BTreeSet<_>>().len(),
+        own_modalities: modalities.iter().filter(|m| common.modality_index(m).is_none()).count(),
+        own_objects: objects.iter().filter(|o| common.object(o).is_none()).count(),
+        modalities: modalities.len(),
+        objects: objects.len(),
         targets: targets.len(),
     };
     if global.json {
         global.print_json(&summary)?;
     } else {
-        let Summary { sources, modalities, objects, targets } = summary;
+        let Summary { sources, modalities, objects, targets, own_modalities, own_objects } = summary;
         println!(
             "{sources} sources, {modalities} modalities, {objects} objects, {targets} targets (object-modality pairs)"
         );
+        if own_modalities + own_objects > 0 {
+            println!(
+                "Not of the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the objects"
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

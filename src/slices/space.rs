@@ -42,15 +42,18 @@ pub(super) fn on_grid_of(image: &Loaded, mask: Loaded, axis: Axis) -> Result<Loa
     with_samples!(&mask.image.samples, values => check_cover(&to_image, image, &mask, |i| values[i] as f64 != 0.0))
         .map_err(problem)?;
 
-    if to_mask.keeps(image.image.size) && mask.image.size == image.image.size {
+    // What lies along a fourth axis of the image (sequences) shares the mask.
+    let [nx, ny, nz, _] = image.image.size;
+    let size = [nx, ny, nz, 1];
+    if to_mask.keeps(size) && mask.image.size == size {
         return Ok(mask);
     }
     let source = |x: usize, y: usize, z: usize| {
         let at = nearest(to_mask.apply([x, y, z].map(|i| i as f64)), mask.image.size);
         at.map(|[x, y, z]| mask.image.offset([x, y, z, 0], 0))
     };
-    let samples = with_samples!(&mask.image.samples, values => gathered(values, image.image.size, source).into());
-    let placed = Image { size: image.image.size, samples, geometry: Some(to_world), ..mask.image };
+    let samples = with_samples!(&mask.image.samples, values => gathered(values, size, source).into());
+    let placed = Image { size, samples, geometry: Some(to_world), ..mask.image };
     Ok(Loaded { file: mask.file, image: placed, positions: None })
 }
 

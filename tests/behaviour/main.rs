@@ -12,6 +12,7 @@ mod cosmos;
 mod custom_source;
 mod determinism;
 mod facts;
+mod filelists;
 mod leaks;
 mod outdated;
 mod passes;

@@ -152,6 +152,27 @@ impl Geometry {
         self.affine.map(|r| r[0] * index[0] + r[1] * index[1] + r[2] * index[2] + r[3])
     }
 
+    /// RAS+ millimetres to voxel index, three rows of four; `None` where the axes do not span a volume.
+    pub fn inverse(&self) -> Option<[[f64; 4]; 3]> {
+        let a = &self.affine;
+        let cofactor = |r: usize, c: usize| {
+            let (r1, r2, c1, c2) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
+            a[r1][c1] * a[r2][c2] - a[r1][c2] * a[r2][c1]
+        };
+        let determinant: f64 = (0..3).map(|c| a[0][c] * cofactor(0, c)).sum();
+        if !determinant.is_normal() {
+            return None;
+        }
+        let mut inverse = [[0.0; 4]; 3];
+        for (row, out) in inverse.iter_mut().enumerate() {
+            for column in 0..3 {
+                out[column] = cofactor(column, row) / determinant;
+            }
+            out[3] = -(0..3).map(|k| out[k] * a[k][3]).sum::<f64>();
+        }
+        Some(inverse)
+    }
+
     /// Three letters that name where x, y and z of the file point to: `RAS`, `LPS`, `PIR`, … The rule is nibabel's
     /// `aff2axcodes`: each axis goes to the world axis it is most aligned with, the strongest alignment first, so that
     /// no world axis is named twice. An axis of length zero is `?`.

@@ -16,6 +16,7 @@ pub mod nifti;
 pub mod nrrd;
 pub mod png;
 pub mod pnm;
+pub mod segments;
 pub mod tiff;
 pub mod voxels;
 

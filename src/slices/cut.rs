@@ -10,7 +10,7 @@ use super::notes::Notes;
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
 use super::placement::{Grid, Placed, Placement, SliceNames, place};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
-use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, png, rle_table};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, names, png, rle_table, segments};
 use crate::digest::sha256_each;
 use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
@@ -22,6 +22,9 @@ use crate::with_samples;
 
 /// Slices that are made together, because digests of several pictures take half as long as those of one after the other.
 const TOGETHER: usize = 16;
+
+/// Takes a mask that has found its image, with what the spec says of it.
+pub(super) type Add<'f> = dyn FnMut(&CaseMask, Placed) -> Result<(), Error> + 'f;
 
 /// Frame, position and masks of a slice that stays.
 type Kept = (usize, usize, Vec<ObjectMask>);
@@ -64,18 +67,23 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
 
     let reader = MaskReader { spec, case, tree, image: &loaded, grid: &grid };
     let mut notes = Notes::of_image(&loaded.image.notes);
+    for (file, said) in names::check(case, spec, tree)? {
+        notes.of_mask(&file, said.iter());
+    }
     let (mut placement, mut error_mm) = (Placement::Same, None::<f64>);
     let mut stacks: Vec<Objects> =
         axes.iter().map(|&axis| Objects::new(axis, slice_size(image, axis).2, frames)).collect();
     for found in wanted(&case.masks, options.raters) {
-        let placed = reader.read(found)?;
-        placement = placement.max(placed.placement);
-        error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
-        notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes));
-        for objects in &mut stacks {
-            objects.add(found, &reader, &placed)?;
-        }
-        recycle(placed.mask.image.samples);
+        reader.each(found, &mut |found, placed| {
+            placement = placement.max(placed.placement);
+            error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
+            notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes));
+            for objects in &mut stacks {
+                objects.add(found, &reader, &placed)?;
+            }
+            recycle(placed.mask.image.samples);
+            Ok(())
+        })?;
     }
 
     let geometry = image.geometry.as_ref();
@@ -151,31 +159,32 @@ fn plane_name(rules: &ImagePart, options: &Options, axis: Axis, image: &Image) -
 }
 
 /// Reads the masks of a case and places them on its image.
-struct MaskReader<'a> {
-    spec: &'a Spec,
-    case: &'a Case,
-    tree: &'a Tree,
-    image: &'a Loaded,
-    grid: &'a Grid,
+pub(super) struct MaskReader<'a> {
+    pub spec: &'a Spec,
+    pub case: &'a Case,
+    pub tree: &'a Tree,
+    pub image: &'a Loaded,
+    pub grid: &'a Grid,
 }
 
 impl MaskReader<'_> {
-    fn read(&self, found: &CaseMask) -> Result<Placed, Error> {
+    /// Gives the masks of `found` to `add`, one after the other: those of a container of segments, or the one of an image.
+    fn each(&self, found: &CaseMask, add: &mut Add) -> Result<(), Error> {
         let layout = &self.spec.layout[self.case.layout];
         let part = &layout.mask[found.part];
         if let (Decode::RleTable { id, runs, .. }, Some(row)) = (&part.decode, &found.row) {
             // Runs are counted on the image's own pixels.
             let mask = rle_table::load(self.tree, found.files[0], row, [id, runs], &self.image.image)?;
-            return Ok(Placed::on_its_image(mask));
+            return add(found, Placed::on_its_image(mask));
         }
-        let mask = load(self.tree, &found.files, part.order)?;
+        let Some(mask) = segments::add_each(self, part, found, add)? else { return Ok(()) };
         let image_names = ordered(&self.case.image_keys, &self.image.files);
         let mask_names = ordered(&found.keys, &mask.files);
         let names = [
             layout.image.stack.as_deref().map(|capture| SliceNames { capture, texts: &image_names }),
             part.stack.as_deref().map(|capture| SliceNames { capture, texts: &mask_names }),
         ];
-        place(self.grid, mask, part.pair, names)
+        add(found, place(self.grid, mask, part.pair, names)?)
     }
 }
 

@@ -49,6 +49,10 @@ impl<'a> Decoder<'a> {
         let one_label = || found.label.as_ref().ok_or_else(|| problem("the spec gives its objects no label".into()));
         let table = || table.ok_or_else(|| problem("the spec gives its values no label table".into()));
         let method = match part.decode {
+            // A segment of a label map, which was told apart when it was placed.
+            Decode::Values if found.label_key.is_some() => {
+                Method::Threshold { label: one_label()?, channel: 0, above: 0.0, inverted: false }
+            }
             Decode::Values => {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut ranges = Vec::new();
@@ -88,8 +92,8 @@ impl<'a> Decoder<'a> {
                 Method::Threshold { label: one_label()?, channel, above, inverted: false }
             }
             Decode::Instances => Method::Instances { label: one_label()? },
-            // Read to a picture of zeros and ones.
-            Decode::RleTable { .. } => {
+            // Read to zeros and ones.
+            Decode::RleTable { .. } | Decode::Segments => {
                 Method::Threshold { label: one_label()?, channel: 0, above: 0.0, inverted: false }
             }
         };

@@ -34,15 +34,29 @@ thread_local! {
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
 pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
+    with_bytes(tree, files[0], |bytes| load_from(tree, files, bytes, order))
+}
+
+/// Reads a file into memory that is used again, for as long as `use_bytes` looks at it.
+pub(super) fn with_bytes<T>(
+    tree: &Tree,
+    file: usize,
+    use_bytes: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut memory = FILE.take();
+    let out = use_bytes(tree.read_into(&tree.members()[file], &mut memory)?);
+    FILE.set(memory);
+    out
+}
+
+/// As [`load`], with the bytes of the first file.
+pub(super) fn load_from(tree: &Tree, files: &[usize], bytes: &[u8], order: Order) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    let mut memory = FILE.take();
-    let bytes = tree.read_into(first, &mut memory)?;
     if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
         return load_dicom(tree, &members, bytes, order);
     }
     let image = decode(tree, first, bytes)?;
-    FILE.set(memory);
     let rest: Vec<Image> =
         members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
@@ -50,13 +64,18 @@ pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error>
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
 }
 
-fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
+/// The bytes of a file that a header names.
+pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str) -> Option<Vec<u8>> + 'a {
     let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let companion = |name: &str| {
+    move |name: &str| {
         let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
         tree.find(&path).and_then(|m| tree.read(m).ok())
-    };
-    formats::read(&member.path, bytes, &companion).map_err(|source| Error::Format { file: member.path.clone(), source })
+    }
+}
+
+fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
+    formats::read(&member.path, bytes, &companion(tree, member))
+        .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
 fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> Result<Loaded, Error> {

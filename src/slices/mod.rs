@@ -15,12 +15,14 @@ mod cut;
 mod intensity;
 mod labels;
 mod load;
+mod names;
 mod notes;
 mod picture;
 pub mod placement;
 mod plane;
 pub mod png;
 mod rle_table;
+mod segments;
 
 pub use cut::cut;
 pub use intensity::Grey;

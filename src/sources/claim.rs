@@ -408,7 +408,12 @@ fn lists_of(lists: &[Vec<Group>], layout: &Layout, image: &Group) -> Vec<CaseLis
             key: key.clone(),
             split: rules.split.as_deref().map(|t| Template::new(t).fill(&list.captures)),
         };
-        groups.iter().map(one).collect::<Vec<_>>()
+        // A dataset.json is of the images in its own folders.
+        let agrees = |list: &&Group| {
+            let same = |(name, text): (&String, &String)| image.captures.get(name).is_none_or(|own| own == text);
+            !rules.names || (list.captures.iter().all(same) && list.above == image.above)
+        };
+        groups.iter().filter(agrees).map(one).collect::<Vec<_>>()
     };
     lists.iter().enumerate().flat_map(of_part).collect()
 }

@@ -35,7 +35,7 @@ pub fn read_lists(
         if case.state != CaseState::Complete {
             continue;
         }
-        for list in case.lists.clone() {
+        for list in case.lists.iter().filter(|list| !layout.list[list.part].names).cloned().collect::<Vec<_>>() {
             let entries = known.entry((list.file, case.source.clone(), case.layout, list.part)).or_insert_with(|| {
                 let entries = read(list.file).and_then(|bytes| entries(&bytes, &layout.list[list.part]));
                 entries.unwrap_or_else(|reason| {

@@ -315,7 +315,12 @@ pub struct Layout {
 pub struct ListPart {
     /// Patterns of the files; all that there are count.
     pub path: Vec<String>,
+    /// The file is a `dataset.json` as the Medical Segmentation Decathlon and nnU-Net write it: what it calls labels and
+    /// modalities must not contradict the spec's tables. It says nothing else, and the other keys are not for it.
+    #[serde(default)]
+    pub names: bool,
     /// Template of the image's captures: the text by which the list names the case.
+    #[serde(default)]
     pub key: String,
     /// Column that holds this text, under the name that the first line gives it; of several names the first that is there
     /// counts. Without it the file is a plain list: one text a line, and nothing else.
@@ -561,6 +566,11 @@ pub enum Decode {
     },
     /// Every positive value is one instance of the `label`.
     Instances,
+    /// A container that names its masks (DICOM segmentation or structure set, `.seg.nrrd`): each segment is a mask of its
+    /// own, placed by its own frames or contours, and `labels` has the segments' names as keys. A key is the
+    /// segment's name, else one of its coded terms: the type's meaning with its modifier (`Left Kidney`), the meaning
+    /// alone, `SCHEME:VALUE`. Case, blanks at the ends and `_` for a blank make no difference.
+    Segments,
     /// No picture: a row of a CSV table that all images share holds the runs of the one `label`, column by column, each
     /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several rows
     /// of one image are united; an image without a row is not labelled.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OwnName, Pair, Plane, Spec, taxonomy};
@@ -200,6 +201,15 @@ fn check_list(spec: &Spec, place: &str, list: &ListPart, problems: &mut Vec<Stri
     if list.key_column.is_empty() && (list.split_column.is_some() || list.patient_column.is_some()) {
         problems.push(format!("{place}: a column is named, so key_column must say which one names the case"));
     }
+    if list.names {
+        if !list.key.is_empty() || list.split.is_some() || !list.key_column.is_empty() {
+            problems.push(format!("{place}: a dataset.json (names = true) has no key, split or columns"));
+        }
+        return;
+    }
+    if list.key.is_empty() {
+        problems.push(format!("{place}: key must say by which text the list names a case"));
+    }
     if list.split.is_none() && list.split_column.is_none() && list.patient_column.is_none() {
         problems.push(format!("{place}: it says nothing: one of split, split_column, patient_column is needed"));
     }
@@ -247,6 +257,18 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
     match mask.decode {
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
             problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));
+        }
+        Decode::Segments if mask.labels.is_none() || mask.label_from.is_some() || mask.label.is_some() => {
+            problems.push(format!(
+                "{place}: segments need labels = \"table\", whose keys are the segments' names (and no label or label_from)"
+            ));
+        }
+        Decode::Segments => {
+            let keys = mask.labels.iter().filter_map(|name| spec.labels.get(name)).flat_map(|table| table.keys());
+            let mut seen = BTreeSet::new();
+            for key in keys.filter(|key| !seen.insert(plain_name(key))) {
+                problems.push(format!("{place}: two keys of its table are the same name as {key:?}"));
+            }
         }
         Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances | Decode::RleTable { .. } if !one_label => {
             problems.push(format!("{place}: one object needs a label, or label_from with labels"));

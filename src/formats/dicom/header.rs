@@ -78,6 +78,8 @@ pub struct Header {
     pub study: Option<String>,
     /// Series Instance UID. Derived objects may carry that of their source (I2CVB's masks do).
     pub series: Option<String>,
+    /// Frame of Reference UID: positions of objects that share it can be compared.
+    pub frame_of_reference: Option<String>,
     /// Series Description.
     pub series_description: Option<String>,
     /// Modality: `CT`, `MR`, `US`, `SEG`, …
@@ -215,6 +217,7 @@ impl Header {
             patient_id: data.text(tags::PATIENT_ID),
             study: data.text(tags::STUDY_INSTANCE_UID),
             series: data.text(tags::SERIES_INSTANCE_UID),
+            frame_of_reference: data.text(tags::FRAME_OF_REFERENCE_UID),
             series_description: data.text(tags::SERIES_DESCRIPTION),
             modality: data.text(tags::MODALITY),
             image_type,

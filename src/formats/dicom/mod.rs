@@ -51,6 +51,7 @@ mod multiframe;
 mod palette;
 mod pixels;
 mod rle;
+mod segments;
 mod series;
 mod stack;
 
@@ -62,6 +63,7 @@ mod sample_tests;
 mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};
+pub use segments::{segment_table, segments};
 pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
 
 use super::{Error, Result};

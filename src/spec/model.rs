@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::taxonomy;
 use crate::digest::sha256;
 
 /// A source's spec.
@@ -29,7 +30,8 @@ pub struct Spec {
     /// BibTeX entries.
     #[serde(default)]
     pub citation: String,
-    /// Releases known, the newest first: the first whose evidence is all there names the release.
+    /// Releases known, the newest first: the first whose evidence is all there names the release. Several may share a name,
+    /// where a release is told in more than one way.
     pub release: Vec<Release>,
     /// The tree that is expected, drawn for people.
     #[serde(default)]
@@ -49,7 +51,13 @@ pub struct Spec {
     /// Match file names without regard to case.
     #[serde(default)]
     pub ignore_case: bool,
-    /// Sequence → modality (one of the eighteen of the taxonomy).
+    /// Objects that this source has and the taxonomy has not.
+    #[serde(default)]
+    pub object: Vec<OwnName>,
+    /// Modalities that this source has and the taxonomy has not.
+    #[serde(default)]
+    pub modality: Vec<OwnName>,
+    /// Sequence → modality (one of the eighteen of the taxonomy, or one of `modality`).
     #[serde(default)]
     pub sequences: BTreeMap<String, String>,
     /// Label tables by name: label value → what it is.
@@ -89,6 +97,18 @@ impl Spec {
         sha256(format!("{self:?}").as_bytes())
     }
 
+    /// Objects that labels may name: those of the taxonomy, then the spec's own.
+    pub fn object_names(&self) -> impl Iterator<Item = &str> {
+        let common = taxonomy().object.iter().map(|object| object.name.as_str());
+        common.chain(self.object.iter().map(|object| object.name.as_str()))
+    }
+
+    /// Modalities that sequences may name: those of the taxonomy, then the spec's own.
+    pub fn modality_names(&self) -> impl Iterator<Item = &str> {
+        let common = taxonomy().modalities.iter().map(String::as_str);
+        common.chain(self.modality.iter().map(|modality| modality.name.as_str()))
+    }
+
     /// Object and modality of every mask that the layouts can give.
     pub fn targets(&self) -> Vec<(&str, &str)> {
         let mut targets = Vec::new();
@@ -113,6 +133,17 @@ impl Spec {
         }
         targets
     }
+}
+
+/// An object or a modality that a spec defines for itself, beside those of the protocol.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnName {
+    /// Its name, as the tables will have it.
+    pub name: String,
+    /// What it is, in a sentence.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// Terms of use.
@@ -184,7 +215,7 @@ pub struct Overlap {
     pub patients: Option<[String; 2]>,
 }
 
-/// A count of a complete download.
+/// A count of a complete download. Of those that hold for a release, each must be met.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -194,6 +225,9 @@ pub struct Expected {
     /// Layout counted; all of them where absent.
     #[serde(default)]
     pub layout: Option<String>,
+    /// The layout is a download of its own, which may be left out: nothing of it is missing where nothing of it is there.
+    #[serde(default)]
+    pub separate: bool,
     /// Number of labelled cases (one image with its masks, as the `cases` table counts them).
     pub cases: u32,
     /// Where the count comes from.
@@ -329,7 +363,7 @@ pub struct ImagePart {
     /// Several planes, in place of `plane`: slices are cut along each of them.
     #[serde(default)]
     pub planes: Vec<Plane>,
-    /// What the plane is called, where the header cannot be believed (see `header`).
+    /// What the plane is called, where the header cannot be believed (see `header`) or has no word for it.
     #[serde(default)]
     pub plane_name: Option<PlaneName>,
     /// How stored values become 0–255.
@@ -404,7 +438,7 @@ pub enum Plane {
     Sagittal,
 }
 
-/// Name of an anatomical plane.
+/// Name of a plane.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlaneName {
@@ -414,6 +448,9 @@ pub enum PlaneName {
     Coronal,
     /// Slices from side to side.
     Sagittal,
+    /// Across the long axis of the heart, from its base to its apex: oblique in the body.
+    #[serde(rename = "short axis")]
+    ShortAxis,
 }
 
 impl PlaneName {
@@ -423,6 +460,7 @@ impl PlaneName {
             PlaneName::Axial => "axial",
             PlaneName::Coronal => "coronal",
             PlaneName::Sagittal => "sagittal",
+            PlaneName::ShortAxis => "short axis",
         }
     }
 }

@@ -185,7 +185,7 @@ pub struct Placed {
 
 impl Placed {
     fn as_it_is(mask: Loaded, placement: Placement, error_mm: Option<f64>) -> Placed {
-        Placed { mask, slices: None, placement, error_mm, notes: Vec::new() }
+        Placed { mask, slices: None, placement, error_mm: error_mm.map(rounded), notes: Vec::new() }
     }
 
     /// A mask that was drawn on the pixels of its image.
@@ -197,6 +197,11 @@ impl Placed {
         self.notes.push(note);
         self
     }
+}
+
+/// Millimetres without the digits that rounding in headers leaves.
+fn rounded(mm: f64) -> f64 {
+    (mm * 1e4).round() / 1e4
 }
 
 /// Names of the slices of a stack, in the order of its slices, and what the spec calls them.
@@ -219,12 +224,19 @@ pub fn place(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>;
         Pair::Position => stacks::by_position(image, mask),
         Pair::Space => by_space(image, mask),
         Pair::Grid => {
-            if let [Some(of), Some(at)] = names
-                && let Some(slices) = stacks::by_name(of, at).map_err(|reason| stack_error(&mask, reason))?
-            {
-                return stacks::named(image, mask, slices);
+            let named = match names {
+                [Some(of), Some(at)] => stacks::by_name(of, at).map_err(|reason| stack_error(&mask, reason))?,
+                _ => None,
+            };
+            let own = Grid::of(&mask);
+            match named {
+                Some(slices) if image.frame().is_none() || own.frame().is_none() => stacks::named(image, mask, slices),
+                Some(slices) => {
+                    stacks::agree(image, &own, &slices).map_err(|reason| stack_error(&mask, reason))?;
+                    by_headers(image, mask)
+                }
+                None => by_headers(image, mask),
             }
-            by_headers(image, mask)
         }
     }
 }
@@ -275,6 +287,9 @@ fn by_headers(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
 /// Where one side or both do not say where their axes point.
 fn without_frames(image: &Grid, own: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let silent = |grid: &Grid| grid.frame().is_none();
+    if image.positions.is_some() && own.positions.is_some() {
+        return stacks::by_position(image, mask);
+    }
     match (&image.geometry, &own.geometry) {
         // Distances alone contradict each other only where both are volumes: those of a picture say how it prints.
         (Some(a), Some(b)) if silent(image) && silent(own) => {

@@ -66,7 +66,7 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     }
     let placed = Image { size: image.size, samples, geometry: image.geometry.clone(), ..mask.image };
     let mask = Loaded { file: mask.file, image: placed, positions: None, files: Vec::new() };
-    Ok(Placed { mask, slices: None, placement: Placement::Resampled, error_mm: Some(farthest), notes })
+    Ok(Placed { mask, slices: None, placement: Placement::Resampled, error_mm: Some(super::rounded(farthest)), notes })
 }
 
 /// How much of what a mask marks lies in its image.

@@ -59,20 +59,10 @@ pub(super) fn named(image: &Grid, mask: Loaded, slices: Vec<Option<usize>>) -> R
     if own.size[..2] != image.size[..2] || own.size[3] != image.size[3] || own.size[2] != slices.len() {
         return Err(Error::Shape { mask: mask.file, image: image.file.clone(), found: own.size, expected: image.size });
     }
-    if image.positions.is_some() && own.positions.is_some() {
-        let placed = by_position(image, mask)?;
-        let at = |z: usize| placed.slices.as_ref().map_or(Some(z), |slices| slices[z]);
-        if let Some(z) = (0..slices.len()).find(|&z| slices[z] != at(z)) {
-            let said = |z: Option<usize>| z.map_or("no image slice".into(), |z| format!("image slice {z}"));
-            let reason = format!(
-                "names and positions contradict each other: by its name slice {z} belongs to {}, by its position to {}; \
-                 pair = \"position\" goes by positions",
-                said(slices[z]),
-                said(at(z))
-            );
-            return Err(stack_error(&placed.mask, reason));
-        }
-        return Ok(placed);
+    if let (Some(of), Some(at)) = (&image.positions, &own.positions) {
+        let placed = slices_at(of, at, image);
+        contradiction(&slices, &placed).map_err(|reason| stack_error(&mask, reason))?;
+        return by_position(image, mask);
     }
     let notes = holes(&slices, image.size[2], "name");
     let framed = |grid: &Grid| grid.geometry.as_ref().is_some_and(|g| g.frame != Frame::Spacing);
@@ -85,6 +75,50 @@ pub(super) fn named(image: &Grid, mask: Loaded, slices: Vec<Option<usize>>) -> R
     Ok(placed)
 }
 
+/// Compares what names say with what the headers say: each mask slice that lies on one image slice must be the one of its
+/// name. Stacks along other axes have no such slices, and their names mean other things.
+///
+/// # Errors
+/// The first slice of which names and positions say different things.
+pub(super) fn agree(image: &Grid, own: &Grid, named: &[Option<usize>]) -> Result<(), String> {
+    let (Some(at), Some(of)) = (image.frame(), own.frame()) else { return Ok(()) };
+    let Some(map) = Map::between(of, at) else { return Ok(()) };
+    let mut lies_on = vec![None; own.size[2]];
+    let mut astray = vec![false; own.size[2]];
+    for ([_, _, z], corner) in own.corners() {
+        let height = map.apply(corner)[2];
+        let near = (0..image.size[2]).find(|&slice| (image.height(slice) - height).abs() < HALF_VOXEL);
+        astray[z] |= near.is_none() || lies_on[z].is_some_and(|other| Some(other) != near);
+        lies_on[z] = near;
+    }
+    let lies_on: Vec<Option<usize>> =
+        lies_on.into_iter().zip(astray).map(|(slice, astray)| slice.filter(|_| !astray)).collect();
+    contradiction(named, &lies_on)
+}
+
+fn contradiction(named: &[Option<usize>], placed: &[Option<usize>]) -> Result<(), String> {
+    let pairs = named.iter().zip(placed).enumerate();
+    let other = pairs.filter_map(|(z, (named, placed))| Some((z, (*named)?, (*placed)?))).find(|(_, n, p)| n != p);
+    other.map_or(Ok(()), |(z, named, placed)| {
+        Err(format!(
+            "names and positions contradict each other: by its name slice {z} belongs to image slice {named}, by its \
+             position to {placed}; pair = \"position\" goes by positions, stacks with captures of different names do too"
+        ))
+    })
+}
+
+/// For each mask slice the image slice at its position.
+fn slices_at(of: &[f64], at: &[f64], image: &Grid) -> Vec<Option<usize>> {
+    let step = image.geometry.as_ref().map_or(1.0, |g| g.spacing[2]);
+    let mut slices = vec![None; at.len()];
+    for (slice, found) in match_positions(of, at, POSITION_TOLERANCE * step).into_iter().enumerate() {
+        if let Some(found) = found {
+            slices[found] = Some(slice);
+        }
+    }
+    slices
+}
+
 /// Pairs DICOM slices that lie at the same position.
 pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let own = Grid::of(&mask);
@@ -94,15 +128,9 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     if own.size[..2] != image.size[..2] || own.size[3] != image.size[3] {
         return Err(Error::Shape { mask: mask.file, image: image.file.clone(), found: own.size, expected: image.size });
     }
-    let step = image.geometry.as_ref().map_or(1.0, |g| g.spacing[2]);
-    let mut slices = vec![None; at.len()];
-    let mut error_mm = 0.0f64;
-    for (slice, found) in match_positions(of, at, POSITION_TOLERANCE * step).into_iter().enumerate() {
-        if let Some(found) = found {
-            error_mm = error_mm.max((at[found] - of[slice]).abs());
-            slices[found] = Some(slice);
-        }
-    }
+    let slices = slices_at(of, at, image);
+    let apart = slices.iter().enumerate().filter_map(|(z, slice)| Some((at[z] - of[(*slice)?]).abs()));
+    let error_mm = apart.fold(0.0, f64::max);
     if slices.iter().all(Option::is_none) {
         return Err(stack_error(&mask, "none of its slices lies at the position of an image slice".into()));
     }
@@ -141,6 +169,7 @@ fn finish(
     notes: Vec<String>,
 ) -> Placed {
     let straight = slices.len() == image_slices && slices.iter().enumerate().all(|(z, to)| *to == Some(z));
+    let error_mm = error_mm.map(super::rounded);
     Placed { mask, slices: (!straight).then_some(slices), placement, error_mm, notes }
 }
 

@@ -1,4 +1,4 @@
-//! CVC-ClinicDB: TIFFs numbered through 29 sequences, masks of one or three channels. It comes as RAR, which a zip
+//! CVC-ClinicDB: TIFFs numbered through 29 sequences of 25 studies, masks of one or three channels. It comes as RAR, which a zip
 //! stands for here. Beside it the Kaggle copy, of which a PNG is used only where there is no TIFF.
 
 use medcosmos::image::Image;
@@ -25,21 +25,24 @@ fn write(raw: &Raw) {
     official(raw, 26, &[POLYP], &mask(48, 36, &[POLYP]));
     kaggle(raw, 26, &[SECOND], &mask(48, 36, &[SECOND]));
     kaggle(raw, 612, &[POLYP], &mask(48, 36, &[RIM, POLYP]));
+    raw.image("converted/Original/100.png", &colour(48, 36, &[SECOND]));
+    raw.image("converted/Ground Truth/100.png", &mask(48, 36, &[SECOND]));
     raw.file("archive/metadata.csv", "frame_id,sequence_id\n26,2\n612,29\n");
 }
 
 pub fn fixture() -> Fixture {
     let polyp = || object("polyp", "polyp", POLYP);
-    let frame = |id| case(id, "Colonoscopy");
+    let frame = |id| case(id, "Colonoscopy").patient("25_studies");
     Fixture {
         slug: "cvc-clinicdb",
         write,
         archives: &[("CVC-ClinicDB", "CVC-ClinicDB.zip"), ("archive/*", "archive.zip")],
         cases: vec![
-            frame("1").patient("sequence_1").objects([polyp()]),
-            frame("25").patient("sequence_1").objects([polyp().and(SECOND)]),
-            frame("26").patient("sequence_2").objects([polyp()]),
-            frame("612").patient("sequence_29").objects([polyp()]),
+            frame("1").objects([polyp()]),
+            frame("25").objects([polyp().and(SECOND)]),
+            frame("26").objects([polyp()]),
+            frame("100").objects([object("polyp", "polyp", SECOND)]),
+            frame("612").objects([polyp()]),
         ],
         skipped: &[],
         damage: Damage {

@@ -1,5 +1,6 @@
 //! iChallenge-PALM: BMP masks that are black where the object is, and absent where there is none. Two packagings side
-//! by side, each with photographs of its own: one tree from figshare, archives inside archives from the challenge.
+//! by side, each with photographs of its own: one tree from figshare, archives inside archives from the challenge. A task
+//! of AI Studio has them in one folder.
 
 use medcosmos::image::Image;
 
@@ -53,9 +54,18 @@ fn challenge(raw: &Raw) {
     raw.file("PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx", "a diagnosis and a point");
 }
 
+fn ai_studio(raw: &Raw) {
+    raw.image("Train/fundus_images/V0003.jpg", &image(&[DISC, ATROPHY]));
+    raw.image("Train/Disc_Masks/V0003.bmp", &inverted(&[DISC]));
+    raw.image("Train/Lesion_Masks/Atrophy/V0003.bmp", &inverted(&[ATROPHY]));
+    raw.file("Train/Fovea_Localization.xlsx", "a point");
+    raw.file("Train/Classification.xlsx", "a diagnosis");
+}
+
 fn write(raw: &Raw) {
     figshare(raw);
     challenge(raw);
+    ai_studio(raw);
 }
 
 pub fn fixture() -> Fixture {
@@ -89,6 +99,7 @@ pub fn fixture() -> Fixture {
             photograph("T0001", "test").objects([disc()]),
             photograph("V0001", "validation").objects([atrophy()]),
             photograph("V0002", "validation").objects([disc(), detachment()]),
+            photograph("V0003", "train").objects([disc(), atrophy()]),
         ],
         skipped: &[("T0002", "not labelled")],
         damage: Damage {

@@ -92,7 +92,7 @@ fn parse(head: &[u8]) -> Result<(Header, Endian, usize)> {
         return Err(malformed(format!("vox_offset is {offset}")));
     }
     notes.push("Analyze does not tell left from right; x was taken to run to the left, as nibabel does.".into());
-    let header = Header { size, components, dtype, scaling, geometry: Some(geometry), notes };
+    let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok((header, endian, offset as usize))
 }
 

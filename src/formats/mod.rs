@@ -52,6 +52,14 @@ pub enum Error {
         /// What the file uses, and what to do instead.
         feature: String,
     },
+    /// Files or pages that are sound, each by itself, and do not make one image.
+    #[error("{format}: {reason}")]
+    NotTogether {
+        /// Name of the container.
+        format: &'static str,
+        /// Which differ, and in what.
+        reason: String,
+    },
     /// The header names a second file that is not there.
     #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]
     MissingCompanion {

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::intensity::{Rule, to_grey};
-use super::labels::Decoder;
+use super::labels::{Decoder, same_orientation};
 use super::load::{Loaded, load};
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
@@ -72,12 +72,13 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     if options.split_components {
         grid.split_components();
     }
+    let mask_notes = std::mem::take(&mut grid.notes);
     let (kept, counts) = grid.keep(options.min_area);
     let cutter = Cutter { image, axis, rule, framed: frames > 1, channel: case.channel };
     let slices = kept.into_par_iter().chunks(TOGETHER).flat_map_iter(|kept| cutter.slices(kept)).collect();
 
     let geometry = image.geometry.as_ref();
-    let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
+    let single_picture = image.size[axis.index()] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
     let case = CaseSlices {
         dtype: image.samples.dtype(),
         shape: stored_shape(image),
@@ -94,7 +95,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         empty_slices: counts.empty_slices,
         dropped_slices: counts.dropped_slices,
         dropped_masks: counts.dropped_masks,
-        notes: loaded.image.notes,
+        notes: loaded.image.notes.into_iter().chain(mask_notes).collect(),
     };
     recycle(loaded.image.samples);
     Ok(case)
@@ -132,6 +133,8 @@ fn stored_shape(image: &Image) -> Vec<u32> {
 struct Objects {
     slices: usize,
     cells: Vec<Vec<ObjectMask>>,
+    /// What was noted about the mask files, with their names.
+    notes: Vec<String>,
 }
 
 #[derive(Default)]
@@ -143,7 +146,7 @@ struct Counts {
 
 impl Objects {
     fn new(slices: usize, frames: usize) -> Self {
-        Objects { slices, cells: vec![Vec::new(); slices * frames] }
+        Objects { slices, cells: vec![Vec::new(); slices * frames], notes: Vec::new() }
     }
 
     /// Reads one mask file and lays its objects on the slices.
@@ -165,6 +168,7 @@ impl Objects {
         };
         let loaded = if part.pair == Pair::Space { space::on_grid_of(image, loaded, axis)? } else { loaded };
         let mask = &loaded.image;
+        same_orientation(&image.image, mask).map_err(|reason| Error::Spec { file: loaded.file.clone(), reason })?;
         let slice_of = match part.pair {
             Pair::Grid | Pair::Space => {
                 let mut expected = image.image.size;
@@ -183,6 +187,8 @@ impl Objects {
         };
         let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
         let decoder = Decoder::new(part, table, found, &loaded.file, mask, axis)?;
+        let notes = mask.notes.iter().chain(&decoder.notes);
+        self.notes.extend(notes.map(|note| format!("{}: {note}", loaded.file)));
         let frames = self.cells.len() / self.slices;
         let places: Vec<(usize, usize, usize)> = (0..frames)
             .flat_map(|frame| slice_of.iter().enumerate().filter_map(move |(from, to)| Some((frame, from, (*to)?))))
@@ -338,7 +344,7 @@ impl Cutter<'_> {
             let plane = slice_values(image, values, self.axis, index, self.channel.unwrap_or(frame));
             // Alpha is no intensity: it goes before it can stretch the range.
             let (plane, channels) = without_alpha(plane, image.components);
-            (to_grey(&plane, image.scaling, self.rule), channels)
+            (to_grey(&plane, image.scaling, self.rule, image.meaning.padding), channels)
         });
         let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
         Picture { pixels, channels, ends: (grey.min, grey.max) }

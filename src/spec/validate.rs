@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Spec, taxonomy};
+use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
@@ -190,6 +190,9 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         problems.push(format!("{place}: there is no table [labels.{table}]"));
     }
     let one_label = mask.label.is_some() || (mask.label_from.is_some() && mask.labels.is_some());
+    if mask.other_labels == OtherLabels::Ignore && !matches!(mask.decode, Decode::Values | Decode::Colours) {
+        problems.push(format!("{place}: other_labels is for values and colours that are looked up in a table"));
+    }
     match mask.decode {
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
             problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));

@@ -65,7 +65,7 @@ pub use header::{FrameHeader, Header, Photometric};
 pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
 
 use super::{Error, Result};
-use crate::image::{Image, Scaling};
+use crate::image::{Image, Meaning, Scaling};
 
 const FORMAT: &str = "DICOM";
 
@@ -121,6 +121,7 @@ pub fn read(bytes: &[u8]) -> Result<Instance> {
         scaling: header.rescale.unwrap_or(Scaling::IDENTITY),
         geometry: None,
         palette: decoded.palette,
+        meaning: Meaning { low_is_white: header.bright_is_dark(), padding: header.padding, ..Meaning::default() },
         notes,
     };
     let image = multiframe::place_frames(&header, image);

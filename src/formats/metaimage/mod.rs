@@ -107,6 +107,9 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
     }
     let dtype = dtype(fields.text(&["ElementType"]).ok_or_else(|| missing("ElementType"))?)?;
 
+    // Colours are three or four bytes; the format has no word for them.
+    let layers = components > 1 && (dtype != Dtype::U8 || !matches!(components, 3 | 4));
+
     let mut notes = Vec::new();
     let geometry = Some(geometry(&fields, ndims, &mut notes)?);
     if fields.has("ElementToIntensityFunctionSlope") || fields.has("ElementToIntensityFunctionOffset") {
@@ -134,7 +137,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         n => Skip::Bytes(usize::try_from(n).map_err(|_| malformed(format!("HeaderSize is {n}")))?),
     };
     Ok(Parsed {
-        header: Header { size, components, dtype, scaling: Scaling::IDENTITY, geometry, notes },
+        header: Header { size, components, layers, dtype, scaling: Scaling::IDENTITY, geometry, notes },
         endian: if big { Endian::Big } else { Endian::Little },
         encoding,
         compressed_size: fields.one("CompressedDataSize")?,

@@ -149,7 +149,7 @@ fn parse(name: &str, head: &[u8]) -> Result<Parsed> {
     let scaling = if components > 1 { Scaling::IDENTITY } else { fields.scaling()? };
     let geometry = fields.geometry(&mut notes);
     let layout = fields.layout(name, &mut notes)?;
-    let header = Header { size, components, dtype, scaling, geometry: Some(geometry), notes };
+    let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok(Parsed { header, endian, layout })
 }
 

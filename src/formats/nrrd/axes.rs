@@ -9,6 +9,8 @@ use crate::image::{Frame, Geometry};
 pub(super) struct Axes {
     pub size: [usize; 4],
     pub components: usize,
+    /// The components are no colours: their axis is a list or a vector, or nothing is said of it.
+    pub layers: bool,
     pub geometry: Option<Geometry>,
 }
 
@@ -61,8 +63,12 @@ pub(super) fn of(fields: &Fields, notes: &mut Vec<String>) -> Result<Axes> {
     image_axes.extend(&sizes[last..]);
     let size =
         four_axes(&image_axes).ok_or_else(|| malformed(format!("the product of the sizes {sizes:?} is too large")))?;
+    let colours = kinds.as_ref().is_some_and(|kinds| {
+        let kind = kinds[0].to_ascii_lowercase();
+        kind.ends_with("-color")
+    });
     let geometry = geometry(fields, &space, directions, spacings, notes)?;
-    Ok(Axes { size, components, geometry })
+    Ok(Axes { size, components, layers: components > 1 && !colours, geometry })
 }
 
 /// Signs that turn the space's axes into RAS+, and whether the name is anatomical.

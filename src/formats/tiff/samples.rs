@@ -11,6 +11,16 @@ pub(super) enum Format {
     Float,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Format::Unsigned => "unsigned",
+            Format::Signed => "signed",
+            Format::Float => "float",
+        })
+    }
+}
+
 /// How one value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SampleType {

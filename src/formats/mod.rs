@@ -21,6 +21,11 @@ pub mod voxels;
 
 pub use detect::{Container, detect, dicom_instance, read};
 
+/// Numbers for a message, as headers write them.
+fn listed<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
+}
+
 /// Why bytes are not an image. The message has no file name: whoever has the name puts it in front.
 #[derive(Debug, Error)]
 pub enum Error {

@@ -169,7 +169,7 @@ mod tests {
         });
         let image = read(&file).unwrap();
         assert_eq!((image.geometry, image.components), (None, 1));
-        assert!(image.notes[0].contains("[5] transparent") && image.notes[1].contains("2835 x 2835"));
+        assert!(image.notes[0].contains("value 5 transparent") && image.notes[1].contains("2835 x 2835"));
     }
 
     #[test]

@@ -260,7 +260,8 @@ impl<'a> Text<'a> {
                 self.at += 1;
                 Ok(())
             }
-            found => Err(malformed(format!("expected white space after the header, found {found:?}"))),
+            Some(b) => Err(malformed(format!("expected white space after the header, found {}", b.escape_ascii()))),
+            None => Err(malformed("expected white space after the header, found the end of the file".into())),
         }
     }
 }

@@ -593,7 +593,7 @@ fn object_channel(
     drawn_colours.sort_by_key(|&c| brightest(c));
     let best = |contrast: [u8; 3]| {
         let most = contrast.into_iter().max().unwrap_or(0);
-        contrast.iter().position(|&c| c + noise >= most).unwrap_or(0)
+        contrast.iter().position(|&c| c.saturating_add(noise) >= most).unwrap_or(0)
     };
     let channel = match drawn_colours[..] {
         [background, object] if brightest(background) <= high / 4 => {
@@ -611,4 +611,179 @@ fn object_channel(
         return refuse("it is read as one object, but has several colours");
     }
     Ok(channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIDE: usize = 24;
+
+    /// Two squares off the centre that do not touch.
+    fn square(i: usize, which: usize) -> bool {
+        let (x, y) = (i % SIDE, i / SIDE);
+        match which {
+            0 => (12..20).contains(&x) && (3..11).contains(&y),
+            _ => (2..9).contains(&x) && (14..20).contains(&y),
+        }
+    }
+
+    /// A picture of a background, the first square, the second, value by value.
+    fn drawn<T: Copy, const N: usize>(background: [T; N], first: [T; N], second: [T; N]) -> Image
+    where
+        Samples: From<Vec<T>>,
+    {
+        let pixel = |i| {
+            if square(i, 0) {
+                first
+            } else if square(i, 1) {
+                second
+            } else {
+                background
+            }
+        };
+        let values: Vec<T> = (0..SIDE * SIDE).flat_map(pixel).collect();
+        Image::picture(SIDE, SIDE, N, values.into())
+    }
+
+    fn read(image: &Image, above: Option<f64>, inverted: bool) -> Result<Vec<u8>, String> {
+        Silhouette::new(image, Axis::Z, above, inverted).map(|s| s.mask(Axis::Z, 0, 0).to_bitmap())
+    }
+
+    #[track_caller]
+    fn finds(image: &Image, thresholds: &[Option<f64>]) {
+        for &above in thresholds {
+            let expected: Vec<u8> = (0..SIDE * SIDE).map(|i| square(i, 0).into()).collect();
+            assert_eq!(read(image, above, false).unwrap(), expected, "{above:?}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(image: &Image, above: Option<f64>, words: &[&str]) {
+        let error = read(image, above, false).unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+
+    const EITHER: [Option<f64>; 2] = [None, Some(127.0)];
+
+    #[test]
+    fn one_object_in_whichever_numbers() {
+        finds(&drawn([0u8], [1], [0]), &EITHER);
+        finds(&drawn([0u8], [255], [0]), &EITHER);
+        finds(&drawn([0u16], [65535], [0]), &EITHER);
+        finds(&drawn([0u16], [1], [0]), &EITHER);
+        finds(&drawn([0f32], [1.0], [0.0]), &[None, Some(0.5), Some(127.0)]);
+        finds(&drawn([0i32], [7], [0]), &[None]);
+        finds(&drawn([100u8], [200], [100]), &[Some(150.0)]);
+    }
+
+    #[test]
+    fn one_object_in_whichever_channel() {
+        for thing in [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 128, 0], [250, 255, 252]] {
+            finds(&drawn([0u8; 3], thing, [0; 3]), &EITHER);
+        }
+        finds(&drawn([0u8, 0, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0]), &EITHER);
+        finds(&drawn([255u8, 255, 255, 0], [255; 4], [255, 255, 255, 0]), &EITHER);
+        finds(&drawn([0u8, 255], [255, 255], [0, 255]), &EITHER);
+        finds(&drawn([0u8, 0], [0, 255], [0, 0]), &EITHER);
+        finds(&drawn([0u8; 4], [255; 4], [0; 4]), &EITHER);
+        finds(&drawn([0u16; 3], [0, 65535, 0], [0; 3]), &EITHER);
+        refuses(&drawn([0u8, 0, 0, 255], [255, 255, 255, 0], [0, 0, 0, 255]), None, &["bright and fully transparent"]);
+    }
+
+    #[test]
+    fn palettes_and_the_lowest_value_count_as_they_look() {
+        let indexed = |palette: [[u8; 4]; 2], object: u8| {
+            let image = drawn([1 - object], [object], [1 - object]);
+            Image { palette: Some(palette.to_vec()), bits: 1, ..image }
+        };
+        let (black, white) = ([0, 0, 0, 255], [255; 4]);
+        finds(&indexed([black, white], 1), &EITHER);
+        finds(&indexed([white, black], 0), &EITHER);
+        finds(&indexed([black, [0, 200, 0, 255]], 1), &EITHER);
+        for (background, object, bits) in [(1u8, 0, 1), (255, 0, 8), (1, 0, 8)] {
+            let mut image = Image { bits, ..drawn([background], [object], [background]) };
+            image.meaning.low_is_white = true;
+            finds(&image, &EITHER);
+            let turned = read(&image, None, true).unwrap();
+            assert!((0..SIDE * SIDE).all(|i| (turned[i] == 1) != square(i, 0)));
+        }
+    }
+
+    #[test]
+    fn two_objects_are_never_one() {
+        for above in EITHER {
+            refuses(
+                &drawn([0u8], [127], [254]),
+                above,
+                &["127 is neither", "0 (470 px)", "127 (64 px)", "254 (42 px)"],
+            );
+            refuses(&drawn([0u8], [1], [2]), above, &["1 (64 px)", "2 (42 px)"]);
+            refuses(
+                &drawn([0u8; 3], [255, 0, 0], [0, 255, 0]),
+                above,
+                &["several colours", "#ff0000 (64 px)", "#00ff00"],
+            );
+            refuses(&drawn([0u8; 3], [255, 0, 0], [255, 100, 0]), above, &["several colours"]);
+            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["none is black"]);
+        }
+        let both: Vec<u8> = (0..SIDE * SIDE).map(|i| (square(i, 0) || square(i, 1)).into()).collect();
+        assert_eq!(read(&drawn([0u8], [1], [2]), Some(0.0), false).unwrap(), both);
+        assert_eq!(read(&drawn([0u8], [127], [254]), Some(100.0), false).unwrap(), both);
+        refuses(&drawn([0u8], [255], [1]), None, &["1 fills fields"]);
+        let beside = Silhouette::new(&drawn([0u8], [255], [1]), Axis::Z, Some(127.0), false).unwrap().notes.join("");
+        assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
+    }
+
+    #[test]
+    fn layers_are_no_colours() {
+        let mut image = drawn([0u8; 2], [255, 0], [0, 255]);
+        image.meaning.layers = true;
+        refuses(&image, None, &["2 layers"]);
+        let second = Silhouette::of_channel(&image, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
+        assert_eq!(second.area(), 42);
+        assert!(Silhouette::of_channel(&image, 2, 0.0).is_err());
+        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), 1, 127.0).is_err());
+    }
+
+    #[test]
+    fn edges_and_noise_are_cut_in_the_middle() {
+        // A square with soft edges, noise of compression around both ends, and strays.
+        let soft = |i: usize| {
+            let (x, y) = (i % SIDE, i / SIDE);
+            let inset =
+                |v: usize, from: usize, to: usize| (v + 1).saturating_sub(from).min((to + 1).saturating_sub(v)).min(3);
+            [0, 90, 180, 255][inset(x, 8, 18).min(inset(y, 4, 15))]
+        };
+        let values: Vec<u8> = (0..SIDE * SIDE).map(soft).collect();
+        let image = Image::picture(SIDE, SIDE, 1, values.clone().into());
+        let expected: Vec<u8> = values.iter().map(|&v| u8::from(v > 127)).collect();
+        for above in EITHER {
+            assert_eq!(read(&image, above, false).unwrap_or_else(|e| panic!("{e}")), expected);
+        }
+        let noisy = |i: usize| if square(i, 0) { 255 - (i * 7 % 6) as u8 } else { (i * 5 % 8) as u8 };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(noisy).collect::<Vec<_>>().into());
+        finds(&image, &EITHER);
+        refuses(&image, Some(0.5), &["within what compression leaves", "above = 127"]);
+        let mut strays = drawn([0u8], [255], [0]);
+        if let Samples::U8(v) = &mut strays.samples {
+            v[0] = 1;
+            v[30] = 1;
+        }
+        finds(&strays, &EITHER);
+    }
+
+    #[test]
+    fn what_does_not_say_what_it_is_is_refused() {
+        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value lies above", "100 (64 px)"]);
+        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all of it lies above"]);
+        refuses(&drawn([100u8], [200], [100]), None, &["background of 0"]);
+        refuses(&drawn([-1i16], [0], [-1]), None, &["background of 0"]);
+        let picture: Vec<u8> = (0..SIDE * SIDE).map(|i| (i * 37 % 256) as u8).collect();
+        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["it is a picture"]);
+        for (image, above) in [(drawn([0u8], [0], [0]), None), (drawn([0u8], [0], [0]), Some(127.0))] {
+            assert_eq!(read(&image, above, false).unwrap(), [0; SIDE * SIDE]);
+        }
+        assert_eq!(read(&drawn([255u8], [255], [255]), Some(127.0), false).unwrap(), [1; SIDE * SIDE]);
+    }
 }

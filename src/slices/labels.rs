@@ -403,12 +403,8 @@ mod tests {
         }
     }
 
-    fn decode(
-        decode: Decode,
-        table: Option<&LabelTable>,
-        image: &Image,
-    ) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
-        let found = CaseMask {
+    fn case_mask() -> CaseMask {
+        CaseMask {
             part: 0,
             files: vec![0],
             label: Some(label("organ")),
@@ -417,7 +413,15 @@ mod tests {
             laterality: None,
             rater: None,
             rater_rank: 0,
-        };
+        }
+    }
+
+    fn decode(
+        decode: Decode,
+        table: Option<&LabelTable>,
+        image: &Image,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
+        let found = case_mask();
         let objects = Decoder::new(&part(decode), table, &found, "m.png", image, Axis::Z)?.objects(0, 0)?;
         Ok(objects.into_iter().map(|o| (o.label.name, o.label_value, o.mask.to_bitmap())).collect())
     }
@@ -476,6 +480,61 @@ mod tests {
         assert_eq!(decode(Decode::Values, Some(&table(&[("20", "a")])), &same).unwrap()[0].2, [0, 1]);
         let other = Image::picture(2, 1, 3, Samples::U8(vec![0, 0, 0, 20, 21, 20]));
         assert!(decode(Decode::Values, Some(&table(&[("20", "a")])), &other).is_err());
+    }
+
+    #[test]
+    fn other_labels_are_ignored_and_counted_where_the_spec_says_so() {
+        let ignoring = |decode| MaskPart { other_labels: OtherLabels::Ignore, ..part(decode) };
+        let found = case_mask();
+        let labels = table(&[("1", "a")]);
+        let image = Image::picture(4, 1, 1, Samples::U8(vec![1, 7, 7, 9]));
+        let decoder = Decoder::new(&ignoring(Decode::Values), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
+        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: 7 (2), 9 (1)"]);
+        assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
+        let labels = table(&[("#ff0000", "a")]);
+        let image = Image::picture(3, 1, 3, Samples::U8(vec![255, 0, 0, 0, 0, 0, 0, 0, 255]));
+        let decoder = Decoder::new(&ignoring(Decode::Colours), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
+        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: #0000ff (1)"]);
+        assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_lowest_value_may_be_white() {
+        let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 1]));
+        (image.bits, image.meaning.low_is_white) = (1, true);
+        assert_eq!(decode(Decode::Values, Some(&table(&[("1", "a")])), &image).unwrap()[0].2, [1, 0, 0]);
+        // A map of labels keeps the numbers that the spec knows.
+        let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 2]));
+        image.meaning.low_is_white = true;
+        let labels = table(&[("1", "a"), ("2", "b")]);
+        assert_eq!(decode(Decode::Values, Some(&labels), &image).unwrap()[1].2, [0, 0, 1]);
+    }
+
+    #[test]
+    fn layers_and_opacity_are_no_labels() {
+        let mut layers = Image::picture(2, 1, 2, Samples::U8(vec![1, 0, 0, 1]));
+        let labels = table(&[("1", "a")]);
+        let error = |image: &Image| decode(Decode::Values, Some(&labels), image).unwrap_err().to_string();
+        assert!(error(&Image::picture(2, 1, 2, Samples::U8(vec![0, 0, 0, 255]))).contains("only the opacity varies"));
+        layers.meaning.layers = true;
+        assert!(error(&layers).contains("2 layers"));
+        assert!(decode(Decode::Instances, None, &layers).is_err());
+        let opaque = Image::picture(2, 1, 2, Samples::U8(vec![1, 255, 0, 255]));
+        assert_eq!(decode(Decode::Values, Some(&labels), &opaque).unwrap()[0].2, [1, 0]);
+    }
+
+    #[test]
+    fn a_mask_that_viewers_turn_otherwise_than_its_image_is_refused() {
+        let tagged = |orientation| {
+            let mut image = Image::picture(2, 3, 1, Samples::U8(vec![0; 6]));
+            image.meaning.orientation = orientation;
+            image
+        };
+        assert!(same_orientation(&tagged(None), &tagged(None)).is_ok());
+        assert!(same_orientation(&tagged(Some(6)), &tagged(None)).is_ok());
+        assert!(same_orientation(&tagged(Some(3)), &tagged(Some(3))).is_ok());
+        let error = same_orientation(&tagged(None), &tagged(Some(3))).unwrap_err();
+        assert!(error.contains("orientation tag 3") && error.contains("no such tag"), "{error}");
     }
 
     #[test]

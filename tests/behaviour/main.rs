@@ -13,6 +13,7 @@ mod custom_source;
 mod determinism;
 mod facts;
 mod leaks;
+mod looks;
 mod outdated;
 mod passes;
 mod phantom;

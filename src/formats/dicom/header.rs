@@ -8,7 +8,7 @@ use dicom_dictionary_std::{StandardSopClassDictionary, tags};
 
 use super::dataset::{DataSet, Part10, name};
 use super::{malformed, unsupported};
-use crate::formats::Result;
+use crate::formats::{Result, listed};
 use crate::image::Scaling;
 
 /// Photometric Interpretation (0028,0004): what the samples of a pixel mean (PS3.3 C.7.6.3.1.2).
@@ -329,7 +329,7 @@ impl Facts {
         if pair.iter().all(|&v| v > 0.0) {
             return Some(pair);
         }
-        self.ignore(format!("{}: expected positive lengths, found {pair:?}: ignored", name(tag)));
+        self.ignore(format!("{}: expected positive lengths, found {} and {}: ignored", name(tag), pair[0], pair[1]));
         None
     }
 
@@ -342,8 +342,10 @@ impl Facts {
             return Some([normalised(row), normalised(column)]);
         }
         self.ignore(format!(
-            "{}: expected two perpendicular unit vectors, found {row:?} and {column:?}: ignored",
-            name(tags::IMAGE_ORIENTATION_PATIENT)
+            "{}: expected two perpendicular unit vectors, found {} and {}: ignored",
+            name(tags::IMAGE_ORIENTATION_PATIENT),
+            listed(&row),
+            listed(&column)
         ));
         None
     }

@@ -8,7 +8,7 @@ use super::header::Header;
 use super::multiframe::slice_positions;
 use super::stack::{Plane, SAME_POSITION, locations, same_orientation, stack};
 use super::{FORMAT, Instance, malformed, unsupported};
-use crate::formats::{Error, Result};
+use crate::formats::{Error, Result, listed};
 use crate::image::{Image, Samples, Scaling, palette_difference};
 use crate::with_samples;
 
@@ -80,7 +80,7 @@ fn keys(slices: &[(&str, &Header)], what: &str, key: impl Fn(&Header) -> Option<
 fn named(slices: &[(&str, &Header)], index: usize) -> String {
     match slices[index].0 {
         "" => format!("instance {index}"),
-        label => format!("{label:?}"),
+        label => label.to_string(),
     }
 }
 
@@ -214,7 +214,7 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     if let (Some(oa), Some(ob)) = (ha.orientation, hb.orientation)
         && !same_orientation(oa, ob)
     {
-        let words = |o: [[f64; 3]; 2]| o.map(|v| v.map(|x| x.to_string()).join(" ")).join(", ");
+        let words = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
         return Some(format!("orientations {} and {}", words(oa), words(ob)));
     }
     if let (Some([ra, ca]), Some([rb, cb])) = (ha.pixel_spacing, hb.pixel_spacing)

@@ -41,7 +41,7 @@ impl SampleType {
             (Format::Unsigned, 1..=16 | 32 | 64)
             | (Format::Signed, 8 | 16 | 32 | 64)
             | (Format::Float, 16 | 32 | 64) => Ok(SampleType { format, bits: bits as usize }),
-            _ => Err(unsupported(format!("{format:?} samples of {bits} bits"))),
+            _ => Err(unsupported(format!("{format} samples of {bits} bits"))),
         }
     }
 

@@ -752,8 +752,8 @@ mod tests {
         let soft = |i: usize| {
             let (x, y) = (i % SIDE, i / SIDE);
             let inset =
-                |v: usize, from: usize, to: usize| (v + 1).saturating_sub(from).min((to + 1).saturating_sub(v)).min(3);
-            [0, 90, 180, 255][inset(x, 8, 18).min(inset(y, 4, 15))]
+                |v: usize, from: usize, to: usize| (v + 1).saturating_sub(from).min((to + 1).saturating_sub(v)).min(4);
+            [0, 50, 110, 190, 255][inset(x, 8, 18).min(inset(y, 4, 15))]
         };
         let values: Vec<u8> = (0..SIDE * SIDE).map(soft).collect();
         let image = Image::picture(SIDE, SIDE, 1, values.clone().into());

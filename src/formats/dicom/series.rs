@@ -80,7 +80,7 @@ fn keys(slices: &[(&str, &Header)], what: &str, key: impl Fn(&Header) -> Option<
 fn named(slices: &[(&str, &Header)], index: usize) -> String {
     match slices[index].0 {
         "" => format!("instance {index}"),
-        label => label.to_string(),
+        label => format!("{label:?}"),
     }
 }
 

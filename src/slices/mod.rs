@@ -11,6 +11,7 @@ use crate::formats;
 use crate::mask::Mask;
 use crate::spec::{Intensity, Label, Plane};
 
+mod binary;
 mod cut;
 mod intensity;
 mod labels;

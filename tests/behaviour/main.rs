@@ -14,6 +14,7 @@ mod determinism;
 mod facts;
 mod filelists;
 mod leaks;
+mod looks;
 mod outdated;
 mod passes;
 mod phantom;

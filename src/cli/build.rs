@@ -9,7 +9,7 @@ use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
 use crate::slices::{self, Raters};
 use crate::spec::{Intensity, Plane};
 use crate::store::Dataset;
-use crate::text::{LINE_WIDTH, TextTable, at_most};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `build`.
 #[derive(Debug, clap::Args)]
@@ -25,9 +25,9 @@ pub(super) struct Arguments {
     /// Keep masks of more pixels than this (the paper: 50)
     #[arg(long, default_value_t = 50, value_name = "PIXELS")]
     min_area: u32,
-    /// Plane of all cases [default: as each spec says]
-    #[arg(long, value_enum)]
-    plane: Option<PlaneName>,
+    /// Plane of all cases, or several with commas between [default: as each spec says]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    plane: Vec<PlaneName>,
     /// How values become 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default: as each spec
     /// says]
     #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
     /// Then look for leaks, as `medcosmos leaks` does: the tables leaks and duplicates mark what is there twice
     #[arg(long)]
     dedup: bool,
-    /// Stop at the first case that fails
+    /// Stop at the first case that fails, or whose masks lie elsewhere by their headers
     #[arg(long)]
     strict: bool,
 }
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let options = BuildOptions {
         slices: slices::Options {
             min_area: arguments.min_area,
-            plane: arguments.plane.map(Plane::from),
+            planes: arguments.plane.iter().copied().map(Plane::from).collect(),
             intensity: arguments.intensity,
             raters: arguments.raters,
             split_components: arguments.split_components,
@@ -149,6 +149,11 @@ pub(super) fn print(report: &BuildReport) {
         );
     }
     println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
+    for (slug, source) in &report.sources {
+        for (placement, cases) in &source.placements {
+            println!("{} case(s) of {slug} {placement}: {}", grouped(*cases), placement.meaning());
+        }
+    }
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =
             report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();

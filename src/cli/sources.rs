@@ -11,7 +11,7 @@ use super::{Failure, Global, Outcome};
 use crate::raw::Tree;
 use crate::sources::{CaseState, FileUse, scan};
 use crate::spec::pattern::Pattern;
-use crate::spec::{Label, Registry, Sharing, Spec};
+use crate::spec::{Label, MaskPart, Registry, Sharing, Spec};
 use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -218,6 +218,11 @@ fn page(spec: &Spec) -> String {
     section("Also in other sources", spec.overlaps.iter().map(|o| format!("- {}: {}\n", o.source, o.note)).collect());
     section("Known to be damaged", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
     section("Not used", spec.skip.iter().map(|s| format!("- {}: {}\n", s.path, s.reason)).collect());
+    let by_index = spec.layout.iter().flat_map(|layout| {
+        let reason = |part: &MaskPart| Some(format!("- {}: {}\n", layout.name, part.pair_reason.as_ref()?));
+        layout.mask.iter().filter_map(reason)
+    });
+    section("Masks paired by index, whatever their headers say", by_index.collect());
     section("Not verified", bullets(&spec.unverified));
     section("How to cite", spec.citation.trim().to_string());
     out

@@ -135,6 +135,8 @@ kinds! {
     NoMask = "no-mask",
     /// A mask without its image.
     NoImage = "no-image",
+    /// Masks that were paired by index, and that their headers put elsewhere.
+    Misplaced = "misplaced",
     /// A file that is known to be wrong as it is distributed.
     KnownBad = "known-bad",
     /// A finished shard of which the receipt is gone.

@@ -261,6 +261,7 @@ mod tests {
             stack: None,
             order: Default::default(),
             pair: Default::default(),
+            pair_reason: None,
             rater: None,
             rater_rank: 0,
             absent: Absent::Unlabelled,
@@ -275,6 +276,7 @@ mod tests {
         let found = CaseMask {
             part: 0,
             files: vec![0],
+            keys: Vec::new(),
             label: Some(label("organ")),
             label_key: None,
             row: None,

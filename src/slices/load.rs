@@ -19,6 +19,8 @@ pub struct Loaded {
     pub image: Image,
     /// Position of each slice along the normal in millimetres, for DICOM.
     pub positions: Option<Vec<f64>>,
+    /// For each slice along z the place of its file among those that were read; empty for an image of one file.
+    pub files: Vec<usize>,
 }
 
 thread_local! {
@@ -44,7 +46,8 @@ pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error>
     let rest: Vec<Image> =
         members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
-    Ok(Loaded { file: first.path.clone(), image, positions: None })
+    let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
+    Ok(Loaded { file: first.path.clone(), image, positions: None, files })
 }
 
 fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
@@ -73,7 +76,8 @@ fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> R
     };
     let file = members[0].path.clone();
     let series = dicom::assemble(instances, order).map_err(|source| Error::Format { file: file.clone(), source })?;
-    Ok(Loaded { file, image: series.image, positions: series.positions })
+    let files = if series.order.len() == series.image.size[2] { series.order } else { Vec::new() };
+    Ok(Loaded { file, image: series.image, positions: series.positions, files })
 }
 
 /// Lays pictures of one size and type upon each other along z.

@@ -39,6 +39,8 @@ pub struct Case {
     pub modality: String,
     /// Files of the image (positions in the tree), in natural order of their names.
     pub image: Vec<usize>,
+    /// What the layout's `stack` capture says of each file of `image`, in the same order; empty where there is no stack.
+    pub image_keys: Vec<String>,
     /// Which step of the fourth axis, where sequences lie along it.
     pub channel: Option<usize>,
     /// Masks that were found.
@@ -87,6 +89,8 @@ pub struct CaseMask {
     pub part: usize,
     /// Its files, in natural order of their names.
     pub files: Vec<usize>,
+    /// What the part's `stack` capture says of each file of `files`, in the same order; empty where there is no stack.
+    pub keys: Vec<String>,
     /// The one label of a file that holds one object.
     pub label: Option<Label>,
     /// Key of the label in its table (one class a file), else the value is read from the pixels.
@@ -118,6 +122,8 @@ struct Group {
     above: String,
     captures: Captures,
     files: Vec<usize>,
+    /// What the stack capture says of each of them; empty without a stack.
+    keys: Vec<String>,
 }
 
 /// Applies `spec` to `paths` (position in the tree and path). `None` where no release's evidence is there.
@@ -228,20 +234,25 @@ fn group(patterns: &[Pattern], stack: Option<&str>, paths: &[(usize, &str)]) -> 
         else {
             continue;
         };
+        let mut keys = Vec::new();
         if let Some(stack) = stack {
-            captures.remove(stack);
+            let stacked = captures.remove(stack).unwrap_or_default();
             let key = (pattern, above.to_string(), captures.clone());
             if let Some(&at) = place.get(&key) {
                 groups[at].files.push(file);
+                groups[at].keys.push(stacked);
                 continue;
             }
             place.insert(key, groups.len());
+            keys.push(stacked);
         }
-        groups.push(Group { pattern, above: above.to_string(), captures, files: vec![file] });
+        groups.push(Group { pattern, above: above.to_string(), captures, files: vec![file], keys });
     }
     let path_of: HashMap<usize, &str> = paths.iter().copied().collect();
-    for group in &mut groups {
-        group.files.sort_by(|a, b| natural_order(path_of[a], path_of[b]));
+    for group in groups.iter_mut().filter(|group| group.files.len() > 1) {
+        let mut stack: Vec<(usize, String)> = group.files.drain(..).zip(group.keys.drain(..)).collect();
+        stack.sort_by(|(a, _), (b, _)| natural_order(path_of[a], path_of[b]));
+        (group.files, group.keys) = stack.into_iter().unzip();
     }
     groups.sort_by(|a, b| {
         a.pattern.cmp(&b.pattern).then_with(|| natural_order(path_of[&a.files[0]], path_of[&b.files[0]]))
@@ -341,6 +352,7 @@ fn collect_masks(
             let mask = CaseMask {
                 part: index,
                 files: group.files.clone(),
+                keys: group.keys.clone(),
                 label,
                 label_key: key,
                 row,
@@ -444,6 +456,7 @@ fn cases_of(
                 sequence,
                 modality: modality.unwrap_or_default(),
                 image: image.files.clone(),
+                image_keys: image.keys.clone(),
                 channel,
                 masks: masks.to_vec(),
                 lists: lists.to_vec(),

@@ -148,6 +148,7 @@ mod tests {
             sequence: String::new(),
             modality: String::new(),
             image: Vec::new(),
+            image_keys: Vec::new(),
             channel: None,
             masks: Vec::new(),
             lists: Vec::new(),

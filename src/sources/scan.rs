@@ -164,7 +164,9 @@ mod tests {
         let case = &scan.sources[0].cases[0];
         assert_eq!(case.id, "i2cvb/Patient_383");
         assert_eq!(case.image, [3, 5, 4]);
+        assert_eq!(case.image_keys, ["1", "2", "10"]);
         assert_eq!(case.masks[0].files, [0, 2, 1]);
+        assert_eq!(case.masks[0].keys, ["1", "2", "10"]);
         assert_eq!(case.masks[0].label.as_ref().unwrap().object, "prostate");
     }
 

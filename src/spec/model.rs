@@ -321,6 +321,9 @@ pub struct ImagePart {
     /// Plane of the slices.
     #[serde(default)]
     pub plane: Plane,
+    /// Several planes, in place of `plane`: slices are cut along each of them.
+    #[serde(default)]
+    pub planes: Vec<Plane>,
     /// What the plane is called, where the header cannot be believed (see `header`).
     #[serde(default)]
     pub plane_name: Option<PlaneName>,
@@ -476,9 +479,12 @@ pub struct MaskPart {
     /// Order of stacked files.
     #[serde(default)]
     pub order: Order,
-    /// How mask slices find their image slices.
+    /// How mask voxels find their image voxels.
     #[serde(default)]
     pub pair: Pair,
+    /// Why the headers of this source are not to be believed, where `pair = "index"`.
+    #[serde(default)]
+    pub pair_reason: Option<String>,
     /// Template of the rater's name.
     #[serde(default)]
     pub rater: Option<String>,
@@ -530,19 +536,22 @@ pub enum Decode {
     },
 }
 
-/// How mask slices find their image slices.
+/// How mask voxels find their image voxels.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pair {
-    /// Same grid: slice k with slice k; shapes must be equal.
+    /// The same grid, in whatever order the two files store it; slices of stacks by name or position. Another grid is an
+    /// error; where a header does not say where its voxels lie they pair by index, and the case says so.
     #[default]
     Grid,
     /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
     /// unlabelled.
     Position,
     /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel. The
-    /// mask may be turned, cropped, or finer or coarser in plane; its slices must lie at slices of the image.
+    /// mask may be turned, cropped, finer or coarser.
     Space,
+    /// By index, whatever the headers say: for a source whose headers are known to lie. Needs `pair_reason`.
+    Index,
 }
 
 /// What it means that a mask file is not there.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Spec, taxonomy};
+use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Pair, Plane, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
@@ -121,6 +121,9 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
             problems.push(format!("{place}: stack = {stack:?}, which {source:?} does not capture"));
         }
     }
+    if !image.planes.is_empty() && image.plane != Plane::Native {
+        problems.push(format!("{place}: plane or planes, not both"));
+    }
     match (image.fourth_axis, image.channels.is_empty()) {
         (FourthAxis::Sequences, true) => problems.push(format!("{place}: fourth_axis = \"sequences\" needs channels")),
         (FourthAxis::None | FourthAxis::Frames, false) => {
@@ -188,6 +191,15 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         && !spec.labels.contains_key(table)
     {
         problems.push(format!("{place}: there is no table [labels.{table}]"));
+    }
+    match (mask.pair, &mask.pair_reason) {
+        (Pair::Index, None) => problems.push(format!(
+            "{place}: pair = \"index\" needs pair_reason = \"…\": why the headers of this source are not to be believed"
+        )),
+        (Pair::Grid | Pair::Position | Pair::Space, Some(_)) => {
+            problems.push(format!("{place}: pair_reason is only for pair = \"index\""));
+        }
+        _ => {}
     }
     let one_label = mask.label.is_some() || (mask.label_from.is_some() && mask.labels.is_some());
     match mask.decode {

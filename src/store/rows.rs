@@ -245,9 +245,12 @@ row! {
         pub spacing: Option<Vec<f64>> => "mm",
         /// Where x, y and z of the file point to, in three letters: RAS, LPS.
         pub orientation: Option<String>,
-        /// Viewing plane along which slices were taken.
+        /// Voxel index (x, y, z of the file) to RAS+ millimetres: three rows of four, row by row. Null where the header
+        /// does not say where the axes point.
+        pub affine: Option<Vec<f64>>,
+        /// Viewing plane along which slices were taken; several with commas between.
         pub plane: Option<String>,
-        /// Slices that the volume has along that plane.
+        /// Slices that the volume has along these planes.
         pub n_slices: u32,
         /// Slices that were kept.
         pub kept: u32,
@@ -255,6 +258,14 @@ row! {
         pub dropped_slices: u32,
         /// Masks that were left out because they were too small.
         pub dropped_masks: u32,
+        /// How the masks found their places, the worst of several. same: on the image's own grid; reordered: the same
+        /// grid in another order, put right exactly; resampled: another grid, nearest voxel; by_index: a header does not
+        /// say where its voxels lie, or the spec says that it lies; shifted: by index, although the origins differ. Null
+        /// where nothing was built.
+        pub placement: Option<String>,
+        /// How far voxels of image and mask that were paired lie apart by their headers, at most. Null where a header
+        /// does not say.
+        pub placement_error_mm: Option<f64> => "mm",
         /// How it went: ok, skipped or failed.
         pub status: String,
         /// Why the case was skipped or failed.

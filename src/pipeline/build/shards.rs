@@ -4,6 +4,7 @@ use super::BuildOptions;
 use super::rows::{case_row, push_case};
 use crate::pipeline::{Error, Progress, Result};
 use crate::raw::Tree;
+use crate::slices::placement::Placement;
 use crate::slices::{self, CaseSlices};
 use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
@@ -107,6 +108,10 @@ pub(in crate::pipeline) fn write_shard(
             },
         };
         match outcome {
+            Outcome::Cut(cut) if options.strict && cut.placement == Placement::Shifted => {
+                let reason = cut.notes.join("; ");
+                return Err(Error::Strict { case: case.id.clone(), reason });
+            }
             Outcome::Cut(cut) => push_case(&mut writer, case, row, cut)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);

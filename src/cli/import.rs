@@ -15,6 +15,10 @@ A folder of PNG holds <mask_id>.png (0 and one other value) or <slice_id>.png: p
 masks or, for instances, their numbers. Names may be flat (`_` for `/`), or as --match says. Where a slice has one label
 and its picture one value besides 0 (0 and 255), that is the object; any other value that is no label is refused.
 
+A folder of volumes (.nii.gz, .nii, .nrrd, .mha) holds a label map for each case, named by the case: nnU-Net's output. Each
+is placed on the grid of its image by both headers, as masks of sources are, and cut as the image was. Values are those of
+the source's labels; where nnU-Net's dataset.json lies beside and has the source's names, the names decide.
+
 A COCO file names slices as file_name and labels as categories, with run-length segmentations. A bare list of results (as
 for pycocotools' loadRes) is explained by --annotations, or by annotations.json beside it. A Parquet file has the columns
 mask_id and counts (COCO's compressed runs), perhaps height, width and predicted_iou.
@@ -29,7 +33,7 @@ Example: medcosmos import data results.json --annotations coco/annotations.json 
 pub(super) struct Arguments {
     /// Dataset made by `build`
     dataset: PathBuf,
-    /// Predictions: a folder of PNG, a COCO .json, or a .parquet
+    /// Predictions: a folder of PNG or of volumes, a COCO .json, or a .parquet
     from: PathBuf,
     /// Name of the model in the tables
     #[arg(long)]
@@ -43,7 +47,7 @@ pub(super) struct Arguments {
     /// COCO file that explains the numbers of images and categories in a list of results
     #[arg(long, value_name = "FILE")]
     annotations: Option<PathBuf>,
-    /// How files of a folder are named, with {source}, {case}, {slice}, {mask}: `{case}_{slice}_pred.png`
+    /// How files of a folder are named, with {source}, {case}, {slice}, {mask}: `{case}_pred.nii.gz`
     #[arg(long = "match", value_name = "TEMPLATE")]
     template: Option<String>,
 }
@@ -58,7 +62,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         annotations: annotations.clone(),
         template: template.clone(),
     };
-    let report = pipeline::import(&dataset, from, &options, &global.progress())?;
+    let report = pipeline::import(&dataset, from, &options, &global.registry()?, &global.progress())?;
     if global.json {
         global.print_json(&report)?;
     } else {

@@ -21,15 +21,16 @@ use crate::store::MaskRow;
 /// The label values of a source, as its masks have them.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
-    /// Values and names of labels that are no instances, in order of the text.
-    known: BTreeSet<(String, String)>,
+    /// Value, name and object of labels that are no instances, in order of the text.
+    known: BTreeSet<(String, String, String)>,
     ranges: Vec<RangeInclusive<i64>>,
 }
 
 impl Labels {
-    /// Adds what a mask says.
-    pub(super) fn add(&mut self, value: &str, name: &str, instance: Option<u32>) {
-        if is_numbered(value, instance) || !self.known.insert((value.to_string(), name.to_string())) {
+    /// Adds what a mask, or the label table of a spec, says.
+    pub(super) fn add(&mut self, value: &str, name: &str, object: &str, instance: Option<u32>) {
+        let label = (value.to_string(), name.to_string(), object.to_string());
+        if is_numbered(value, instance) || !self.known.insert(label) {
             return;
         }
         self.ranges.extend(number_range(value));
@@ -46,8 +47,24 @@ impl Labels {
 
     /// `1 (liver), 2 (spleen)`.
     pub(super) fn text(&self) -> String {
-        let text = self.known.iter().map(|(value, name)| format!("{value} ({name})")).collect::<Vec<_>>();
+        let text = self.known.iter().map(|(value, name, _)| format!("{value} ({name})")).collect::<Vec<_>>();
         if text.is_empty() { "none".into() } else { text.join(", ") }
+    }
+
+    /// True where no label is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// The one number of a label whose name, or else whose object, is meant; `None` where there is none, or several.
+    pub(super) fn value_of(&self, is_meant: impl Fn(&str) -> bool) -> Option<i64> {
+        let of = |text: fn(&(String, String, String)) -> &str| {
+            let meant = self.known.iter().filter(|label| is_meant(text(label)));
+            meant.map(|(value, ..)| value.parse::<i64>().ok()).collect::<BTreeSet<Option<i64>>>()
+        };
+        let (by_name, by_object) = (of(|label| &label.1), of(|label| &label.2));
+        let found = if by_name.is_empty() { by_object } else { by_name };
+        if found.len() == 1 { found.first().copied().flatten() } else { None }
     }
 }
 

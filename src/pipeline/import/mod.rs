@@ -4,6 +4,7 @@
 //! | given | holds |
 //! |---|---|
 //! | a folder of PNG | `<mask_id>.png` for each mask, or `<slice_id>.png` for each slice, whose values are the labels of its masks or the numbers of its instances |
+//! | a folder of `.nii.gz`, `.nii`, `.nrrd`, `.mha` | a label map for each case, named by the case: nnU-Net's output |
 //! | a `.json` | COCO: a file with `images`, `categories` and `annotations`, or the bare list of results that pycocotools' `loadRes` takes |
 //! | a `.parquet` | `mask_id`, `counts` (COCO's compressed runs), perhaps `height` and `width`, `predicted_iou` |
 //!
@@ -17,6 +18,7 @@ mod label_map;
 mod matching;
 mod names;
 mod pictures;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -31,6 +33,7 @@ use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::digest::sha256;
 use crate::mask::Mask;
 use crate::projection;
+use crate::spec::{Registry, number_range};
 use crate::store::{
     Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Table, Verify, commit,
     discard_stale,
@@ -106,6 +109,7 @@ type OfSlice = Vec<Option<Vec<Candidate>>>;
 /// Predictions as they are found.
 enum Found {
     Pictures(pictures::Pictures),
+    Volumes(Box<volumes::Volumes>),
     Coco(coco::Annotations),
     Codes(HashMap<String, Vec<coco::Code>>),
 }
@@ -117,21 +121,28 @@ projection! {
         source: String,
         label_value: String,
         label_name: String,
+        object: String,
         instance: Option<u32>,
     }
 }
 
 /// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name and
-/// strategy before.
+/// strategy before. The specs of `registry` say which labels a source has beside those that its masks show.
 ///
 /// # Errors
 /// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no prediction
 /// that belongs to a mask of the dataset.
-pub fn import(dataset: &Dataset, from: &Path, options: &ImportOptions, progress: &Progress) -> Result<ImportReport> {
+pub fn import(
+    dataset: &Dataset,
+    from: &Path,
+    options: &ImportOptions,
+    registry: &Registry,
+    progress: &Progress,
+) -> Result<ImportReport> {
     let ImportOptions { model, strategy, .. } = options;
     let builds = build_shards(dataset)?;
-    let (names, labels) = keys(dataset, &builds)?;
-    let (mut found, digest) = Found::open(from, options, &names)?;
+    let (names, labels) = keys(dataset, &builds, registry)?;
+    let (mut found, digest) = Found::open(dataset, &builds, from, options, &names)?;
     let mut report = ImportReport { model: model.clone(), ..Default::default() };
     let mut shards = Vec::new();
     progress.begin("import", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
@@ -179,14 +190,20 @@ pub fn import(dataset: &Dataset, from: &Path, options: &ImportOptions, progress:
 }
 
 /// Names of all slices, and for each source the values of its labels.
-fn keys(dataset: &Dataset, builds: &[Receipt]) -> Result<(Names, BTreeMap<String, Labels>)> {
+fn keys(dataset: &Dataset, builds: &[Receipt], registry: &Registry) -> Result<(Names, BTreeMap<String, Labels>)> {
     let mut slices = BTreeSet::new();
     let mut labels: BTreeMap<String, Labels> = BTreeMap::new();
     for build in builds {
         for key in Rows::<Key>::of(table_file(dataset, build, Table::Masks)) {
             let key = key?;
-            labels.entry(key.source).or_default().add(&key.label_value, &key.label_name, key.instance);
+            labels.entry(key.source).or_default().add(&key.label_value, &key.label_name, &key.object, key.instance);
             slices.insert(key.slice_id);
+        }
+    }
+    for (source, labels) in &mut labels {
+        let tables = registry.get(source).into_iter().flat_map(|spec| spec.labels.values());
+        for (value, label) in tables.flatten().filter(|(value, _)| number_range(value).is_some()) {
+            labels.add(value, &label.name, &label.object, None);
         }
     }
     Ok((Names::new(slices), labels))
@@ -258,8 +275,25 @@ fn problem(path: &Path, reason: impl ToString) -> Error {
 
 impl Found {
     /// Opens predictions, and says by what digest they go into the key of a shard.
-    fn open(from: &Path, options: &ImportOptions, names: &Names) -> Result<(Found, String)> {
+    fn open(
+        dataset: &Dataset,
+        builds: &[Receipt],
+        from: &Path,
+        options: &ImportOptions,
+        names: &Names,
+    ) -> Result<(Found, String)> {
         if from.is_dir() {
+            let files = pictures::files_below(from)?;
+            let pictures = files.iter().find(|(_, name)| name.to_ascii_lowercase().ends_with(".png"));
+            let volumes = files.iter().find(|(_, name)| volumes::stem(name).is_some());
+            if let (Some((_, picture)), Some((_, volume))) = (pictures, volumes) {
+                let reason = format!("it holds pictures ({picture}) and volumes ({volume}): import one or the other");
+                return Err(problem(from, reason));
+            }
+            if volumes.is_some() {
+                let volumes = volumes::Volumes::open(from, options.template.as_deref(), dataset, builds)?;
+                return Ok((Found::Volumes(Box::new(volumes)), "volumes".into()));
+            }
             let pictures = pictures::Pictures::open(from, options.template.as_deref(), names)?;
             return Ok((Found::Pictures(pictures), "pictures".into()));
         }
@@ -282,6 +316,7 @@ impl Found {
     ) -> Result<OfSlice> {
         match self {
             Found::Pictures(pictures) => pictures.of_slice(slice, labels, report),
+            Found::Volumes(volumes) => volumes.of_slice(slice, labels, report),
             Found::Coco(annotations) => annotations.of_slice(slice, candidates, report),
             Found::Codes(by_mask) => {
                 let of_mask = |(row, _): &(MaskRow, Mask)| match by_mask.remove(&row.mask_id) {
@@ -301,6 +336,7 @@ impl Found {
     fn unused(&self) -> Vec<String> {
         match self {
             Found::Pictures(pictures) => pictures.unused(),
+            Found::Volumes(volumes) => volumes.unused(),
             Found::Coco(annotations) => annotations.unused(),
             Found::Codes(by_mask) => by_mask.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
         }
@@ -312,6 +348,10 @@ impl Found {
             Found::Pictures(_) => (
                 "file",
                 " (expected <slice_id>.png or <mask_id>.png, with `/` or `_` between the parts; or say `--match`)",
+            ),
+            Found::Volumes(_) => (
+                "file",
+                " (expected the id of a case and .nii.gz, .nii, .nrrd or .mha, with or without the source; or say `--match`)",
             ),
             Found::Coco(_) => ("image", " (expected slice ids as `file_name`, `.png` or not)"),
             Found::Codes(_) => ("mask_id", ""),
@@ -329,6 +369,10 @@ impl Found {
     fn check(&self, from: &Path, report: &mut ImportReport) -> Result<()> {
         match self {
             Found::Pictures(pictures) => pictures.check(from, report),
+            Found::Volumes(volumes) => {
+                volumes.check(report);
+                Ok(())
+            }
             Found::Coco(annotations) => {
                 report.notes.extend(annotations.explained_by());
                 Ok(())

@@ -20,7 +20,24 @@ impl Names {
         Names { slices, flat }
     }
 
-    /// The slice that a name without its extension means: the id, perhaps below other folders, or its flat form.
+    /// Ids of cases: the source may be left out where no other case has the rest of the name.
+    pub(super) fn of_cases(cases: BTreeSet<String>) -> Names {
+        let mut names = Names::new(cases);
+        let mut short: HashMap<String, Option<String>> = HashMap::new();
+        for id in &names.slices {
+            let Some((_, rest)) = id.split_once('/') else { continue };
+            let forms: BTreeSet<String> = [rest.to_string(), rest.replace('/', "_")].into();
+            for form in forms {
+                short.entry(form).and_modify(|known| *known = None).or_insert_with(|| Some(id.clone()));
+            }
+        }
+        for (form, id) in short {
+            names.flat.entry(form).and_modify(|known| *known = None).or_insert(id);
+        }
+        names
+    }
+
+    /// The slice or case that a name without its extension means: the id, perhaps below other folders, or its flat form.
     pub(super) fn slice(&self, name: &str) -> Option<String> {
         let mut rest = name;
         loop {
@@ -122,6 +139,10 @@ mod tests {
         assert_eq!(names.mask("acdc_p2_z0001_left_lung").as_deref(), Some("acdc/p2/z0001/left_lung"));
         assert_eq!(names.mask("x/acdc/p2/z0001/left_lung").as_deref(), Some("acdc/p2/z0001/left_lung"));
         assert_eq!(names.only_source(), Some("acdc"));
+        let cases = Names::of_cases(["acdc/p1".to_string(), "acdc/p2".to_string(), "drive/p2".to_string()].into());
+        assert_eq!(cases.slice("p1").as_deref(), Some("acdc/p1"));
+        assert_eq!(cases.slice("acdc_p2").as_deref(), Some("acdc/p2"));
+        assert_eq!(cases.slice("p2"), None, "two sources have such a case");
     }
 
     #[test]

@@ -45,13 +45,7 @@ impl Pictures {
         let mut found =
             Pictures { by_slice: BTreeMap::new(), by_mask: BTreeMap::new(), unused: Vec::new(), seen: BTreeMap::new() };
         let mut others: BTreeMap<String, (usize, String)> = BTreeMap::new();
-        for entry in WalkDir::new(folder).sort_by_file_name() {
-            let entry = entry.map_err(|e| problem(folder, e))?;
-            if entry.file_type().is_dir() {
-                continue;
-            }
-            let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
-            let name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        for (path, name) in files_below(folder)? {
             let Some(stem) = name.strip_suffix(".png").or_else(|| name.strip_suffix(".PNG")) else {
                 let counted = others.entry(ending(&name)).or_insert((0, name));
                 counted.0 += 1;
@@ -75,14 +69,16 @@ impl Pictures {
                 let reason = format!("{} and {name} are both named as predictions of {id}", first.name);
                 return Err(problem(folder, reason));
             }
-            map.insert(id, Picture { path: entry.path().to_path_buf(), name, used: false });
+            map.insert(id, Picture { path, name, used: false });
         }
         if found.by_slice.is_empty() && found.by_mask.is_empty() && found.unused.is_empty() {
             let others: Vec<String> =
                 others.iter().map(|(ending, (n, example))| format!("{n} {ending} (such as {example})")).collect();
             let others = if others.is_empty() { "nothing".to_string() } else { others.join(", ") };
             let example = names.example();
-            let reason = format!("it holds {others}, where PNG pictures are expected, such as {example}.png");
+            let reason = format!(
+                "it holds {others}, where PNG pictures (such as {example}.png) or volumes (.nii.gz, .nii, .nrrd, .mha, named by case) are expected"
+            );
             return Err(problem(folder, reason));
         }
         Ok(found)
@@ -159,6 +155,21 @@ impl Seen {
         }
         self.values.extend(own);
     }
+}
+
+/// All files below a folder, and how their paths go on from there, in order.
+pub(super) fn files_below(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.map_err(|e| problem(folder, e))?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        let below = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        let name = below.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
+        files.push((entry.into_path(), name));
+    }
+    Ok(files)
 }
 
 /// The ending of a file's name, with the two parts of `.nii.gz`.

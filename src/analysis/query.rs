@@ -38,7 +38,7 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
 }
 
 fn answer(dataset: &Path, question: Query, with_images: bool) -> Result<DataFrame, AnalysisError> {
-    let names = statement::relations(&question);
+    let (names, repeated) = (statement::relations(&question), statement::repeated_keys(&question));
     let mut failure = None;
     let mut value = |part: Query| {
         answer(dataset, part, with_images).and_then(|frame| literal(&frame)).map_err(|error| match error {
@@ -62,7 +62,8 @@ fn answer(dataset: &Path, question: Query, with_images: bool) -> Result<DataFram
         }
     }
     let sql = prepared.to_string();
-    tables::guarded(|| context.execute(&sql).and_then(LazyFrame::collect)).map_err(sql_error)
+    let frame = tables::guarded(|| context.execute(&sql).and_then(LazyFrame::collect)).map_err(sql_error)?;
+    Ok(frame.drop_many(repeated))
 }
 
 /// The frame with whole numbers of 64 bits and a sign, so that differences below zero and sums above 2³² are what they

@@ -17,6 +17,7 @@ mod outdated;
 mod passes;
 mod phantom;
 mod pipelines;
+mod predictions;
 mod privacy;
 mod program;
 mod rasters;

@@ -23,8 +23,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SetExpr, Statement, TableFactor, Value,
-    Visit, VisitMut, Visitor,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, JoinConstraint, JoinOperator, Query, SelectItem,
+    SetExpr, Statement, TableFactor, Value, Visit, VisitMut, Visitor,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
@@ -94,6 +94,35 @@ pub(super) fn relations(query: &Query) -> Vec<String> {
         ControlFlow::<()>::Continue(())
     });
     names
+}
+
+/// Columns that `SELECT *` has twice after `JOIN … USING`, as polars calls the second.
+pub(super) fn repeated_keys(query: &Query) -> Vec<String> {
+    let SetExpr::Select(select) = &*query.body else { return Vec::new() };
+    if !select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_))) {
+        return Vec::new();
+    }
+    let mut keys = Vec::new();
+    for join in select.from.iter().flat_map(|table| &table.joins) {
+        let (JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)) = &join.join_operator
+        else {
+            continue;
+        };
+        let table = match &join.relation {
+            TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+                alias.name.value.clone()
+            }
+            TableFactor::Table { name, .. } => name.to_string(),
+            _ => continue,
+        };
+        if let JoinConstraint::Using(columns) = constraint {
+            keys.extend(columns.iter().map(|column| format!("{column}:{table}")));
+        }
+    }
+    keys
 }
 
 /// The query in the form that polars answers as DuckDB does. `answer` gives the value of a query of one column that does

@@ -51,14 +51,15 @@ impl VisitorMut for Stages {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Refusal> {
         let SetExpr::Select(select) = &mut *query.body else { return ControlFlow::Continue(()) };
-        let order = match query.order_by.as_mut().map(|order| &mut order.kind) {
+        let mut order: Vec<&mut Expr> = match query.order_by.as_mut().map(|order| &mut order.kind) {
             Some(OrderByKind::Expressions(exprs)) => exprs.iter_mut().map(|e| &mut e.expr).collect(),
             _ => Vec::new(),
         };
-        match two_stages(select, order) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(reason) => refuse(reason),
+        if let Err(reason) = two_stages(select, &mut order) {
+            return refuse(reason);
         }
+        qualified(select, &mut order);
+        ControlFlow::Continue(())
     }
 }
 
@@ -135,7 +136,7 @@ fn query_of(body: Box<SetExpr>) -> Query {
 
 /// `SELECT g, avg(x) - lag(avg(x)) OVER (ORDER BY g) FROM t GROUP BY g HAVING count(*) > 1` becomes
 /// `SELECT k, a - lag(a) OVER (ORDER BY k) FROM (SELECT g AS k, avg(x) AS a, count(*) AS b FROM t GROUP BY g) WHERE b > 1`.
-fn two_stages(select: &mut Select, order: Vec<&mut Expr>) -> Result<(), Refusal> {
+fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusal> {
     let columns = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
         _ => None,
@@ -172,18 +173,7 @@ fn two_stages(select: &mut Select, order: Vec<&mut Expr>) -> Result<(), Refusal>
     }
 
     // What the select calls its columns, before their text changes.
-    for item in &mut select.projection {
-        if let SelectItem::UnnamedExpr(expr) = item {
-            let alias = match expr {
-                Expr::Identifier(name) => Some(name.clone()),
-                Expr::CompoundIdentifier(parts) => parts.last().cloned(),
-                _ => None,
-            };
-            if let Some(alias) = alias {
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-            }
-        }
-    }
+    with_aliases(select);
     let aliases: Vec<(String, Expr)> = select
         .projection
         .iter()
@@ -208,7 +198,7 @@ fn two_stages(select: &mut Select, order: Vec<&mut Expr>) -> Result<(), Refusal>
         lift.is_complete(having, &[], "HAVING")?;
     }
     let names: Vec<&str> = aliases.iter().map(|(name, _)| name.as_str()).collect();
-    for expr in order.into_iter().chain(select.qualify.as_mut()) {
+    for expr in order.iter_mut().map(|expr| &mut **expr).chain(select.qualify.as_mut()) {
         let is_name = matches!(expr, Expr::Identifier(name)
             if names.contains(&name.value.as_str()) || name.value.eq_ignore_ascii_case("all"));
         if !is_name {
@@ -230,6 +220,64 @@ fn two_stages(select: &mut Select, order: Vec<&mut Expr>) -> Result<(), Refusal>
     select.selection = having;
     select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
     Ok(())
+}
+
+/// Says of every column what it is called.
+fn with_aliases(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) = item {
+            let alias = match expr {
+                Expr::Identifier(name) => Some(name.clone()),
+                Expr::CompoundIdentifier(parts) => parts.last().cloned(),
+                _ => None,
+            };
+            if let Some(alias) = alias {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+    }
+}
+
+/// `SELECT a FROM t QUALIFY rank() OVER (ORDER BY b) = 1` becomes
+/// `SELECT a FROM (SELECT a, rank() OVER (ORDER BY b) = 1 AS kept FROM t) WHERE kept`: polars only looks at what was selected.
+fn qualified(select: &mut Select, order: &mut [&mut Expr]) {
+    let is_listed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.qualify.as_ref().is_some_and(|condition| has(condition, is_window))
+        || !select.projection.iter().all(is_listed)
+    {
+        return;
+    }
+    let Some(condition) = select.qualify.take() else { return };
+    with_aliases(select);
+    let names: Vec<Ident> = select
+        .projection
+        .iter()
+        .filter_map(|item| match item {
+            SelectItem::ExprWithAlias { alias, .. } => Some(alias.clone()),
+            _ => None,
+        })
+        .collect();
+    let mut below = select.clone();
+    below.distinct = None;
+    let mut add = |expr: Expr, name: &str| {
+        let alias = quoted(format!("{STAGE}{name}"));
+        below.projection.push(SelectItem::ExprWithAlias { expr, alias: alias.clone() });
+        Expr::Identifier(alias)
+    };
+    let kept = add(condition, "kept");
+    for (i, expr) in order.iter_mut().enumerate() {
+        let is_name = matches!(&**expr, Expr::Identifier(name)
+            if names.iter().any(|n| n.value == name.value) || name.value.eq_ignore_ascii_case("all"));
+        if !is_name && !matches!(**expr, Expr::Value(_)) {
+            **expr = add(expr.clone(), &format!("order_{i}"));
+        }
+    }
+    let below = stage("*", query_of(Box::new(SetExpr::Select(Box::new(below)))));
+    let SetExpr::Select(around) = *below.body else { return };
+    select.from = around.from;
+    select.selection = Some(kept);
+    let column = |name: Ident| SelectItem::UnnamedExpr(Expr::Identifier(name));
+    select.projection = names.into_iter().map(column).collect();
 }
 
 fn quoted(name: String) -> Ident {

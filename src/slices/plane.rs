@@ -104,14 +104,14 @@ pub fn anatomical_plane(axis: Axis, geometry: Option<&Geometry>) -> String {
 }
 
 /// Rows and columns of the slices of `image` across `axis`, and how many there are.
-pub(super) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
+pub(crate) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
     let (row, column) = axis.rows_and_columns();
     (image.size[row], image.size[column], image.size[axis.index()])
 }
 
 /// Slice `index` of frame `frame` across `axis` of `values` (the image's samples), row by row, components interleaved.
 /// Slices across the third axis lie in one piece and are not copied.
-pub(super) fn slice_values<'a, T: Copy>(
+pub(crate) fn slice_values<'a, T: Copy>(
     image: &Image,
     values: &'a [T],
     axis: Axis,

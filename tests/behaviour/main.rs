@@ -20,6 +20,7 @@ mod passes;
 mod phantom;
 mod pipelines;
 mod placement;
+mod predictions;
 mod privacy;
 mod program;
 mod rasters;

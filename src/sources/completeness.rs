@@ -21,6 +21,8 @@ pub struct Completeness {
     pub cases: u64,
     /// Cases without what they need to be built, most often a mask.
     pub unlabelled: u64,
+    /// Cases that several files give, so that they cannot be built.
+    pub ambiguous: u64,
     /// Labelled cases of a complete download, where the spec knows their number.
     pub expected: Option<u64>,
     /// Where these counts come from.
@@ -34,11 +36,12 @@ impl Completeness {
     /// over the layouts that are there at all (tasks and sequences may be downloaded one by one).
     pub fn of(source: &Source, spec: &Spec) -> Self {
         let mut by_layout: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut unlabelled = 0;
+        let (mut unlabelled, mut ambiguous) = (0, 0);
         for case in &source.cases {
             match case.state {
                 CaseState::Complete => *by_layout.entry(&spec.layout[case.layout].name).or_default() += 1,
                 CaseState::Skipped(_) => unlabelled += 1,
+                CaseState::Ambiguous(_) => ambiguous += 1,
             }
         }
         let cases: u64 = by_layout.values().sum();
@@ -65,6 +68,7 @@ impl Completeness {
             release: source.release.clone(),
             cases,
             unlabelled,
+            ambiguous,
             expected,
             origins,
             state,
@@ -149,6 +153,8 @@ mod tests {
             modality: String::new(),
             image: Vec::new(),
             image_keys: Vec::new(),
+            form: 0,
+            above: String::new(),
             channel: None,
             masks: Vec::new(),
             lists: Vec::new(),
@@ -156,7 +162,16 @@ mod tests {
             state: CaseState::Complete,
             pseudonym: None,
         };
-        Source { slug: "acdc".into(), release: "1".into(), cases: ids.iter().map(case).collect(), skipped: Vec::new() }
+        Source {
+            slug: "acdc".into(),
+            release: "1".into(),
+            cases: ids.iter().map(case).collect(),
+            skipped: Vec::new(),
+            prefix: String::new(),
+            joined: Vec::new(),
+            apart: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     #[test]

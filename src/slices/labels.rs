@@ -411,6 +411,7 @@ mod tests {
             part: 0,
             files: vec![0],
             keys: Vec::new(),
+            rivals: Vec::new(),
             label: Some(label("organ")),
             label_key: None,
             row: None,

@@ -343,12 +343,19 @@ fn limit(
     let (dark_kinds, bright_kinds) = (kinds(&|v| v <= dark), kinds(&|v| v >= bright));
 
     let cut = match above {
-        Some(t) if t < low => return Err(format!("all of it lies above the spec's threshold of {t}")),
+        Some(t) if t < low => {
+            return Err(format!("all of it lies above the spec's threshold of {t} (write a higher above = …)"));
+        }
         Some(t) if t >= high && low == 0.0 && is_white(high) && middle.is_empty() => {
             notes.push(format!("no value of a mask lies above the threshold of {t}: {high} is taken for the object"));
             (low + high) / 2.0
         }
-        Some(t) if t >= high => return Err(format!("no value lies above the spec's threshold of {t}")),
+        Some(t) if t >= high => {
+            return Err(format!(
+                "no value lies above the spec's threshold of {t} (write above = … for one object, or decode = {{ kind = \"values\" \
+                 }} with a label for each)"
+            ));
+        }
         Some(t) => {
             let through = |from: f64, to: f64| kinds(&|v| v > from && v <= to) > 0;
             let noisy = dark_kinds > 1 && bright_kinds > 1;

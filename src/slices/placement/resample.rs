@@ -11,7 +11,7 @@ use crate::with_samples;
 /// those of the mask, `to_image` back.
 ///
 /// # Errors
-/// A mask of several frames or components, and one that does not meet its image: no marked voxel lies in the image.
+/// A mask of several frames or components, one whose lowest value is white, and one that does not meet its image: no marked voxel lies in the image.
 pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_image: &Map) -> Result<Placed, Error> {
     let problem = |reason: String| Error::Spec { file: mask.file.clone(), reason };
     if mask.image.size[3] != 1 || image.size[3] != 1 {

@@ -7,7 +7,12 @@ use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case,
 
 const POLYP: Ell = Ell::new([5, 6, 0], [24, 17, 0], 255.0);
 const SECOND: Ell = Ell::new([28, 20, 0], [43, 31, 0], 255.0);
-const RIM: Ell = Ell::new([3, 4, 0], [26, 20, 0], 90.0);
+/// Grey that resizing left, nearer to black than to white.
+const RIM: [Ell; 3] = [
+    Ell::new([2, 3, 0], [27, 20, 0], 30.0),
+    Ell::new([3, 4, 0], [26, 19, 0], 70.0),
+    Ell::new([4, 5, 0], [25, 18, 0], 110.0),
+];
 
 fn official(raw: &Raw, number: u32, shapes: &[Ell], mask: &Image) {
     raw.image(&format!("CVC-ClinicDB/Original/{number}.tif"), &colour(48, 36, shapes));
@@ -24,7 +29,7 @@ fn write(raw: &Raw) {
     official(raw, 25, &[POLYP, SECOND], &repeated(&mask(48, 36, &[POLYP, SECOND]), 3));
     official(raw, 26, &[POLYP], &mask(48, 36, &[POLYP]));
     kaggle(raw, 26, &[SECOND], &mask(48, 36, &[SECOND]));
-    kaggle(raw, 612, &[POLYP], &mask(48, 36, &[RIM, POLYP]));
+    kaggle(raw, 612, &[POLYP], &mask(48, 36, &[RIM[0], RIM[1], RIM[2], POLYP]));
     raw.image("converted/Original/100.png", &colour(48, 36, &[SECOND]));
     raw.image("converted/Ground Truth/100.png", &mask(48, 36, &[SECOND]));
     raw.file("archive/metadata.csv", "frame_id,sequence_id\n26,2\n612,29\n");

@@ -11,7 +11,11 @@ const DISC: Ell = Ell::new([5, 6, 0], [24, 17, 0], 0.0);
 const ATROPHY: Ell = Ell::new([18, 10, 0], [36, 26, 0], 0.0);
 const DETACHMENT: Ell = Ell::new([38, 2, 0], [52, 30, 0], 0.0);
 /// Grey that resizing left, nearer to white than to black.
-const RIM: Ell = Ell::new([36, 1, 0], [54, 34, 0], 180.0);
+const RIM: [Ell; 3] = [
+    Ell::new([35, 0, 0], [55, 33, 0], 220.0),
+    Ell::new([36, 0, 0], [54, 32, 0], 190.0),
+    Ell::new([37, 1, 0], [53, 31, 0], 150.0),
+];
 
 fn image(shapes: &[Ell]) -> Image {
     colour(56, 38, shapes)
@@ -25,7 +29,7 @@ fn figshare(raw: &Raw) {
     raw.image("PALM/Training/Images/P0001.jpg", &image(&[DISC, ATROPHY, DETACHMENT]));
     raw.image("PALM/Training/Disc Masks/P0001.bmp", &inverted(&[DISC]));
     raw.image("PALM/Training/Lesion Masks/Atrophy/P0001.bmp", &inverted(&[ATROPHY]));
-    raw.image("PALM/Training/Lesion Masks/Detachment/P0001.bmp", &inverted(&[RIM, DETACHMENT]));
+    raw.image("PALM/Training/Lesion Masks/Detachment/P0001.bmp", &inverted(&[RIM[0], RIM[1], RIM[2], DETACHMENT]));
     raw.image("PALM/Validation/Images/V0001.jpg", &image(&[ATROPHY]));
     raw.image("PALM/Validation/Lesion Masks/Atrophy/V0001.bmp", &inverted(&[ATROPHY]));
     raw.image("PALM/Testing/Images/T0001.jpg", &image(&[DISC]));

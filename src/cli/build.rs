@@ -7,6 +7,7 @@ use super::{Global, Outcome, SOME_FAILED};
 use crate::leaks;
 use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
 use crate::slices::{self, Raters};
+use crate::sources::NearMiss;
 use crate::spec::{Intensity, Plane};
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
@@ -108,7 +109,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         strict: arguments.strict,
     };
     let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
-    let leaks = match arguments.dedup {
+    let leaks = match arguments.dedup && !report.empty() {
         true => {
             let dataset = Dataset::open(&arguments.out)?;
             Some(pipeline::leaks(&dataset, &global.registry()?, &leaks::Options::default(), &global.progress())?)
@@ -125,7 +126,20 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         }
         println!("\nThe dataset is in {}", arguments.out.display());
     }
-    Ok(if report.clean() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(match (report.clean(), report.empty()) {
+        (false, _) => ExitCode::from(SOME_FAILED),
+        (true, true) => ExitCode::FAILURE,
+        (true, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// Prints what a user should know of each source, and which sources are nearly there.
+pub(super) fn print_notes<'a>(notes: impl Iterator<Item = (&'a str, &'a [String])>, near: &[NearMiss]) {
+    let of_source = notes.flat_map(|(slug, notes)| notes.iter().map(move |note| format!("note on {slug}: {note}")));
+    of_source.for_each(|line| println!("{line}"));
+    for near in near {
+        println!("nearly there: {}: `medcosmos sources check {} --raw …`", near.says, near.source);
+    }
 }
 
 /// Prints what a build did.
@@ -148,6 +162,10 @@ pub(super) fn print(report: &BuildReport) {
             source.pseudonyms
         );
     }
+    for (slug, source) in report.sources.iter().filter(|(_, source)| !source.joined.is_empty()) {
+        println!("{slug}: {}", source.joined.join("; "));
+    }
+    print_notes(report.sources.iter().map(|(slug, source)| (slug.as_str(), &source.notes[..])), &report.near);
     println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     for (slug, source) in &report.sources {
         for (placement, cases) in &source.placements {
@@ -167,7 +185,20 @@ pub(super) fn print(report: &BuildReport) {
         let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
         print!("\nCould not be looked into:\n{}", at_most(&lines, 100));
     }
-    if !report.unclaimed.is_empty() {
-        print!("\n{} file(s) fit no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5));
+    match &report.chosen {
+        _ if report.unclaimed.is_empty() => {}
+        Some(chosen) => {
+            println!(
+                "\n{} file(s) fit none of the sources that were asked for ({})",
+                report.unclaimed.len(),
+                chosen.join(", ")
+            );
+        }
+        None => print!("\n{} file(s) fit no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5)),
+    }
+    if report.empty() {
+        println!(
+            "\nNo case was built: see the reasons above, and `medcosmos sources check SLUG --raw …` for each pattern."
+        );
     }
 }

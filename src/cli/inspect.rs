@@ -10,7 +10,7 @@ use super::{Failure, Global, Outcome};
 use crate::digest::sha256;
 use crate::formats;
 use crate::formats::segments::{Kind, Segment, Table};
-use crate::image::{Image, Samples};
+use crate::image::{Frame, Geometry, Image, Samples};
 use crate::with_samples;
 
 /// Options of `inspect`.
@@ -139,6 +139,8 @@ fn describe(file: &Path, container: String, image: &Image, table: Option<Table>)
     let (min, max) = with_samples!(&image.samples, v => v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
         (low.min(x as f64), high.max(x as f64))
     }));
+    // Where a file gives no more than lengths, the axes are assumed and not known.
+    let known = image.geometry.as_ref().filter(|g| g.frame != Frame::Spacing);
     Description {
         file: file.display().to_string(),
         container,
@@ -152,7 +154,7 @@ fn describe(file: &Path, container: String, image: &Image, table: Option<Table>)
         intercept: image.scaling.intercept,
         spacing: image.geometry.as_ref().map(|g| g.spacing),
         affine: image.geometry.as_ref().map(|g| g.affine),
-        orientation: image.geometry.as_ref().map(|g| g.orientation()),
+        orientation: known.map(Geometry::orientation),
         palette: image.palette.clone(),
         samples_sha256: sha256(&little_endian(&image.samples)),
         segments: table.map(|table| table.segments).unwrap_or_default(),
@@ -174,8 +176,12 @@ fn print(d: &Description) {
         d.container, d.components, d.dtype, d.bits
     );
     println!("  stored values {} to {}; real = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
-    if let (Some(spacing), Some(orientation)) = (d.spacing, &d.orientation) {
-        println!("  spacing {} x {} x {} mm · axes point to {orientation}", spacing[0], spacing[1], spacing[2]);
+    if let Some([x, y, z]) = d.spacing {
+        let axes = d
+            .orientation
+            .as_ref()
+            .map_or("the file does not say where its axes point".into(), |o| format!("axes point to {o}"));
+        println!("  spacing {x} x {y} x {z} mm · {axes}");
     }
     if let Some(palette) = &d.palette {
         println!("  palette of {} colours", palette.len());

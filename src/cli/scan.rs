@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::{Global, Outcome};
 use crate::raw::Tree;
-use crate::sources::{Completeness, FileUse, scan};
+use crate::sources::{Completeness, FileUse, NearMiss, Scan, Source, near_misses, scan_tree};
+use crate::spec::{Registry, Spec};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `scan`.
@@ -26,6 +27,10 @@ struct Report {
     files_used: u64,
     files_skipped: u64,
     unclaimed: Vec<String>,
+    /// What joins images and masks, and what a user should know, by source.
+    joined: Vec<(String, Vec<String>)>,
+    notes: Vec<(String, Vec<String>)>,
+    near: Vec<NearMiss>,
     problems: Vec<(String, String)>,
 }
 
@@ -33,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let registry = global.registry()?;
     let tree = Tree::open(&arguments.raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let scan = scan(&registry, &paths);
+    let scan = scan_tree(&registry, &tree, None);
     let count = |used: bool| scan.files.iter().filter(|f| matches!(f, FileUse::Used { .. }) == used).count() as u64;
     let free = scan.files.iter().zip(&paths).filter(|(f, _)| **f == FileUse::Unclaimed);
     let report = Report {
@@ -45,6 +50,9 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         files_used: count(true),
         files_skipped: count(false),
         unclaimed: free.map(|(_, path)| path.to_string()).collect(),
+        joined: of_sources(&scan, &registry, Source::joined_by),
+        notes: of_sources(&scan, &registry, |source, _| source.notes.clone()),
+        near: near_misses(&registry, &scan, &tree.name(), &paths),
         problems: tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect(),
     };
     if global.json {
@@ -55,8 +63,22 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             print_files(&scan.files, &paths);
         }
     }
-    let clean = report.problems.is_empty() && !report.sources.is_empty();
+    let ambiguous = report.sources.iter().any(|source| source.ambiguous > 0);
+    let clean = report.problems.is_empty() && !report.sources.is_empty() && !ambiguous;
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What `say` says of each source.
+fn of_sources(
+    scan: &Scan,
+    registry: &Registry,
+    say: impl Fn(&Source, &Spec) -> Vec<String>,
+) -> Vec<(String, Vec<String>)> {
+    let said = scan
+        .sources
+        .iter()
+        .filter_map(|source| Some((source.slug.clone(), say(source, registry.get(&source.slug).ok()?))));
+    said.filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
 fn print(report: &Report, raw: &str) {
@@ -75,9 +97,12 @@ fn print(report: &Report, raw: &str) {
             .counts("cases", found().map(|f| f.cases))
             .aligned_right("expected", expected)
             .words("state", found().map(|f| Some(f.state.clone())))
-            .counts("unlabelled", found().map(|f| f.unlabelled));
+            .counts("unlabelled", found().map(|f| f.unlabelled))
+            .counts("ambiguous", found().map(|f| f.ambiguous));
         print!("{}", table.render(LINE_WIDTH));
+        report.joined.iter().for_each(|(slug, lines)| println!("{slug}: {}", lines.join("; ")));
     }
+    super::build::print_notes(report.notes.iter().map(|(slug, notes)| (slug.as_str(), &notes[..])), &report.near);
     println!(
         "\n{} files used, {} not used (--files lists them with their reasons).",
         grouped(report.files_used),

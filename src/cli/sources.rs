@@ -1,7 +1,7 @@
 //! `medcosmos sources`: the known sources, one source's page, and what a spec makes of a folder.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::{Failure, Global, Outcome};
 use crate::raw::Tree;
-use crate::sources::{CaseState, FileUse, scan};
-use crate::spec::pattern::Pattern;
-use crate::spec::{Label, MaskPart, OwnName, Registry, Sharing, Spec, taxonomy};
+use crate::slices;
+use crate::sources::{Case, CaseState, FileUse, Source, read_lists, scan_tree};
+use crate::spec::pattern::{Pattern, Template, composed};
+use crate::spec::{Decode, Label, MaskPart, OwnName, Registry, Sharing, Spec, taxonomy};
 use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -266,11 +267,11 @@ fn indent(text: &str) -> String {
     text.trim_end().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What each pattern of a spec matches in a tree.
-fn check(spec: &str, raw: &std::path::Path, global: &Global) -> Outcome {
+/// What each pattern of a spec matches in a tree, what joins them, and what does not fit in a sample of the files.
+fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
     let mut registry = global.registry()?;
-    let slug = match std::path::Path::new(spec) {
-        path if path.exists() => registry.add_file(path)?,
+    let slug = match Path::new(spec) {
+        path if path.is_file() => registry.add_file(path)?,
         _ => registry.get(spec)?.slug.clone(),
     };
     let registry = registry.select(std::slice::from_ref(&slug))?;
@@ -278,38 +279,51 @@ fn check(spec: &str, raw: &std::path::Path, global: &Global) -> Outcome {
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     println!("{slug} against {} files in {}\n", grouped(paths.len() as u64), raw.display());
+    let mut found = scan_tree(&registry, &tree, None);
+    let prefix = match found.sources.first() {
+        Some(source) => source.prefix.clone(),
+        None => format!("{}/", tree.name()),
+    };
+    let names: Vec<String> = paths.iter().map(|path| composed(&format!("{prefix}{path}"))).collect();
     for release in &spec.release {
         println!("release {:?}", release.name);
-        release.evidence.iter().for_each(|p| print_matches(spec, "evidence", p, &paths));
+        release.evidence.iter().for_each(|p| print_matches(spec, "evidence", p, &names));
     }
     for skip in &spec.skip {
-        print_matches(spec, "skip", &skip.path, &paths);
+        print_matches(spec, "skip", &skip.path, &names);
     }
     for layout in &spec.layout {
         println!("layout {:?}", layout.name);
-        layout.image.path.iter().for_each(|p| print_matches(spec, "image", p, &paths));
-        layout.mask.iter().flat_map(|m| &m.path).for_each(|p| print_matches(spec, "mask", p, &paths));
-        layout.list.iter().flat_map(|l| &l.path).for_each(|p| print_matches(spec, "list", p, &paths));
+        layout.image.path.iter().for_each(|p| print_matches(spec, "image", p, &names));
+        layout.mask.iter().flat_map(|m| &m.path).for_each(|p| print_matches(spec, "mask", p, &names));
+        layout.list.iter().flat_map(|l| &l.path).for_each(|p| print_matches(spec, "list", p, &names));
     }
-    let scan = scan(&registry, &paths);
-    let Some(source) = scan.sources.first() else {
+    for problem in tree.problems() {
+        println!("cannot be looked into: {}: {}", problem.path, problem.reason);
+    }
+    let lists = read_lists(&mut found, &registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
+    let Some(source) = found.sources.first() else {
         println!("\nThe source is not recognised: no release has all of its evidence.");
         return Ok(ExitCode::FAILURE);
     };
     let complete = source.cases.iter().filter(|c| c.state == CaseState::Complete).count();
     println!("\nRecognised as release {:?}: {complete} case(s) can be built.", source.release);
+    print_joins(source, spec, &paths);
+    source.notes.iter().for_each(|note| println!("note: {note}"));
+    lists.iter().for_each(|(file, reason)| println!("wrong: {}: {reason}", paths[*file]));
+    let fitting = print_sample(source, spec, &tree);
     let skipped: Vec<String> = source
         .cases
         .iter()
         .filter_map(|c| match &c.state {
-            CaseState::Skipped(reason) => Some(format!("{}: {reason}", c.id)),
+            CaseState::Skipped(reason) | CaseState::Ambiguous(reason) => Some(format!("{}: {reason}", c.id)),
             CaseState::Complete => None,
         })
         .collect();
     if !skipped.is_empty() {
         print!("\nCases that cannot:\n{}", at_most(&skipped, 20));
     }
-    let unused: Vec<String> = scan
+    let unused: Vec<String> = found
         .files
         .iter()
         .zip(&paths)
@@ -322,16 +336,109 @@ fn check(spec: &str, raw: &std::path::Path, global: &Global) -> Outcome {
     if !unused.is_empty() {
         print!("\nFiles not used:\n{}", at_most(&unused, 40));
     }
-    Ok(if complete > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let ambiguous = source.cases.iter().any(|c| matches!(c.state, CaseState::Ambiguous(_)));
+    let fits = complete > 0 && fitting && lists.is_empty() && !ambiguous;
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print_matches(spec: &Spec, what: &str, pattern: &str, paths: &[&str]) {
+fn print_matches(spec: &Spec, what: &str, pattern: &str, names: &[String]) {
     let Ok(compiled) = Pattern::new(pattern, spec.ignore_case) else { return };
-    let matched: Vec<&str> = paths.iter().copied().filter(|p| compiled.matches(p)).collect();
+    let matched: Vec<&String> = names.iter().filter(|p| compiled.matches(p)).collect();
     println!("  {what:<8} {:>7} match  {pattern}", grouped(matched.len() as u64));
     if let Some(first) = matched.first() {
         println!("  {:>16}        such as {first}", "");
     }
+}
+
+/// By which captures images and masks join, and which captures of only one side may be mistakes.
+fn print_joins(source: &Source, spec: &Spec, paths: &[&str]) {
+    for joined in &source.joined {
+        let layout = &spec.layout[joined.layout];
+        let part = &layout.mask[joined.part];
+        let by = match (&part.decode, joined.by.is_empty()) {
+            (Decode::RleTable { .. }, _) => "by the rows of one table for all images".to_string(),
+            (_, true) => "by their folder alone: the patterns have no capture in common".to_string(),
+            (_, false) => format!("by {}", joined.by.join(", ")),
+        };
+        let mask = part.path.first().map_or("", String::as_str);
+        println!("joined {by}: layout {:?}, mask {mask} ({} image(s))", layout.name, grouped(joined.images as u64));
+        let rater = part.rater.as_deref().map(Template::new);
+        let of_mask = |name: &&String| {
+            let used = rater.iter().flat_map(Template::names).chain(part.label_from.as_deref());
+            !used.chain(part.laterality_from.as_deref()).any(|used| used == name.as_str())
+        };
+        let texts = [Some(&layout.case), layout.patient.as_ref(), layout.split.as_ref(), Some(&layout.image.sequence)];
+        let templates: Vec<Template> = texts
+            .into_iter()
+            .flatten()
+            .chain(layout.list.iter().map(|list| &list.key))
+            .map(|text| Template::new(text))
+            .collect();
+        let of_image = |name: &&String| !templates.iter().flat_map(Template::names).any(|used| used == name.as_str());
+        for (side, other, names, patterns) in [
+            ("mask", "image", joined.mask_only.iter().filter(of_mask).collect::<Vec<_>>(), &part.path),
+            ("image", "mask", joined.image_only.iter().filter(of_image).collect(), &layout.image.path),
+        ] {
+            // What is one of a few words, or the end of a name, tells no two images apart.
+            let open = |name: &&&String| {
+                patterns.iter().any(|p| [format!("{{{name}}}"), format!("{{{name}:d")].iter().any(|c| p.contains(c)))
+            };
+            for name in names.iter().filter(open) {
+                println!(
+                    "warning: {{{name}}} stands in the {side}'s pattern only and nothing uses it: if it should tell {side}s \
+                     apart, call it as the {other}'s pattern does, else write *"
+                );
+            }
+        }
+        for (mask, images) in joined.shared.iter().take(3) {
+            println!(
+                "warning: the mask {} serves {} images of one sequence, such as {} and {}",
+                paths[*mask],
+                images.len(),
+                paths[images[0]],
+                paths[images[images.len() - 1]]
+            );
+        }
+    }
+}
+
+/// Reads the first, the middle and the last case of each layout as a build would; true where all fit.
+fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
+    let mut all_fit = true;
+    let mut first = true;
+    for (index, layout) in spec.layout.iter().enumerate() {
+        let whole = |case: &&Case| case.layout == index && case.state == CaseState::Complete;
+        let cases: Vec<&Case> = source.cases.iter().filter(whole).collect();
+        let sample: BTreeSet<usize> = match cases.len() {
+            0 => continue,
+            n => [0, n / 2, n - 1].into(),
+        };
+        if std::mem::take(&mut first) {
+            println!("\nSome of the files, read as a build reads them:");
+        }
+        for case in sample.into_iter().map(|at| cases[at]) {
+            match slices::cut(case, spec, tree, &slices::Options::default()) {
+                Ok(cut) => {
+                    let masks: usize = cut.slices.iter().map(|slice| slice.masks.len()).sum();
+                    let size = cut.shape.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" x ");
+                    println!(
+                        "  fits: {} ({:?}): {size}, {} slice(s) with {masks} mask(s) of {} slice(s)",
+                        case.id,
+                        layout.name,
+                        cut.slices.len(),
+                        cut.n_slices
+                    );
+                    cut.notes.iter().for_each(|note| println!("        {note}"));
+                }
+                Err(slices::Error::Unlabelled { .. }) => println!("  not labelled: {}", case.id),
+                Err(error) => {
+                    all_fit = false;
+                    println!("  does not fit: {}: {error}", case.id);
+                }
+            }
+        }
+    }
+    all_fit
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::{Companion, Error, Result, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff};
 use crate::image::Image;
+use crate::raw::stand_in;
 
 /// A container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,14 @@ fn is_web_page(bytes: &[u8]) -> bool {
     start.starts_with("<!doctype html") || start.starts_with("<html")
 }
 
+/// Refuses what only stands for a file that was not fetched: a pointer of Git LFS or git-annex.
+fn fetched(bytes: &[u8]) -> Result<()> {
+    match stand_in(bytes) {
+        Some(looks) => Err(Error::Unknown(format!("it is {}{}", looks.what, looks.advice))),
+        None => Ok(()),
+    }
+}
+
 /// Reads an image of any container. `name` is the file's name or path: it says what bytes without a signature are, and
 /// from it the name of a companion is made.
 ///
@@ -110,6 +119,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
         let advice = "it is an HTML page: the download did not reach the file, download it again";
         return Err(Error::Unknown(advice.into()));
     }
+    fetched(bytes)?;
     let container = detect(name, bytes).ok_or_else(|| {
         Error::Unknown(match bytes.len() {
             0 => "the file is empty".to_string(),
@@ -145,6 +155,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
 /// # Errors
 /// Those of [`dicom::read`] and of gzip.
 pub fn dicom_instance(bytes: &[u8]) -> Result<dicom::Instance> {
+    fetched(bytes)?;
     match gzip::is_gzip(bytes) {
         true => dicom::read(&gzip::decompress(bytes)?),
         false => dicom::read(bytes),

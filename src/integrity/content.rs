@@ -141,8 +141,10 @@ fn misnamed(name: &str, head: &[u8]) -> Option<(Fault, String)> {
         // A data set of DICOM may begin without a preamble.
         (Some(".dcm"), _) => !matches!(looks.fault, Fault::OtherContent | Fault::Empty),
         (Some(_), _) => true,
-        (_, Some(_)) => matches!(looks.fault, Fault::HtmlPage | Fault::LfsPointer | Fault::ServerAnswer),
-        _ => looks.fault == Fault::LfsPointer,
+        (_, Some(_)) => {
+            matches!(looks.fault, Fault::HtmlPage | Fault::LfsPointer | Fault::AnnexPointer | Fault::ServerAnswer)
+        }
+        _ => matches!(looks.fault, Fault::LfsPointer | Fault::AnnexPointer),
     };
     let extension = ends(&SIGNED).or(ends(&DATA)).unwrap_or("file of its name");
     wrong.then(|| (looks.fault, format!("{}, not a {}{}", looks.what, extension.trim_start_matches('.'), looks.advice)))

@@ -10,7 +10,7 @@ use super::content::{Probe, Probed, is_data};
 use super::{Error, Finding, Kind, Result};
 use crate::pipeline::Progress;
 use crate::raw::{self, CHECKSUMS, Member, PHANTOMS, Tree};
-use crate::sources::{CaseState, Completeness, FileUse, Scan, Source, absent_numbers, scan};
+use crate::sources::{CaseState, Completeness, FileUse, Scan, Source, absent_numbers, scan_below, scan_tree};
 use crate::spec::Registry;
 use crate::spec::pattern::Pattern;
 use crate::text::grouped;
@@ -106,7 +106,7 @@ pub fn verify_downloads(
     };
     let tree = Tree::open(path)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let scan = scan(registry, &paths);
+    let scan = scan_tree(registry, &tree, None);
     let phantoms = tree.ignored().iter().any(|i| i.path.rsplit('/').next() == Some(PHANTOMS));
     let mut downloads = Downloads { tree: &tree, scan: &scan, registry, phantoms, findings: Vec::new() };
 
@@ -127,7 +127,7 @@ pub fn verify_downloads(
         Some(ChecksumsReport { file: list_path.display().to_string(), written: true, listed, same: listed })
     } else if let Some(mut list) = listed {
         if options.only_sources {
-            list = of_sources(list, &there, registry);
+            list = of_sources(list, &there, registry, &tree.name());
         }
         let comparison = list.compare(&there, &unread);
         let same = comparison.same;
@@ -177,10 +177,10 @@ fn source_of(file: &FileUse) -> Option<&str> {
 }
 
 /// The part of a list that belongs to the sources of the registry: what is there, and what they would claim if it were.
-fn of_sources(list: Checksums, there: &Checksums, registry: &Registry) -> Checksums {
+fn of_sources(list: Checksums, there: &Checksums, registry: &Registry, root: &str) -> Checksums {
     let paths: BTreeSet<&String> = list.files.keys().chain(there.files.keys()).collect();
     let paths: Vec<&str> = paths.into_iter().map(String::as_str).collect();
-    let scan = scan(registry, &paths);
+    let scan = scan_below(registry, root, &paths);
     let own: BTreeSet<&str> =
         paths.iter().zip(&scan.files).filter(|(_, file)| source_of(file).is_some()).map(|(path, _)| *path).collect();
     let kept = list.files.iter().filter(|(path, _)| own.contains(path.as_str()));
@@ -299,10 +299,14 @@ impl Downloads<'_> {
             found.push(Finding { fault: incomplete, ..Finding::remark(kind, slug, "", says) });
         }
         for case in &source.cases {
-            let CaseState::Skipped(reason) = &case.state else { continue };
+            let (kind, fault, reason) = match &case.state {
+                CaseState::Complete => continue,
+                CaseState::Skipped(reason) => (Kind::NoMask, incomplete, reason),
+                CaseState::Ambiguous(reason) => (Kind::Ambiguous, true, reason),
+            };
             let path = case.image.first().map_or("", |&file| path_of(file));
-            let remark = Finding::remark(Kind::NoMask, slug, path, reason.clone());
-            found.push(Finding { fault: incomplete, id: Some(case.id.clone()), ..remark });
+            let remark = Finding::remark(kind, slug, path, reason.clone());
+            found.push(Finding { fault, id: Some(case.id.clone()), ..remark });
         }
         for (file, reason) in source.skipped.iter().filter(|(_, reason)| reason.starts_with("a mask without its image"))
         {

@@ -95,6 +95,8 @@ kinds! {
     HtmlPage = "html-page",
     /// A pointer of Git LFS in place of the file.
     LfsPointer = "lfs-pointer",
+    /// A pointer or link of git-annex in place of the file.
+    AnnexPointer = "annex-pointer",
     /// A server's answer in place of the file.
     ServerAnswer = "server-answer",
     /// A file without a byte.
@@ -137,6 +139,8 @@ kinds! {
     NoImage = "no-image",
     /// Masks that were paired by index, and that their headers put elsewhere.
     Misplaced = "misplaced",
+    /// Several files that differ, each of which could be the case's image or mask.
+    Ambiguous = "ambiguous",
     /// A file that is known to be wrong as it is distributed.
     KnownBad = "known-bad",
     /// A finished shard of which the receipt is gone.
@@ -194,6 +198,7 @@ impl From<Fault> for Kind {
         match fault {
             Fault::HtmlPage => Kind::HtmlPage,
             Fault::LfsPointer => Kind::LfsPointer,
+            Fault::AnnexPointer => Kind::AnnexPointer,
             Fault::ServerAnswer => Kind::ServerAnswer,
             Fault::Empty => Kind::Empty,
             Fault::Zeros => Kind::Zeros,

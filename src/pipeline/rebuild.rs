@@ -9,7 +9,7 @@ use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::projection;
 use crate::raw::Tree;
 use crate::slices;
-use crate::sources::{Case, Scan, scan};
+use crate::sources::{Case, Scan, scan_below};
 use crate::spec::Registry;
 use crate::store::{Dataset, RawMember, Receipt, Shard};
 
@@ -105,7 +105,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
     let options = BuildOptions { slices: options_of(dataset)?, strict: false };
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let mut found = scan(&registry, &paths);
+    let mut found = scan_below(&registry, &tree.name(), &paths);
     // What is wrong with a list shows in the rows of its cases.
     let Known { digests, .. } = learn(&tree, &mut found, &registry, None, progress);
 

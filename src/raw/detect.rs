@@ -123,9 +123,8 @@ pub(crate) fn describe(head: &[u8]) -> Looks {
         looks(Fault::Zeros, "a file that starts with zeros", advice)
     } else if starts(&["<!doctype html", "<html", "<head", "<body"]) || text.contains("<html") {
         looks(Fault::HtmlPage, "an HTML page", AGAIN)
-    } else if starts(&["version https://git-lfs"]) {
-        let advice = ": fetch the file that it stands for by `git lfs pull`";
-        looks(Fault::LfsPointer, "a Git LFS pointer", advice)
+    } else if let Some(pointer) = stand_in(head) {
+        pointer
     } else if starts(&["<?xml", "{"]) {
         looks(Fault::ServerAnswer, "a server's answer in XML or JSON", AGAIN)
     } else if head.iter().all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace()) {
@@ -135,6 +134,25 @@ pub(crate) fn describe(head: &[u8]) -> Looks {
         let what = format!("unknown data that start with {}", first.join(" "));
         looks(Fault::OtherContent, &what, ": the download may be damaged, download it again")
     }
+}
+
+/// What bytes are that only stand for the content of a file which was not fetched; `None` where they do not.
+pub(crate) fn stand_in(head: &[u8]) -> Option<Looks> {
+    let text = String::from_utf8_lossy(&head[..head.len().min(HEAD_BYTES)]);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if text.starts_with("version https://git-lfs") {
+        let advice = ": fetch the file that it stands for by `git lfs pull`";
+        return Some(Looks { fault: Fault::LfsPointer, what: "a Git LFS pointer".into(), advice });
+    }
+    // What git-annex leaves in an unlocked file, and in place of a link where the file system has none.
+    let annex = text.lines().next().is_some_and(|line| line.trim_start_matches("../").contains("annex/objects/"));
+    (annex && head.iter().take(HEAD_BYTES).all(|b| b.is_ascii_graphic() || b.is_ascii_whitespace())).then(annex_pointer)
+}
+
+/// What a file or link of git-annex is whose content is not there.
+pub(super) fn annex_pointer() -> Looks {
+    let advice = ": fetch the file that it stands for by `git annex get` or `datalad get`";
+    Looks { fault: Fault::AnnexPointer, what: "a git-annex pointer".into(), advice }
 }
 
 /// The archive that a path of a member leads through, by the names of its components, and the rest of the path: of

@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::detect::{self, Part};
 use super::source::Source;
-use super::{Error, Fault, Ignored, Problem, Reason, names};
+use super::{Error, Fault, Ignored, Looks, Problem, Reason, names};
 
 /// A file, or the parts of a split archive joined.
 pub(super) struct Found {
@@ -151,6 +151,20 @@ fn is_checksum_list(entry: &DirEntry) -> bool {
 
 fn problem(root: &Path, error: &walkdir::Error) -> Problem {
     let path = error.path().map(|path| below(root, path)).unwrap_or_default();
+    if let Some(target) = error.path().and_then(|path| std::fs::read_link(path).ok()) {
+        let target = target.to_string_lossy();
+        if target.contains("annex/objects/") {
+            let Looks { fault, what, advice } = detect::annex_pointer();
+            return Problem { path, fault, reason: format!("{what}{advice}") };
+        }
+        if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Problem {
+                path,
+                fault: Fault::Unreadable,
+                reason: format!("a link to {target}, which is not there"),
+            };
+        }
+    }
     let reason = match (error.loop_ancestor(), error.io_error()) {
         (Some(ancestor), _) => {
             format!("a link that leads back to the folder {:?} above it; not followed", below(root, ancestor))

@@ -71,7 +71,7 @@ mod tree;
 mod zip;
 
 pub use detect::archive_of;
-pub(crate) use detect::{HEAD_BYTES, describe};
+pub(crate) use detect::{HEAD_BYTES, describe, stand_in};
 pub use digest::DigestCache;
 pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub use tree::{Member, Options, Tree};
@@ -141,6 +141,8 @@ pub enum Fault {
     HtmlPage,
     /// A pointer of Git LFS: the file was not fetched.
     LfsPointer,
+    /// A pointer or link of git-annex: the file was not fetched.
+    AnnexPointer,
     /// A server's answer in XML or JSON: most often that access is denied.
     ServerAnswer,
     /// No byte.

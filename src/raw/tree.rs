@@ -141,6 +141,16 @@ impl Tree {
         &self.root
     }
 
+    /// The name of the folder that was opened, without those above it; empty where it has none, and of an archive, whose name
+    /// begins the paths of its members.
+    pub fn name(&self) -> String {
+        if !self.root.is_dir() {
+            return String::new();
+        }
+        let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        named(&self.root).or_else(|| named(&self.root.canonicalize().ok()?)).unwrap_or_default()
+    }
+
     /// All members, sorted by path.
     pub fn members(&self) -> &[Member] {
         &self.members

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::intensity::{Rule, to_grey};
-use super::labels::Decoder;
+use super::labels::{Decoder, same_orientation};
 use super::load::{Loaded, load};
 use super::notes::Notes;
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
@@ -77,10 +77,12 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         reader.each(found, &mut |found, placed| {
             placement = placement.max(placed.placement);
             error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
-            notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes));
+            let mut said = Vec::new();
             for objects in &mut stacks {
-                objects.add(found, &reader, &placed)?;
+                // What is said of a mask along one axis is said along all.
+                said = objects.add(found, &reader, &placed)?;
             }
+            notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes).chain(&said));
             recycle(placed.mask.image.samples);
             Ok(())
         })?;
@@ -149,7 +151,7 @@ fn axes(planes: &[Plane], image: &Image) -> Result<Vec<Axis>, String> {
 
 fn plane_name(rules: &ImagePart, options: &Options, axis: Axis, image: &Image) -> String {
     let geometry = image.geometry.as_ref();
-    let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
+    let single_picture = image.size[axis.index()] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
     match rules.plane_name {
         _ if single_picture => "picture".into(),
         // Another plane than the spec's has no name.
@@ -178,6 +180,8 @@ impl MaskReader<'_> {
             return add(found, Placed::on_its_image(mask));
         }
         let Some(mask) = segments::add_each(self, part, found, add)? else { return Ok(()) };
+        same_orientation(&self.image.image, &mask.image)
+            .map_err(|reason| Error::Spec { file: mask.file.clone(), reason })?;
         let image_names = ordered(&self.case.image_keys, &self.image.files);
         let mask_names = ordered(&found.keys, &mask.files);
         let names = [
@@ -240,8 +244,8 @@ impl Objects {
         Objects { axis, slices, cells: vec![Vec::new(); slices * frames] }
     }
 
-    /// Lays the objects of a mask on the slices.
-    fn add(&mut self, found: &CaseMask, reader: &MaskReader, placed: &Placed) -> Result<(), Error> {
+    /// Lays the objects of a mask on the slices; what is worth noting of its values comes back.
+    fn add(&mut self, found: &CaseMask, reader: &MaskReader, placed: &Placed) -> Result<Vec<String>, Error> {
         let spec = reader.spec;
         let part = &spec.layout[reader.case.layout].mask[found.part];
         let mask = &placed.mask.image;
@@ -267,7 +271,7 @@ impl Objects {
         for (cell, masks) in objects {
             self.cells[cell].extend(masks);
         }
-        Ok(())
+        Ok(decoder.notes)
     }
 
     /// One mask for each label: the pixels that more than half of the raters drew. A rater who drew nothing in a slice
@@ -384,7 +388,7 @@ impl Cutter<'_> {
             let plane = slice_values(image, values, self.axis, index, self.channel.unwrap_or(frame));
             // Alpha is no intensity: it goes before it can stretch the range.
             let (plane, channels) = without_alpha(plane, image.components);
-            (to_grey(&plane, image.scaling, self.rule), channels)
+            (to_grey(&plane, image.scaling, self.rule, image.meaning.padding), channels)
         });
         let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
         Picture { pixels, channels, ends: (grey.min, grey.max) }

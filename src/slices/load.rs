@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Error;
 use crate::formats::{self, Container, dicom};
-use crate::image::{Image, Samples};
+use crate::image::{Image, Samples, palette_difference};
 use crate::raw::{Member, Tree};
 use crate::spec::Order;
 
@@ -108,6 +108,20 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         let described = |i: &Image| {
             format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
         };
+        let with_first = |what: String| {
+            let reason = format!("it and {}, the first of its stack, have {what}", members[0].path);
+            Error::Stack { file: member.path.clone(), reason }
+        };
+        if !share_palette(&mut first.palette, &image.palette) {
+            return Err(with_first(palette_difference(image.palette.as_deref(), first.palette.as_deref())));
+        }
+        if image.meaning.low_is_white != first.meaning.low_is_white {
+            return Err(with_first("white at opposite ends (MinIsWhite in one, MinIsBlack in the other)".into()));
+        }
+        if image.meaning.orientation != first.meaning.orientation {
+            let tag = |image: &Image| image.meaning.orientation.unwrap_or(1).to_string();
+            return Err(with_first(format!("different orientation tags, {} and {}", tag(&image), tag(&first))));
+        }
         if described(&image) != described(&first) || image.size[2..] != [1, 1] {
             return Err(Error::Stack {
                 file: member.path.clone(),
@@ -128,6 +142,21 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         }
     }
     Ok(first)
+}
+
+/// Makes one palette of two, where one is the beginning of the other: writers leave out the colours that a picture does not
+/// use. False where they contradict each other.
+fn share_palette(palette: &mut Option<Vec<[u8; 4]>>, other: &Option<Vec<[u8; 4]>>) -> bool {
+    match (palette, other) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            let both = a.len().min(b.len());
+            let agree = a[..both] == b[..both];
+            a.extend(b.get(a.len()..).unwrap_or_default());
+            agree
+        }
+        _ => false,
+    }
 }
 
 /// Adds samples of the same type; the caller has compared the types.

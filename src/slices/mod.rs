@@ -11,6 +11,7 @@ use crate::formats;
 use crate::mask::Mask;
 use crate::spec::{Intensity, Label, Plane};
 
+mod binary;
 mod cut;
 mod intensity;
 mod labels;
@@ -29,6 +30,7 @@ pub use intensity::Grey;
 pub use load::{Loaded, load};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
+pub(crate) use plane::{slice_size, slice_values};
 
 /// What decides the slices of a dataset. Defaults are the protocol's. What is `None` is as each spec says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target, r
 use crate::formats::{self, Container, dicom};
 use crate::image::{Frame, Image, Samples};
 use crate::sources::CaseMask;
-use crate::spec::{Decode, Label, LabelTable, MaskPart, Pair, compare_names, number_range, plain_name};
+use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, Pair, compare_names, number_range, plain_name};
 
 /// What to do about a container of several masks.
 const CURE: &str = "decode = { kind = \"segments\" }, with their names as the keys of the label table, reads each as a mask of \
@@ -69,7 +69,8 @@ pub(super) fn add_each(
         .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
         let mut notes = segments.notes.clone();
         notes.extend(compared_frames(reader, &segments.table).map_err(problem)?);
-        let wanted = labelled(&segments, by, labels, found).map_err(problem)?;
+        let (wanted, ignored) = labelled(&segments, by, part, labels, found).map_err(problem)?;
+        notes.extend(ignored);
         for (index, key, label, note) in wanted {
             let segment = &segments.table.segments[index];
             if let Some(other) = seen.insert(key.clone(), segment.describe()) {
@@ -104,7 +105,7 @@ fn way(part: &MaskPart, found: &CaseMask, known: Option<&Table>) -> Result<Optio
         (Decode::Segments, _) => Some(By::Name),
         (Decode::Values, Kind::LabelMap) if alone => Some(By::Number),
         (Decode::Binary { above, inverted: false }, Kind::Segmentation | Kind::LabelMap)
-            if alone && !several && *above < 1.0 =>
+            if alone && !several && above.is_none_or(|above| above < 1.0) =>
         {
             Some(By::One)
         }
@@ -146,14 +147,17 @@ fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, S
 /// Segment, key of the table, label, and what is worth noting.
 type Labelled = (usize, String, Label, Option<String>);
 
-/// The segments that the table has, in its order of keys.
+/// The segments that the table has, in its order of keys, and a sentence on those that the spec ignores.
 fn labelled(
     segments: &Segments,
     by: By,
+    part: &MaskPart,
     labels: Option<&LabelTable>,
     found: &CaseMask,
-) -> Result<Vec<Labelled>, String> {
+) -> Result<(Vec<Labelled>, Option<String>), String> {
     let known = &segments.table;
+    let ignores = part.other_labels == OtherLabels::Ignore;
+    let mut ignored: Vec<String> = Vec::new();
     let no_table = || "the spec gives its segments no label table".to_string();
     let mut wanted: Vec<Labelled> = Vec::new();
     match by {
@@ -169,6 +173,7 @@ fn labelled(
                 let is = |key: &str| number_range(key).is_some_and(|range| range.contains(&i64::from(segment.number)));
                 match labels.iter().find(|(key, _)| is(key)) {
                     Some((key, label)) => wanted.push((index, key.clone(), label.clone(), notes.get(index).cloned())),
+                    None if ignores => ignored.push(segment.describe()),
                     None => return Err(unknown(segment, known, labels)),
                 }
             }
@@ -176,8 +181,11 @@ fn labelled(
         By::Name => {
             let labels = labels.ok_or_else(no_table)?;
             for (index, segment) in known.segments.iter().enumerate() {
-                let Some((key, note)) = key_of(segment, labels) else { return Err(unknown(segment, known, labels)) };
-                wanted.push((index, key.clone(), labels[key].clone(), note));
+                match key_of(segment, labels) {
+                    Some((key, note)) => wanted.push((index, key.clone(), labels[key].clone(), note)),
+                    None if ignores => ignored.push(segment.describe()),
+                    None => return Err(unknown(segment, known, labels)),
+                }
             }
         }
     }
@@ -190,8 +198,12 @@ fn labelled(
             known.describe()
         ));
     }
+    if wanted.is_empty() && !ignored.is_empty() {
+        return Err(format!("none of its segments is in the label table: {}", known.describe()));
+    }
     wanted.sort_by(|a, b| a.1.cmp(&b.1));
-    Ok(wanted)
+    let ignored = (!ignored.is_empty()).then(|| format!("segments that the spec ignores: {}", ignored.join(", ")));
+    Ok((wanted, ignored))
 }
 
 /// The key of the table that a segment's name is, else one of its terms, in their order. A name and a term of different

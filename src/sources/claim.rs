@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Pseudonym;
-use crate::spec::pattern::{Captures, Pattern, Template, natural_order};
-use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Spec, number_range};
+use super::join::{Group, Joined, Match, Matches, Part, group, join, nearest};
+use super::place::{Places, known_folders};
+use crate::spec::pattern::{Pattern, Template, natural_order};
+use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, Spec, number_range};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -18,6 +20,39 @@ pub struct Source {
     pub cases: Vec<Case>,
     /// Files of this source that no case uses (position in the tree) and why.
     pub skipped: Vec<(usize, String)>,
+    /// Stands before the paths of the tree in [`Case::above`]: the name of the given folder where it is needed to recognise the
+    /// source, with a slash, else empty.
+    pub prefix: String,
+    /// What joins images and masks, for each mask part of which there are any.
+    pub joined: Vec<Joined>,
+    /// Masks whose name fits an image that lies in another folder tree: first file of the mask and of the image.
+    pub apart: Vec<(usize, usize)>,
+    /// What a user should know of it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Source {
+    /// By what images and masks were joined: one line for all layouts that have it in common.
+    pub fn joined_by(&self, spec: &Spec) -> Vec<String> {
+        let mut layouts: Vec<(String, Vec<&str>)> = Vec::new();
+        for joined in &self.joined {
+            let by = match joined.by.is_empty() {
+                true => "their folder alone, or one table for all images".to_string(),
+                false => joined.by.join(", "),
+            };
+            let name = spec.layout[joined.layout].name.as_str();
+            match layouts.iter_mut().find(|(known, _)| *known == by) {
+                Some((_, names)) if names.contains(&name) => {}
+                Some((_, names)) => names.push(name),
+                None => layouts.push((by, vec![name])),
+            }
+        }
+        let lines = layouts.iter().map(|(by, names)| match layouts.len() {
+            1 => format!("images and masks joined by {by}"),
+            _ => format!("images and masks of {} joined by {by}", names.join(", ")),
+        });
+        lines.collect()
+    }
 }
 
 /// One image with its masks: what becomes one row of the `cases` table.
@@ -41,6 +76,10 @@ pub struct Case {
     pub image: Vec<usize>,
     /// What the layout's `stack` capture says of each file of `image`, in the same order; empty where there is no stack.
     pub image_keys: Vec<String>,
+    /// Position of its pattern among those of the layout's image: of a case in several forms the first is preferred.
+    pub form: usize,
+    /// Folders above what the pattern matches: empty, or ending in a slash.
+    pub above: String,
     /// Which step of the fourth axis, where sequences lie along it.
     pub channel: Option<usize>,
     /// Masks that were found.
@@ -91,6 +130,8 @@ pub struct CaseMask {
     pub files: Vec<usize>,
     /// What the part's `stack` capture says of each file of `files`, in the same order; empty where there is no stack.
     pub keys: Vec<String>,
+    /// Files of other groups that say to be the same mask.
+    pub rivals: Vec<Vec<usize>>,
     /// The one label of a file that holds one object.
     pub label: Option<Label>,
     /// Key of the label in its table (one class a file), else the value is read from the pixels.
@@ -112,29 +153,25 @@ pub enum CaseState {
     Complete,
     /// It is left out, with the reason.
     Skipped(String),
+    /// Its files fit, but others that differ fit as well: to build it would be a guess.
+    Ambiguous(String),
 }
 
-/// Files that make one image or mask.
-#[derive(Debug)]
-struct Group {
-    pattern: usize,
-    /// Folders above the matched tail.
-    above: String,
-    captures: Captures,
-    files: Vec<usize>,
-    /// What the stack capture says of each of them; empty without a stack.
-    keys: Vec<String>,
-}
-
-/// Applies `spec` to `paths` (position in the tree and path). `None` where no release's evidence is there.
+/// Applies `spec` to `paths` (position in the tree and path, as patterns see it). `None` where no release's evidence is
+/// there. Cases that several images give are there several times: [`settle`](super::settle) tells what they are.
 pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let compile = |text: &str| Pattern::new(text, spec.ignore_case).expect("patterns of a checked spec compile");
-    let present = |text: &String| {
-        let pattern = compile(text);
-        paths.iter().any(|(_, path)| pattern.matches(path))
+    let release = release_in(spec, paths)?;
+    let mut source = Source {
+        slug: spec.slug.clone(),
+        release: spec.release[release].name.clone(),
+        cases: vec![],
+        skipped: vec![],
+        prefix: String::new(),
+        joined: vec![],
+        apart: vec![],
+        notes: vec![],
     };
-    let release = spec.release.iter().find(|r| r.evidence.iter().all(present))?;
-    let mut source = Source { slug: spec.slug.clone(), release: release.name.clone(), cases: vec![], skipped: vec![] };
 
     let rules = |last: bool| -> Vec<(Pattern, &str)> {
         let wanted = spec.skip.iter().filter(|s| s.last == last);
@@ -149,55 +186,70 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         }
     }
     let path_of: HashMap<usize, &str> = open.iter().copied().collect();
+    let known = known_folders(spec);
+    let mut places = Places::default();
     let mut used: HashSet<usize> = HashSet::new();
     let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
     for (index, layout) in spec.layout.iter().enumerate() {
         let free: Vec<(usize, &str)> = open.iter().copied().filter(|(file, _)| !used.contains(file)).collect();
         let patterns: Vec<Pattern> = layout.image.path.iter().map(|p| compile(p)).collect();
-        let images = group(&patterns, layout.image.stack.as_deref(), &free);
-        let masks: Vec<(Vec<Pattern>, Vec<Group>)> = layout
-            .mask
-            .iter()
-            .map(|part| {
-                let patterns: Vec<Pattern> = part.path.iter().map(|p| compile(p)).collect();
-                let groups = group(&patterns, part.stack.as_deref(), &open);
-                (patterns, groups)
-            })
-            .collect();
-        let joins: Vec<Join> =
-            layout.mask.iter().zip(&masks).map(|(part, (p, g))| Join::new(layout, part, &patterns, p, g)).collect();
-        let lists: Vec<Vec<Group>> = layout
-            .list
-            .iter()
-            .map(|part| group(&part.path.iter().map(|p| compile(p)).collect::<Vec<_>>(), None, &open))
-            .collect();
+        let images = group(&patterns, layout.image.stack.as_deref(), &free, &mut places);
+        let find = |paths: &[String], stack: Option<&str>, places: &mut Places| {
+            let patterns: Vec<Pattern> = paths.iter().map(|p| compile(p)).collect();
+            let groups = group(&patterns, stack, &open, places);
+            Part { patterns, groups }
+        };
+        let masks: Vec<Part> =
+            layout.mask.iter().map(|part| find(&part.path, part.stack.as_deref(), &mut places)).collect();
+        let lists: Vec<Vec<Group>> =
+            layout.list.iter().map(|part| find(&part.path, None, &mut places).groups).collect();
         used.extend(lists.iter().flatten().flat_map(|list| &list.files).filter(|_| !images.is_empty()));
-        let mut seen: HashMap<String, usize> = HashMap::new();
-        for image in &images {
-            let name = file_safe(&Template::new(&layout.case).fill(&image.captures));
-            if let Some(&first) = seen.get(&name) {
-                for &file in &image.files {
-                    reasons
-                        .insert(file, format!("another copy of case {name}, which is built from {}", path_of[&first]));
-                }
-                continue;
+        let fill = |text: &str| images.iter().map(|image| Template::new(text).fill(&image.captures)).collect();
+        let (sequences, names): (Vec<String>, Vec<String>) = (fill(&layout.image.sequence), fill(&layout.case));
+        let mut matches: Vec<Matches> = Vec::new();
+        for part in 0..masks.len() {
+            let (found, joined) = join((layout, part), (&images, &patterns), &masks, &known, (&sequences, &names));
+            if joined.images > 0 {
+                source.joined.push(Joined { layout: index, ..joined });
             }
-            seen.insert(name.clone(), image.files[0]);
+            matches.push(found);
+        }
+        for (at, image) in images.iter().enumerate() {
+            let name = file_safe(&names[at]);
             used.extend(&image.files);
-            let (found, copies) = collect_masks(spec, layout, &masks, &joins, image, &path_of);
+            let (found, copies) = collect_masks(spec, layout, &masks, &matches, (at, image), &path_of);
             reasons.extend(copies);
             used.extend(found.iter().flat_map(|m| &m.files));
-            let state = completeness(layout, &found);
+            let elsewhere = matches.iter().zip(&masks).find_map(|(matches, part)| {
+                let (mask, _) = matches.apart.iter().find(|(_, image)| **image == at)?;
+                Some(path_of[&part.groups[*mask].files[0]])
+            });
+            let state = completeness(layout, &found, elsewhere);
             let lists = lists_of(&lists, layout, image);
             source.cases.extend(cases_of(spec, index, &name, image, &found, &lists, &state));
         }
-        let unpaired = masks.iter().flat_map(|(_, groups)| groups).flat_map(|g| &g.files);
+        for (part, matches) in masks.iter().zip(&matches) {
+            for (&mask, &image) in &matches.apart {
+                let (files, image) = (&part.groups[mask].files, images[image].files[0]);
+                source.apart.push((files[0], image));
+                for &file in files {
+                    reasons.entry(file).or_insert_with(|| {
+                        format!(
+                            "a mask without its image: {} has the name for it, and lies in another folder tree",
+                            path_of[&image]
+                        )
+                    });
+                }
+            }
+        }
+        let unpaired = masks.iter().flat_map(|part| &part.groups).flat_map(|g| &g.files);
         for &file in unpaired.filter(|f| !used.contains(f)) {
             reasons.entry(file).or_insert_with(|| {
                 format!("a mask without its image: expected a file like {}", either(&layout.image.path))
             });
         }
     }
+    source.apart.retain(|(mask, _)| !used.contains(mask));
     let place: HashMap<&str, usize> = open.iter().map(|(file, path)| (*path, *file)).collect();
     let data_of =
         |file: usize| companions(path_of[&file]).into_iter().filter_map(|name| place.get(name.as_str()).copied());
@@ -223,121 +275,47 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     Some(source)
 }
 
-/// Groups files by what `patterns` capture; files that differ only in `stack` belong together. A file goes to the first
-/// pattern that matches it. Groups come in the order of pattern, then of path.
-fn group(patterns: &[Pattern], stack: Option<&str>, paths: &[(usize, &str)]) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    let mut place: HashMap<(usize, String, Captures), usize> = HashMap::new();
-    for &(file, path) in paths {
-        let Some((pattern, (above, mut captures))) =
-            patterns.iter().enumerate().find_map(|(i, p)| p.find(path).map(|found| (i, found)))
-        else {
-            continue;
-        };
-        let mut keys = Vec::new();
-        if let Some(stack) = stack {
-            let stacked = captures.remove(stack).unwrap_or_default();
-            let key = (pattern, above.to_string(), captures.clone());
-            if let Some(&at) = place.get(&key) {
-                groups[at].files.push(file);
-                groups[at].keys.push(stacked);
-                continue;
-            }
-            place.insert(key, groups.len());
-            keys.push(stacked);
-        }
-        groups.push(Group { pattern, above: above.to_string(), captures, files: vec![file], keys });
-    }
-    let path_of: HashMap<usize, &str> = paths.iter().copied().collect();
-    for group in groups.iter_mut().filter(|group| group.files.len() > 1) {
-        let mut stack: Vec<(usize, String)> = group.files.drain(..).zip(group.keys.drain(..)).collect();
-        stack.sort_by(|(a, _), (b, _)| natural_order(path_of[a], path_of[b]));
-        (group.files, group.keys) = stack.into_iter().unzip();
-    }
-    groups.sort_by(|a, b| {
-        a.pattern.cmp(&b.pattern).then_with(|| natural_order(path_of[&a.files[0]], path_of[&b.files[0]]))
-    });
-    groups
+/// The first release of a spec of which all evidence is among `paths`.
+pub(super) fn release_in(spec: &Spec, paths: &[(usize, &str)]) -> Option<usize> {
+    let present = |text: &String| {
+        let pattern = Pattern::new(text, spec.ignore_case).expect("patterns of a checked spec compile");
+        paths.iter().any(|(_, path)| pattern.matches(path))
+    };
+    spec.release.iter().position(|r| r.evidence.iter().all(present))
 }
 
-/// Finds the masks of an image by the captures that both patterns have: for each image pattern one table for each mask
-/// pattern.
-struct Join {
-    tables: Vec<Vec<JoinTable>>,
-}
-
-struct JoinTable {
-    /// Names that are compared.
-    names: Vec<String>,
-    /// Mask groups by the values of these names.
-    groups: HashMap<Vec<String>, Vec<usize>>,
-}
-
-impl Join {
-    fn new(layout: &Layout, part: &MaskPart, images: &[Pattern], masks: &[Pattern], groups: &[Group]) -> Self {
-        let tables = images
-            .iter()
-            .map(|image| {
-                let shared = |mask: &Pattern| -> Vec<String> {
-                    let stacks = [layout.image.stack.as_deref(), part.stack.as_deref()];
-                    let names = image.names().into_iter().filter(|n| !stacks.contains(&Some(*n)));
-                    names.filter(|n| mask.names().contains(n)).map(String::from).collect()
-                };
-                let table = |(index, mask): (usize, &Pattern)| {
-                    let names = shared(mask);
-                    let mut by_value: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
-                    for (at, group) in groups.iter().enumerate().filter(|(_, g)| g.pattern == index) {
-                        by_value.entry(values(&names, &group.captures)).or_default().push(at);
-                    }
-                    JoinTable { names, groups: by_value }
-                };
-                masks.iter().enumerate().map(table).collect()
-            })
-            .collect();
-        Join { tables }
-    }
-
-    /// Mask groups of an image, from the preferred pattern that has any; then those of the other patterns.
-    fn groups_of(&self, image: &Group) -> (Vec<usize>, Vec<usize>) {
-        let tables = self.tables[image.pattern].iter();
-        let mut found = tables.filter_map(|t| t.groups.get(&values(&t.names, &image.captures)).cloned());
-        (found.next().unwrap_or_default(), found.flatten().collect())
-    }
-}
-
-fn values(names: &[String], captures: &Captures) -> Vec<String> {
-    names.iter().map(|n| captures.get(n).cloned().unwrap_or_default()).collect()
-}
-
-/// The masks of one image, and the files that are copies of them with the reason why they are not used.
+/// The masks of one image, and the files of it that are not used with the reason.
 fn collect_masks(
     spec: &Spec,
     layout: &Layout,
-    masks: &[(Vec<Pattern>, Vec<Group>)],
-    joins: &[Join],
-    image: &Group,
+    masks: &[Part],
+    matches: &[Matches],
+    (at, image): (usize, &Group),
     path_of: &HashMap<usize, &str>,
 ) -> (Vec<CaseMask>, Vec<(usize, String)>) {
-    let (mut found, mut copies): (Vec<CaseMask>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
+    let (mut found, mut unused): (Vec<CaseMask>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
     for (index, part) in layout.mask.iter().enumerate() {
-        let groups = &masks[index].1;
-        let (mut chosen, others) = joins[index].groups_of(image);
-        // Masks that lie beside the image come before copies of them elsewhere.
-        chosen.sort_by_key(|&at| groups[at].above != image.above);
-        let mut taken: HashMap<(String, String), usize> = HashMap::new();
+        let groups = &masks[index].groups;
+        let mut taken: HashMap<(String, String), (usize, Match)> = HashMap::new();
         let mut raters: Vec<(String, CaseMask)> = Vec::new();
-        for &at in &chosen {
-            let group = &groups[at];
+        for &found in &matches[index].of[at] {
+            let group = &groups[found.group];
             let capture = |name: &Option<String>| name.as_ref().and_then(|n| group.captures.get(n).cloned());
             let key = capture(&part.label_from);
             let rater = part.rater.as_ref().map(|t| Template::new(t).fill(&group.captures));
             let identity = (key.clone().unwrap_or_default(), rater.clone().unwrap_or_default());
-            if let Some(&first) = taken.get(&identity) {
-                let first = path_of.get(&first).copied().unwrap_or_default();
-                copies.extend(group.files.iter().map(|&f| (f, format!("another copy of the mask {first}"))));
+            if let Some((first, nearest)) = taken.get(&identity) {
+                let mask: &mut CaseMask = &mut raters[*first].1;
+                if found.farther_than(nearest) {
+                    let nearer = path_of.get(&mask.files[0]).copied().unwrap_or_default();
+                    let reason = format!("another one of the mask {nearer}, which lies nearer to its image");
+                    unused.extend(group.files.iter().map(|&f| (f, reason.clone())));
+                } else {
+                    mask.rivals.push(group.files.clone());
+                }
                 continue;
             }
-            taken.insert(identity, group.files[0]);
+            taken.insert(identity, (raters.len(), found));
             let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
             let label = part.label.clone().or_else(|| table?.get(key.as_ref()?).cloned());
             let laterality = capture(&part.laterality_from).and_then(|side| match side.bytes().next() {
@@ -353,6 +331,7 @@ fn collect_masks(
                 part: index,
                 files: group.files.clone(),
                 keys: group.keys.clone(),
+                rivals: Vec::new(),
                 label,
                 label_key: key,
                 row,
@@ -362,9 +341,9 @@ fn collect_masks(
             };
             raters.push((rater.unwrap_or_default(), mask));
         }
-        for at in others {
+        for &less in &matches[index].less[at] {
             let reason = "the same mask in another layout; the preferred one is used".to_string();
-            copies.extend(groups[at].files.iter().map(|&f| (f, reason.clone())));
+            unused.extend(groups[less].files.iter().map(|&f| (f, reason.clone())));
         }
         let mut names: Vec<String> = raters.iter().map(|(name, _)| name.clone()).collect();
         names.sort_by(|a, b| natural_order(a, b));
@@ -374,21 +353,31 @@ fn collect_masks(
             CaseMask { rater_rank: part.rater_rank + place, ..mask }
         }));
     }
-    (found, copies)
+    (found, unused)
 }
 
 /// A case is complete when every mask part that must be there is. Where none at all was found the case is unlabelled.
-fn completeness(layout: &Layout, found: &[CaseMask]) -> CaseState {
+/// `elsewhere` is a mask that has the name for it and lies in another folder tree.
+fn completeness(layout: &Layout, found: &[CaseMask], elsewhere: Option<&str>) -> CaseState {
+    let elsewhere = elsewhere.map_or_else(String::new, |mask| {
+        format!(
+            "; {mask} has the name for it, but lies in another folder tree: if it belongs to the image, put both below one \
+             folder, or their folders into the patterns of the spec"
+        )
+    });
     let missing = layout
         .mask
         .iter()
         .enumerate()
         .find(|(index, part)| part.absent == Absent::Unlabelled && !found.iter().any(|mask| mask.part == *index));
     if let Some((_, part)) = missing {
-        return CaseState::Skipped(format!("not labelled: no mask like {} belongs to it", either(&part.path)));
+        return CaseState::Skipped(format!(
+            "not labelled: no mask like {} belongs to it{elsewhere}",
+            either(&part.path)
+        ));
     }
     if found.is_empty() {
-        return CaseState::Skipped("not labelled: none of its masks is there".into());
+        return CaseState::Skipped(format!("not labelled: none of its masks is there{elsewhere}"));
     }
     let unknown = found.iter().find(|m| m.label.is_none() && m.label_key.is_some());
     if let Some(key) = unknown.and_then(|m| m.label_key.as_ref()) {
@@ -413,7 +402,7 @@ fn lists_of(lists: &[Vec<Group>], layout: &Layout, image: &Group) -> Vec<CaseLis
             let same = |(name, text): (&String, &String)| image.captures.get(name).is_none_or(|own| own == text);
             !rules.names || (list.captures.iter().all(same) && list.above == image.above)
         };
-        groups.iter().filter(agrees).map(one).collect::<Vec<_>>()
+        nearest(image, groups).into_iter().filter(agrees).map(one).collect::<Vec<_>>()
     };
     lists.iter().enumerate().flat_map(of_part).collect()
 }
@@ -462,6 +451,8 @@ fn cases_of(
                 modality: modality.unwrap_or_default(),
                 image: image.files.clone(),
                 image_keys: image.keys.clone(),
+                form: image.pattern,
+                above: image.above.clone(),
                 channel,
                 masks: masks.to_vec(),
                 lists: lists.to_vec(),
@@ -491,7 +482,7 @@ pub(super) fn renamed(text: String, names: &BTreeMap<String, String>) -> String 
 }
 
 /// Paths under which the data of a header may lie: the same stem beside it, as the formats' conventions have it.
-fn companions(path: &str) -> Vec<String> {
+pub(super) fn companions(path: &str) -> Vec<String> {
     let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
     let endings: &[&str] = match extension.to_ascii_lowercase().as_str() {
         "mhd" => &["raw", "zraw", "RAW", "raw.gz"],

@@ -21,6 +21,8 @@ pub struct Completeness {
     pub cases: u64,
     /// Cases without what they need to be built, most often a mask.
     pub unlabelled: u64,
+    /// Cases that several files give, so that they cannot be built.
+    pub ambiguous: u64,
     /// Labelled cases of a complete download, where the spec knows their number.
     pub expected: Option<u64>,
     /// Labelled cases that are missing; 0 where their number is not known.
@@ -39,11 +41,12 @@ impl Completeness {
     /// nothing that is missing of another, and layouts without a count are not compared where others have one.
     pub fn of(source: &Source, spec: &Spec) -> Self {
         let mut by_layout: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut unlabelled = 0;
+        let (mut unlabelled, mut ambiguous) = (0, 0);
         for case in &source.cases {
             match case.state {
                 CaseState::Complete => *by_layout.entry(&spec.layout[case.layout].name).or_default() += 1,
                 CaseState::Skipped(_) => unlabelled += 1,
+                CaseState::Ambiguous(_) => ambiguous += 1,
             }
         }
         let cases: u64 = by_layout.values().sum();
@@ -87,7 +90,19 @@ impl Completeness {
         origins.dedup();
         let (slug, name) = (source.slug.clone(), spec.name.clone());
         let release = source.release.clone();
-        Completeness { source: slug, name, release, cases, unlabelled, expected, missing, more, origins, state }
+        Completeness {
+            source: slug,
+            name,
+            release,
+            cases,
+            unlabelled,
+            ambiguous,
+            expected,
+            missing,
+            more,
+            origins,
+            state,
+        }
     }
 }
 
@@ -163,6 +178,8 @@ mod tests {
             modality: String::new(),
             image: Vec::new(),
             image_keys: Vec::new(),
+            form: 0,
+            above: String::new(),
             channel: None,
             masks: Vec::new(),
             lists: Vec::new(),
@@ -170,7 +187,16 @@ mod tests {
             state: CaseState::Complete,
             pseudonym: None,
         };
-        Source { slug: "acdc".into(), release: "1".into(), cases: ids.iter().map(case).collect(), skipped: Vec::new() }
+        Source {
+            slug: "acdc".into(),
+            release: "1".into(),
+            cases: ids.iter().map(case).collect(),
+            skipped: Vec::new(),
+            prefix: String::new(),
+            joined: Vec::new(),
+            apart: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     #[test]

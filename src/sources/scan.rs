@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::claim::{CaseState, Source, claim};
+use super::claim::{CaseState, Source, claim, release_in};
+use super::settle;
+use crate::raw::{DigestCache, Tree};
+use crate::spec::pattern::composed;
 use crate::spec::{Registry, Spec};
 
 /// What a tree holds.
@@ -33,28 +36,75 @@ pub enum FileUse {
     Unclaimed,
 }
 
-/// Finds the sources of `registry` among `paths` (the members of a tree, in its order).
+/// Finds the sources of `registry` among `paths` (the members of a tree, in its order), by their names alone: several images
+/// may give one case, until [`settle`](super::settle) looks into them.
 ///
-/// A file below a folder or archive that is named exactly as a source's slug can only belong to that source. A file that
-/// two sources claim all the same belongs to neither: the cases are skipped with the names of both, and naming the source
-/// (`--source`) settles it.
+/// A file below a folder or archive that is named exactly as a source's slug can only belong to that source, where that has its
+/// evidence there. A file that two sources claim all the same belongs to neither: the cases are skipped with the names of
+/// both, and naming the source (`--source`) settles it.
 pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
-    let slugs: HashMap<&str, usize> = registry.specs().iter().enumerate().map(|(i, s)| (s.slug.as_str(), i)).collect();
-    let owner: Vec<Option<usize>> =
-        paths.iter().map(|path| path.split('/').find_map(|c| slugs.get(c).copied())).collect();
+    scan_below(registry, "", paths)
+}
+
+/// As [`scan`], of all that a tree holds; the name of its folder counts as [`scan_below`] says. What names leave open is settled
+/// by content.
+pub fn scan_tree(registry: &Registry, tree: &Tree, cache: Option<&mut DigestCache>) -> Scan {
+    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+    let mut found = scan_below(registry, &tree.name(), &paths);
+    settle(&mut found, registry, tree, cache);
+    found
+}
+
+/// As [`scan`], of paths below a folder called `root`. A source that is not recognised by the paths is looked for with this name
+/// before them: patterns of some sources hold the name of the outermost folder (`Kvasir-SEG/images/…`).
+pub fn scan_below(registry: &Registry, root: &str, paths: &[&str]) -> Scan {
+    let plain: Vec<String> = paths.iter().map(|path| composed(path)).collect();
+    let prefix = if root.is_empty() { String::new() } else { format!("{}/", composed(root)) };
+    let rooted: Vec<String> = plain.iter().map(|path| format!("{prefix}{path}")).collect();
+    let owner = owners(registry, &rooted);
     let claim_of = |(index, spec): (usize, &Spec)| {
-        let open: Vec<(usize, &str)> = paths
-            .iter()
-            .enumerate()
-            .filter(|(file, _)| owner[*file].is_none_or(|o| o == index))
-            .map(|(file, path)| (file, *path))
-            .collect();
-        claim(spec, &open)
+        let open = |names: &[String]| {
+            let names = names.iter().enumerate().filter(|(file, _)| owner[*file].is_none_or(|o| o == index));
+            claim(spec, &names.map(|(file, name)| (file, name.as_str())).collect::<Vec<_>>())
+        };
+        let with_root = || Some(Source { prefix: prefix.clone(), ..open(&rooted)? });
+        open(&plain).or_else(|| if prefix.is_empty() { None } else { with_root() })
     };
     let mut sources: Vec<Source> = registry.specs().iter().enumerate().filter_map(claim_of).collect();
     settle_conflicts(&mut sources, paths);
-    let mut files = vec![FileUse::Unclaimed; paths.len()];
-    for source in &sources {
+    let files = uses(&sources, paths.len());
+    Scan { sources, files }
+}
+
+/// The source that each file must belong to by the name of a folder above it.
+fn owners(registry: &Registry, paths: &[String]) -> Vec<Option<usize>> {
+    let slugs: HashMap<&str, usize> = registry.specs().iter().enumerate().map(|(i, s)| (s.slug.as_str(), i)).collect();
+    let mut owns: HashMap<String, bool> = HashMap::new();
+    let mut owner_of = |path: &str| {
+        let mut start = 0;
+        for (end, _) in path.match_indices('/') {
+            let source = slugs.get(&path[start..end]).copied();
+            start = end + 1;
+            let Some(source) = source else { continue };
+            let folder = &path[..start];
+            if !owns.contains_key(folder) {
+                let inside = paths.iter().filter(|p| p.starts_with(folder)).map(|p| (0, p.as_str()));
+                let there = release_in(&registry.specs()[source], &inside.collect::<Vec<_>>()).is_some();
+                owns.insert(folder.to_string(), there);
+            }
+            if owns[folder] {
+                return Some(source);
+            }
+        }
+        None
+    };
+    paths.iter().map(|path| owner_of(path)).collect()
+}
+
+/// What becomes of each of so many files.
+pub(super) fn uses(sources: &[Source], files: usize) -> Vec<FileUse> {
+    let mut files = vec![FileUse::Unclaimed; files];
+    for source in sources {
         let slug = &source.slug;
         for (file, reason) in &source.skipped {
             if !matches!(files[*file], FileUse::Used { .. }) {
@@ -65,15 +115,15 @@ pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
             for file in case.files() {
                 match &case.state {
                     CaseState::Complete => files[file] = FileUse::Used { source: slug.clone() },
-                    CaseState::Skipped(reason) if files[file] == FileUse::Unclaimed => {
+                    CaseState::Skipped(reason) | CaseState::Ambiguous(reason) if files[file] == FileUse::Unclaimed => {
                         files[file] = FileUse::Skipped { source: slug.clone(), reason: reason.clone() };
                     }
-                    CaseState::Skipped(_) => {}
+                    CaseState::Skipped(_) | CaseState::Ambiguous(_) => {}
                 }
             }
         }
     }
-    Scan { sources, files }
+    files
 }
 
 /// Skips every case that shares a file with a case of another source.
@@ -105,10 +155,14 @@ fn settle_conflicts(sources: &mut [Source], paths: &[&str]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settle::settle_by;
     use super::*;
 
     fn found(paths: &[&str]) -> Scan {
-        scan(&Registry::built_in().unwrap(), paths)
+        let registry = Registry::built_in().unwrap();
+        let mut found = scan(&registry, paths);
+        settle_by(&mut found, &registry, paths, &mut |_, _| true);
+        found
     }
 
     #[test]

@@ -13,6 +13,7 @@ impl<'a> Table<'a> {
     /// Reads the line of names.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, String> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        stray_quote(bytes, separator(bytes))?;
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator(bytes))
             .trim(csv::Trim::All)
@@ -45,8 +46,45 @@ impl Row {
     }
 }
 
+/// Refuses a table in which a quotation mark swallows rows: one that is never closed, is closed inside a value, or has whole
+/// rows before its end.
+fn stray_quote(table: &[u8], separator: u8) -> Result<(), String> {
+    let line = |at: usize| 1 + table[..at].iter().filter(|&&b| b == b'\n').count();
+    let columns = table.split(|&b| b == b'\n').next().unwrap_or_default().split(|&b| b == separator).count();
+    let mut at = 0;
+    while at < table.len() {
+        // The beginning of a value.
+        if table[at] != b'"' {
+            at += table[at..].iter().position(|&b| b == separator || b == b'\n').map_or(table.len() - at, |n| n + 1);
+            continue;
+        }
+        let open = at;
+        at += 1;
+        loop {
+            match table[at..].iter().position(|&b| b == b'"').map(|n| at + n) {
+                None => return Err(format!("the quotation mark in line {} is never closed", line(open))),
+                Some(end) if table.get(end + 1) == Some(&b'"') => at = end + 2,
+                Some(end) => {
+                    at = end + 1;
+                    break;
+                }
+            }
+        }
+        let rest = table[at..].iter().take_while(|b| matches!(b, b' ' | b'\r')).count();
+        at += rest;
+        let ended = table.get(at).is_none_or(|&b| b == separator || b == b'\n');
+        let mut inner = table[open..at].split(|&b| b == b'\n').skip(1);
+        let swallows = columns > 1 && inner.any(|line| line.iter().filter(|&&b| b == separator).count() + 1 >= columns);
+        if !ended || swallows {
+            return Err(format!("the quotation mark in line {} is not closed where its value ends", line(open)));
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
 /// A value without blanks and quotation marks around it: a mark after a blank is none to the reader.
-fn bare(mut value: &[u8]) -> &[u8] {
+pub(crate) fn bare(mut value: &[u8]) -> &[u8] {
     while let [b'"' | b' ' | b'\t', rest @ ..] | [rest @ .., b'"' | b' ' | b'\t'] = value {
         value = rest;
     }
@@ -62,6 +100,21 @@ fn separator(table: &[u8]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quotation_mark_that_swallows_rows_is_refused() {
+        for text in [
+            "id,who\n1,\"a\n2,b\n3,c\n",
+            "id,who\n1,\"a\n2,\"b\"\n3,c\n",
+            "id,who\n1,\"a\n2,b\"\n3,c\n",
+            "id,who,note\n1,x,\"a\n2,y,b\n3,z,c\"\n",
+        ] {
+            let error = Table::new(text.as_bytes()).err().unwrap_or_default();
+            assert!(error.contains("line 2"), "{text}: {error}");
+        }
+        let sound = "id,who,note\n1,\"a, b\",\"two\nlines, of \"\"text\"\"\"\n2, \"b\" ,6\" long\n\"3\" ,c,\"\"\r\n";
+        assert!(Table::new(sound.as_bytes()).is_ok(), "{:?}", Table::new(sound.as_bytes()).err());
+    }
 
     #[test]
     fn whatever_the_separator_blanks_quotes_and_line_ends() {

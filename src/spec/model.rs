@@ -522,6 +522,9 @@ pub struct MaskPart {
     /// Order of stacked files.
     #[serde(default)]
     pub order: Order,
+    /// What becomes of values or colours that `labels` does not have.
+    #[serde(default)]
+    pub other_labels: OtherLabels,
     /// How mask voxels find their image voxels.
     #[serde(default)]
     pub pair: Pair,
@@ -546,20 +549,21 @@ pub enum Decode {
     /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
     #[default]
     Values,
-    /// Everything above a threshold is the one `label`. Colours count by their red, alpha never.
+    /// What looks white is the one `label`: the brighter of two values, the one colour beside black, or what alone is opaque.
+    /// Values that do not say which they are, are refused.
     Binary {
-        /// Values above it are the object; 0 where absent.
+        /// Values above it are the object; where absent, those above the middle between background and object.
         #[serde(default)]
-        above: f64,
+        above: Option<f64>,
         /// The object is everything at or below the threshold.
         #[serde(default)]
         inverted: bool,
     },
     /// Palette or RGB colours, looked up in `labels` as `#rrggbb`; black is background unless the table says otherwise.
     Colours,
-    /// One channel of a colour picture, above a threshold.
+    /// One channel of a colour picture, or one layer of a file of several, above a threshold.
     Channel {
-        /// 0 red, 1 green, 2 blue.
+        /// 0 red, 1 green, 2 blue, 3 opacity; or the number of the layer, from 0.
         channel: usize,
         /// Values above it are the object.
         above: f64,
@@ -582,6 +586,17 @@ pub enum Decode {
         /// Names of the column of runs, likewise.
         runs: Vec<String>,
     },
+}
+
+/// What becomes of values or colours that the label table does not have.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherLabels {
+    /// The case fails, with the first of them.
+    #[default]
+    Refuse,
+    /// They are background; a note of the case counts them.
+    Ignore,
 }
 
 /// How mask voxels find their image voxels.

@@ -20,6 +20,26 @@
 use std::collections::BTreeMap;
 
 use regex::Regex;
+use unicode_normalization::UnicodeNormalization;
+
+/// Stands among the groups of a pattern for the folders that `**/` passes over.
+const ANY_FOLDERS: &str = "**";
+
+/// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as one.
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
+/// Where a pattern was found in a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<'p> {
+    /// Folders above the matched tail: empty, or ending in a slash.
+    pub above: &'p str,
+    /// Folders that `**/` passed over, in their order: empty, or ending in a slash.
+    pub between: String,
+    /// What was captured.
+    pub captures: Captures,
+}
 
 /// What a pattern captured, name by name.
 pub type Captures = BTreeMap<String, String>;
@@ -40,7 +60,7 @@ impl Pattern {
     /// A sentence that says what is wrong: an unclosed brace or bracket, an empty name, a broken regular expression.
     pub fn new(source: &str, ignore_case: bool) -> Result<Self, String> {
         let mut groups = Vec::new();
-        let body = compile(source, &mut groups).map_err(|reason| format!("pattern {source:?}: {reason}"))?;
+        let body = compile(&composed(source), &mut groups).map_err(|reason| format!("pattern {source:?}: {reason}"))?;
         let flags = if ignore_case { "(?i)" } else { "" };
         let regex = Regex::new(&format!("{flags}(?:^|/){body}$")).map_err(|e| format!("pattern {source:?}: {e}"))?;
         Ok(Pattern { source: source.to_string(), regex, groups })
@@ -54,7 +74,7 @@ impl Pattern {
     /// Names that this pattern captures, each once, in order of appearance.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for group in &self.groups {
+        for group in self.groups.iter().filter(|group| *group != ANY_FOLDERS) {
             if !names.contains(&group.as_str()) {
                 names.push(group);
             }
@@ -65,17 +85,28 @@ impl Pattern {
     /// What the pattern captures in `path`; `None` where it does not match. Optional parts that are absent capture
     /// the empty text.
     pub fn captures(&self, path: &str) -> Option<Captures> {
-        self.find(path).map(|(_, captures)| captures)
+        self.find(path).map(|found| found.captures)
     }
 
-    /// As [`Pattern::captures`], with the folders above the matched tail (empty, or ending in a slash).
-    pub fn find<'p>(&self, path: &'p str) -> Option<(&'p str, Captures)> {
+    /// True where the pattern says of some folders only that there may be any number of them.
+    pub fn has_any_folders(&self) -> bool {
+        self.groups.iter().any(|group| group == ANY_FOLDERS)
+    }
+
+    /// As [`Pattern::captures`], with the folders that the pattern does not name. `path` must be [`composed`].
+    pub fn find<'p>(&self, path: &'p str) -> Option<Found<'p>> {
         let found = self.regex.captures(path)?;
         let start = found.get(0).map_or(0, |m| m.start());
         let above = &path[..if path[start..].starts_with('/') { start + 1 } else { start }];
         let mut captures = Captures::new();
+        let mut between = String::new();
         for (i, name) in self.groups.iter().enumerate() {
-            let Some(text) = found.get(i + 1) else {
+            let text = found.get(i + 1);
+            if name == ANY_FOLDERS {
+                between.push_str(text.map_or("", |text| text.as_str()));
+                continue;
+            }
+            let Some(text) = text else {
                 captures.entry(name.clone()).or_default();
                 continue;
             };
@@ -86,7 +117,7 @@ impl Pattern {
                 }
             }
         }
-        Some((above, captures))
+        Some(Found { above, between, captures })
     }
 
     /// True where the pattern matches `path`.
@@ -101,7 +132,8 @@ fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
     let mut open = 0usize;
     while let Some(c) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("**/") {
-            out.push_str("(?:.*/)?");
+            out.push_str("((?:.*/)?)");
+            groups.push(ANY_FOLDERS.to_string());
             rest = after;
             continue;
         }
@@ -258,6 +290,20 @@ mod tests {
         assert!(captured("{s:train|test}/*.png", "valid/7.png").is_none());
         assert_eq!(captured("{id:/[0-9]{2}[LR]/}.jpg", "Image/01L.jpg").unwrap()[0].1, "01L");
         assert!(captured("a (1)+\\[x\\].png", "a (1)+[x].png").is_some());
+    }
+
+    #[test]
+    fn folders_that_no_pattern_names_are_told() {
+        let pattern = Pattern::new("images/**/{id}.png", false).unwrap();
+        let found = pattern.find("x.zip/images/a/b/7.png").unwrap();
+        assert_eq!((found.above, found.between.as_str()), ("x.zip/", "a/b/"));
+        assert_eq!((pattern.names(), pattern.has_any_folders()), (vec!["id"], true));
+    }
+
+    #[test]
+    fn names_are_compared_in_one_unicode_form() {
+        let pattern = Pattern::new("mu\u{308}ller_{id}.png", false).unwrap();
+        assert!(pattern.matches("m\u{fc}ller_1.png") && pattern.matches(&composed("mu\u{308}ller_1.png")));
     }
 
     #[test]

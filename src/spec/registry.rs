@@ -72,6 +72,8 @@ built_in![
 #[derive(Debug)]
 pub struct Registry {
     specs: Vec<Spec>,
+    /// Slugs that [`Registry::select`] was given.
+    chosen: Option<Vec<String>>,
 }
 
 impl Registry {
@@ -82,7 +84,7 @@ impl Registry {
     /// Never in a released program: a test reads them all.
     pub fn built_in() -> Result<Self, Error> {
         let specs = BUILT_IN.iter().map(|(slug, text)| read(slug, text)).collect::<Result<_, _>>()?;
-        Ok(Registry { specs })
+        Ok(Registry { specs, chosen: None })
     }
 
     /// Adds the spec of a file, and returns its slug. One with the slug of a built-in source takes its place.
@@ -131,8 +133,14 @@ impl Registry {
         }
         if !slugs.is_empty() {
             self.specs.retain(|s| slugs.contains(&s.slug));
+            self.chosen = Some(self.specs.iter().map(|s| s.slug.clone()).collect());
         }
         Ok(self)
+    }
+
+    /// The sources that were chosen by name; `None` where all are there.
+    pub fn chosen(&self) -> Option<&[String]> {
+        self.chosen.as_deref()
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OwnName, Pair, Plane, Spec, taxonomy};
+use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
@@ -254,6 +254,12 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         _ => {}
     }
     let one_label = mask.label.is_some() || (mask.label_from.is_some() && mask.labels.is_some());
+    if mask.other_labels == OtherLabels::Ignore
+        && !matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
+    {
+        problems
+            .push(format!("{place}: other_labels is for values, colours and segments, which are looked up in a table"));
+    }
     match mask.decode {
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
             problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));

@@ -91,7 +91,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         None => return Err(malformed(format!("{} samples without the field endian", dtype.name()))),
     };
     let mut notes = Vec::new();
-    let axes::Axes { size, components, geometry } = axes::of(&fields, &mut notes)?;
+    let axes::Axes { size, components, layers, geometry } = axes::of(&fields, &mut notes)?;
     let files = match fields.get("datafile") {
         Some(value) => DataFiles::parse(FORMAT, value, rest)?,
         None => DataFiles::Local,
@@ -101,7 +101,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         -1 => Skip::ToEnd,
         n => Skip::Bytes(usize::try_from(n).map_err(|_| malformed(format!("byte skip is {n}")))?),
     };
-    let header = Header { size, components, dtype, scaling: Scaling::IDENTITY, geometry, notes };
+    let header = Header { size, components, layers, dtype, scaling: Scaling::IDENTITY, geometry, notes };
     Ok(Parsed { header, keys: fields.into_keys(), endian, encoding, line_skip, skip, files, rest })
 }
 

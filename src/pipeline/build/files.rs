@@ -36,6 +36,10 @@ impl Files {
 /// What became of every member of the tree: one shard for each source, and one for the files that belong to none.
 pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &Registry) -> Result<Vec<Files>> {
     let mut rows: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
+    let unclaimed = match registry.chosen() {
+        Some(chosen) => format!("none of the sources that were looked for claims it ({})", chosen.join(", ")),
+        None => "no source claims it".to_string(),
+    };
     let pseudonyms = Pseudonyms::of(found);
     let mut add = |source: &str, path: &str, size: Option<u64>, status: &str, reason: Option<String>| {
         let source = source.to_string();
@@ -49,7 +53,7 @@ pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &R
             FileUse::Used { source } => add(source, &member.path, size, "used", None),
             FileUse::Skipped { source, reason } => add(source, &member.path, size, "skipped", Some(reason.clone())),
             FileUse::Unclaimed => {
-                add(NO_SOURCE, &member.path, size, "skipped", Some("no source claims it".into()));
+                add(NO_SOURCE, &member.path, size, "skipped", Some(unclaimed.clone()));
             }
         }
     }

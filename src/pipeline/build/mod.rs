@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
-use crate::raw::{DigestCache, Member, Tree};
+use crate::raw::{DigestCache, HEAD_BYTES, Member, Tree, stand_in};
 use crate::slices::{self, placement::Placement};
-use crate::sources::{FileUse, Scan, hide_persons, read_lists, scan};
+use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
 use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
 
@@ -41,15 +41,16 @@ pub fn build(
 ) -> Result<BuildReport> {
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let mut found = scan(registry, &paths);
+    let mut found = scan_below(registry, &tree.name(), &paths);
     if found.sources.is_empty() {
-        return Err(Error::Nothing { path: raw.to_path_buf(), reason: nothing_found(&tree, registry) });
+        let reason = nothing_found(&tree, registry, &near_misses(registry, &found, &tree.name(), &paths), raw);
+        return Err(Error::Nothing { path: raw.to_path_buf(), reason });
     }
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
     dataset.record_options("build", &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
-    let Known { digests, unread } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
+    let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
         tracing::warn!("digests are not kept for the next run: {error}");
     }
@@ -82,10 +83,12 @@ pub fn build(
     discard_stale(&dataset, &expected)?;
     discard_outdated(&dataset, MEASURES)?;
     commit(&dataset, &expected, Verify::Quick)?;
-    let mut report = report(&dataset, &found)?;
+    let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.unclaimed = unclaimed(&found, &paths);
+    report.near = near_misses(registry, &found, &tree.name(), &paths);
+    report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)
 }
@@ -103,7 +106,7 @@ fn refuse_inside(raw: &Path, dataset: &Path) -> Result<()> {
     }
 }
 
-fn nothing_found(tree: &Tree, registry: &Registry) -> String {
+fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path) -> String {
     let specs = registry.specs().len();
     let (files, problems) = (tree.members().len(), tree.problems());
     let mut reason = match files {
@@ -112,6 +115,14 @@ fn nothing_found(tree: &Tree, registry: &Registry) -> String {
             "none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"
         ),
     };
+    for near in near {
+        reason.push_str(&format!(
+            "\n  {}: `medcosmos sources check {} --raw {}`",
+            near.says,
+            near.source,
+            raw.display()
+        ));
+    }
     for problem in problems.iter().take(5) {
         reason.push_str(&format!("\n  {}: {}", problem.path, problem.reason));
     }
@@ -125,14 +136,15 @@ pub(super) struct Known {
     pub(super) unread: Vec<(usize, String)>,
 }
 
-/// Looks into the files of a scan: its cases get what lists say of them, and pseudonyms where they are named as persons.
+/// Looks into the files of a scan: copies are told from what only has the same name, its cases get what lists say of them, and pseudonyms where they are named as persons.
 pub(super) fn learn(
     tree: &Tree,
     found: &mut Scan,
     registry: &Registry,
-    cache: Option<&mut DigestCache>,
+    mut cache: Option<&mut DigestCache>,
     progress: &Progress,
 ) -> Known {
+    settle(found, registry, tree, cache.as_deref_mut());
     let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     let digests = digest_members(tree, found, cache, progress);
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
@@ -150,6 +162,12 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
     let mut digests: Digests = vec![None; tree.members().len()];
     for (file, result) in used.into_iter().zip(results) {
         digests[file] = Some(result.map_err(|e| e.to_string()));
+        let member = &tree.members()[file];
+        if member.size <= HEAD_BYTES as u64
+            && let Some(looks) = tree.read(member).ok().and_then(|bytes| stand_in(&bytes))
+        {
+            digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
+        }
     }
     digests
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::pipeline::Result;
 use crate::slices::placement::Placement;
-use crate::sources::{FileUse, Scan};
+use crate::sources::{FileUse, NearMiss, Scan};
+use crate::spec::Registry;
 use crate::store::{CaseRow, Dataset};
 
 /// What a build did.
@@ -16,6 +17,10 @@ pub struct BuildReport {
     pub sources: BTreeMap<String, SourceReport>,
     /// Files that no source claims.
     pub unclaimed: Vec<String>,
+    /// The sources that were asked for, where not all were looked for: what is in `unclaimed` may belong to others.
+    pub chosen: Option<Vec<String>>,
+    /// Sources that are nearly there.
+    pub near: Vec<NearMiss>,
     /// Archives and files that could not be looked into, with the reason.
     pub problems: Vec<(String, String)>,
     /// Shards that were done before.
@@ -53,9 +58,18 @@ pub struct SourceReport {
     pub files_used: u64,
     /// Files not used by any case.
     pub files_skipped: u64,
+    /// By what images and masks were joined.
+    pub joined: Vec<String>,
+    /// What a user should know of it, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl BuildReport {
+    /// True where no case gave a slice.
+    pub fn empty(&self) -> bool {
+        self.sources.values().all(|source| source.cases == 0)
+    }
+
     /// True where every case that was found was built, and every archive could be read.
     pub fn clean(&self) -> bool {
         self.problems.is_empty() && self.sources.values().all(|s| s.failed.is_empty())
@@ -68,11 +82,13 @@ pub(super) fn placement_count(placement: Placement) -> String {
 }
 
 /// Reads the outcome back from the dataset, so that a resumed run reports the whole and not its own part.
-pub(super) fn report(dataset: &Dataset, found: &Scan) -> Result<BuildReport> {
+pub(super) fn report(dataset: &Dataset, found: &Scan, registry: &Registry) -> Result<BuildReport> {
     let mut report = BuildReport::default();
     for source in &found.sources {
         let entry = report.sources.entry(source.slug.clone()).or_default();
         entry.release = source.release.clone();
+        entry.notes = source.notes.clone();
+        entry.joined = source.joined_by(registry.get(&source.slug)?);
         let hidden = source.cases.iter().filter(|case| case.pseudonym.is_some()).map(|case| &case.patient);
         entry.pseudonyms = hidden.collect::<BTreeSet<_>>().len() as u64;
         let used = |file: &&FileUse| matches!(file, FileUse::Used { source: s } if *s == source.slug);

@@ -100,6 +100,7 @@ pub(in crate::pipeline) fn write_shard(
         });
         let outcome = match (&case.state, unread) {
             (CaseState::Skipped(reason), _) => Outcome::Skipped(reason.clone()),
+            (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
             (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
                 Ok(slices) => Outcome::Cut(slices),

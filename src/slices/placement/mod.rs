@@ -418,10 +418,10 @@ fn refused(image: &Grid, own: &Grid, mask: &Loaded, why: String) -> Error {
 /// The mask in the order of the image's axes.
 fn reordered(image: &Grid, mask: Loaded, order: Order) -> Loaded {
     let samples = with_samples!(&mask.image.samples, values => order.gathered(values, &mask.image).into());
-    let Image { size, samples: old, components, bits, scaling, palette, notes, .. } = mask.image;
+    let Image { size, samples: old, components, bits, scaling, palette, meaning, notes, .. } = mask.image;
     recycle(old);
     let size = [order.size_of(size, 0), order.size_of(size, 1), order.size_of(size, 2), size[3]];
     let geometry = image.geometry.clone();
-    let image = Image { size, components, samples, bits, scaling, geometry, palette, notes };
+    let image = Image { size, components, samples, bits, scaling, geometry, palette, meaning, notes };
     Loaded { file: mask.file, image, positions: None, files: Vec::new() }
 }

@@ -1,0 +1,311 @@
+//! Which folders count when images and masks are joined.
+//!
+//! Captures say which image a mask belongs to; but sites, sets and releases count their files from 001 each, so that the
+//! folders that no pattern names must agree as well. Some of them only tell what lies in them (`images`, `labelsTr.zip`)
+//! or are parts of one archive (`Part2`, a download of Google Drive in several zips): these words do not count.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use crate::spec::Spec;
+
+/// Words that say what a folder holds, and not whose it is.
+const HOLDS: &[&str] = &[
+    "image",
+    "images",
+    "img",
+    "imgs",
+    "imag",
+    "scan",
+    "scans",
+    "picture",
+    "pictures",
+    "photo",
+    "photos",
+    "input",
+    "inputs",
+    "raw",
+    "rawdata",
+    "data",
+    "original",
+    "originals",
+    "orig",
+    "volume",
+    "volumes",
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "lbl",
+    "annotation",
+    "annotations",
+    "annot",
+    "annotated",
+    "segmentation",
+    "segmentations",
+    "seg",
+    "segs",
+    "ground",
+    "truth",
+    "truths",
+    "groundtruth",
+    "gt",
+    "manual",
+    "contour",
+    "contours",
+    "derivatives",
+    "roi",
+    "rois",
+    "dicom",
+    "dcm",
+    "nifti",
+    "nii",
+    "png",
+    "jpg",
+    "jpeg",
+    "tif",
+    "tiff",
+    "bmp",
+    "mha",
+    "mhd",
+    "nrrd",
+    "ppm",
+    "gif",
+];
+
+/// Of these words also those count that are written together with another one: `testmasks`.
+const LONG: &[&str] =
+    &["segmentations", "segmentation", "annotations", "groundtruth", "images", "image", "labels", "masks", "mask"];
+
+/// Ends of archives' names.
+const ARCHIVES: &[&str] =
+    &[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tbz", ".txz", ".lzma"];
+
+/// A folder as it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Folder {
+    /// What is left of its name without words that do not count; never empty.
+    stem: String,
+    /// Its name says what it holds.
+    holds: bool,
+}
+
+impl Folder {
+    /// `None` where nothing of the name counts.
+    fn new(component: &str) -> Option<Self> {
+        let mut name = component;
+        while let Some(end) = ARCHIVES.iter().find(|end| ends_with(name, end) && name.len() > end.len()) {
+            name = &name[..name.len() - end.len()];
+        }
+        let mut words: Vec<String> = Vec::new();
+        let mut holds = false;
+        for word in words_of(without_drive_part(name)) {
+            if HOLDS.contains(&word.as_str()) {
+                holds = true;
+            } else if let Some(rest) = LONG.iter().find_map(|w| word.strip_suffix(w).or(word.strip_prefix(w))) {
+                holds = true;
+                words.push(rest.to_string());
+            } else if word.bytes().all(|b| b.is_ascii_digit()) && words.last().is_some_and(|w| w == "part") {
+                words.pop();
+            } else {
+                words.push(word);
+            }
+        }
+        (!words.is_empty()).then(|| Folder { stem: words.join("-"), holds })
+    }
+}
+
+fn ends_with(name: &str, end: &str) -> bool {
+    name.len() >= end.len()
+        && name.is_char_boundary(name.len() - end.len())
+        && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
+}
+
+/// `scans-20240131T101500Z-1-002` without its end: Google Drive hands out a large folder as several zips of such names, each
+/// with some of the files.
+fn without_drive_part(name: &str) -> &str {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let mut base = name;
+    while let Some((before, _)) = base.rsplit_once('-').filter(|(_, number)| digits(number) && number.len() <= 4) {
+        base = before;
+    }
+    let stamp = base.rsplit_once('-').and_then(|(before, stamp)| {
+        let (date, time) = stamp.strip_suffix('Z')?.split_once('T')?;
+        (digits(date) && date.len() == 8 && digits(time) && time.len() == 6).then_some(before)
+    });
+    stamp.unwrap_or(name)
+}
+
+/// Words of a name in lower case: runs of letters or of digits; a capital after a small letter begins another one.
+fn words_of(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut last: Option<char> = None;
+    for c in name.chars() {
+        if c.is_alphanumeric() {
+            let begins = last.is_none_or(|l| {
+                !l.is_alphanumeric() || l.is_numeric() != c.is_numeric() || (l.is_lowercase() && c.is_uppercase())
+            });
+            let lower = c.to_lowercase();
+            match words.last_mut().filter(|_| !begins) {
+                Some(word) => word.extend(lower),
+                None => words.push(lower.collect()),
+            }
+        }
+        last = Some(c);
+    }
+    words
+}
+
+/// Folders of a file as they count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Place(Vec<Folder>);
+
+impl Place {
+    pub(super) fn new(folders: &str) -> Self {
+        let mut found: Vec<Folder> = folders.split('/').filter_map(Folder::new).collect();
+        // An archive is often unpacked into a folder of its own name.
+        found.dedup_by(|a, b| a.stem == b.stem);
+        Place(found)
+    }
+
+    /// How many folders two places have in common from above.
+    pub(super) fn common(&self, other: &Place) -> usize {
+        self.0.iter().zip(&other.0).take_while(|(a, b)| a.stem == b.stem).count()
+    }
+
+    /// The folders from above down to each of them.
+    fn levels(&self) -> impl Iterator<Item = Vec<&str>> + '_ {
+        (0..=self.0.len()).map(|depth| self.0[..depth].iter().map(|f| f.stem.as_str()).collect())
+    }
+
+    fn level(&self, depth: usize) -> Vec<&str> {
+        self.0[..depth.min(self.0.len())].iter().map(|f| f.stem.as_str()).collect()
+    }
+}
+
+/// Places, each made once.
+#[derive(Default)]
+pub(super) struct Places(HashMap<String, Rc<Place>>);
+
+impl Places {
+    pub(super) fn of(&mut self, folders: &str) -> Rc<Place> {
+        if let Some(place) = self.0.get(folders) {
+            return place.clone();
+        }
+        let place = Rc::new(Place::new(folders));
+        self.0.insert(folders.to_string(), place.clone());
+        place
+    }
+}
+
+/// How a mask lies to an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Relation {
+    /// In another folder tree: they do not belong together.
+    Apart,
+    /// Below one another, or in folders that the spec knows as parts of one download.
+    Near,
+    /// In the same folders.
+    Own,
+}
+
+/// The folders of one layout's images and masks.
+pub(super) struct Folders<'p> {
+    known: &'p HashSet<String>,
+    images: HashSet<Vec<&'p str>>,
+    masks: HashSet<Vec<&'p str>>,
+}
+
+impl<'p> Folders<'p> {
+    pub(super) fn new(
+        known: &'p HashSet<String>,
+        images: impl Iterator<Item = &'p Place>,
+        masks: impl Iterator<Item = &'p Place>,
+    ) -> Self {
+        let levels = |places: &mut dyn Iterator<Item = &'p Place>| -> HashSet<Vec<&'p str>> {
+            let places: HashSet<&Place> = places.collect();
+            places.into_iter().flat_map(Place::levels).collect()
+        };
+        Folders { known, images: levels(&mut { images }), masks: levels(&mut { masks }) }
+    }
+
+    /// How a mask at one place lies to an image at another.
+    ///
+    /// Folders that differ are no hindrance where the spec names them or, if only one side has any, where they say what they
+    /// hold. Where both sides have folders of their own, neither may hold images and masks of its own.
+    pub(super) fn relation(&self, image: &Place, mask: &Place) -> Relation {
+        let common = image.common(mask);
+        let (of_image, of_mask) = (&image.0[common..], &mask.0[common..]);
+        if of_image.is_empty() && of_mask.is_empty() {
+            return Relation::Own;
+        }
+        let beside = !of_image.is_empty() && !of_mask.is_empty();
+        let release = |folder: &Folder| self.known.contains(&folder.stem) || (folder.holds && !beside);
+        if !of_image.iter().chain(of_mask).all(release) {
+            return Relation::Apart;
+        }
+        let whole =
+            beside && (self.masks.contains(&image.level(common + 1)) || self.images.contains(&mask.level(common + 1)));
+        if whole { Relation::Apart } else { Relation::Near }
+    }
+}
+
+/// Names of folders and archives that a spec's page shows, as they count.
+pub(super) fn known_folders(spec: &Spec) -> HashSet<String> {
+    let texts = spec.archives.iter().map(String::as_str).chain([spec.tree.as_str()]);
+    let names = texts.flat_map(|text| text.split(|c: char| c.is_whitespace() || "/,;()".contains(c)));
+    names.filter_map(Folder::new).map(|folder| folder.stem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stems(folders: &str) -> Vec<String> {
+        Place::new(folders).0.into_iter().map(|f| f.stem).collect()
+    }
+
+    #[test]
+    fn words_for_what_a_folder_holds_do_not_count() {
+        for (folders, expected) in [
+            ("images/", &[][..]),
+            ("labelsTr.zip/labelsTr/", &["tr"]),
+            ("Training_images/", &["training"]),
+            ("testmasks/", &["test"]),
+            ("SLIVER07/scan/", &["sliver-07"]),
+            ("AbdomenCT-1K-ImagePart3/", &["abdomen-ct-1-k"]),
+            ("ACDC.zip/ACDC/", &["acdc"]),
+            ("Set-20240131T101500Z-1-002.zip/Set/", &["set"]),
+            ("site-1/GroundTruth/", &["site-1"]),
+            ("A/", &["a"]),
+        ] {
+            assert_eq!(stems(folders), expected, "{folders}");
+        }
+    }
+
+    #[test]
+    fn masks_lie_in_the_tree_of_their_image() {
+        let known = HashSet::from(["of-it".to_string(), "drawn-by-us".to_string()]);
+        let relation = |images: &[&str], masks: &[&str]| {
+            let places = |all: &[&str]| all.iter().map(|f| Place::new(f)).collect::<Vec<_>>();
+            let (images, masks) = (places(images), places(masks));
+            Folders::new(&known, images.iter(), masks.iter()).relation(&images[0], &masks[0])
+        };
+        for (image, mask, expected) in [
+            ("A/", "A/", Relation::Own),
+            ("A/", "B/", Relation::Apart),
+            ("images.zip/", "masks.zip/", Relation::Own),
+            ("Training_images/", "Training_labels/", Relation::Own),
+            ("Training_images/", "Test_labels/", Relation::Apart),
+            ("A_images/", "B_masks/", Relation::Apart),
+            ("", "liver_masks/", Relation::Near),
+            ("", "B/", Relation::Apart),
+            ("x/scans-of-it/", "x/drawn by us.zip/", Relation::Near),
+        ] {
+            assert_eq!(relation(&[image], &[mask]), expected, "{image} {mask}");
+        }
+        // Two trees that are whole each are never mixed, whatever the spec calls them.
+        let whole = ["scans-of-it/", "drawn-by-us/"];
+        assert_eq!(relation(&whole, &["drawn-by-us/", "scans-of-it/"]), Relation::Apart);
+    }
+}

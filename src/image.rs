@@ -165,10 +165,9 @@ impl Geometry {
         }
         let mut inverse = [[0.0; 4]; 3];
         for (row, out) in inverse.iter_mut().enumerate() {
-            for column in 0..3 {
-                out[column] = cofactor(column, row) / determinant;
-            }
-            out[3] = -(0..3).map(|k| out[k] * a[k][3]).sum::<f64>();
+            let linear: [f64; 3] = std::array::from_fn(|column| cofactor(column, row) / determinant);
+            out[..3].copy_from_slice(&linear);
+            out[3] = -(0..3).map(|k| linear[k] * a[k][3]).sum::<f64>();
         }
         Some(inverse)
     }

@@ -231,6 +231,11 @@ def test_segments_that_the_table_does_not_have(medcosmos, tmp_path):
     build(medcosmos, tmp_path, status=3)
     [reason] = table(tmp_path / "data", "cases")["reason"].to_list()
     assert "lump" in reason and "not in the label table" in reason, reason
+    spec(tmp_path, SERIES[0], "{p:d}/mask/seg.dcm", SEGMENTS + '\nother_labels = "ignore"', SERIES[1])
+    build(medcosmos, tmp_path)
+    same(built(tmp_path), liver=LIVER)
+    [notes] = table(tmp_path / "data", "cases")["notes"].to_list()
+    assert any("lump" in note for note in notes), notes
 
 
 def test_two_segments_of_one_name(medcosmos, tmp_path):

@@ -104,7 +104,7 @@ impl Structure {
                 notes.push(format!("{} of the {between} slices between its ends have no contour", between - with));
             }
         }
-        let steps = [0, 1, 2].map(|a| [size[0], size[0] * size[1]].iter().take(a).last().map_or(1, |s| *s));
+        let steps = [1, size[0], size[0] * size[1]];
         let [columns, rows] = in_plane.map(|a| size[a]);
         let (mut clipped, mut crossing) = (0, 0);
         for (slice, mut outlines) in chosen {

@@ -33,7 +33,7 @@ use super::{Error, MEASURES, Progress, Result, discard_outdated};
 use crate::digest::sha256;
 use crate::mask::Mask;
 use crate::projection;
-use crate::spec::{Registry, number_range};
+use crate::spec::{Decode, MaskPart, Registry, number_range};
 use crate::store::{
     Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Table, Verify, commit,
     discard_stale,
@@ -196,12 +196,20 @@ fn keys(dataset: &Dataset, builds: &[Receipt], registry: &Registry) -> Result<(N
     for build in builds {
         for key in Rows::<Key>::of(table_file(dataset, build, Table::Masks)) {
             let key = key?;
-            labels.entry(key.source).or_default().add(&key.label_value, &key.label_name, &key.object, key.instance);
+            labels.entry(key.source).or_default().add_mask(
+                &key.label_value,
+                &key.label_name,
+                &key.object,
+                key.instance,
+            );
             slices.insert(key.slice_id);
         }
     }
     for (source, labels) in &mut labels {
-        let tables = registry.get(source).into_iter().flat_map(|spec| spec.labels.values());
+        let Ok(spec) = registry.get(source) else { continue };
+        let by_value = |part: &&MaskPart| part.decode == Decode::Values && part.label_from.is_none();
+        let parts = spec.layout.iter().flat_map(|layout| &layout.mask).filter(by_value);
+        let tables = parts.filter_map(|part| spec.labels.get(part.labels.as_ref()?));
         for (value, label) in tables.flatten().filter(|(value, _)| number_range(value).is_some()) {
             labels.add(value, &label.name, &label.object, None);
         }

@@ -134,6 +134,7 @@ fn instances_are_matched_by_overlap_and_not_by_number() {
     // A map of the foreground does not tell instances apart.
     write_image(&created(&place.path("foreground/cells/a/z0000.png")), &picture(&cells([255, 255, 255]))).unwrap();
     place.import("foreground", &[]).failed(1, &["number the instances", "z0000.png"]);
+    Run::done(medcosmos("verify").arg(place.path("data")));
 }
 
 /// The labels of a slice of a case, by what each value becomes.

@@ -225,12 +225,12 @@ mod tests {
     #[test]
     fn aggregates_are_computed_below_what_is_made_of_them() {
         let text = prepared_text(
-            "SELECT g AS h, avg(x) - lag(avg(x)) OVER (ORDER BY g) AS d FROM t GROUP BY h HAVING count(*) > 1",
+            "SELECT g AS h, avg(x) - lag(avg(x)) OVER (ORDER BY count(*)) AS d FROM t GROUP BY h HAVING count(*) > 1",
         )
         .unwrap();
         assert_eq!(
             text,
-            "SELECT \"__stage_key_0\" AS h, \"__stage_value_0\" - lag(\"__stage_value_0\") OVER (ORDER BY \"__stage_key_0\") AS d \
+            "SELECT \"__stage_key_0\" AS h, \"__stage_value_0\" - lag(\"__stage_value_0\") OVER (ORDER BY \"__stage_value_1\") AS d \
              FROM (SELECT g AS \"__stage_key_0\", avg(x) AS \"__stage_value_0\", CAST(count(*) AS BIGINT) AS \"__stage_value_1\" \
              FROM t GROUP BY g) AS \"__stage_\" WHERE \"__stage_value_1\" > 1"
         );

@@ -24,9 +24,17 @@ pub(super) struct Labels {
     /// Value, name and object of labels that are no instances, in order of the text.
     known: BTreeSet<(String, String, String)>,
     ranges: Vec<RangeInclusive<i64>>,
+    /// Values that masks of the dataset have.
+    of_masks: BTreeSet<String>,
 }
 
 impl Labels {
+    /// Adds what a mask says.
+    pub(super) fn add_mask(&mut self, value: &str, name: &str, object: &str, instance: Option<u32>) {
+        self.of_masks.insert(value.to_string());
+        self.add(value, name, object, instance);
+    }
+
     /// Adds what a mask, or the label table of a spec, says.
     pub(super) fn add(&mut self, value: &str, name: &str, object: &str, instance: Option<u32>) {
         let label = (value.to_string(), name.to_string(), object.to_string());
@@ -40,9 +48,9 @@ impl Labels {
         self.ranges.iter().any(|range| range.contains(&value))
     }
 
-    /// True where the source tells labels apart by value.
+    /// True where the masks of the dataset have several labels.
     pub(super) fn is_several(&self) -> bool {
-        self.ranges.len() > 1
+        !self.known.is_empty() && self.of_masks.len() > 1
     }
 
     /// `1 (liver), 2 (spleen)`.

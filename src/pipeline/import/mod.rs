@@ -29,13 +29,13 @@ use serde::Serialize;
 use self::label_map::Labels;
 use self::names::Names;
 use super::slices_of::{build_shards, decode_mask, table_file};
-use super::{Error, MEASURES, Progress, Result, discard_outdated};
+use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
 use crate::digest::sha256;
 use crate::mask::Mask;
 use crate::projection;
-use crate::spec::{Registry, number_range};
+use crate::spec::{Decode, MaskPart, Registry, number_range};
 use crate::store::{
-    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Table, Verify, commit,
+    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Table, Verify, commit, discard,
     discard_stale,
 };
 
@@ -139,6 +139,28 @@ pub fn import(
     registry: &Registry,
     progress: &Progress,
 ) -> Result<ImportReport> {
+    let before = committed(dataset)?;
+    let mut written = Vec::new();
+    let report = take_in(dataset, from, options, registry, progress, &mut written);
+    if report.is_err() {
+        // What is refused halfway leaves nothing.
+        discard(dataset, |receipt| {
+            let id = receipt.id.to_string();
+            written.contains(&id) && !before.contains(&id)
+        })?;
+    }
+    report
+}
+
+/// The import; ids of the shards that it writes go to `written`.
+fn take_in(
+    dataset: &Dataset,
+    from: &Path,
+    options: &ImportOptions,
+    registry: &Registry,
+    progress: &Progress,
+    written: &mut Vec<String>,
+) -> Result<ImportReport> {
     let ImportOptions { model, strategy, .. } = options;
     let builds = build_shards(dataset)?;
     let (names, labels) = keys(dataset, &builds, registry)?;
@@ -166,7 +188,9 @@ pub fn import(
         }
         report.predictions += rows.len() as u64;
         if !rows.is_empty() {
-            shards.push(write(dataset, build, options, &digest, rows)?);
+            let shard = write(dataset, build, options, &digest, rows)?;
+            written.push(shard.id().to_string());
+            shards.push(shard);
         }
     }
     progress.end();
@@ -196,12 +220,20 @@ fn keys(dataset: &Dataset, builds: &[Receipt], registry: &Registry) -> Result<(N
     for build in builds {
         for key in Rows::<Key>::of(table_file(dataset, build, Table::Masks)) {
             let key = key?;
-            labels.entry(key.source).or_default().add(&key.label_value, &key.label_name, &key.object, key.instance);
+            labels.entry(key.source).or_default().add_mask(
+                &key.label_value,
+                &key.label_name,
+                &key.object,
+                key.instance,
+            );
             slices.insert(key.slice_id);
         }
     }
     for (source, labels) in &mut labels {
-        let tables = registry.get(source).into_iter().flat_map(|spec| spec.labels.values());
+        let Ok(spec) = registry.get(source) else { continue };
+        let by_value = |part: &&MaskPart| part.decode == Decode::Values && part.label_from.is_none();
+        let parts = spec.layout.iter().flat_map(|layout| &layout.mask).filter(by_value);
+        let tables = parts.filter_map(|part| spec.labels.get(part.labels.as_ref()?));
         for (value, label) in tables.flatten().filter(|(value, _)| number_range(value).is_some()) {
             labels.add(value, &label.name, &label.object, None);
         }

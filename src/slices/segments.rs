@@ -69,8 +69,8 @@ pub(super) fn add_each(
         .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
         let mut notes = segments.notes.clone();
         notes.extend(compared_frames(reader, &segments.table).map_err(problem)?);
-        let (wanted, ignored) = labelled(&segments, by, part, labels, found).map_err(problem)?;
-        notes.extend(ignored);
+        let (wanted, said) = labelled(&segments, by, part, labels, found).map_err(problem)?;
+        notes.extend(said);
         for (index, key, label, note) in wanted {
             let segment = &segments.table.segments[index];
             if let Some(other) = seen.insert(key.clone(), segment.describe()) {
@@ -147,17 +147,18 @@ fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, S
 /// Segment, key of the table, label, and what is worth noting.
 type Labelled = (usize, String, Label, Option<String>);
 
-/// The segments that the table has, in its order of keys, and a sentence on those that the spec ignores.
+/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header, those
+/// that the spec ignores.
 fn labelled(
     segments: &Segments,
     by: By,
     part: &MaskPart,
     labels: Option<&LabelTable>,
     found: &CaseMask,
-) -> Result<(Vec<Labelled>, Option<String>), String> {
+) -> Result<(Vec<Labelled>, Vec<String>), String> {
     let known = &segments.table;
     let ignores = part.other_labels == OtherLabels::Ignore;
-    let mut ignored: Vec<String> = Vec::new();
+    let (mut ignored, mut notes): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let no_table = || "the spec gives its segments no label table".to_string();
     let mut wanted: Vec<Labelled> = Vec::new();
     match by {
@@ -168,11 +169,11 @@ fn labelled(
         }
         By::Number => {
             let labels = labels.ok_or_else(no_table)?;
-            let notes = compared(known, Some(labels))?;
+            notes = compared(known, Some(labels))?;
             for (index, segment) in known.segments.iter().enumerate() {
                 let is = |key: &str| number_range(key).is_some_and(|range| range.contains(&i64::from(segment.number)));
                 match labels.iter().find(|(key, _)| is(key)) {
-                    Some((key, label)) => wanted.push((index, key.clone(), label.clone(), notes.get(index).cloned())),
+                    Some((key, label)) => wanted.push((index, key.clone(), label.clone(), None)),
                     None if ignores => ignored.push(segment.describe()),
                     None => return Err(unknown(segment, known, labels)),
                 }
@@ -202,8 +203,10 @@ fn labelled(
         return Err(format!("none of its segments is in the label table: {}", known.describe()));
     }
     wanted.sort_by(|a, b| a.1.cmp(&b.1));
-    let ignored = (!ignored.is_empty()).then(|| format!("segments that the spec ignores: {}", ignored.join(", ")));
-    Ok((wanted, ignored))
+    if !ignored.is_empty() {
+        notes.push(format!("segments that the spec ignores: {}", ignored.join(", ")));
+    }
+    Ok((wanted, notes))
 }
 
 /// The key of the table that a segment's name is, else one of its terms, in their order. A name and a term of different

@@ -362,7 +362,7 @@ fn completeness(layout: &Layout, found: &[CaseMask], elsewhere: Option<&str>) ->
     let elsewhere = elsewhere.map_or_else(String::new, |mask| {
         format!(
             "; {mask} has the name for it, but lies in another folder tree: if it belongs to the image, put both below one \
-             folder, or their folders into the patterns of the spec"
+             folder, their folders into the patterns of the spec, or `anywhere = true` into the layout"
         )
     });
     let missing = layout

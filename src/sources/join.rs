@@ -154,9 +154,9 @@ pub(super) fn join(
             by_value.insert((i, m), (names, found));
         }
     }
-    let masks = || parts.iter().flat_map(|part| &part.groups);
-    let closed = Folders::new(known, images.iter().map(|g| &*g.place), masks().map(|g| &*g.place));
-    let opened = Folders::new(known, images.iter().map(|g| &*g.open), masks().map(|g| &*g.open));
+    let (known, masks) = ((known, layout.anywhere), &part.groups);
+    let closed = Folders::new(known, images.iter().map(|g| &*g.place), masks.iter().map(|g| &*g.place));
+    let opened = Folders::new(known, images.iter().map(|g| &*g.open), masks.iter().map(|g| &*g.open));
     let relation = |image: &Group, mask: &Group| {
         if table {
             return Relation::Own;

@@ -212,13 +212,14 @@ pub(super) enum Relation {
 /// The folders of one layout's images and masks.
 pub(super) struct Folders<'p> {
     known: &'p HashSet<String>,
+    anywhere: bool,
     images: HashSet<Vec<&'p str>>,
     masks: HashSet<Vec<&'p str>>,
 }
 
 impl<'p> Folders<'p> {
     pub(super) fn new(
-        known: &'p HashSet<String>,
+        (known, anywhere): (&'p HashSet<String>, bool),
         images: impl Iterator<Item = &'p Place>,
         masks: impl Iterator<Item = &'p Place>,
     ) -> Self {
@@ -226,12 +227,12 @@ impl<'p> Folders<'p> {
             let places: HashSet<&Place> = places.collect();
             places.into_iter().flat_map(Place::levels).collect()
         };
-        Folders { known, images: levels(&mut { images }), masks: levels(&mut { masks }) }
+        Folders { known, anywhere, images: levels(&mut { images }), masks: levels(&mut { masks }) }
     }
 
     /// How a mask at one place lies to an image at another.
     ///
-    /// Folders that differ are no hindrance where the spec names them or, if only one side has any, where they say what they
+    /// Folders that differ are no hindrance where the spec says so ([`Layout::anywhere`](crate::spec::Layout)), names them or, if only one side has any, where they say what they
     /// hold. Where both sides have folders of their own, neither may hold images and masks of its own.
     pub(super) fn relation(&self, image: &Place, mask: &Place) -> Relation {
         let common = image.common(mask);
@@ -240,7 +241,7 @@ impl<'p> Folders<'p> {
             return Relation::Own;
         }
         let beside = !of_image.is_empty() && !of_mask.is_empty();
-        let release = |folder: &Folder| self.known.contains(&folder.stem) || (folder.holds && !beside);
+        let release = |folder: &Folder| self.anywhere || self.known.contains(&folder.stem) || (folder.holds && !beside);
         if !of_image.iter().chain(of_mask).all(release) {
             return Relation::Apart;
         }
@@ -289,7 +290,7 @@ mod tests {
         let relation = |images: &[&str], masks: &[&str]| {
             let places = |all: &[&str]| all.iter().map(|f| Place::new(f)).collect::<Vec<_>>();
             let (images, masks) = (places(images), places(masks));
-            Folders::new(&known, images.iter(), masks.iter()).relation(&images[0], &masks[0])
+            Folders::new((&known, false), images.iter(), masks.iter()).relation(&images[0], &masks[0])
         };
         for (image, mask, expected) in [
             ("A/", "A/", Relation::Own),

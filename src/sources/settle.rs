@@ -30,6 +30,7 @@ pub fn settle(found: &mut Scan, registry: &Registry, tree: &Tree, cache: Option<
         tree,
         digests: in_question.into_iter().zip(digests).filter_map(|(file, digest)| Some((file, digest?))).collect(),
         unpacked: HashMap::new(),
+        claims: HashMap::new(),
     };
     settle_by(found, registry, &paths, &mut |a, b| contents.same(a, b));
 }
@@ -46,7 +47,8 @@ pub(super) fn settle_by(
         let Some(spec) = registry.specs().iter().find(|spec| spec.slug == slug) else { continue };
         let foreign = |file: usize| matches!(&found.files[file], FileUse::Used { source } if *source != slug);
         let foreign: BTreeSet<usize> = (0..paths.len()).filter(|&file| foreign(file)).collect();
-        Settling { spec, paths, same: &mut *same, foreign: &foreign }.source(&mut found.sources[at]);
+        let (names, releases) = (Vec::new(), HashMap::new());
+        Settling { spec, paths, same: &mut *same, foreign: &foreign, names, releases }.source(&mut found.sources[at]);
     }
     found.files = uses(&found.sources, paths.len());
 }
@@ -87,6 +89,8 @@ struct Contents<'t> {
     digests: HashMap<usize, String>,
     /// Digests of what gzip files hold, or of files as they are.
     unpacked: HashMap<usize, Option<String>>,
+    /// Size and checksum that gzip files claim of what they hold: where these differ nothing has to be unpacked.
+    claims: HashMap<usize, Option<(u32, Option<u32>)>>,
 }
 
 impl Contents<'_> {
@@ -100,9 +104,12 @@ impl Contents<'_> {
         if a == b || known.is_some_and(|(a, b)| a == b) {
             return true;
         }
-        let packed = |file: usize| member(file).path.to_ascii_lowercase().ends_with(".gz");
-        if !packed(a) && !packed(b) {
-            // Of unknown ones the sizes differ, or one cannot be read; the latter fails where it is used.
+        // Of unpacked ones either the sizes differ, or one cannot be read; the latter fails where it is used.
+        if !is_packed(&member(a).path) && !is_packed(&member(b).path) {
+            return false;
+        }
+        let (Some((size_a, sum_a)), Some((size_b, sum_b))) = (self.claimed(a), self.claimed(b)) else { return false };
+        if size_a != size_b || sum_a.zip(sum_b).is_some_and(|(a, b)| a != b) {
             return false;
         }
         let (a, b) = (self.unpacked(a), self.unpacked(b));
@@ -114,7 +121,7 @@ impl Contents<'_> {
         let tree = self.tree;
         let read = || {
             let bytes = tree.read(&tree.members()[file]).ok()?;
-            if !bytes.starts_with(b"\x1f\x8b") {
+            if !bytes.starts_with(GZIP) {
                 return Some(sha256(&bytes));
             }
             let mut plain = Vec::new();
@@ -123,6 +130,31 @@ impl Contents<'_> {
         };
         self.unpacked.entry(file).or_insert_with(read).clone()
     }
+
+    /// Size of what a file holds without gzip around it (modulo 2³², as gzip says it), and the checksum that gzip has of it.
+    fn claimed(&mut self, file: usize) -> Option<(u32, Option<u32>)> {
+        let tree = self.tree;
+        let read = || {
+            let member = &tree.members()[file];
+            if !is_packed(&member.path) {
+                return Some((member.size as u32, None));
+            }
+            let bytes = tree.read(member).ok()?;
+            let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+            match bytes.len().checked_sub(8).filter(|_| bytes.starts_with(GZIP)) {
+                Some(end) => Some((word(end + 4)?, word(end))),
+                None => Some((bytes.len() as u32, None)),
+            }
+        };
+        *self.claims.entry(file).or_insert_with(read)
+    }
+}
+
+/// First bytes of a gzip file.
+const GZIP: &[u8] = b"\x1f\x8b";
+
+fn is_packed(path: &str) -> bool {
+    path.to_ascii_lowercase().ends_with(".gz")
 }
 
 /// Why a case of an id that another one has is not built.
@@ -145,6 +177,10 @@ struct Settling<'a> {
     same: &'a mut dyn FnMut(&[usize], &[usize]) -> bool,
     /// Files that another source uses.
     foreign: &'a BTreeSet<usize>,
+    /// The paths as patterns see them, once they are needed …
+    names: Vec<String>,
+    /// … and the release in each folder that was asked about.
+    releases: HashMap<String, Option<usize>>,
 }
 
 impl Settling<'_> {
@@ -229,6 +265,8 @@ impl Settling<'_> {
         other_releases: &mut BTreeMap<String, String>,
     ) {
         let cases = &source.cases;
+        let gone = |at: &usize| other_releases.keys().any(|root| cases[*at].above.starts_with(root));
+        let rivals: Vec<usize> = rivals.iter().copied().filter(|at| !gone(at)).collect();
         let bare = |at: &usize| matches!(cases[*at].state, CaseState::Skipped(_));
         let Some(&first) = rivals.iter().find(|at| !bare(at)).or(rivals.first()) else { return };
         let (mut open, mut gone) = (vec![first], Vec::new());
@@ -281,8 +319,8 @@ impl Settling<'_> {
             };
             let reason = format!(
                 "the id fits {} images that differ in their bytes or masks, so none of them is built: {}{more}; tell them \
-                 apart by a capture in the image's pattern (such as the folder) that `case` of the spec uses too, or build \
-                 them into datasets of their own",
+                 apart by a capture in the image's pattern (such as the folder) that `case` of the spec uses too, by other \
+                 names, or by datasets of their own",
                 paths.len(),
                 paths[..paths.len().min(3)].join(" and ")
             );
@@ -305,13 +343,15 @@ impl Settling<'_> {
 
     /// Whether two cases lie in folders that hold different releases. If so: whether that of `b` is preferred, the folder of
     /// the other one, and what to say of it.
-    fn releases(&self, source: &Source, a: &Case, b: &Case) -> Option<(bool, String, String)> {
+    fn releases(&mut self, source: &Source, a: &Case, b: &Case) -> Option<(bool, String, String)> {
         let (root_a, root_b) = roots(&a.above, &b.above)?;
-        let names: Vec<String> = self.paths.iter().map(|path| format!("{}{}", source.prefix, composed(path))).collect();
-        let of = |root: &str| {
-            let below: Vec<(usize, &str)> =
-                names.iter().map(String::as_str).enumerate().filter(|(_, n)| n.starts_with(root)).collect();
-            release_in(self.spec, &below)
+        if self.names.is_empty() {
+            self.names = self.paths.iter().map(|path| format!("{}{}", source.prefix, composed(path))).collect();
+        }
+        let mut of = |root: &str| {
+            let below = || self.names.iter().filter(|name| name.starts_with(root)).map(|name| (0, name.as_str()));
+            let release = || release_in(self.spec, &below().collect::<Vec<_>>());
+            *self.releases.entry(root.to_string()).or_insert_with(release)
         };
         let (of_a, of_b) = (of(&root_a)?, of(&root_b)?);
         if of_a == of_b {

@@ -300,6 +300,10 @@ pub struct Layout {
     /// Split names as found → as written to the tables (`training = "train"`, or `"1-170" = "train"` for numbers).
     #[serde(default)]
     pub split_names: BTreeMap<String, String>,
+    /// Images and masks are distributed apart, under names that are unique in the source: they join wherever they lie, but for
+    /// folders that hold both.
+    #[serde(default)]
+    pub anywhere: bool,
     /// The image.
     pub image: ImagePart,
     /// Its masks.

@@ -7,6 +7,7 @@
 
 mod archives;
 mod bad_input;
+mod cases;
 mod cli;
 mod cosmos;
 mod custom_source;

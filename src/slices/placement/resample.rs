@@ -20,6 +20,11 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     if mask.image.components != 1 {
         return Err(problem(format!("expected one value for each voxel, found {}", mask.image.components)));
     }
+    if mask.image.meaning.low_is_white {
+        return Err(problem(
+            "its lowest value is white, so what lies beyond it would be marked: convert it to MinIsBlack".into(),
+        ));
+    }
     let covered =
         with_samples!(&mask.image.samples, values => cover(to_image, image, own, |i| values[i] as f64 != 0.0));
     if covered.marked > 0 && covered.inside == 0 {

@@ -410,7 +410,9 @@ fn copies_of_others_are_recognised_as_what_they_are() {
         let found: Vec<(&str, &str)> = scan.sources.iter().map(|s| (s.slug.as_str(), s.release.as_str())).collect();
         assert_eq!((found, &free), (vec![(slug, release)], &Vec::new()), "{paths:?}");
         let labelled = scan.sources[0].cases.iter().filter(|case| case.state == CaseState::Complete);
-        let ids: Vec<&str> = labelled.map(|case| &case.id[slug.len() + 1..]).collect();
+        // By names alone a case may be there several times: copies are told by their bytes.
+        let mut ids: Vec<&str> = labelled.map(|case| &case.id[slug.len() + 1..]).collect();
+        ids.dedup();
         assert_eq!(ids, cases.iter().map(filled).collect::<Vec<_>>(), "{paths:?}");
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Decoder<'a> {
 enum Method<'a> {
     Values { classes: Vec<(&'a str, &'a Label)>, ranges: Vec<(RangeInclusive<i64>, usize)> },
     Colours { classes: Vec<(&'a str, &'a Label)>, colours: BTreeMap<[u8; 3], usize> },
-    Object { label: &'a Label, silhouette: Silhouette<'a> },
+    Object { label: &'a Label, silhouette: Box<Silhouette<'a>> },
     Instances { label: &'a Label },
 }
 
@@ -57,7 +57,7 @@ impl<'a> Decoder<'a> {
         let one_label = || found.label.as_ref().ok_or_else(|| problem("the spec gives its objects no label".into()));
         let table = || table.ok_or_else(|| problem("the spec gives its values no label table".into()));
         let object = |silhouette: Result<Silhouette<'a>, String>| {
-            Ok::<_, Error>(Method::Object { label: one_label()?, silhouette: silhouette.map_err(problem)? })
+            Ok::<_, Error>(Method::Object { label: one_label()?, silhouette: Box::new(silhouette.map_err(problem)?) })
         };
         let mut decoder = Decoder {
             file,

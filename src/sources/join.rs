@@ -147,6 +147,9 @@ impl Match {
     }
 }
 
+/// Names of captures, and images by their values of these.
+type ByValue<'g> = (Vec<String>, HashMap<Vec<&'g str>, Vec<usize>>);
+
 /// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and of
 /// their cases.
 pub(super) fn join(
@@ -165,7 +168,7 @@ pub(super) fn join(
         names.filter(|n| mask.names().contains(n)).map(String::from).collect()
     };
     // Images by the values that they share with a mask pattern, for each pair of patterns.
-    let mut by_value: HashMap<(usize, usize), (Vec<String>, HashMap<Vec<&str>, Vec<usize>>)> = HashMap::new();
+    let mut by_value: HashMap<(usize, usize), ByValue> = HashMap::new();
     for (i, image_pattern) in image_patterns.iter().enumerate() {
         for (m, mask_pattern) in part.patterns.iter().enumerate() {
             let names = names_of(image_pattern, mask_pattern);
@@ -222,7 +225,7 @@ pub(super) fn join(
             }
             let own = found.iter().any(|(_, m)| m.near.relation == Relation::Own);
             found.retain(|(image, m)| {
-                !m.farther_than(&nearest[sequences[*image].as_str()]) && !(own && m.near.relation != Relation::Own)
+                !(m.farther_than(&nearest[sequences[*image].as_str()]) || own && m.near.relation != Relation::Own)
             });
         }
         if !found.is_empty() {

@@ -61,7 +61,7 @@ impl Place {
     /// The Dice of every mask that has a prediction.
     fn dice(&self) -> Vec<f64> {
         Run::done(medcosmos("evaluate").arg(self.path("data")));
-        let rows = Dataset::open(&self.path("data")).unwrap().rows::<MetricRow>().unwrap();
+        let rows = Dataset::open(self.path("data")).unwrap().rows::<MetricRow>().unwrap();
         rows.map(Result::unwrap).filter(|row| row.choice == "oracle").map(|row| row.dice).collect()
     }
 }

@@ -105,7 +105,7 @@ path = ["{{p}}/{mask}"]
         assert_eq!((run.status, case.reason), (0, None), "{}{}", run.out, run.err);
         let mut found: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let area = SIZE[0] * SIZE[1];
-        for row in Dataset::open(&self.path("data")).unwrap().rows::<MaskRow>().unwrap().map(Result::unwrap) {
+        for row in Dataset::open(self.path("data")).unwrap().rows::<MaskRow>().unwrap().map(Result::unwrap) {
             let z: usize = row.slice_id.rsplit_once('z').unwrap().1.parse().unwrap();
             let [height, width] = row.mask.size;
             let bitmap = Mask::from_coco(height, width, &row.mask.counts).unwrap().to_bitmap();

@@ -29,7 +29,7 @@ pub fn segments(bytes: &[u8], companion: &Companion) -> Result<Option<Segments>>
     let mask = |s: &Segment| Layer { layer: s.layer as usize, value: f64::from(s.number) };
     let masks = table.segments.iter().map(mask).collect();
     let notes = image.notes.clone();
-    Ok(Some(Segments::new(table, notes, Content::Layers(Layers { image, masks }))))
+    Ok(Some(Segments::new(table, notes, Content::Layers(Box::new(Layers { image, masks })))))
 }
 
 fn table_of(parsed: &Parsed) -> Result<Option<Table>> {

@@ -124,7 +124,7 @@ pub struct Segments {
 #[derive(Debug)]
 pub(super) enum Content {
     Frames(Frames),
-    Layers(Layers),
+    Layers(Box<Layers>),
     Structures(Vec<Structure>),
 }
 

@@ -646,7 +646,7 @@ mod tests {
             image.geometry = Some(Geometry::from_lps(origin, order.map(|a| axes[a]), order.map(|a| SPACING[a])));
             let layers = Layers { image, masks: vec![Layer { layer: 1, value: 1.0 }] };
             prop_assert_eq!(layers.unnamed(), vec![(0, 9.0)]);
-            let segments = Segments::new(table(1), Vec::new(), Content::Layers(layers));
+            let segments = Segments::new(table(1), Vec::new(), Content::Layers(Box::new(layers)));
             let placed = on(&segments, None).unwrap();
             prop_assert_eq!(placed.marks, marks);
         }

@@ -103,7 +103,7 @@ pub(in crate::pipeline) fn write_shard(
             (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
             (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
-                Ok(slices) => Outcome::Cut(slices),
+                Ok(slices) => Outcome::Cut(Box::new(slices)),
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
@@ -113,7 +113,7 @@ pub(in crate::pipeline) fn write_shard(
                 let reason = cut.notes.join("; ");
                 return Err(Error::Strict { case: case.id.clone(), reason });
             }
-            Outcome::Cut(cut) => push_case(&mut writer, case, row, cut)?,
+            Outcome::Cut(cut) => push_case(&mut writer, case, row, *cut)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
                 (row.status, row.reason) = ("skipped".into(), Some(case.public(&reason)));
@@ -145,7 +145,7 @@ fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
 }
 
 enum Outcome {
-    Cut(CaseSlices),
+    Cut(Box<CaseSlices>),
     Skipped(String),
     Failed(String),
 }

@@ -265,8 +265,7 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
     let label = |stored: f64| {
         let real = stored * image.scaling.slope + image.scaling.intercept;
         let nearest = real.round();
-        // Not a number is not near one either.
-        if whole && !((real - nearest).abs() <= TOLERANCE) {
+        if whole && (real.is_nan() || (real - nearest).abs() > TOLERANCE) {
             return Err(format!(
                 "it holds the value {real}, and labels are whole numbers: take the largest first (argmax)"
             ));

@@ -134,18 +134,12 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     if slices.iter().all(Option::is_none) {
         return Err(stack_error(&mask, "none of its slices lies at the position of an image slice".into()));
     }
-    let frames = (image.frame(), own.frame());
-    if let (Some(from), Some(to)) = frames
+    if let (Some(from), Some(to)) = (image.frame(), own.frame())
         && let Some(map) = Map::between(from, to)
+        && !lies_in_plane(&map, image, &own)
     {
-        if !lies_in_plane(&map, image, &own) {
-            return Err(refused(
-                image,
-                &own,
-                &mask,
-                "their slices lie at the same positions, but not their pixels".into(),
-            ));
-        }
+        let why = "their slices lie at the same positions, but not their pixels";
+        return Err(refused(image, &own, &mask, why.into()));
     }
     let notes = holes(&slices, image.size[2], "position");
     Ok(finish(mask, slices, image.size[2], Placement::Same, Some(error_mm), notes))

@@ -156,22 +156,23 @@ pub(super) fn print(report: &BuildReport) {
         .counts("files used", sources().map(|s| s.files_used))
         .counts("not used", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
+    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     for (slug, source) in report.sources.iter().filter(|(_, source)| source.pseudonyms > 0) {
         println!(
             "{} patient(s) of {slug} are named as persons are; in the tables they are called anon-… instead",
             source.pseudonyms
         );
     }
-    for (slug, source) in report.sources.iter().filter(|(_, source)| !source.joined.is_empty()) {
-        println!("{slug}: {}", source.joined.join("; "));
-    }
-    print_notes(report.sources.iter().map(|(slug, source)| (slug.as_str(), &source.notes[..])), &report.near);
-    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
+    println!("\nHow masks found their images:");
     for (slug, source) in &report.sources {
+        if !source.joined.is_empty() {
+            println!("  {slug}: {}", source.joined.join("; "));
+        }
         for (placement, cases) in &source.placements {
-            println!("{} case(s) of {slug} {placement}: {}", grouped(*cases), placement.meaning());
+            println!("  {slug}: {} case(s) {placement}: {}", grouped(*cases), placement.meaning());
         }
     }
+    print_notes(report.sources.iter().map(|(slug, source)| (slug.as_str(), &source.notes[..])), &report.near);
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =
             report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();

@@ -257,7 +257,7 @@ fn headers_that_say_nothing_are_told() {
         let [case] = &built.cases()[..] else { panic!("one case expected") };
         assert_eq!(case.placement.as_deref(), Some("by_index"), "{silent:?}");
         assert!(case.notes.iter().any(|note| note.contains("paired by index")), "{:?}", case.notes);
-        assert!(built.run.out.contains("1 case(s) of placed by_index"), "{}", built.run.out);
+        assert!(built.run.out.contains("placed: 1 case(s) by_index"), "{}", built.run.out);
         built.masks_are_the_bright_pixels();
     }
 }
@@ -271,7 +271,7 @@ fn an_origin_elsewhere_is_told_and_a_fault_for_those_who_ask() {
     assert_eq!(built.run.status, 0, "{}", built.run.err);
     let [case] = &built.cases()[..] else { panic!("one case expected") };
     assert_eq!((case.placement.as_deref(), case.placement_error_mm), (Some("shifted"), Some(24.0)));
-    assert!(built.run.out.contains("1 case(s) of placed shifted"), "{}", built.run.out);
+    assert!(built.run.out.contains("placed: 1 case(s) shifted"), "{}", built.run.out);
     let verify = Run::of(medcosmos("verify").arg(&built.data));
     assert_eq!(verify.status, 1, "{}", verify.out);
     assert!(verify.out.contains("misplaced") && verify.out.contains("24.00 mm"), "{}", verify.out);

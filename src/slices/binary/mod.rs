@@ -14,13 +14,20 @@
 //!   with a note. All else is refused: an object does not vanish.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use super::plane::{Axis, slice_size, slice_values};
-use crate::image::{Image, Meaning, Samples, Scaling};
+use crate::image::{Image, Scaling};
 use crate::mask::Mask;
 use crate::mask::label_map::class_masks;
 use crate::with_samples;
+
+mod census;
+mod channel;
+
+pub(super) use census::Census;
+use census::Value;
+use channel::one_channel;
+pub(super) use channel::{component, layers_problem};
 
 /// Part of the range at either end that is noise of the end.
 const NOISE: f64 = 1.0 / 16.0;
@@ -28,10 +35,6 @@ const NOISE: f64 = 1.0 / 16.0;
 const LABELS: f64 = 128.0;
 /// More values than this in between are levels of a soft mask, which a threshold of the spec may cut.
 const LEVELS: usize = 64;
-/// Bins for the values of a file, where they are not whole numbers in a range of 16 bits.
-const BINS: usize = 4096;
-/// A colour is grey where its channels differ by no more than this.
-const TINT: u8 = 32;
 
 /// A mask file of one object, of which it is known what is inside.
 pub(super) struct Silhouette<'a> {
@@ -150,163 +153,6 @@ pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
     let mut whites = [1.0, 255.0, 65535.0, most];
     whites.sort_by(f64::total_cmp);
     whites.into_iter().find(|&white| low >= 0.0 && high <= white && white.is_finite())
-}
-
-/// A value of a file.
-#[derive(Clone, Copy, Debug)]
-struct Value {
-    /// As it looks.
-    shown: f64,
-    count: u64,
-    /// It fills a field of 3 x 3 pixels somewhere.
-    fills: bool,
-}
-
-/// How often each stored value occurs.
-pub(super) struct Census {
-    /// Least and greatest finite stored value; 0 and 0 where there is none.
-    pub(super) low: f64,
-    /// See `low`.
-    pub(super) high: f64,
-    /// One bin for each whole number, or [`BINS`] equal parts of the range: a value of the bin, and how many there are.
-    bins: Vec<(f64, u64)>,
-    /// NaN and infinities.
-    not_finite: u64,
-}
-
-impl Census {
-    /// Counts all samples. Of several components each counts.
-    pub(super) fn of(image: &Image) -> Self {
-        if let Samples::U8(values) = &image.samples {
-            return Census::of_bytes(values);
-        }
-        with_samples!(&image.samples, values => {
-            let finite = || values.iter().map(|&v| v as f64).filter(|v| v.is_finite());
-            let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-            if low > high {
-                return Census { low: 0.0, high: 0.0, bins: Vec::new(), not_finite: values.len() as u64 };
-            }
-            let whole = !matches!(image.samples, Samples::F32(_) | Samples::F64(_));
-            let bins = if whole && high - low < 65536.0 { (high - low) as usize + 1 } else { BINS };
-            let mut census = Census { low, high, bins: vec![(0.0, 0); bins], not_finite: 0 };
-            for &value in values.iter() {
-                let value = value as f64;
-                if value.is_finite() {
-                    let bin = census.bin(value);
-                    let (first, count) = &mut census.bins[bin];
-                    if *count == 0 {
-                        *first = value;
-                    }
-                    *count += 1;
-                } else {
-                    census.not_finite += 1;
-                }
-            }
-            census
-        })
-    }
-
-    fn of_bytes(values: &[u8]) -> Self {
-        // Four counters each, for a loop that waits for the one it has just raised is slow.
-        let mut counts = [[0u32; 256]; 4];
-        let mut bins: Vec<(f64, u64)> = (0..256).map(|v| (v as f64, 0)).collect();
-        for part in values.chunks(1 << 30) {
-            for four in part.chunks(4) {
-                for (counts, &v) in counts.iter_mut().zip(four) {
-                    counts[v as usize] += 1;
-                }
-            }
-            for counts in &mut counts {
-                bins.iter_mut()
-                    .zip(counts.iter_mut())
-                    .for_each(|(bin, count)| bin.1 += u64::from(std::mem::take(count)));
-            }
-        }
-        let mut there = bins.iter().filter(|bin| bin.1 > 0).map(|bin| bin.0);
-        let low = there.next().unwrap_or(0.0);
-        let high = there.next_back().unwrap_or(low);
-        bins.drain(..low as usize);
-        bins.truncate((high - low) as usize + 1);
-        Census { low, high, bins, not_finite: 0 }
-    }
-
-    fn bin(&self, stored: f64) -> usize {
-        let last = self.bins.len() - 1;
-        if self.high == self.low {
-            0
-        } else {
-            ((stored - self.low) / (self.high - self.low) * last as f64).round() as usize
-        }
-    }
-
-    /// The stored values that occur, and how often.
-    pub(super) fn stored(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
-        self.bins.iter().copied().filter(|&(_, count)| count > 0)
-    }
-
-    /// As they look, rising.
-    fn values(&self, shown: &Shown) -> Vec<Value> {
-        let mut values: Vec<Value> =
-            self.stored().map(|(v, count)| Value { shown: shown.of(v), count, fills: false }).collect();
-        values.sort_by(|a, b| a.shown.total_cmp(&b.shown));
-        values
-    }
-
-    fn mark_fields(&self, image: &Image, axis: Axis, shown: &Shown, values: &mut [Value]) {
-        let mut fills = vec![false; self.bins.len()];
-        each_field(image, axis, |index| {
-            let stored = image.samples.get(index);
-            if stored.is_finite() {
-                fills[self.bin(stored)] = true;
-            }
-        });
-        for (bin, fills) in self.bins.iter().zip(fills) {
-            let at = values.binary_search_by(|v| v.shown.total_cmp(&shown.of(bin.0)));
-            if let (true, Ok(at)) = (fills, at) {
-                values[at].fills = true;
-            }
-        }
-    }
-}
-
-/// Calls `seen` with the position in the samples of each pixel of a one-component image whose eight neighbours in its slice
-/// are equal to it; of pixels in a row that are, with the first.
-fn each_field(image: &Image, axis: Axis, mut seen: impl FnMut(usize)) {
-    let (rows, columns, slices) = slice_size(image, axis);
-    let (row_axis, column_axis) = axis.rows_and_columns();
-    if rows < 3 || columns < 3 {
-        return;
-    }
-    let step = |axis: usize| {
-        let mut one = [0; 4];
-        one[axis] = 1;
-        image.offset(one, 0)
-    };
-    let (down, right) = (step(row_axis), step(column_axis));
-    with_samples!(&image.samples, values => {
-        for frame in 0..image.size[3] {
-            for slice in 0..slices {
-                let mut start = [0, 0, 0, frame];
-                start[axis.index()] = slice;
-                let start = image.offset(start, 0);
-                for row in 0..rows - 2 {
-                    let top = start + row * down;
-                    // Columns in a row that hold one value in all three rows.
-                    let (mut run, mut last) = (0, None);
-                    for column in 0..columns {
-                        let at = top + column * right;
-                        let value = values[at];
-                        let even = values[at + down] == value && values[at + 2 * down] == value;
-                        run = if !even { 0 } else if last == Some(value) { run + 1 } else { 1 };
-                        last = even.then_some(value);
-                        if run == 3 {
-                            seen(at);
-                        }
-                    }
-                }
-            }
-        }
-    })
 }
 
 /// The value above which the object is.
@@ -447,182 +293,10 @@ fn first_of(words: impl Iterator<Item = String>, all: usize) -> String {
     text
 }
 
-/// One component as an image of its own.
-pub(super) fn component(image: &Image, channel: usize) -> Image {
-    let samples = with_samples!(&image.samples, v => v.iter().skip(channel).step_by(image.components).copied().collect::<Vec<_>>().into());
-    let meaning = Meaning { low_is_white: image.meaning.low_is_white && image.components < 3, ..Meaning::default() };
-    Image { components: 1, samples, palette: None, meaning, ..image.clone_frame() }
-}
-
-/// What a spec can say of a file of layers.
-pub(super) fn layers_problem(components: usize) -> String {
-    format!(
-        "it has {components} layers, and the spec does not say which is meant: write decode = {{ kind = \"channel\", channel = \
-         0, above = 0 }} for the first of them, or read its segments by name"
-    )
-}
-
-/// The image itself where it has one value for each pixel and no palette; else the channel in which its object is.
-fn one_channel<'a>(image: &'a Image, axis: Axis, notes: &mut Vec<String>) -> Result<Cow<'a, Image>, String> {
-    if image.components == 1 && image.palette.is_none() {
-        return Ok(Cow::Borrowed(image));
-    }
-    if image.meaning.layers {
-        return Err(layers_problem(image.components));
-    }
-    let (mut pixels, slope) = rgba(image)?;
-    let mut tally = tally(&pixels);
-    let indexed = image.palette.is_some();
-    let first = tally.keys().next().copied().unwrap_or_default();
-    let opacity_varies = tally.keys().any(|c| c[3] != first[3]);
-    let colour_varies = tally.keys().any(|c| c[..3] != first[..3]);
-    let grey = |samples: Vec<u8>| {
-        let meaning =
-            Meaning { low_is_white: image.meaning.low_is_white && image.components == 2, ..Meaning::default() };
-        let scaling = Scaling { slope, intercept: 0.0 };
-        let bits = if indexed { 8 } else { image.bits.min(8) };
-        Image {
-            components: 1,
-            samples: Samples::U8(samples),
-            bits,
-            scaling,
-            meaning,
-            palette: None,
-            ..image.clone_frame()
-        }
-    };
-    if opacity_varies && !colour_varies {
-        notes.push("all pixels of a mask have one colour: the object is where it is opaque".into());
-        return Ok(Cow::Owned(grey(pixels.iter().map(|c| c[3]).collect())));
-    }
-    if opacity_varies && !indexed {
-        let hidden: u64 =
-            tally.iter().filter(|(c, _)| c[3] == 0 && c[..3].iter().any(|&v| v > 127)).map(|(_, n)| n).sum();
-        if hidden > 0 {
-            return Err(format!(
-                "{hidden} pixels are bright and fully transparent: its colours and its opacity contradict each other (read one \
-                 of them with decode = {{ kind = \"channel\", channel = …, above = … }}; opacity is the last channel)"
-            ));
-        }
-        for c in &mut pixels {
-            let [r, g, b, a] = *c;
-            *c = [r, g, b]
-                .map(|v| ((u16::from(v) * u16::from(a) + 127) / 255) as u8)
-                .into_iter()
-                .chain([255])
-                .collect::<Vec<_>>()
-                .try_into()
-                .unwrap_or_default();
-        }
-        tally = self::tally(&pixels);
-    } else {
-        pixels.iter_mut().for_each(|c| c[3] = 255);
-        tally = self::tally(&pixels);
-    }
-    let channel = object_channel(image, axis, &pixels, &tally)?;
-    Ok(Cow::Owned(grey(pixels.iter().map(|c| c[channel]).collect())))
-}
-
-/// Colours of all pixels, and what a level of them is worth. Levels of 16 bits are cut to 8.
-fn rgba(image: &Image) -> Result<(Vec<[u8; 4]>, f64), String> {
-    if let Some(palette) = &image.palette {
-        let colour = |i: usize| palette.get(i).copied().unwrap_or([0, 0, 0, 255]);
-        return Ok((with_samples!(&image.samples, v => v.iter().map(|&i| colour(i as usize)).collect()), 1.0));
-    }
-    let pixel = |p: &[u8]| match *p {
-        [v, a] => [v, v, v, a],
-        [r, g, b] => [r, g, b, 255],
-        [r, g, b, a, ..] => [r, g, b, a],
-        _ => [0, 0, 0, 255],
-    };
-    match &image.samples {
-        Samples::U8(v) => Ok((v.chunks_exact(image.components).map(pixel).collect(), 1.0)),
-        Samples::U16(v) => {
-            let wide = v.iter().any(|&v| v > 255);
-            let bytes: Vec<u8> = v.iter().map(|&v| if wide { (v >> 8) as u8 } else { v as u8 }).collect();
-            Ok((bytes.chunks_exact(image.components).map(pixel).collect(), if wide { 257.0 } else { 1.0 }))
-        }
-        other => {
-            Err(format!("it has {} components of {} where the spec reads one object", image.components, other.dtype()))
-        }
-    }
-}
-
-/// How many pixels have each colour.
-fn tally(pixels: &[[u8; 4]]) -> HashMap<[u8; 4], u64> {
-    let mut tally = HashMap::new();
-    for run in pixels.chunk_by(|a, b| a == b) {
-        *tally.entry(run[0]).or_insert(0) += run.len() as u64;
-    }
-    tally
-}
-
-/// The channel that tells the object of a colour picture from its background; red where all do.
-fn object_channel(
-    image: &Image,
-    axis: Axis,
-    pixels: &[[u8; 4]],
-    tally: &HashMap<[u8; 4], u64>,
-) -> Result<usize, String> {
-    let mut colours: Vec<([u8; 4], u64)> = tally.iter().map(|(&c, &n)| (c, n)).collect();
-    colours.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    let spread = |c: [u8; 4]| c[..3].iter().max().unwrap_or(&0) - c[..3].iter().min().unwrap_or(&0);
-    if colours.iter().all(|&(c, _)| spread(c) <= TINT) {
-        return Ok(0);
-    }
-    let brightest = |c: [u8; 4]| *c[..3].iter().max().unwrap_or(&0);
-    let high = colours.iter().map(|&(c, _)| brightest(c)).max().unwrap_or(0);
-    let noise = if f64::from(high) < LABELS { 0 } else { high / 16 };
-    let far = |a: [u8; 4], b: [u8; 4]| (0..3).any(|i| a[i].abs_diff(b[i]) > noise);
-    let refuse = |problem: &str| {
-        let words = colours.iter().map(|([r, g, b, _], n)| format!("#{r:02x}{g:02x}{b:02x} ({n} px)"));
-        Err(format!(
-            "{problem}; its colours are {}. Write decode = {{ kind = \"colours\" }} with a label for each, or read one channel: \
-             decode = {{ kind = \"channel\", channel = 0, above = 127 }} is red",
-            first_of(words, colours.len())
-        ))
-    };
-    // Colours that are drawn, and no mixture at an edge.
-    let coloured: u64 = colours.iter().filter(|(c, _)| brightest(*c) > noise).map(|(_, n)| n).sum();
-    let drawn = |n: u64| colours.len() <= 4 && n > 50 && n * 100 > coloured;
-    let mut fields = std::collections::HashSet::new();
-    let ids: Vec<u32> = pixels.iter().map(|&c| u32::from_le_bytes(c)).collect();
-    let plane = Image { samples: Samples::U32(ids), components: 1, palette: None, ..image.clone_frame() };
-    each_field(&plane, axis, |at| {
-        fields.insert(pixels[at]);
-    });
-    let mut drawn_colours: Vec<[u8; 4]> = Vec::new();
-    for &(colour, n) in &colours {
-        if (drawn(n) || fields.contains(&colour)) && drawn_colours.iter().all(|&c| far(c, colour)) {
-            drawn_colours.push(colour);
-        }
-    }
-    drawn_colours.sort_by_key(|&c| brightest(c));
-    let best = |contrast: [u8; 3]| {
-        let most = contrast.into_iter().max().unwrap_or(0);
-        contrast.iter().position(|&c| c.saturating_add(noise) >= most).unwrap_or(0)
-    };
-    let channel = match drawn_colours[..] {
-        [background, object] if brightest(background) <= high / 4 => {
-            best([0, 1, 2].map(|i| object[i].saturating_sub(background[i])))
-        }
-        [_, _] => return refuse("it is read as one object, but has two colours of which none is black"),
-        [] | [_] => best([0, 1, 2].map(|i| colours.iter().map(|(c, _)| c[i]).max().unwrap_or(0))),
-        _ => return refuse("it is read as one object, but has several colours"),
-    };
-    let level = colours.iter().map(|(c, _)| c[channel]).max().unwrap_or(0) / 2;
-    let lit = |of: &dyn Fn([u8; 4]) -> bool| colours.iter().filter(|(c, _)| of(*c)).map(|(_, n)| n).sum::<u64>();
-    let inside = lit(&|c| c[channel] > level);
-    let missed = lit(&|c| c[channel] <= level && brightest(c) > high / 2);
-    if missed > 50.max(inside / 100) {
-        return refuse("it is read as one object, but has several colours");
-    }
-    Ok(channel)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Samples;
 
     const SIDE: usize = 24;
 

@@ -13,23 +13,12 @@ pub(super) struct Map {
 impl Map {
     /// `None` where the axes of the mask do not span a volume.
     pub(super) fn between(from: &Geometry, to: &Geometry) -> Option<Map> {
-        let a = &to.affine;
-        let cofactor = |r: usize, c: usize| {
-            let (r1, r2, c1, c2) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
-            a[r1][c1] * a[r2][c2] - a[r1][c2] * a[r2][c1]
-        };
-        let determinant: f64 = (0..3).map(|c| a[0][c] * cofactor(0, c)).sum();
-        if !determinant.is_normal() {
-            return None;
-        }
-        let mut rows = [[0.0; 4]; 3];
-        for (row, out) in rows.iter_mut().enumerate() {
-            for (column, cell) in out.iter_mut().enumerate() {
-                let offset = |r: usize| if column == 3 { a[r][3] } else { 0.0 };
-                *cell = (0..3).map(|r| cofactor(r, row) / determinant * (from.affine[r][column] - offset(r))).sum();
-            }
-        }
-        rows.iter().flatten().all(|v| v.is_finite()).then_some(Map { rows, to_mm: *a })
+        let inverse = to.inverse()?;
+        let rows = inverse.map(|i| {
+            let column = |c: usize| (0..3).map(|r| i[r] * from.affine[r][c]).sum::<f64>();
+            [column(0), column(1), column(2), column(3) + i[3]]
+        });
+        rows.iter().flatten().all(|v| v.is_finite()).then_some(Map { rows, to_mm: to.affine })
     }
 
     pub(super) fn apply(&self, [x, y, z]: [f64; 3]) -> [f64; 3] {

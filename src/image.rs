@@ -229,6 +229,9 @@ pub struct Meaning {
     pub orientation: Option<u8>,
     /// Stored values, from and to, that stand for no measurement: DICOM's Pixel Padding Value and Range Limit.
     pub padding: Option<[f64; 2]>,
+    /// Another frame that the header gives beside [`Image::geometry`]: NIfTI's qform beside its sform, where they differ.
+    /// Voxel index to RAS+ millimetres.
+    pub other_frame: Option<[[f64; 4]; 3]>,
 }
 
 /// A decoded image: a picture, a stack of pages, a volume or a series of volumes.

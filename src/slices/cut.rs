@@ -188,7 +188,12 @@ impl MaskReader<'_> {
             layout.image.stack.as_deref().map(|capture| SliceNames { capture, texts: &image_names }),
             part.stack.as_deref().map(|capture| SliceNames { capture, texts: &mask_names }),
         ];
-        add(found, place(self.grid, mask, part.pair, names)?)
+        let placed = place(self.grid, mask, part.pair, names)?;
+        if placed.placement == Placement::Resampled && matches!(part.decode, Decode::Binary { inverted: true, .. }) {
+            let reason = "an inverted mask cannot be laid on another grid: all that lies beyond it would be the object";
+            return Err(Error::Spec { file: placed.mask.file, reason: reason.into() });
+        }
+        add(found, placed)
     }
 }
 

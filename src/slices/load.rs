@@ -17,8 +17,8 @@ pub struct Loaded {
     pub file: String,
     /// The image; a stack lies along z.
     pub image: Image,
-    /// Position of each slice along the normal in millimetres, for DICOM.
-    pub positions: Option<Vec<f64>>,
+    /// Where each slice lies, for DICOM; `reordered` only where no spec says in which order slices come.
+    pub positions: Option<dicom::Positions>,
     /// For each slice along z the place of its file among those that were read; empty for an image of one file.
     pub files: Vec<usize>,
 }
@@ -88,15 +88,24 @@ fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> R
     let rest: Vec<dicom::Instance> =
         members[1..].par_iter().map(|member| read(member, &tree.read(member)?)).collect::<Result<_, Error>>()?;
     instances.extend(rest);
+    let placed = || instances.iter().all(|instance| instance.header.location().is_some() || instance.header.frames > 1);
+    let open = order == Order::Auto;
     let order = match order {
+        Order::Auto if placed() => dicom::SliceOrder::Position,
+        Order::Auto => dicom::SliceOrder::File,
         Order::Position => dicom::SliceOrder::Position,
         Order::Name => dicom::SliceOrder::File,
         Order::InstanceNumber => dicom::SliceOrder::InstanceNumber,
     };
     let file = members[0].path.clone();
     let series = dicom::assemble(instances, order).map_err(|source| Error::Format { file: file.clone(), source })?;
+    let mut positions = series.positions;
+    if let Some(positions) = &mut positions {
+        // What the spec says is no surprise.
+        positions.reordered &= open;
+    }
     let files = if series.order.len() == series.image.size[2] { series.order } else { Vec::new() };
-    Ok(Loaded { file, image: series.image, positions: series.positions, files })
+    Ok(Loaded { file, image: series.image, positions, files })
 }
 
 /// Lays pictures of one size and type upon each other along z.

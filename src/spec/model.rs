@@ -398,10 +398,12 @@ pub enum Header {
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
+    /// DICOM slices by position where all have one, other files by name.
+    #[default]
+    Auto,
     /// DICOM position along the slice normal, ascending.
     Position,
     /// File name, numbers compared as numbers.
-    #[default]
     Name,
     /// DICOM InstanceNumber.
     InstanceNumber,

@@ -67,7 +67,7 @@ mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};
 pub use segments::{segment_table, segments};
-pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
+pub use series::{Positions, Series, SliceOrder, assemble, match_positions, positions, slice_order};
 
 use super::{Error, Result};
 use crate::image::{Image, Meaning, Scaling};

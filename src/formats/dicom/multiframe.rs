@@ -1,7 +1,8 @@
 //! Multi-frame instances: where each frame lies, by the functional groups of enhanced objects (PS3.3 C.7.6.16).
 
 use super::header::{FrameHeader, Header};
-use super::stack::{Plane, SAME_POSITION, locations, stack};
+use super::series::Positions;
+use super::stack::{Plane, SAME_POSITION, UNORDERED, locations, stack};
 use crate::image::{Image, Samples, Scaling};
 use crate::with_samples;
 
@@ -16,13 +17,41 @@ fn planes_of_frames(header: &Header) -> Option<Vec<Plane>> {
     (header.per_frame.len() == header.frames).then(|| header.per_frame.iter().map(of).collect())
 }
 
-/// Position along the normal of each slice that [`place_frames`] makes of the frames.
-pub(super) fn slice_positions(header: &Header) -> Option<Vec<f64>> {
+/// Where each slice lies that [`place_frames`] makes of the frames.
+pub(super) fn slice_positions(header: &Header) -> Option<Positions> {
+    Positions::of(&planes_of_slices(header)?, header)
+}
+
+fn planes_of_slices(header: &Header) -> Option<Vec<Plane>> {
     let planes = planes_of_frames(header)?;
-    match shared_positions(&planes, header.frames) {
-        Some((distinct, _)) => locations(&distinct.iter().map(|&i| planes[i]).collect::<Vec<_>>()),
-        None => locations(&planes),
+    Some(match shared_positions(&planes, header.frames) {
+        Some((distinct, _)) => distinct.iter().map(|&i| planes[i]).collect(),
+        None => planes,
+    })
+}
+
+/// An image that [`place_frames`] has made, with its slices in the order of their positions along the normal, ascending.
+pub(super) fn frames_by_position(header: &Header, mut image: Image) -> (Image, Option<Positions>) {
+    let Some(planes) = planes_of_slices(header).filter(|planes| planes.len() == image.size[2]) else {
+        return (image, slice_positions(header));
+    };
+    let Some(along) = locations(&planes) else { return (image, None) };
+    let mut sorted: Vec<usize> = (0..planes.len()).collect();
+    sorted.sort_by(|&a, &b| along[a].total_cmp(&along[b]));
+    let planes: Vec<Plane> = sorted.iter().map(|&slice| planes[slice]).collect();
+    let reordered = !sorted.is_sorted();
+    if reordered {
+        let slices = sorted.len();
+        let frame_of: Vec<usize> =
+            (0..image.size[3]).flat_map(|t| sorted.iter().map(move |slice| t * slices + slice)).collect();
+        let (geometry, notes) = stack(&planes, header);
+        image.geometry = geometry;
+        image.notes.retain(|note| note != UNORDERED);
+        image.notes.extend(notes);
+        image.notes.dedup();
+        image = permute_frames(image, &frame_of);
     }
+    (image, Positions::of(&planes, header).map(|positions| Positions { reordered, ..positions }))
 }
 
 /// Gives the image of one instance its geometry, and its frames their places: along z as stored, or, where the same
@@ -186,7 +215,15 @@ mod tests {
         assert_eq!(instance.image.scaling.slope, 3.0);
         assert_eq!(instance.image.geometry.as_ref().unwrap().to_world([0.0, 0.0, 1.0]), [0.0, 0.0, 4.0]);
         let series = assemble(vec![instance], SliceOrder::Position).unwrap();
-        assert_eq!((series.order, series.positions), (vec![0], Some(vec![6.0, 4.0, 2.0])));
+        // By position they come the other way round; in the order of the file they stay.
+        assert_eq!((series.order, series.positions.unwrap().along), (vec![0], vec![2.0, 4.0, 6.0]));
+        assert_eq!(series.image.samples, Samples::U8(vec![2, 1, 0]));
+        assert_eq!(series.image.geometry.unwrap().to_world([0.0, 0.0, 1.0]), [0.0, 0.0, 4.0]);
+        let stored = assemble(vec![enhanced(&[6.0, 4.0, 2.0], |_| None)], SliceOrder::File).unwrap();
+        assert_eq!(
+            (stored.positions.unwrap().along, stored.image.samples),
+            (vec![6.0, 4.0, 2.0], Samples::U8(vec![0, 1, 2]))
+        );
     }
 
     #[test]
@@ -202,7 +239,7 @@ mod tests {
             assert_eq!(image.samples, Samples::U8(samples.to_vec()));
             assert_eq!(image.geometry.as_ref().unwrap().spacing[2], 5.0);
             let series = assemble(vec![instance], SliceOrder::Position).unwrap();
-            assert_eq!(series.positions, Some(vec![0.0, 5.0, 10.0]));
+            assert_eq!(series.positions.unwrap().along, [0.0, 5.0, 10.0]);
         }
         let uneven = enhanced(&[0.0, 5.0, 0.0], |_| None).image;
         assert_eq!(uneven.size, [1, 1, 3, 1]);

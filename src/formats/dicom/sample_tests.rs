@@ -225,7 +225,8 @@ fn i2cvb_masks_are_paired_by_position() {
         let (dtype, range) = (mask.image.samples.dtype(), range(&mask.image));
         // The empty masks of the central gland are 16-bit, the others 8-bit.
         assert_eq!((dtype, range), (if name == "GT/cg" { "uint16" } else { "uint8" }, (0.0, 255.0)), "{name}");
-        let pairs = match_positions(image.positions.as_ref().unwrap(), mask.positions.as_ref().unwrap(), 0.01);
+        let pairs =
+            match_positions(&image.positions.as_ref().unwrap().along, &mask.positions.as_ref().unwrap().along, 0.01);
         assert!(pairs.iter().all(Option::is_some), "{name}: {pairs:?}");
     }
     // The thickness is right here: slices touch.

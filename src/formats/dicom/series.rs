@@ -5,7 +5,7 @@
 //! know: [`SliceOrder`]. Masks that are DICOM themselves are paired by position: [`positions`], [`match_positions`].
 
 use super::header::Header;
-use super::multiframe::slice_positions;
+use super::multiframe::{frames_by_position, slice_positions};
 use super::stack::{Plane, SAME_POSITION, locations, same_orientation, stack};
 use super::{FORMAT, Instance, malformed, unsupported};
 use crate::formats::{Error, Result, listed};
@@ -30,8 +30,29 @@ pub struct Series {
     pub image: Image,
     /// For each slice along z the index of its instance as given to [`assemble`]; `[0]` for a multi-frame instance.
     pub order: Vec<usize>,
-    /// For each slice along z its position along the slice normal in millimetres, where all slices have one.
-    pub positions: Option<Vec<f64>>,
+    /// Where each slice along z lies, where all slices say.
+    pub positions: Option<Positions>,
+}
+
+/// Where the slices of a stack lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Positions {
+    /// Position along the slice normal, in millimetres.
+    pub along: Vec<f64>,
+    /// Image Position (Patient): centre of the first pixel, LPS+ millimetres.
+    pub at: Vec<[f64; 3]>,
+    /// Frame of Reference UID, where the slices have one.
+    pub frame_of_reference: Option<String>,
+    /// The slices are in another order than their files, or than their frames are stored.
+    pub reordered: bool,
+}
+
+impl Positions {
+    pub(super) fn of(planes: &[Plane], header: &Header) -> Option<Positions> {
+        let at = planes.iter().map(|plane| plane.position).collect::<Option<Vec<_>>>()?;
+        let frame_of_reference = header.frame_of_reference.clone();
+        Some(Positions { along: locations(planes)?, at, frame_of_reference, reordered: false })
+    }
 }
 
 /// Order of instances: indices into `slices`, each a label for messages and the facts.
@@ -121,9 +142,15 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     if instances.len() == 1 && instances[0].header.frames > 1 {
         let Instance { header, image, .. } = instances.remove(0);
-        let positions = slice_positions(&header);
+        let (image, positions) = match order {
+            SliceOrder::Position => frames_by_position(&header, image),
+            SliceOrder::File | SliceOrder::InstanceNumber => (image, slice_positions(&header)),
+        };
         return Ok(Series { image, order: vec![0], positions });
     }
+    let given = instances.len();
+    let (instances, kept) = without_repeats(instances);
+    one_series(&instances)?;
     let slices: Vec<(&str, &Header)> = instances.iter().map(|i| (i.label.as_str(), &i.header)).collect();
     if let Some(i) = slices.iter().position(|(_, h)| h.frames > 1) {
         return Err(unsupported(format!(
@@ -142,10 +169,17 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     let headers: Vec<&Header> = order.iter().map(|&i| &instances[i].header).collect();
     let planes: Vec<Plane> = headers.iter().map(|h| Plane::of(h)).collect();
-    let positions = locations(&planes);
+    let reordered = !order.is_sorted();
+    let positions = Positions::of(&planes, headers[0]).map(|positions| Positions { reordered, ..positions });
     let (geometry, stack_notes) = stack(&planes, headers[0]);
 
     let mut notes: Vec<String> = Vec::new();
+    if kept.len() < given {
+        notes.push(format!(
+            "{} file(s) of the series are there twice, pixel by pixel: one of each was taken",
+            given - kept.len()
+        ));
+    }
     let all_notes = order.iter().flat_map(|&i| &instances[i].image.notes).cloned().chain(stack_notes);
     for note in all_notes {
         if !notes.contains(&note) {
@@ -192,7 +226,57 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     }
     let image =
         Image { size: [width, height, order.len(), 1], samples, bits, scaling, geometry, meaning, notes, ..template };
+    let order = order.into_iter().map(|index| kept[index]).collect();
     Ok(Series { image, order, positions })
+}
+
+/// The instances without those that are another one again, number, position and pixels, and for each that stays its place
+/// among those given.
+fn without_repeats(instances: Vec<Instance>) -> (Vec<Instance>, Vec<usize>) {
+    let (mut stay, mut places): (Vec<Instance>, Vec<usize>) = (Vec::new(), Vec::new());
+    for (place, instance) in instances.into_iter().enumerate() {
+        let again = |other: &&Instance| {
+            let (a, b) = (&other.header, &instance.header);
+            a.sop_instance == b.sop_instance
+                && (a.position, a.instance_number) == (b.position, b.instance_number)
+                && other.image.samples == instance.image.samples
+        };
+        let named = !instance.header.sop_instance.is_empty();
+        if !(named && stay.iter().any(|other| again(&other))) {
+            stay.push(instance);
+            places.push(place);
+        }
+    }
+    (stay, places)
+}
+
+/// Refuses several series in one stack. Anonymised files may each have a UID of their own, which says nothing.
+fn one_series(instances: &[Instance]) -> Result<()> {
+    for (what, uid) in [
+        ("Series Instance UID", (|h: &Header| h.series.clone()) as fn(&Header) -> Option<String>),
+        ("Frame of Reference UID", |h| h.frame_of_reference.clone()),
+    ] {
+        let mut groups: Vec<(Option<String>, &str, usize)> = Vec::new();
+        for Instance { header, label, .. } in instances {
+            let uid = uid(header);
+            match groups.iter_mut().find(|group| group.0 == uid) {
+                Some(group) => group.2 += 1,
+                None => groups.push((uid, label, 1)),
+            }
+        }
+        groups.retain(|group| group.0.is_some());
+        if groups.len() > 1 && groups.iter().any(|group| group.2 > 1) {
+            let named: Vec<String> =
+                groups.iter().take(3).map(|(_, label, files)| format!("{files} file(s) such as {label:?}")).collect();
+            return Err(apart(format!(
+                "the files are of {} series or more, by their {what}: {}; tell them apart in the image's pattern, or by a \
+                 folder for each",
+                groups.len(),
+                named.join(", ")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What keeps two slices from being of one volume.
@@ -318,7 +402,7 @@ mod tests {
             let series = assemble(stack_of(&heights), order).unwrap();
             assert_eq!(series.order, slices, "{order:?}");
             assert_eq!(first_pixels(&series.image), slices.map(|i| i as f64), "{order:?}");
-            assert_eq!(series.positions, Some(slices.map(|i| heights[i]).to_vec()), "{order:?}");
+            assert_eq!(series.positions.unwrap().along, slices.map(|i| heights[i]), "{order:?}");
             assert_eq!(series.image.size, [2, 2, 3, 1]);
         }
     }

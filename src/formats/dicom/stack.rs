@@ -10,6 +10,11 @@ const SAME_COSINE: f64 = 1e-3;
 /// Steps that differ from their median by more than this share are worth a note.
 const STEP_TOLERANCE: f64 = 0.01;
 
+/// What is noted of slices in another order than that of their positions.
+pub(super) const UNORDERED: &str = "the slices do not follow their positions in this order: the stack has no frame";
+/// Slices that lie aside of the line through the first and the last by more than this share of a pixel have no frame.
+const ASIDE: f64 = 0.5;
+
 /// Where a slice lies.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plane {
@@ -65,7 +70,7 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     let step = median(steps.iter().map(|s| s.abs()).collect());
     let monotonic = steps.iter().all(|s| *s > SAME_POSITION) || steps.iter().all(|s| *s < -SAME_POSITION);
     if !monotonic {
-        notes.push("the slices do not follow their positions in this order: the stack has no frame".into());
+        notes.push(UNORDERED.into());
         let step = Some(step).filter(|s| *s > SAME_POSITION).or(assumed);
         return (unplaced(step), notes);
     }
@@ -83,6 +88,18 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     let last = planes[planes.len() - 1].position.unwrap_or_default();
     let span = locations[locations.len() - 1] - locations[0];
     let way: [f64; 3] = std::array::from_fn(|i| (last[i] - origin[i]) / span.abs());
+    let aside = planes.iter().zip(&locations).filter_map(|(plane, location)| {
+        let (at, along) = (plane.position?, (location - locations[0]).abs());
+        let off: [f64; 3] = std::array::from_fn(|i| at[i] - origin[i] - along * way[i]);
+        Some(dot(off, off).sqrt())
+    });
+    let farthest = aside.fold(0.0, f64::max);
+    if farthest > ASIDE * row_step.min(column_step) {
+        notes.push(format!(
+            "slices lie up to {farthest:.2} mm aside of the line from the first to the last: the stack has no frame"
+        ));
+        return (unplaced(Some(step)), notes);
+    }
     if dot(way, way).sqrt() > 1.0 + 1e-4 {
         notes.push("slices are shifted against each other (tilted gantry): the affine is sheared".into());
     }

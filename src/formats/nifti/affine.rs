@@ -65,13 +65,20 @@ impl Fields {
         ([[0.0; 4]; 3], Frame::Spacing)
     }
 
-    /// Tells of two forms that put voxels half a voxel or more apart: programs differ in the one they believe.
-    fn compare_forms(&self, notes: &mut Vec<String>) {
+    /// The qform in millimetres, where the sform is taken and puts voxels elsewhere by a hundredth of a voxel or more.
+    pub(super) fn other_form(&self) -> Option<[[f64; 4]; 3]> {
+        let mm = self.millimetres(&mut Vec::new());
+        let qform = self.qform().map(|row| row.map(|v| v * mm));
+        (self.forms_apart()? >= 0.01 * self.smallest_step()).then_some(qform)
+    }
+
+    /// How far the two forms put a voxel apart, at most, in the header's unit; `None` where there are not two.
+    fn forms_apart(&self) -> Option<f64> {
         let set = |code: i32| (1..=5).contains(&code);
         let (sform, qform) = (self.srow, self.qform());
         let finite = |affine: &[[f64; 4]; 3]| affine.iter().flatten().all(|v| v.is_finite());
         if !set(self.sform_code) || !set(self.qform_code) || !finite(&sform) || !finite(&qform) {
-            return;
+            return None;
         }
         let last = self.sizes().map(|n| (n - 1.0).max(0.0));
         let corner =
@@ -81,9 +88,17 @@ impl Fields {
             let (s, q) = (at(&sform, corner(n)), at(&qform, corner(n)));
             s.iter().zip(q).map(|(s, q)| (s - q).powi(2)).sum::<f64>().sqrt()
         };
-        let farthest = (0..8).map(apart).fold(0.0, f64::max);
-        let voxel = self.pixdim[1..4].iter().map(|step| step.abs()).filter(|step| *step > 0.0).fold(f64::MAX, f64::min);
-        if farthest >= voxel / 2.0 {
+        Some((0..8).map(apart).fold(0.0, f64::max))
+    }
+
+    fn smallest_step(&self) -> f64 {
+        self.pixdim[1..4].iter().map(|step| step.abs()).filter(|step| *step > 0.0).fold(f64::MAX, f64::min)
+    }
+
+    /// Tells of two forms that put voxels half a voxel or more apart: programs differ in the one they believe.
+    fn compare_forms(&self, notes: &mut Vec<String>) {
+        let Some(farthest) = self.forms_apart() else { return };
+        if farthest >= self.smallest_step() / 2.0 {
             notes.push(format!("The sform and the qform put voxels up to {farthest:.2} apart; the sform was taken."));
         }
     }

@@ -50,7 +50,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     if analyze::is_analyze(&head) {
         return analyze::read(name, bytes, companion);
     }
-    let Parsed { header, endian, layout } = parse(name, &head)?;
+    let Parsed { header, other_frame, endian, layout } = parse(name, &head)?;
     let file = match layout.pair {
         true => data_half(FORMAT, name, companion)?,
         false => Cow::Borrowed(bytes),
@@ -64,7 +64,9 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
         skip: Skip::Bytes(layout.offset),
     };
     let samples = block.decode(vec![file])?;
-    Ok(header.with(samples))
+    let mut image = header.with(samples);
+    image.meaning.other_frame = other_frame;
+    Ok(image)
 }
 
 /// Reads the header alone; the first few hundred bytes of the file, compressed or not, are enough.
@@ -107,6 +109,7 @@ fn without_suffix<'a>(name: &'a str, suffix: &str) -> Option<&'a str> {
 
 struct Parsed {
     header: Header,
+    other_frame: Option<[[f64; 4]; 3]>,
     endian: Endian,
     layout: Layout,
 }
@@ -150,7 +153,7 @@ fn parse(name: &str, head: &[u8]) -> Result<Parsed> {
     let geometry = fields.geometry(&mut notes);
     let layout = fields.layout(name, &mut notes)?;
     let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
-    Ok(Parsed { header, endian, layout })
+    Ok(Parsed { header, other_frame: fields.other_form(), endian, layout })
 }
 
 impl Fields {

@@ -200,7 +200,7 @@ fn grid(case: &Lies, axis: Axis, slice: [u32; 2]) -> std::result::Result<Grid, S
         (None, None) => None,
     };
     let file = case.case_id.clone();
-    Ok(Grid { file, size, geometry, heights: None, believed: true, positions: None })
+    Ok(Grid { file, size, geometry, heights: None, believed: true, other: None, positions: None })
 }
 
 /// Reads a volume and puts it on the grid of its case.

@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::{Error, Loaded};
+use crate::formats::dicom::Positions;
 use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
 use crate::spec::Pair;
@@ -99,8 +100,10 @@ pub struct Grid {
     pub heights: Option<Vec<f64>>,
     /// Whether the header's frame may be believed (see [`crate::spec::Header`]).
     pub believed: bool,
-    /// Position of each slice along the normal in millimetres, where slices have one of their own (DICOM).
-    pub positions: Option<Vec<f64>>,
+    /// Another frame that the header gives (NIfTI's qform beside its sform).
+    pub other: Option<Geometry>,
+    /// Where each slice lies, where slices say so themselves (DICOM).
+    pub positions: Option<Positions>,
 }
 
 impl Grid {
@@ -108,8 +111,8 @@ impl Grid {
     pub fn of(loaded: &Loaded) -> Grid {
         let step = loaded.image.geometry.as_ref().map(|g| g.spacing[2]).filter(|step| *step > 0.0);
         let heights = loaded.positions.as_ref().zip(step).map(|(positions, step)| {
-            let first = positions.first().copied().unwrap_or(0.0);
-            positions.iter().map(|p| (p - first).abs() / step).collect::<Vec<f64>>()
+            let first = positions.along.first().copied().unwrap_or(0.0);
+            positions.along.iter().map(|p| (p - first).abs() / step).collect::<Vec<f64>>()
         });
         // Rounded decimals are no reason to leave the straight way.
         let regular = |h: &Vec<f64>| h.iter().enumerate().all(|(i, h)| (h - i as f64).abs() < 0.02);
@@ -119,6 +122,12 @@ impl Grid {
             geometry: loaded.image.geometry.clone(),
             heights: heights.filter(|h| h.len() == loaded.image.size[2] && !regular(h)),
             believed: true,
+            other: loaded
+                .image
+                .geometry
+                .as_ref()
+                .zip(loaded.image.meaning.other_frame)
+                .map(|(geometry, affine)| Geometry { spacing: geometry.spacing, affine, frame: Frame::Qform }),
             positions: loaded.positions.clone(),
         }
     }
@@ -193,6 +202,11 @@ impl Placed {
         Placed::as_it_is(mask, Placement::Same, None)
     }
 
+    fn noting_all(mut self, notes: Vec<String>) -> Placed {
+        self.notes.extend(notes);
+        self
+    }
+
     fn noting(mut self, note: String) -> Placed {
         self.notes.push(note);
         self
@@ -219,23 +233,50 @@ pub struct SliceNames<'a> {
 /// # Errors
 /// [`Error::Placement`] where the frames contradict each other in a way that `pair` does not allow; the message has both.
 pub fn place(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>; 2]) -> Result<Placed, Error> {
+    let strangers = frames_of_reference_differ(image, &mask);
+    let placed = place_by(image, mask, pair, names)?;
+    Ok(match strangers {
+        true => placed.noting(
+            "its frame of reference is another one than its image's: positions were compared all the same".into(),
+        ),
+        false => placed,
+    })
+}
+
+/// Whether two DICOM series say that their positions are measured from different origins.
+fn frames_of_reference_differ(image: &Grid, mask: &Loaded) -> bool {
+    let uid = |positions: &Option<Positions>| positions.as_ref().and_then(|p| p.frame_of_reference.clone());
+    matches!((uid(&image.positions), uid(&mask.positions)), (Some(a), Some(b)) if a != b)
+}
+
+fn place_by(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>; 2]) -> Result<Placed, Error> {
     match pair {
         Pair::Index => by_index(image, mask, "the spec pairs by index"),
         Pair::Position => stacks::by_position(image, mask),
         Pair::Space => by_space(image, mask),
         Pair::Grid => {
-            let named = match names {
-                [Some(of), Some(at)] => stacks::by_name(of, at).map_err(|reason| stack_error(&mask, reason))?,
-                _ => None,
-            };
             let own = Grid::of(&mask);
+            let framed = image.frame().is_some() && own.frame().is_some();
+            let named = match names {
+                [Some(of), Some(at)] => stacks::by_name(of, at),
+                _ => Ok(None),
+            };
             match named {
-                Some(slices) if image.frame().is_none() || own.frame().is_none() => stacks::named(image, mask, slices),
-                Some(slices) => {
-                    stacks::agree(image, &own, &slices).map_err(|reason| stack_error(&mask, reason))?;
+                // Headers decide; names that are equal may not say otherwise.
+                Ok(Some(named)) if framed && named.exact => {
+                    stacks::agree(image, &own, &named.slices).map_err(|reason| stack_error(&mask, reason))?;
                     by_headers(image, mask)
                 }
-                None => by_headers(image, mask),
+                _ if framed => by_headers(image, mask),
+                Ok(Some(named)) => stacks::named(image, mask, named.slices),
+                Err(reason) => Err(stack_error(&mask, reason)),
+                Ok(None) => {
+                    let placed = by_headers(image, mask)?;
+                    Ok(match names {
+                        [Some(of), at] => placed.noting_all(stacks::order_notes(of, at)),
+                        _ => placed,
+                    })
+                }
             }
         }
     }
@@ -251,18 +292,19 @@ fn by_headers(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let (Some(at), Some(of)) = (image.frame(), own.frame()) else {
         return without_frames(image, &own, mask);
     };
-    let flat = |file: &str| refused(image, &own, &mask, format!("the axes of {file} do not span a volume"));
-    let map = Map::between(at, of).ok_or_else(|| flat(&own.file))?;
-    Map::between(of, at).ok_or_else(|| flat(&image.file))?;
     let same_axes = same_size(image, &own);
-    if same_axes && let Some(error) = map.moves_less_than_half(image, &own) {
-        return Ok(Placed::as_it_is(mask, Placement::Same, Some(error)));
-    }
-    if let Some((order, error)) = map.order(image, &own) {
-        let note = stored_otherwise(at, of);
-        return Ok(Placed::as_it_is(reordered(image, mask, order), Placement::Reordered, Some(error)).noting(note));
-    }
-    if image.positions.is_some() && own.positions.is_some() && stacks::lies_in_plane(&map, image, &own) {
+    let mask = match on_the_grid(image, mask) {
+        Ok(placed) => return Ok(placed),
+        Err(mask) => *mask,
+    };
+    let Some(map) = Map::between(at, of).filter(|_| Map::between(of, at).is_some()) else {
+        // Equal headers are equal, even those of a flat picture, which span no volume.
+        if same_axes && at.affine == of.affine {
+            return Ok(Placed::as_it_is(mask, Placement::Same, Some(0.0)));
+        }
+        return Err(refused(image, &own, &mask, "the axes of one of them do not span a volume".into()));
+    };
+    if stacks::lies_in_plane(&map, image, &own) && stacks::meets(image, &own) {
         return stacks::by_position(image, mask);
     }
     if !image.believed {
@@ -282,6 +324,35 @@ fn by_headers(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
         return by_index(image, mask, "its image's header has the frame that programs write which know none");
     }
     Err(refused(image, &own, &mask, difference(&map, image, &own, [at, of])))
+}
+
+/// A mask on the image's own grid, in whatever order it is stored, by any of the frames that the two headers give; the
+/// mask comes back where it is on another one.
+fn on_the_grid(image: &Grid, mask: Loaded) -> Result<Placed, Box<Loaded>> {
+    let own = Grid::of(&mask);
+    let frames = |grid: &Grid| -> Vec<Geometry> { grid.frame().into_iter().chain(&grid.other).cloned().collect() };
+    for (n, at) in frames(image).iter().enumerate() {
+        for (m, of) in frames(&own).iter().enumerate() {
+            let Some(map) = Map::between(at, of) else { continue };
+            let told = |placed: Placed| match (n, m) {
+                (0, 0) => placed,
+                _ => placed.noting(
+                    "the sform and the qform of a header disagree; one of them puts the mask on its image's grid"
+                        .into(),
+                ),
+            };
+            if same_size(image, &own)
+                && let Some(error) = map.moves_less_than_half(image, &own)
+            {
+                return Ok(told(Placed::as_it_is(mask, Placement::Same, Some(error))));
+            }
+            if let Some((order, error)) = map.order(image, &own) {
+                let placed = Placed::as_it_is(reordered(image, mask, order), Placement::Reordered, Some(error));
+                return Ok(told(placed.noting(stored_otherwise(at, of))));
+            }
+        }
+    }
+    Err(Box::new(mask))
 }
 
 /// Where one side or both do not say where their axes point.
@@ -311,6 +382,7 @@ fn without_frames(image: &Grid, own: &Grid, mask: Loaded) -> Result<Placed, Erro
         }
         _ if silent(image) && silent(own) => {
             check_size(image, own, &mask)?;
+            known_order(image, own, &mask)?;
             Ok(Placed::as_it_is(mask, Placement::Same, None))
         }
         _ => {
@@ -343,6 +415,19 @@ fn same_size(image: &Grid, mask: &Grid) -> bool {
     image.size == mask.size
 }
 
+/// Slices pair by index only where it is known in which order both sides have them.
+fn known_order(image: &Grid, own: &Grid, mask: &Loaded) -> Result<(), Error> {
+    let reordered = |grid: &Grid| grid.positions.as_ref().is_some_and(|positions| positions.reordered);
+    for (side, file) in [(image, &image.file), (own, &mask.file)] {
+        if reordered(side) && side.size[2] > 1 {
+            let reason = "its slices lie in another order by position than by name, and the other side does not say where \
+                          its own lie: the spec must say which is meant, order = \"position\" or order = \"name\"";
+            return Err(Error::Stack { file: file.clone(), reason: reason.into() });
+        }
+    }
+    Ok(())
+}
+
 fn check_size(image: &Grid, own: &Grid, mask: &Loaded) -> Result<(), Error> {
     if same_size(image, own) {
         return Ok(());
@@ -351,7 +436,9 @@ fn check_size(image: &Grid, own: &Grid, mask: &Loaded) -> Result<(), Error> {
 }
 
 fn by_index(image: &Grid, mask: Loaded, why: &str) -> Result<Placed, Error> {
-    check_size(image, &Grid::of(&mask), &mask)?;
+    let own = Grid::of(&mask);
+    check_size(image, &own, &mask)?;
+    known_order(image, &own, &mask)?;
     Ok(Placed::as_it_is(mask, Placement::ByIndex, None).noting(format!("paired by index: {why}")))
 }
 
@@ -367,16 +454,10 @@ fn by_space(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let flat = |of: &Grid| problem(format!("the axes of {} do not span a volume", of.file));
     let map = Map::between(&at, &of).ok_or_else(|| flat(&own))?;
     let back = Map::between(&of, &at).ok_or_else(|| flat(image))?;
-    if same_size(image, &own)
-        && let Some(error) = map.moves_less_than_half(image, &own)
-    {
-        return Ok(Placed::as_it_is(mask, Placement::Same, Some(error)));
+    match on_the_grid(image, mask) {
+        Ok(placed) => Ok(placed),
+        Err(mask) => resample::onto(image, &own, *mask, &map, &back),
     }
-    if let Some((order, error)) = map.order(image, &own) {
-        let note = stored_otherwise(&at, &of);
-        return Ok(Placed::as_it_is(reordered(image, mask, order), Placement::Reordered, Some(error)).noting(note));
-    }
-    resample::onto(image, &own, mask, &map, &back)
 }
 
 fn stored_otherwise(image: &Geometry, mask: &Geometry) -> String {

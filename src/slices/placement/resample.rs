@@ -25,8 +25,16 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
             "its lowest value is white, so what lies beyond it would be marked: convert it to MinIsBlack".into(),
         ));
     }
+    // What is stored for 0, which a rescale may move.
+    let nothing = -mask.image.scaling.intercept / mask.image.scaling.slope;
+    let beyond = with_samples!(&mask.image.samples, values => values.iter().position(|&v| v as f64 == nothing));
+    if beyond.is_none() && nothing != 0.0 {
+        return Err(problem(format!(
+            "none of its voxels is 0 after its rescale (stored {nothing}), so nothing says what lies beyond it"
+        )));
+    }
     let covered =
-        with_samples!(&mask.image.samples, values => cover(to_image, image, own, |i| values[i] as f64 != 0.0));
+        with_samples!(&mask.image.samples, values => cover(to_image, image, own, |i| values[i] as f64 != nothing));
     if covered.marked > 0 && covered.inside == 0 {
         return Err(problem(format!(
             "none of the {} voxels that it marks lies in its image {}: they do not belong together (the mask has {own}; \
@@ -60,7 +68,8 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
         )));
     }
     let samples = with_samples!(&mask.image.samples, values => {
-        sources.iter().map(|source| source.map_or_else(Default::default, |at| values[at])).collect::<Vec<_>>().into()
+        let outside = beyond.map_or_else(Default::default, |at| values[at]);
+        sources.iter().map(|source| source.map_or(outside, |at| values[at])).collect::<Vec<_>>().into()
     });
     let mut notes = vec![format!(
         "resampled to the nearest voxel, at most {farthest:.2} mm away: the mask has {own}; the image has {image}"

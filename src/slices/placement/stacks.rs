@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::map::Map;
 use super::{Grid, HALF_VOXEL, Placed, Placement, SliceNames, refused, stack_error};
-use crate::formats::dicom::match_positions;
+use crate::formats::dicom::{Positions, match_positions};
 use crate::image::Frame;
 use crate::slices::{Error, Loaded};
 
@@ -13,31 +13,83 @@ const POSITION_TOLERANCE: f64 = 0.1;
 /// Most slices that a note names.
 const NAMED: usize = 8;
 
+/// Mask slices that have found their image slices by name.
+pub(super) struct Named {
+    /// For each mask slice the image slice of the same name.
+    pub(super) slices: Vec<Option<usize>>,
+    /// The names are equal, and not only the numbers in them.
+    pub(super) exact: bool,
+}
+
 /// For each mask slice the image slice of the same name; `None` where there are no names to go by: the spec gives the two
-/// stacks captures of different names, or no text of one is one of the other.
+/// stacks captures of different names, or their texts are neither equal nor numbers.
+///
+/// Texts are equal without regard to case; of texts that only count (`slice_01`, `slice_02` and `mask 1`, `mask 2`) the
+/// number is the name.
 ///
 /// # Errors
-/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say.
-pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Vec<Option<usize>>>, String> {
-    if image.capture != mask.capture || image.texts.is_empty() || mask.texts.is_empty() {
+/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say; two files of one name.
+pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Named>, String> {
+    if image.capture != mask.capture || image.texts.len() < 2 || mask.texts.is_empty() {
         return Ok(None);
     }
-    let key = |text: &String| text.parse::<u64>().map_or_else(|_| text.clone(), |number| number.to_string());
-    let place: BTreeMap<String, usize> = image.texts.iter().enumerate().map(|(z, text)| (key(text), z)).collect();
-    let found: Vec<Option<usize>> = mask.texts.iter().map(|text| place.get(&key(text)).copied()).collect();
-    let unpaired = found.iter().filter(|z| z.is_none()).count();
-    if unpaired == found.len() {
-        return Ok(None);
+    let Some((of, at, exact)) = comparable(image.texts, mask.texts) else { return Ok(None) };
+    for (keys, texts, whose) in [(&of, image.texts, "its image"), (&at, mask.texts, "the mask")] {
+        let mut seen: BTreeMap<&String, usize> = BTreeMap::new();
+        for (z, key) in keys.iter().enumerate() {
+            if let Some(first) = seen.insert(key, z) {
+                let (a, b) = (&texts[first], &texts[z]);
+                return Err(format!(
+                    "two files of {whose} are the same slice by their names, {a:?} and {b:?}: remove one"
+                ));
+            }
+        }
     }
-    if unpaired > 0
-        && let Some(offset) = constant_offset(image.texts, mask.texts)
+    let place: BTreeMap<&String, usize> = of.iter().enumerate().map(|(z, key)| (key, z)).collect();
+    let found: Vec<Option<usize>> = at.iter().map(|key| place.get(key).copied()).collect();
+    let cure = "give the two stacks captures of different names if they pair in order";
+    if found.iter().any(Option::is_none)
+        && let Some(offset) = constant_offset(&of, &at)
     {
         return Err(format!(
             "as many slices as its image, but their numbers differ by {offset} throughout: names and order contradict \
-             each other; give the two stacks captures of different names if they pair in order"
+             each other; {cure}"
         ));
     }
-    Ok(Some(found))
+    if found.iter().all(Option::is_none) {
+        let (own, theirs) = (&mask.texts[0], &image.texts[0]);
+        return Err(format!(
+            "none of its {} slices has the name of an image slice ({own:?} and {theirs:?}, say); {cure}",
+            found.len()
+        ));
+    }
+    Ok(Some(Named { slices: found, exact }))
+}
+
+/// The texts of two stacks as they are compared: whole, where one of them is in both, else by the number in them.
+fn comparable(image: &[String], mask: &[String]) -> Option<(Vec<String>, Vec<String>, bool)> {
+    let whole = |texts: &[String]| -> Vec<String> {
+        let key = |text: &String| text.parse::<u64>().map_or_else(|_| text.to_lowercase(), |number| number.to_string());
+        texts.iter().map(key).collect()
+    };
+    let (of, at) = (whole(image), whole(mask));
+    if at.iter().any(|key| of.contains(key)) {
+        return Some((of, at, true));
+    }
+    Some((counted(image)?, counted(mask)?, false))
+}
+
+/// The numbers of texts that differ in one number alone.
+fn counted(texts: &[String]) -> Option<Vec<String>> {
+    let parts = |text: &String| {
+        let end = text.rfind(|c: char| c.is_ascii_digit())? + 1;
+        let digits = text[..end].bytes().rev().take_while(u8::is_ascii_digit).count();
+        let number: u64 = text[end - digits..end].parse().ok()?;
+        Some((text[..end - digits].to_string(), text[end..].to_string(), number))
+    };
+    let parts: Vec<(String, String, u64)> = texts.iter().map(parts).collect::<Option<_>>()?;
+    let alike = parts.iter().all(|(before, after, _)| (before, after) == (&parts[0].0, &parts[0].1));
+    alike.then(|| parts.into_iter().map(|(.., number)| number.to_string()).collect())
 }
 
 /// The difference of the numbers of two stacks of equal length, if it is the same throughout, and not nothing.
@@ -51,6 +103,31 @@ fn constant_offset(image: &[String], mask: &[String]) -> Option<i64> {
     let offset = mask.first()? - image.first()?;
     let constant = image.len() == mask.len() && image.iter().zip(&mask).all(|(i, m)| m - i == offset);
     (constant && offset != 0).then_some(offset)
+}
+
+/// What is worth saying of stacks that pair in the order of their files: numbers that one of them leaves out.
+pub(super) fn order_notes(image: SliceNames, mask: Option<SliceNames>) -> Vec<String> {
+    let missing = |names: SliceNames, whose: &str| {
+        let gaps = gaps(names.texts);
+        let named: Vec<String> = gaps.iter().take(NAMED).map(u64::to_string).collect();
+        (!gaps.is_empty()).then(|| {
+            format!("slices pair in the order of their files, and the numbers {whose} leave out {}", named.join(", "))
+        })
+    };
+    let of_mask = mask.and_then(|names| missing(names, "of the mask's files"));
+    missing(image, "of its image's files").into_iter().chain(of_mask).collect()
+}
+
+/// Numbers that the names of a stack leave out between the first and the last, where most go up by ones.
+fn gaps(texts: &[String]) -> Vec<u64> {
+    let numbers = counted(texts).and_then(|n| n.iter().map(|n| n.parse().ok()).collect::<Option<Vec<u64>>>());
+    let mut numbers = numbers.unwrap_or_default();
+    numbers.sort_unstable();
+    let ones = numbers.windows(2).filter(|pair| pair[1] == pair[0] + 1).count();
+    match 2 * ones > numbers.len().saturating_sub(1) {
+        true => numbers.windows(2).flat_map(|pair| pair[0] + 1..pair[1]).take(NAMED + 1).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Pairs slices as their names say.
@@ -107,11 +184,17 @@ fn contradiction(named: &[Option<usize>], placed: &[Option<usize>]) -> Result<()
     })
 }
 
+/// Whether two DICOM stacks have a slice at the same position.
+pub(super) fn meets(image: &Grid, own: &Grid) -> bool {
+    let (Some(of), Some(at)) = (&image.positions, &own.positions) else { return false };
+    slices_at(of, at, image).iter().any(Option::is_some)
+}
+
 /// For each mask slice the image slice at its position.
-fn slices_at(of: &[f64], at: &[f64], image: &Grid) -> Vec<Option<usize>> {
+fn slices_at(of: &Positions, at: &Positions, image: &Grid) -> Vec<Option<usize>> {
     let step = image.geometry.as_ref().map_or(1.0, |g| g.spacing[2]);
-    let mut slices = vec![None; at.len()];
-    for (slice, found) in match_positions(of, at, POSITION_TOLERANCE * step).into_iter().enumerate() {
+    let mut slices = vec![None; at.along.len()];
+    for (slice, found) in match_positions(&of.along, &at.along, POSITION_TOLERANCE * step).into_iter().enumerate() {
         if let Some(found) = found {
             slices[found] = Some(slice);
         }
@@ -129,10 +212,19 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
         return Err(Error::Shape { mask: mask.file, image: image.file.clone(), found: own.size, expected: image.size });
     }
     let slices = slices_at(of, at, image);
-    let apart = slices.iter().enumerate().filter_map(|(z, slice)| Some((at[z] - of[(*slice)?]).abs()));
-    let error_mm = apart.fold(0.0, f64::max);
     if slices.iter().all(Option::is_none) {
-        return Err(stack_error(&mask, "none of its slices lies at the position of an image slice".into()));
+        let why = "none of its slices lies at the position of an image slice";
+        return Err(refused(image, &own, &mask, why.into()));
+    }
+    let apart = slices.iter().enumerate().filter_map(|(z, slice)| {
+        let (own, image) = (at.at[z], of.at[(*slice)?]);
+        Some((0..3).map(|axis| (own[axis] - image[axis]).powi(2)).sum::<f64>().sqrt())
+    });
+    let error_mm = apart.fold(0.0, f64::max);
+    let spacing = image.geometry.as_ref().map_or([1.0; 3], |g| g.spacing);
+    if error_mm >= (HALF_VOXEL * spacing[0].min(spacing[1])).max(POSITION_TOLERANCE * spacing[2]) {
+        let why = format!("slices at the same position along the stack lie up to {error_mm:.2} mm aside of each other");
+        return Err(refused(image, &own, &mask, why));
     }
     if let (Some(from), Some(to)) = (image.frame(), own.frame())
         && let Some(map) = Map::between(from, to)

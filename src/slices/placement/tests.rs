@@ -211,6 +211,16 @@ fn stacks_pair_by_name_and_tell_of_holes() {
     assert!(error.contains("contradict"), "{error}");
     assert_eq!(paired(5, &["0", "1", "2", "3", "4"], "m").unwrap().slices, None, "by rank, where names are unrelated");
     assert!(paired(4, &["1", "2", "3", "4"], "m").is_err(), "by rank only where counts agree");
+    // Numbers in names, whatever stands around them.
+    let placed = paired(4, &["mask_2", "mask_3", "mask_4", "mask_5"], "n").unwrap();
+    assert_eq!(placed.slices, Some(vec![Some(1), Some(2), Some(3), Some(4)]));
+    for (n, at) in [(5, &["11", "12", "13", "14", "15"][..]), (2, &["8", "9"]), (2, &["1", "01"])] {
+        assert!(paired(n, at, "n").is_err(), "{at:?}");
+    }
+    let pairless = paired(5, &["a", "b", "c", "d", "e"], "n").unwrap();
+    assert_eq!((pairless.slices, pairless.notes.len()), (None, 0));
+    let holed = paired(5, &["1", "2", "3", "5", "6"], "m").unwrap();
+    assert!(holed.notes[0].contains("leave out 4"), "{:?}", holed.notes);
 }
 
 #[test]
@@ -218,14 +228,32 @@ fn dicom_slices_pair_by_position() {
     let at = |positions: &[f64], origin: [f64; 3]| {
         let mut mask =
             loaded([4, 3, positions.len()], vec![1; 12 * positions.len()], frame(origin, [X, Y, Z], SPACING));
-        mask.positions = Some(positions.to_vec());
+        mask.positions = Some(Positions {
+            along: positions.to_vec(),
+            at: positions.iter().map(|z| [origin[0], origin[1], *z]).collect(),
+            frame_of_reference: None,
+            reordered: false,
+        });
         mask
     };
     let of = Grid::of(&at(&[30., 33., 36., 39., 42.], ORIGIN));
     let placed = paired(&of, at(&[33., 36., 42.], [10., 20., 33.]), Pair::Grid).unwrap();
     assert_eq!(placed.slices, Some(vec![Some(1), Some(2), Some(4)]));
     let aside = paired(&of, at(&[33., 36., 42.], [15., 20., 33.]), Pair::Position).unwrap_err().to_string();
-    assert!(aside.contains("not their pixels"), "{aside}");
+    assert!(aside.contains("5.00 mm aside"), "{aside}");
+    let between = paired(&of, at(&[31.6, 34.6], [10., 20., 31.6]), Pair::Position).unwrap_err().to_string();
+    assert!(between.contains("none of its slices") && between.contains("axes LPS"), "{between}");
+    // Where nobody has said in which order the slices come, a mask without places has no partner.
+    let mut open = of.clone();
+    open.positions.as_mut().unwrap().reordered = true;
+    let error = paired(&open, loaded(SIZE, marks(), None), Pair::Grid).unwrap_err().to_string();
+    assert!(error.contains("order = \"position\""), "{error}");
+    // Another origin of positions.
+    let mut strange = at(&[30., 33., 36., 39., 42.], ORIGIN);
+    strange.positions.as_mut().unwrap().frame_of_reference = Some("1.2".into());
+    let mut here = of.clone();
+    here.positions.as_mut().unwrap().frame_of_reference = Some("1.3".into());
+    assert!(paired(&here, strange, Pair::Grid).unwrap().notes[0].contains("frame of reference"));
     // Names that say otherwise than positions.
     let numbers = texts(&["1", "2", "3", "4", "5"]);
     let turned = texts(&["5", "4", "3", "2", "1"]);
@@ -253,4 +281,32 @@ proptest! {
         prop_assert_eq!(placed.placement, if straight { Placement::Same } else { Placement::Reordered });
         prop_assert!(placed.error_mm.unwrap() < 1e-6);
     }
+}
+
+#[test]
+fn either_form_of_a_header_may_be_the_mask_s() {
+    let turned = Geometry::from_lps([12., 25., 31.], [X, Y, Z], SPACING);
+    let mut of = image();
+    of.other = Some(turned.clone());
+    let placed = paired(&of, loaded(SIZE, marks(), Some(turned)), Pair::Space).unwrap();
+    assert_eq!((placed.placement, values(&placed)), (Placement::Same, marks()));
+    assert!(placed.notes[0].contains("sform and the qform"), "{:?}", placed.notes);
+}
+
+#[test]
+fn equal_headers_that_span_no_volume_are_the_same() {
+    let flat = frame(ORIGIN, [X, Y, [0.; 3]], SPACING);
+    let placed = paired(&grid(flat.clone()), loaded(SIZE, marks(), flat), Pair::Grid).unwrap();
+    assert_eq!((placed.placement, placed.error_mm), (Placement::Same, Some(0.0)));
+}
+
+#[test]
+fn what_lies_beyond_a_rescaled_mask_is_background() {
+    let mut part = loaded([2, 2, 2], vec![9, 9, 9, 10, 9, 9, 9, 9], frame([10.5, 20.5, 33.], [X, Y, Z], SPACING));
+    part.image.scaling = crate::image::Scaling { slope: 1.0, intercept: -9.0 };
+    let placed = paired(&image(), part, Pair::Space).unwrap();
+    assert_eq!(values(&placed).iter().filter(|&&v| v != 9).count(), 1);
+    let mut full = loaded([2, 2, 2], vec![10; 8], frame([10.5, 20.5, 33.], [X, Y, Z], SPACING));
+    full.image.scaling = crate::image::Scaling { slope: 1.0, intercept: -9.0 };
+    assert!(paired(&image(), full, Pair::Space).unwrap_err().to_string().contains("nothing says what lies beyond"));
 }

@@ -8,7 +8,7 @@ use super::labels::{Decoder, same_orientation};
 use super::load::{Loaded, load};
 use super::notes::Notes;
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
-use super::placement::{Grid, Placed, Placement, SliceNames, place};
+use super::placement::{Grid, Placed, Placement, SliceNames, place, rounded};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, names, png, rle_table, segments};
 use crate::digest::sha256_each;
@@ -102,7 +102,7 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         dropped_slices: 0,
         dropped_masks: 0,
         placement,
-        placement_error_mm: error_mm,
+        placement_error_mm: error_mm.map(rounded),
         notes: notes.sentences(),
     };
     for mut objects in stacks {

@@ -214,7 +214,7 @@ impl Placed {
 }
 
 /// Millimetres without the digits that rounding in headers leaves.
-fn rounded(mm: f64) -> f64 {
+pub(super) fn rounded(mm: f64) -> f64 {
     (mm * 1e4).round() / 1e4
 }
 

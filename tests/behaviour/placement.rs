@@ -18,7 +18,8 @@ use crate::program::{Run, medcosmos};
 /// Voxels and millimetres along the axes of the patient.
 const SIZE: [usize; 3] = [22, 18, 9];
 const SPACING: [f64; 3] = [0.8, 0.9, 2.5];
-const CONTAINERS: [&str; 5] = ["nii.gz", "mhd", "nrrd", "nii", "dicom"];
+const IMAGES: [&str; 5] = ["nii.gz", "mhd", "nrrd", "nii", "dicom"];
+const MASKS: [&str; 6] = ["nii.gz", "mhd", "nrrd", "nii", "dicom", "seg"];
 
 /// A body that no symmetry of the grid maps onto itself.
 fn inside([x, y, z]: [usize; 3]) -> bool {
@@ -79,6 +80,17 @@ fn stored(storage: &Storage, place: &Place, value: impl Fn(bool) -> i16) -> Imag
 
 /// Writes an image as one file, or as a folder of DICOM slices.
 fn save(raw: &Path, stem: &str, container: &str, image: &Image) {
+    if container == "seg" {
+        let Samples::I16(values) = &image.samples else { panic!("int16 expected") };
+        let mut marks = Image::picture(
+            image.size[0],
+            values.len() / image.size[0],
+            1,
+            Samples::U8(values.iter().map(|v| *v as u8).collect()),
+        );
+        (marks.size, marks.geometry) = (image.size, image.geometry.clone());
+        return write::dicom_segmentation(&raw.join(format!("{stem}.dcm")), &[("liver", marks)]).unwrap();
+    }
     if container != "dicom" {
         return write::image(&raw.join(format!("{stem}.{container}")), image).unwrap();
     }
@@ -111,7 +123,7 @@ CT = "CT"
                 true => format!(
                     "path = [\"{image}-{masks}{{p:d}}_{kind}/{{file}}.dcm\"]\nstack = \"file\"\norder = \"position\""
                 ),
-                false => format!("path = [\"{image}-{masks}{{p:d}}_{kind}.{{{kind}:nii.gz|nii|mhd|nrrd|png}}\"]"),
+                false => format!("path = [\"{image}-{masks}{{p:d}}_{kind}.{{{kind}:nii.gz|nii|mhd|nrrd|dcm}}\"]"),
             };
             spec.push_str(&format!(
                 "[[layout]]\nname = \"{image} {masks}\"\ncase = \"{image}-{masks}{{p}}\"\n[layout.image]\n{}\nsequence = \"CT\"\n\
@@ -174,10 +186,13 @@ impl Built {
     }
 }
 
-fn storage() -> impl Strategy<Value = Storage> {
+fn storage(containers: &'static [&'static str]) -> impl Strategy<Value = Storage> {
     let order = Just([0usize, 1, 2]).prop_shuffle();
-    (proptest::sample::select(&CONTAINERS[..]), order, any::<[bool; 3]>())
-        .prop_map(|(container, order, turned)| Storage { container, order, turned })
+    (proptest::sample::select(containers), order, any::<[bool; 3]>()).prop_map(|(container, order, turned)| Storage {
+        container,
+        order,
+        turned,
+    })
 }
 
 fn place() -> impl Strategy<Value = Place> {
@@ -194,8 +209,9 @@ fn masks_lie_where_true_headers_put_them() {
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let pairs: Vec<(Storage, Storage, Place)> =
-        (0..number).map(|_| (storage(), storage(), place()).new_tree(&mut runner).unwrap().current()).collect();
+    let pairs: Vec<(Storage, Storage, Place)> = (0..number)
+        .map(|_| (storage(&IMAGES), storage(&MASKS), place()).new_tree(&mut runner).unwrap().current())
+        .collect();
     let built = built("", |raw| {
         for (number, (image, mask, place)) in pairs.iter().enumerate() {
             let stem = stem(image, mask, number);
@@ -210,8 +226,11 @@ fn masks_lie_where_true_headers_put_them() {
     });
     let built_cases = built.masks_are_the_bright_pixels();
     for case in built.cases() {
-        // Two stacks of files that count the same slices from the two ends contradict their own headers.
-        if case.reason.as_ref().is_some_and(|reason| reason.contains("names and positions contradict")) {
+        // Two stacks of files that count the same slices from the two ends contradict their own headers, and frames of a
+        // segmentation across the image's slices lie on none of them.
+        let refused = ["names and positions contradict", "segment 1 \"liver\""];
+        if case.reason.as_ref().is_some_and(|reason| refused.iter().any(|words| reason.contains(words))) {
+            assert_eq!(case.status, "failed");
             continue;
         }
         assert_eq!((case.status.as_str(), &case.reason), ("ok", &None), "{}", case.case_id);
@@ -220,7 +239,7 @@ fn masks_lie_where_true_headers_put_them() {
         assert!(matches!(placement, "same" | "reordered"), "{}: {placement}", case.case_id);
         assert!(case.placement_error_mm.unwrap() < 0.01, "{case:?}");
     }
-    assert!(built_cases.len() > number * 9 / 10, "{} of {number} were built", built_cases.len());
+    assert!(built_cases.len() > number * 3 / 4, "{} of {number} were built", built_cases.len());
     assert!(built.run.out.contains("reordered: masks stored in another order"), "{}", built.run.out);
 }
 

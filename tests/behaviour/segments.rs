@@ -191,31 +191,31 @@ fn what_the_table_does_not_have_and_what_lies_elsewhere_fails() {
     download.fails(&["another size", "1.6000 x 0.7000 mm"]);
 }
 
-/// Every second slice of a volume, as a mask of slices 6 mm apart.
-fn every_second(values: Vec<u8>) -> Image {
+/// The second and the fifth slice of a volume, as a mask of slices 9 mm apart.
+fn every_third(values: Vec<u8>) -> Image {
     let area = SIZE[0] * SIZE[1];
-    let kept: Vec<u8> = values.chunks(area).step_by(2).flatten().copied().collect();
+    let kept: Vec<u8> = values.chunks(area).skip(1).step_by(3).flatten().copied().collect();
     let mut image = Image::picture(kept.len(), 1, 1, Samples::U8(kept));
-    image.size = [SIZE[0], SIZE[1], SIZE[2] / 2, 1];
-    image.geometry = Some(Geometry::from_lps([-10., -20., 30.], AXES, [0.8, 0.7, 6.0]));
+    image.size = [SIZE[0], SIZE[1], SIZE[2] / 3, 1];
+    image.geometry = Some(Geometry::from_lps([-10., -20., 33.], AXES, [0.8, 0.7, 9.0]));
     image
 }
 
 #[test]
 fn segments_of_slices_farther_apart_fail_or_fill_the_slices_between() {
     for name in ["seg.dcm", "seg.nrrd"] {
-        let masks = [("liver", every_second(liver())), ("the spleen", every_second(spleen()))];
+        let masks = [("liver", every_third(liver())), ("the spleen", every_third(spleen()))];
         let write = |download: &Download| match name {
             "seg.dcm" => dicom_segmentation(&download.path("raw/P1/seg.dcm"), &masks),
             _ => slicer_segmentation(&download.path("raw/P1/seg.nrrd"), &masks),
         };
         let download = Download::new(name, SEGMENTS);
         write(&download).unwrap();
-        download.fails(&["6", "3", "30 x 26 x 6", "pair = \"space\""]);
+        download.fails(&["9", "30 x 26 x 6", "pair = \"space\""]);
         let download = Download::new(name, &format!("{SEGMENTS}\npair = \"space\""));
         write(&download).unwrap();
-        // The slice halfway belongs to the next one.
-        download.holds(&[("liver", block([3, 2], [12, 9], 0..3)), ("spleen", block([9, 6], [14, 11], 1..5))]);
+        // Slices 0 to 2 have the mask of slice 1, the others that of slice 4.
+        download.holds(&[("liver", block([3, 2], [12, 9], 0..3)), ("spleen", block([9, 6], [14, 11], 3..6))]);
         let (_, case) = download.build();
         assert_eq!(case.placement.as_deref(), Some("resampled"));
     }

@@ -58,6 +58,7 @@ pub(super) fn add_each(
         Ok(loaded) => return Ok(Some(loaded)),
         Err(by) => by,
     };
+    let header = image_header(reader);
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for &file in &found.files {
         let member = &reader.tree.members()[file];
@@ -68,7 +69,7 @@ pub(super) fn add_each(
         })?
         .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
         let mut notes = segments.notes.clone();
-        notes.extend(compared_frames(reader, &segments.table).map_err(problem)?);
+        notes.extend(compared_frames(reader, header.as_ref(), &segments.table).map_err(problem)?);
         let (wanted, said) = labelled(&segments, by, part, labels, found).map_err(problem)?;
         notes.extend(said);
         for (index, key, label, note) in wanted {
@@ -77,7 +78,7 @@ pub(super) fn add_each(
                 let reason = format!("{other} and {} are both {key:?} by the label table", segment.describe());
                 return Err(problem(reason));
             }
-            let mut placed = placed(reader, part, &member.path, &segments, index)?;
+            let mut placed = placed(reader, part, &member.path, &segments, index, header.as_ref())?;
             let own = placed.notes.drain(..).chain(note).map(|n| format!("segment {:?}: {n}", segment.name));
             placed.notes = notes.drain(..).chain(own).collect();
             let found = CaseMask { label: Some(label.clone()), label_key: Some(key), ..found.clone() };
@@ -232,19 +233,27 @@ fn unknown(segment: &Segment, known: &Table, labels: &LabelTable) -> String {
     )
 }
 
-/// Positions can only be compared within one frame of reference. What else is odd about what the file was drawn on is
-/// noted.
-fn compared_frames(reader: &MaskReader, known: &Table) -> Result<Option<String>, String> {
-    if known.frame_of_reference.is_none() && known.series.is_empty() {
-        return Ok(None);
-    }
+/// The header of the image's first file, where it is DICOM.
+fn image_header(reader: &MaskReader) -> Option<dicom::Header> {
     let file = reader.case.image[0];
     let member = &reader.tree.members()[file];
-    let header = with_bytes(reader.tree, file, |bytes| {
+    with_bytes(reader.tree, file, |bytes| {
         let is_dicom = formats::detect(&member.path, bytes) == Some(Container::Dicom);
         Ok(is_dicom.then(|| dicom::header(bytes).ok()).flatten())
-    });
-    let Ok(Some(header)) = header else { return Ok(None) };
+    })
+    .ok()
+    .flatten()
+}
+
+/// Positions can only be compared within one frame of reference. What else is odd about what the file was drawn on is
+/// noted.
+fn compared_frames(
+    reader: &MaskReader,
+    header: Option<&dicom::Header>,
+    known: &Table,
+) -> Result<Option<String>, String> {
+    let Some(header) = header else { return Ok(None) };
+    let member = &reader.tree.members()[reader.case.image[0]];
     if let (Some(own), Some(image)) = (&known.frame_of_reference, &header.frame_of_reference)
         && own != image
     {
@@ -268,6 +277,7 @@ fn placed(
     file: &str,
     segments: &Segments,
     index: usize,
+    header: Option<&dicom::Header>,
 ) -> Result<Placed, Error> {
     let segment = &segments.table.segments[index];
     let problem = |reason: String| Error::Spec {
@@ -279,6 +289,13 @@ fn placed(
     if frames > 1 {
         return Err(problem(format!("its image has {frames} frames, and segments are of one volume")));
     }
+    if let Some((largest, threshold)) = segments.below_threshold(index) {
+        return Err(problem(format!(
+            "it is a fractional segmentation whose largest value here is {largest}; values above {threshold}, half of the \
+             highest possible, are the segment: none is. Of a file of one segment, decode = {{ kind = \"binary\", above = … }} \
+             in the spec takes another threshold"
+        )));
+    }
     let volume = |pair: Pair| {
         let image = segments.volume(index).map_err(|misfit| problem(misfit.to_string()))?;
         place(grid, Loaded { file: file.to_string(), image, positions: None, files: Vec::new() }, pair, [None, None])
@@ -287,8 +304,18 @@ fn placed(
         return volume(Pair::Index);
     }
     let geometry = grid.geometry.as_ref().filter(|g| g.frame != Frame::Spacing && grid.believed);
-    let target = Target { size: [x, y, z], geometry, heights: grid.heights.as_deref() };
+    let series = header.and_then(|h| h.series.as_deref());
+    let target = Target { size: [x, y, z], geometry, heights: grid.heights.as_deref(), series };
     let kind = segments.table.kind;
+    // The rules for volumes, which look at the file's frame alone: all its segments are placed alike. They know no file that
+    // is cropped to what it marks.
+    let refused = match (kind, part.pair) {
+        (Kind::Nrrd, Pair::Grid) => match volume(Pair::Grid) {
+            Ok(placed) => return Ok(placed),
+            Err(refused) => Some(refused),
+        },
+        _ => None,
+    };
     match segments.on_grid(index, target) {
         Ok(on) => {
             let mut image = Image::picture(x, y * z, 1, Samples::U8(on.marks));
@@ -299,12 +326,11 @@ fn placed(
             let error_mm = geometry.is_some().then_some(on.error_mm);
             Ok(Placed { mask, slices: None, placement, error_mm, notes: on.notes })
         }
-        // The rules for volumes: by index where a header says nothing, else refused with both grids.
-        Err(_) if kind == Kind::Nrrd && part.pair == Pair::Grid => volume(Pair::Grid),
         Err(Misfit::OffGrid(_)) if kind != Kind::StructureSet && part.pair == Pair::Space => volume(Pair::Space),
-        Err(Misfit::OffGrid(why)) if kind != Kind::StructureSet => Err(problem(format!(
+        Err(Misfit::OffGrid(why)) if refused.is_none() && kind != Kind::StructureSet => Err(problem(format!(
             "{why}. Where both headers are right, pair = \"space\" in the spec takes the nearest pixel"
         ))),
-        Err(misfit) => Err(problem(misfit.to_string())),
+        Err(Misfit::Elsewhere(why)) => Err(problem(why)),
+        Err(misfit) => Err(refused.unwrap_or_else(|| problem(misfit.to_string()))),
     }
 }

@@ -190,3 +190,45 @@ fn what_the_table_does_not_have_and_what_lies_elsewhere_fails() {
     dicom_segmentation(&path, &masks(NAMES, &coarse)).unwrap();
     download.fails(&["another size", "1.6000 x 0.7000 mm"]);
 }
+
+/// The second and the fifth slice of a volume, as a mask of slices 9 mm apart.
+fn every_third(values: Vec<u8>) -> Image {
+    let area = SIZE[0] * SIZE[1];
+    let kept: Vec<u8> = values.chunks(area).skip(1).step_by(3).flatten().copied().collect();
+    let mut image = Image::picture(kept.len(), 1, 1, Samples::U8(kept));
+    image.size = [SIZE[0], SIZE[1], SIZE[2] / 3, 1];
+    image.geometry = Some(Geometry::from_lps([-10., -20., 33.], AXES, [0.8, 0.7, 9.0]));
+    image
+}
+
+#[test]
+fn segments_of_slices_farther_apart_fail_or_fill_the_slices_between() {
+    for name in ["seg.dcm", "seg.nrrd"] {
+        let masks = [("liver", every_third(liver())), ("the spleen", every_third(spleen()))];
+        let write = |download: &Download| match name {
+            "seg.dcm" => dicom_segmentation(&download.path("raw/P1/seg.dcm"), &masks),
+            _ => slicer_segmentation(&download.path("raw/P1/seg.nrrd"), &masks),
+        };
+        let download = Download::new(name, SEGMENTS);
+        write(&download).unwrap();
+        download.fails(&["9", "30 x 26 x 6", "pair = \"space\""]);
+        let download = Download::new(name, &format!("{SEGMENTS}\npair = \"space\""));
+        write(&download).unwrap();
+        // Slices 0 to 2 have the mask of slice 1, the others that of slice 4.
+        download.holds(&[("liver", block([3, 2], [12, 9], 0..3)), ("spleen", block([9, 6], [14, 11], 3..6))]);
+        let (_, case) = download.build();
+        assert_eq!(case.placement.as_deref(), Some("resampled"));
+    }
+}
+
+/// One of the segments would fall out of the image, had its header the word.
+#[test]
+fn all_segments_of_a_file_are_placed_by_one_rule() {
+    let download = Download::new("seg.nrrd", SEGMENTS);
+    let aside = Geometry::from_lps([-2., -20., 30.], AXES, [0.8, 0.7, 3.0]);
+    slicer_segmentation(&download.path("raw/P1/seg.nrrd"), &masks(NAMES, &aside)).unwrap();
+    download.holds(&[("liver", liver()), ("spleen", spleen())]);
+    let (_, case) = download.build();
+    assert_eq!((case.placement.as_deref(), case.placement_error_mm), (Some("shifted"), Some(8.0)));
+    assert_eq!(case.notes.iter().filter(|note| note.contains("8.00 mm away")).count(), 2, "{:?}", case.notes);
+}

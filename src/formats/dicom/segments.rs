@@ -411,7 +411,7 @@ mod tests {
         assert_eq!(volume(&segments, 0), [1, 0, 0, 0, 1, 1, 1, 0]);
         assert_eq!(volume(&segments, 1), [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1], "a slice without a frame is empty");
         let geometry = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
-        let target = Target { size: [4, 1, 3], geometry: Some(&geometry), heights: None };
+        let target = Target { size: [4, 1, 3], geometry: Some(&geometry), heights: None, series: None };
         assert_eq!(segments.on_grid(0, target).unwrap().marks, [0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0]);
     }
 
@@ -420,6 +420,10 @@ mod tests {
         let segments = opened(&segmentation("FRACTIONAL", &[(Some(1), 0.0, [0, 50, 51, 100])])).unwrap();
         assert_eq!(volume(&segments, 0), [0, 0, 1, 1]);
         assert!(segments.notes.iter().any(|n| n.contains("above 50 of 100") && n.contains("2 are neither")));
+        let low =
+            opened(&segmentation("FRACTIONAL", &[(Some(1), 0.0, [0, 45, 50, 0]), (Some(2), 0.0, [0; 4])])).unwrap();
+        assert_eq!((low.below_threshold(0), low.below_threshold(1)), (Some((50.0, 50.0)), None));
+        assert_eq!(segments.below_threshold(0), None);
         let segments =
             opened(&segmentation("LABELMAP", &[(None, 0.0, [0, 1, 2, 2]), (None, 2.0, [2, 1, 0, 7])])).unwrap();
         assert_eq!((segments.table.kind, segments.table.is_one_map()), (Kind::LabelMap, true));
@@ -464,7 +468,9 @@ mod tests {
         let segments = opened(&file(4)).unwrap();
         assert_eq!(table("rt.dcm", &file(4)).unwrap().unwrap().describe(), "5 \"PTV\"");
         let geometry = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
-        let placed = segments.on_grid(0, Target { size: [4, 1, 1], geometry: Some(&geometry), heights: None }).unwrap();
+        let placed = segments
+            .on_grid(0, Target { size: [4, 1, 1], geometry: Some(&geometry), heights: None, series: None })
+            .unwrap();
         assert_eq!(placed.marks, [0, 1, 1, 0]);
         assert!(placed.notes[0].starts_with("1 point(s) or open contour(s)"), "{:?}", placed.notes);
         assert!(opened(&file(5)).unwrap_err().to_string().contains("a contour of 5 points has 4"));

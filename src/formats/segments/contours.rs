@@ -2,19 +2,23 @@
 //!
 //! A pixel is inside where its centre is (even–odd rule, an edge belonging to the pixel on its right or below). Contours of
 //! one structure in one plane are combined by exclusive or, so that a contour within another is a hole; a hole that is drawn
-//! as a keyhole, one contour that runs inwards and back, comes out the same. Contours of planes between slices go to
-//! the nearest slice; of several planes that fall on one slice the nearest counts.
+//! as a keyhole, one contour that runs inwards and back, comes out the same. A contour that is there twice, in whichever
+//! direction, counts once. Contours lie at the mean of their corners, and where all are near slices of the image, each
+//! belongs to its slice. Else they were drawn on other slices: those of planes between slices go to the nearest slice,
+//! and of several planes that fall on one slice the nearest counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Misfit, Placed, Target};
+use super::{COVERED, Misfit, Placed, SLICE_TOLERANCE, Target};
 
 /// A contour may rise across the slices by this share of the distance between them.
 const FLAT: f64 = 0.5;
 /// Contours this close (in slices) lie in one plane.
 const SAME_PLANE: f64 = 0.05;
-/// A plane this far off its slice (in slices) is worth a note.
-const OFF_SLICE: f64 = 0.1;
+/// A contour this far off its slice (in slices) is worth a note.
+const OFF_SLICE: f64 = SAME_PLANE;
+/// Contours whose lines lie this close (in pixels) are the same contour.
+const SAME_LINE: f64 = 0.05;
 
 /// A closed contour: its corners in RAS+ millimetres.
 pub(in crate::formats) type Contour = Vec<[f64; 3]>;
@@ -60,11 +64,7 @@ impl Structure {
         }
         let axis = slice_axis(&contours)?;
         let in_plane = [[1, 2], [0, 2], [0, 1]][axis];
-        let mut outlines: Vec<Outline> = contours.iter().map(|c| outline(c, axis, in_plane)).collect();
-        let repeated = drop_repeated(&mut outlines);
-        if repeated > 0 {
-            notes.push(format!("{repeated} contour(s) are there twice: read once"));
-        }
+        let outlines: Vec<Outline> = contours.iter().map(|c| outline(c, axis, in_plane)).collect();
 
         let even: Vec<f64>;
         let heights = match target.heights {
@@ -79,19 +79,50 @@ impl Structure {
             }
         };
         let total = outlines.len();
-        let (first, last) =
-            outlines.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), o| (l.min(o.at), h.max(o.at)));
-        outlines.retain(|o| nearest(heights, o.at).is_some());
-        if outlines.is_empty() {
+        let (first, last) = ends(outlines.iter().map(|o| o.at));
+        let (on_slices, others): (Vec<_>, Vec<_>) =
+            outlines.into_iter().partition(|o| nearest(heights, o.at).is_some());
+        let (bottom, top) = ends(heights.iter().copied());
+        let (in_gap, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(|o| bottom < o.at && o.at < top);
+        if on_slices.is_empty() {
+            let place =
+                format!("its contours lie at slices {first:.2} to {last:.2} of an image of {} slices", size[axis]);
+            return Err(Misfit::Elsewhere(match outside.is_empty() {
+                true => format!("{place}, in a gap of the series, where the image lacks slices"),
+                false => format!("{place}: they do not belong together"),
+            }));
+        }
+        if !in_gap.is_empty() {
+            let count = in_gap.len();
+            notes.push(format!(
+                "{count} of its {total} contours lie in a gap of the series, where the image lacks slices, and are left out"
+            ));
+        }
+        let beyond = outside.len();
+        let (mut chosen, left_out, off) = planes(on_slices, heights);
+        let mut outside = by_plane(outside);
+        let repeated: usize =
+            chosen.values_mut().chain(outside.iter_mut().map(|(_, plane)| plane)).map(drop_repeated).sum();
+        if repeated > 0 {
+            notes.push(format!("{repeated} contour(s) are there twice: read once"));
+        }
+        let [columns, rows] = in_plane.map(|a| size[a]);
+        let drawn: f64 =
+            chosen.values().chain(outside.iter().map(|(_, plane)| plane)).map(|plane| covered(plane, None)).sum();
+        let inside: f64 = chosen.values().map(|plane| covered(plane, Some([columns, rows]))).sum();
+        if inside < COVERED * drawn {
+            let percent = 100.0 * (1.0 - inside / drawn);
+            let beside = match beyond {
+                0 => String::new(),
+                _ => format!(" ({beyond} of its {total} contours lie above or below its slices)"),
+            };
             return Err(Misfit::Elsewhere(format!(
-                "its contours lie at slices {first:.2} to {last:.2} of an image of {} slices: they do not belong together",
-                size[axis]
+                "{percent:.1} % of the area of its contours lie outside the image{beside}: they do not belong together"
             )));
         }
-        if outlines.len() < total {
-            notes.push(format!("{} of its {total} contours lie outside the image's slices", total - outlines.len()));
+        if beyond > 0 {
+            notes.push(format!("{beyond} of its {total} contours lie outside the image's slices"));
         }
-        let (chosen, left_out, off) = planes(outlines, heights);
         if left_out > 0 {
             notes.push(format!("{left_out} contour(s) lie between slices that have nearer ones, and are left out"));
         }
@@ -105,7 +136,6 @@ impl Structure {
             }
         }
         let steps = [1, size[0], size[0] * size[1]];
-        let [columns, rows] = in_plane.map(|a| size[a]);
         let (mut clipped, mut crossing) = (0, 0);
         for (slice, mut outlines) in chosen {
             outlines.sort_by(|a, b| area(&b.corners).total_cmp(&area(&a.corners)));
@@ -125,9 +155,6 @@ impl Structure {
             }
         }
         if clipped > 0 {
-            if !marks.contains(&1) {
-                return Err(Misfit::Elsewhere("its contours lie beside the image: they do not belong together".into()));
-            }
             notes.push(format!("{clipped} contour(s) reach beyond the image"));
         }
         if crossing > 0 {
@@ -164,20 +191,123 @@ fn outline(contour: &[[f64; 3]], axis: usize, in_plane: [usize; 2]) -> Outline {
     Outline { at, corners: contour.iter().map(|p| in_plane.map(|a| p[a])).collect() }
 }
 
-/// A contour that is listed twice would cancel itself.
+/// Drops what would cancel itself: contours along the same line as one before, whatever their direction and first corner.
 fn drop_repeated(outlines: &mut Vec<Outline>) -> usize {
-    let key = |o: &Outline| -> Vec<u64> {
-        [o.at].into_iter().chain(o.corners.iter().flatten().copied()).map(f64::to_bits).collect()
-    };
-    let mut seen = std::collections::BTreeSet::new();
     let before = outlines.len();
-    outlines.retain(|o| seen.insert(key(o)));
+    let mut kept: Vec<Outline> = Vec::with_capacity(before);
+    for outline in outlines.drain(..) {
+        if !kept.iter().any(|other| same_line(&other.corners, &outline.corners)) {
+            kept.push(outline);
+        }
+    }
+    *outlines = kept;
     before - outlines.len()
+}
+
+/// Whether every corner and middle of an edge of either polygon lies on the other.
+fn same_line(a: &[[f64; 2]], b: &[[f64; 2]]) -> bool {
+    let close = |a: (f64, f64), b: (f64, f64)| (a.0 - b.0).abs() <= SAME_LINE && (a.1 - b.1).abs() <= SAME_LINE;
+    let extent = |corners: &[[f64; 2]], axis: usize| ends(corners.iter().map(|c| c[axis]));
+    let lies_on = |a: &[[f64; 2]], b: &[[f64; 2]]| {
+        edges(a).all(|[from, to]| {
+            let middle = [(from[0] + to[0]) / 2.0, (from[1] + to[1]) / 2.0];
+            [from, middle].iter().all(|point| edges(b).any(|edge| distance(*point, edge) <= SAME_LINE))
+        })
+    };
+    (0..2).all(|axis| close(extent(a, axis), extent(b, axis))) && lies_on(a, b) && lies_on(b, a)
+}
+
+fn edges(corners: &[[f64; 2]]) -> impl Iterator<Item = [[f64; 2]; 2]> + '_ {
+    corners.iter().zip(corners.iter().cycle().skip(1)).map(|(a, b)| [*a, *b])
+}
+
+/// From a point to an edge.
+fn distance(point: [f64; 2], [from, to]: [[f64; 2]; 2]) -> f64 {
+    let (way, to_point) = ([to[0] - from[0], to[1] - from[1]], [point[0] - from[0], point[1] - from[1]]);
+    let length = way[0] * way[0] + way[1] * way[1];
+    let share = if length > 0.0 { (way[0] * to_point[0] + way[1] * to_point[1]) / length } else { 0.0 };
+    let share = share.clamp(0.0, 1.0);
+    (to_point[0] - share * way[0]).hypot(to_point[1] - share * way[1])
+}
+
+/// The lowest and the highest value.
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+}
+
+/// Area that contours of one plane enclose, holes taken out; with a size that of the part within an image.
+fn covered(plane: &[Outline], within: Option<[usize; 2]>) -> f64 {
+    let encloses = |outer: &Outline, point: [f64; 2]| {
+        let beside = |[a, b]: [[f64; 2]; 2]| {
+            (a[1] <= point[1]) != (b[1] <= point[1])
+                && point[0] < a[0] + (point[1] - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
+        };
+        edges(&outer.corners).filter(|edge| beside(*edge)).count() % 2 == 1
+    };
+    let areas: Vec<f64> = plane.iter().map(|o| area(&o.corners)).collect();
+    let parts = plane.iter().enumerate().map(|(i, outline)| {
+        let Some(&corner) = outline.corners.first() else { return 0.0 };
+        let larger = plane.iter().zip(&areas).filter(|(_, a)| **a > areas[i]);
+        let depth = larger.filter(|(outer, _)| encloses(outer, corner)).count();
+        let own = match within {
+            Some(size) => area(&clipped(&outline.corners, size)),
+            None => areas[i],
+        };
+        if depth % 2 == 0 { own } else { -own }
+    });
+    parts.sum()
+}
+
+/// The part of a polygon within the outer edges of an image's pixels (Sutherland and Hodgman 1974).
+fn clipped(corners: &[[f64; 2]], size: [usize; 2]) -> Vec<[f64; 2]> {
+    let mut part = corners.to_vec();
+    for axis in 0..2 {
+        for (edge, sign) in [(-0.5, 1.0), (size[axis] as f64 - 0.5, -1.0)] {
+            let depth = |c: &[f64; 2]| (c[axis] - edge) * sign;
+            let mut next = Vec::with_capacity(part.len());
+            for [a, b] in edges(&part) {
+                let (from, to) = (depth(&a), depth(&b));
+                if from >= 0.0 {
+                    next.push(a);
+                }
+                if (from >= 0.0) != (to >= 0.0) {
+                    let share = from / (from - to);
+                    next.push([a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])]);
+                }
+            }
+            part = next;
+        }
+    }
+    part
 }
 
 /// The outlines of each slice, how many belong to planes that another is nearer than, and how far the farthest plane
 /// lies from its slice.
-fn planes(mut outlines: Vec<Outline>, heights: &[f64]) -> (BTreeMap<usize, Vec<Outline>>, usize, f64) {
+fn planes(outlines: Vec<Outline>, heights: &[f64]) -> (BTreeMap<usize, Vec<Outline>>, usize, f64) {
+    let placed = |o: &Outline| nearest(heights, o.at).map(|slice| (slice, (o.at - heights[slice]).abs()));
+    let slices: BTreeSet<usize> = outlines.iter().filter_map(|o| Some(placed(o)?.0)).collect();
+    // Contours of other, closer slices lie farther off somewhere, unless they span less than a step.
+    let own = slices.len() > 1 && outlines.iter().all(|o| placed(o).is_some_and(|(_, off)| off <= SLICE_TOLERANCE));
+    let mut chosen: BTreeMap<usize, (f64, Vec<Outline>)> = BTreeMap::new();
+    let mut left_out = 0;
+    for (at, plane) in by_plane(outlines) {
+        let Some(slice) = nearest(heights, at) else { continue };
+        let off = (at - heights[slice]).abs();
+        match chosen.get_mut(&slice) {
+            Some((farthest, contours)) if own => {
+                *farthest = farthest.max(off);
+                contours.extend(plane);
+            }
+            Some((nearer, _)) if *nearer <= off => left_out += plane.len(),
+            _ => left_out += chosen.insert(slice, (off, plane)).map_or(0, |(_, other)| other.len()),
+        }
+    }
+    let off = chosen.values().map(|(off, _)| *off).fold(0.0, f64::max);
+    (chosen.into_iter().map(|(slice, (_, plane))| (slice, plane)).collect(), left_out, off)
+}
+
+/// Outlines of the same height together, the lowest first, each with that height.
+fn by_plane(mut outlines: Vec<Outline>) -> Vec<(f64, Vec<Outline>)> {
     outlines.sort_by(|a, b| a.at.total_cmp(&b.at));
     let mut planes: Vec<(f64, Vec<Outline>)> = Vec::new();
     for outline in outlines {
@@ -186,18 +316,7 @@ fn planes(mut outlines: Vec<Outline>, heights: &[f64]) -> (BTreeMap<usize, Vec<O
             _ => planes.push((outline.at, vec![outline])),
         }
     }
-    let mut chosen: BTreeMap<usize, (f64, Vec<Outline>)> = BTreeMap::new();
-    let mut left_out = 0;
-    for (at, plane) in planes {
-        let Some(slice) = nearest(heights, at) else { continue };
-        let off = (at - heights[slice]).abs();
-        match chosen.get(&slice) {
-            Some((nearer, _)) if *nearer <= off => left_out += plane.len(),
-            _ => left_out += chosen.insert(slice, (off, plane)).map_or(0, |(_, other)| other.len()),
-        }
-    }
-    let off = chosen.values().map(|(off, _)| *off).fold(0.0, f64::max);
-    (chosen.into_iter().map(|(slice, (_, plane))| (slice, plane)).collect(), left_out, off)
+    planes
 }
 
 /// The slice that is nearest, within half a step.
@@ -207,8 +326,7 @@ fn nearest(heights: &[f64], at: f64) -> Option<usize> {
 }
 
 fn area(corners: &[[f64; 2]]) -> f64 {
-    let next = corners.iter().cycle().skip(1);
-    (corners.iter().zip(next).map(|(a, b)| a[0] * b[1] - b[0] * a[1]).sum::<f64>() / 2.0).abs()
+    (edges(corners).map(|[a, b]| a[0] * b[1] - b[0] * a[1]).sum::<f64>() / 2.0).abs()
 }
 
 /// Pixels whose centres lie inside a polygon.
@@ -254,7 +372,12 @@ mod tests {
 
     fn filled(closed: Vec<Contour>) -> Result<Placed, Misfit> {
         let (size, geometry) = grid();
-        Structure { closed, without_area: 0 }.on_grid(Target { size, geometry: Some(&geometry), heights: None })
+        Structure { closed, without_area: 0 }.on_grid(Target {
+            size,
+            geometry: Some(&geometry),
+            heights: None,
+            series: None,
+        })
     }
 
     fn count(placed: &Placed, slice: usize) -> usize {
@@ -279,13 +402,20 @@ mod tests {
 
     #[test]
     fn contours_between_slices_and_outside_are_told() {
-        let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2), square(1.5, 3.5, 99.0)]).unwrap();
+        let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2)]).unwrap();
         assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [0, 4, 0]);
-        let notes = placed.notes.join("; ");
-        assert!(
-            notes.contains("1 of its 3 contours lie outside") && notes.contains("1 contour(s) lie between"),
-            "{notes}"
-        );
+        assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) lie between")), "{:?}", placed.notes);
+        // Less than a hundredth outside is told, more is refused: above, below and beside the image.
+        let most = || [0.0, 2.0, 4.0].map(|z| square(0.5, 8.5, z)).to_vec();
+        let placed = filled([most(), vec![square(1.5, 2.5, 99.0)]].concat()).unwrap();
+        assert!(placed.notes[0].contains("1 of its 4 contours lie outside"), "{:?}", placed.notes);
+        for (other, words) in [
+            (square(1.5, 4.5, 99.0), "4.5 % of the area of its contours lie outside"),
+            (square(1.5, 14.5, 6.0), "% of the area"),
+        ] {
+            let Err(Misfit::Elsewhere(why)) = filled([most(), vec![other]].concat()) else { panic!("refused") };
+            assert!(why.contains(words), "{why}");
+        }
         let Err(Misfit::Elsewhere(why)) = filled(vec![square(1.5, 4.5, -9.0)]) else { panic!("refused") };
         assert!(why.contains("slices -4.50 to -4.50 of an image of 5 slices"), "{why}");
         let beside = filled(vec![square(50.0, 60.0, 2.0)]);
@@ -294,10 +424,52 @@ mod tests {
 
     #[test]
     fn the_same_contour_twice_counts_once() {
-        let placed = filled(vec![square(1.5, 4.5, 2.0), square(1.5, 4.5, 2.0)]).unwrap();
-        assert_eq!((count(&placed, 1), placed.notes.len()), (9, 1));
+        let once = || square(1.5, 4.5, 2.0);
+        let mut turned = once();
+        turned.reverse();
+        turned.rotate_left(1);
+        let mut finer = once();
+        finer.insert(1, [-3.0, -1.5, 2.0]);
+        finer.push(once()[0]);
+        let rounded = once().into_iter().map(|[x, y, z]| [x + 0.004, y - 0.003, z + 0.01]).collect();
+        for again in [once(), turned, finer, rounded] {
+            let placed = filled(vec![once(), again]).unwrap();
+            assert_eq!((count(&placed, 1), placed.notes.len()), (9, 1), "{:?}", placed.notes);
+        }
+        // The same corners, joined otherwise.
+        let mut bow = once();
+        bow.swap(1, 2);
+        assert_ne!(count(&filled(vec![once(), bow]).unwrap(), 1), 9);
         let crossing = filled(vec![square(1.5, 4.5, 2.0), square(3.5, 6.5, 2.0)]).unwrap();
         assert!(crossing.notes[0].contains("cross"), "{:?}", crossing.notes);
+    }
+
+    #[test]
+    fn contours_beside_their_planes_belong_to_them() {
+        let part = |from: f64, z: f64| square(from, from + 2.0, z);
+        let both = vec![part(0.5, 0.0), part(4.5, 0.2), part(0.5, 1.8), part(4.5, 2.4)];
+        let placed = filled(both).unwrap();
+        assert_eq!([0, 1].map(|z| count(&placed, z)), [8, 8]);
+        assert!(placed.notes.len() == 1 && placed.notes[0].contains("up to 0.20 of a slice off"), "{:?}", placed.notes);
+        // The contours of slices that lie closer than the image's would cancel each other.
+        let closer: Vec<Contour> = (0..9).map(|i| square(0.5, 4.5, f64::from(i) * 0.5)).collect();
+        let placed = filled(closer).unwrap();
+        assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [16; 3]);
+    }
+
+    #[test]
+    fn contours_in_a_gap_of_the_series_are_told() {
+        let (_, geometry) = grid();
+        let on = |heights: &[f64]| {
+            let closed = [0.0, 2.0, 4.0].map(|z| square(0.5, 4.5, z)).to_vec();
+            let size = [12, 10, heights.len()];
+            let target = Target { size, geometry: Some(&geometry), heights: Some(heights), series: None };
+            Structure { closed, without_area: 0 }.on_grid(target)
+        };
+        let placed = on(&[0.0, 1.0, 4.0]).unwrap();
+        assert!(placed.notes[0].starts_with("1 of its 3 contours lie in a gap of the series"), "{:?}", placed.notes);
+        let Err(Misfit::Elsewhere(why)) = on(&[-2.0, -1.0, 3.0]) else { panic!("refused") };
+        assert!(why.contains("in a gap of the series"), "{why}");
     }
 
     /// The same contour on the same volume whose axes are stored in another order gives the same places.
@@ -306,11 +478,11 @@ mod tests {
         let contour = || vec![vec![[-1.2, -2.1, 4.0], [-8.7, -2.4, 4.0], [-8.1, -7.9, 4.0]]];
         let (size, geometry) = grid();
         let straight = Structure { closed: contour(), without_area: 0 }
-            .on_grid(Target { size, geometry: Some(&geometry), heights: None })
+            .on_grid(Target { size, geometry: Some(&geometry), heights: None, series: None })
             .unwrap();
         let turned = Geometry::from_lps([11., 0., 0.], [Z, [-1., 0., 0.], Y], [2., 1., 1.]);
         let other = Structure { closed: contour(), without_area: 0 }
-            .on_grid(Target { size: [5, 12, 10], geometry: Some(&turned), heights: None })
+            .on_grid(Target { size: [5, 12, 10], geometry: Some(&turned), heights: None, series: None })
             .unwrap();
         assert!(straight.marks.contains(&1));
         for z in 0..5 {

@@ -128,6 +128,11 @@ pub(super) enum Content {
     Structures(Vec<Structure>),
 }
 
+/// A frame or contour may lie off a slice by this share of the distance between slices.
+const SLICE_TOLERANCE: f64 = 0.25;
+/// Share of what a segment marks that must lie in the image.
+const COVERED: f64 = 0.99;
+
 /// The pixels of an image, as segments are laid on them.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
@@ -138,6 +143,8 @@ pub struct Target<'a> {
     /// Where each slice along z lies, in steps of the geometry from the first; `None` where they are 0, 1, 2, … (DICOM
     /// series may lack slices).
     pub heights: Option<&'a [f64]>,
+    /// Series Instance UID of the image, if it has one.
+    pub series: Option<&'a str>,
 }
 
 /// A segment on the grid of an image.
@@ -176,7 +183,10 @@ impl Segments {
     /// contours filled.
     ///
     /// Axes may be turned around or exchanged, slices missing or in another order, as long as the pixels are the same: no
-    /// pixel may move by half a pixel, and no slice by more than a quarter of the distance between slices.
+    /// pixel may move by half a pixel, and no slice by more than a quarter of the distance between slices. Masks of slices
+    /// that lie farther apart than the image's are refused: they say nothing of the slices between. Frames of a DICOM
+    /// segmentation may be those of a few slices, which its header's distance between slices tells, and the series that
+    /// it was drawn on.
     ///
     /// # Errors
     /// [`Misfit`], with both frames.
@@ -185,7 +195,11 @@ impl Segments {
     /// Where the table has no such segment.
     pub fn on_grid(&self, index: usize, target: Target) -> std::result::Result<Placed, Misfit> {
         match &self.content {
-            Content::Frames(frames) => frames.on_grid(index, target),
+            Content::Frames(frames) => {
+                let series = target.series.filter(|_| !self.table.series.is_empty());
+                let drawn_on_it = series.map(|image| self.table.series.iter().any(|s| s == image));
+                frames.on_grid(index, target, drawn_on_it)
+            }
             Content::Layers(layers) => layers.on_grid(index, target),
             Content::Structures(structures) => structures[index].on_grid(target),
         }
@@ -204,6 +218,18 @@ impl Segments {
             Content::Frames(frames) => frames.volume(index),
             Content::Layers(layers) => Ok(layers.volume(index)),
             Content::Structures(_) => Err(Misfit::OffGrid("contours have no pixels of their own".into())),
+        }
+    }
+
+    /// The largest value of a segment and the threshold that it would have to exceed, where it is marked by fractions and
+    /// none does.
+    ///
+    /// # Panics
+    /// Where the table has no such segment.
+    pub fn below_threshold(&self, index: usize) -> Option<(f64, f64)> {
+        match &self.content {
+            Content::Frames(frames) => frames.below_threshold(index),
+            Content::Layers(_) | Content::Structures(_) => None,
         }
     }
 

@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Misfit, Placed, Table, Target};
+use super::{COVERED, Misfit, Placed, SLICE_TOLERANCE, Table, Target};
 use crate::image::{Frame, Geometry, Image, Samples};
 use crate::with_samples;
 
-/// A frame may lie off a slice by this share of the distance between slices.
-const SLICE_TOLERANCE: f64 = 0.25;
 /// A pixel may lie off the image's pixel by less than this, in pixels.
 const PIXEL_TOLERANCE: f64 = 0.5;
-/// Share of the marked pixels that must lie in the image.
-const COVERED: f64 = 0.99;
+/// Slices this many of the image's apart are those of a coarser grid.
+const COARSER: f64 = 1.5;
 /// Frames of a regular grid lie off it by less than this share of a step.
 const REGULAR: f64 = 0.05;
 /// A volume of frames and gaps has at most these many voxels, or as many as the frames have times the second.
@@ -127,7 +125,8 @@ impl Frames {
         Source { size: self.size, voxels, stride: 1, marked: self.masks[index].1, ordered: false }
     }
 
-    pub fn on_grid(&self, index: usize, target: Target) -> Result<Placed, Misfit> {
+    /// `drawn_on_it` is whether the file says that it was drawn on the image's series.
+    pub fn on_grid(&self, index: usize, target: Target, drawn_on_it: Option<bool>) -> Result<Placed, Misfit> {
         let size = target.size;
         let voxels = |at| self.voxels.get(at);
         let source = self.source(index, &voxels);
@@ -146,8 +145,69 @@ impl Frames {
             _ if unplaced > 0 => {
                 Err(Misfit::Unplaced(format!("{unplaced} of its {} frames do not say where they lie", planes.len())))
             }
-            _ => paint(planes, &source, target),
+            _ => {
+                let doubt = self.coarser(target, drawn_on_it)?;
+                let mut placed = paint(planes, &source, target)?;
+                placed.notes.extend(doubt);
+                Ok(placed)
+            }
         }
+    }
+
+    /// Whether the frames are those of slices that lie farther apart than the image's. Frames of every second slice may as
+    /// well be a mask of which the other slices are empty: the header's distance decides, then the series that it was
+    /// drawn on. Comes back with a note where they leave a doubt.
+    fn coarser(&self, target: Target, drawn_on_it: Option<bool>) -> Result<Option<String>, Misfit> {
+        let (geometry, _) = target.frame()?;
+        let all = || self.masks.iter().flat_map(|(planes, _)| planes.iter()).filter_map(|p| Some((p, p.place?)));
+        let Some((plane, first)) = all().next() else { return Ok(None) };
+        let normal = unit(cross(first.x, first.y));
+        let along = |axis: usize| dot(geometry.affine.map(|row| row[axis]), normal).abs();
+        let across =
+            (0..3).max_by(|&a, &b| (along(a) / geometry.spacing[a]).total_cmp(&(along(b) / geometry.spacing[b])));
+        let across = across.unwrap_or(2);
+        let step = along(across);
+        let mut at: Vec<f64> = all().map(|(_, p)| dot(minus(p.corner, first.corner), normal) / step).collect();
+        at.sort_by(f64::total_cmp);
+        at.dedup_by(|b, a| *b - *a < REGULAR);
+        let gap = at.windows(2).map(|w| w[1] - w[0]).reduce(f64::min);
+        if target.size[across] < 2 || gap.is_some_and(|gap| gap < COARSER) {
+            return Ok(None);
+        }
+        let apart = gap.map(|gap| format!("its frames lie {gap:.1} slices of the image apart, or more"));
+        let Some(own) = self.steps.first() else {
+            let doubt = apart.filter(|_| drawn_on_it != Some(true));
+            return Ok(doubt.map(|apart| {
+                format!("{apart}, and its header has no distance between slices: read as a mask of a few slices")
+            }));
+        };
+        if own / step < COARSER {
+            return Ok(None);
+        }
+        let multiple = |at: &f64| (at - (at * step / own).round() * own / step).abs() < SLICE_TOLERANCE;
+        let from_first: Vec<f64> = at.iter().map(|a| a - at[0]).collect();
+        if drawn_on_it == Some(true) || !from_first.iter().all(multiple) {
+            return Ok(Some(format!(
+                "its header puts slices {own:.2} mm apart, those of the image lie {step:.2} mm apart: read as a mask of a few \
+                 slices"
+            )));
+        }
+        let why = format!(
+            "it is of slices {own:.2} mm apart, those of the image lie {step:.2} mm apart: slices between would lose their mask"
+        );
+        Err(Misfit::OffGrid(told(plane, &first, self.size, (target.size, geometry), &why)))
+    }
+
+    pub fn below_threshold(&self, index: usize) -> Option<(f64, f64)> {
+        let (planes, Marked::Above(threshold)) = &self.masks[index] else { return None };
+        // Bits have no values between.
+        if *threshold <= 0.0 {
+            return None;
+        }
+        let area = self.size[0] * self.size[1];
+        let values = planes.iter().flat_map(|p| (p.start..p.start + area).map(|at| self.voxels.get(at)));
+        let largest = values.fold(0.0, f64::max);
+        (largest > 0.0 && largest <= *threshold).then_some((largest, *threshold))
     }
 
     pub fn volume(&self, index: usize) -> Result<Image, Misfit> {
@@ -264,7 +324,32 @@ impl Layers {
         let stride = self.start(mask.layer, 0).1;
         let marked = Marked::Equal(mask.value);
         let source = Source { size: [width, height], voxels: &voxels, stride, marked, ordered: true };
+        self.same_slices(&planes, target)?;
         paint(&planes, &source, target)
+    }
+
+    /// Whether all slices, marked or not, are those of the image: segments of one file are placed alike.
+    fn same_slices(&self, planes: &[Plane], target: Target) -> Result<(), Misfit> {
+        let (geometry, to_index) = target.frame()?;
+        let [width, height, depth, _] = self.image.size;
+        let off = |plane: &Plane, place: &Place, why: &str| {
+            Misfit::OffGrid(told(plane, place, [width, height], (target.size, geometry), why))
+        };
+        for plane in planes {
+            let Some(place) = &plane.place else { continue };
+            let on = Lattice::of(place, [width, height], &to_index, geometry, target.heights);
+            let Some(on) = on.map_err(|why| off(plane, place, &why))? else { continue };
+            let own = self.image.geometry.as_ref().map(|g| g.affine.map(|row| row[2]));
+            let step = own.map_or(1.0, |own| {
+                let row = to_index[on.across];
+                dot([row[0], row[1], row[2]], own).abs()
+            });
+            if (step - 1.0).abs() > SLICE_TOLERANCE && (depth > 1 || target.size[on.across] > 1) {
+                let why = format!("it has slices {step:.2} of the image's apart");
+                return Err(off(plane, place, &why));
+            }
+        }
+        Ok(())
     }
 
     pub fn volume(&self, index: usize) -> Image {
@@ -367,6 +452,11 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
                 None => outside += 1,
             }
         }
+    }
+    if in_holes > 0 && all == 0 {
+        return Err(Misfit::Elsewhere(format!(
+            "all {in_holes} frames that it marks lie in a gap of the series, where the image lacks slices"
+        )));
     }
     let mut notes = Vec::new();
     if in_holes > 0 {
@@ -571,7 +661,7 @@ mod tests {
     fn on(segments: &Segments, heights: Option<&[f64]>) -> Result<Placed, Misfit> {
         let geometry = geometry();
         let depth = heights.map_or(SIZE[2], <[f64]>::len);
-        segments.on_grid(0, Target { size: [4, 3, depth], geometry: Some(&geometry), heights })
+        segments.on_grid(0, Target { size: [4, 3, depth], geometry: Some(&geometry), heights, series: None })
     }
 
     fn marked_slices(placed: &Placed) -> Vec<usize> {
@@ -594,6 +684,46 @@ mod tests {
         let placed = on(&frames(&[0.0, 1.0, 2.0, 3.0]), Some(&[0.0, 1.0, 3.0])).unwrap();
         assert_eq!(marked_slices(&placed), [1, 1, 1]);
         assert!(placed.notes[0].contains("1 of its frames lie where the image lacks a slice"), "{:?}", placed.notes);
+        let Err(Misfit::Elsewhere(why)) = on(&frames(&[2.0]), Some(&[0.0, 1.0, 3.0])) else { panic!("refused") };
+        assert!(why.contains("in a gap of the series"), "{why}");
+    }
+
+    #[test]
+    fn frames_of_slices_farther_apart_are_no_mask_of_the_slices_between() {
+        let with = |slices: &[f64], steps: &[f64], series: &str| {
+            let mut segments = frames(slices);
+            let Content::Frames(content) = &mut segments.content else { panic!("frames") };
+            content.steps = steps.to_vec();
+            segments.table.series = vec!["1.2".into()];
+            let geometry = geometry();
+            let target = Target { size: SIZE, geometry: Some(&geometry), heights: None, series: Some(series) };
+            segments.on_grid(0, target)
+        };
+        // Steps of 3 mm.
+        for slices in [&[0.0, 2.0, 4.0][..], &[2.0]] {
+            let Err(Misfit::OffGrid(why)) = with(slices, &[6.0], "1.3") else { panic!("refused: {slices:?}") };
+            assert!(
+                why.contains("slices 6.00 mm apart") && why.contains("3.00 mm apart") && why.contains("Frame 1"),
+                "{why}"
+            );
+        }
+        // A mask of a few slices, by the header, or by the series, or by frames of neighbouring slices.
+        assert_eq!(with(&[0.0, 2.0, 4.0], &[3.0], "1.3").unwrap().notes, [""; 0]);
+        assert!(with(&[0.0, 2.0, 4.0], &[6.0], "1.2").unwrap().notes[0].contains("a mask of a few slices"));
+        assert_eq!(with(&[0.0, 1.0, 4.0], &[6.0], "1.3").unwrap().notes, [""; 0]);
+        // In doubt.
+        assert!(with(&[0.0, 2.0, 4.0], &[], "1.3").unwrap().notes[0].contains("no distance between slices"));
+    }
+
+    #[test]
+    fn layers_of_slices_farther_apart_are_refused() {
+        let mut image = Image::picture(36, 1, 1, Samples::U8(vec![1; 36]));
+        image.size = [4, 3, 3, 1];
+        image.geometry = Some(Geometry::from_lps([10., 20., 30.], AXES, [0.5, 0.7, 6.0]));
+        let layers = Layers { image, masks: vec![Layer { layer: 0, value: 1.0 }] };
+        let segments = Segments::new(table(1), Vec::new(), Content::Layers(Box::new(layers)));
+        let Err(Misfit::OffGrid(why)) = on(&segments, None) else { panic!("refused") };
+        assert!(why.contains("slices 2.00 of the image's apart"), "{why}");
     }
 
     #[test]

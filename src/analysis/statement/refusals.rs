@@ -4,10 +4,29 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint, JoinOperator, Select, SetExpr, VisitorMut, WindowType};
 
+use super::meaning::negative;
 use super::{AGGREGATES, Refusal, arguments, has, is_aggregate, is_window, name_of, refuse};
 
 /// Aggregates that polars computes from the first row up to each row where a window has an order.
 const RUNNING: &[&str] = &["sum", "total", "min", "max", "count"];
+
+/// Aggregates that polars does not know, and what to write for them.
+const UNKNOWN: &[(&str, &str)] = &[
+    ("any_value", "min(x), or put x into GROUP BY"),
+    ("approx_count_distinct", "count(DISTINCT x)"),
+    ("arg_max", "ORDER BY and LIMIT 1"),
+    ("arg_min", "ORDER BY and LIMIT 1"),
+    ("bool_and", "min(CASE WHEN condition THEN 1 ELSE 0 END) = 1"),
+    ("bool_or", "max(CASE WHEN condition THEN 1 ELSE 0 END) = 1"),
+    ("max_by", "ORDER BY and LIMIT 1"),
+    ("min_by", "ORDER BY and LIMIT 1"),
+    ("mode", "count(*) with GROUP BY, and ORDER BY with LIMIT 1"),
+    ("percentile_cont", "quantile_cont(x, 0.5)"),
+    ("percentile_disc", "quantile_disc(x, 0.5)"),
+    ("product", "exp(sum(ln(x)))"),
+    ("stddev_pop", "sqrt(avg(x * x) - avg(x) * avg(x))"),
+    ("var_pop", "avg(x * x) - avg(x) * avg(x)"),
+];
 
 /// Refuses what polars answers wrongly and no rewriting mends.
 pub(super) struct Refusals;
@@ -58,8 +77,20 @@ impl VisitorMut for Refusals {
         {
             return refuse("a subquery in the place of a value must have one column".into());
         }
+        if let Expr::Substring { substring_from: Some(from), substring_for: Some(_), .. } = expr
+            && negative(from).is_some()
+        {
+            return refuse(format!("{expr}: write `left(right(text, n), m)` for a part that is counted from the end"));
+        }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let name = name_of(function);
+        let of_hash = arguments(function).any(|argument| argument.to_string().contains("perceptual_hash"));
+        if of_hash && matches!(name.as_str(), "sum" | "total") {
+            return refuse("perceptual_hash is 64 bits and no number: it can only be compared and counted".into());
+        }
+        if let Some((_, instead)) = UNKNOWN.iter().find(|(known, _)| *known == name) {
+            return refuse(format!("the function {name} is not known: write {instead}"));
+        }
         if AGGREGATES.contains(&name.as_str())
             && function.over.is_none()
             && arguments(function).any(|argument| has(argument, |e| is_aggregate(e) || is_window(e)))

@@ -319,13 +319,9 @@ fn organs() -> (Place, Vec<i16>) {
     let values: Vec<i16> =
         labels(3).iter().enumerate().map(|(i, &v)| i16::from(v != 0) * if i < first { 1 } else { 2 }).collect();
     for (name, of) in [("image", 0), ("liver", 1), ("spleen", 2)] {
-        let voxels: Vec<i16> =
-            values.iter().map(|&v| if of == 0 { v * 100 } else { i16::from(v == of) }).collect();
-        write_image(
-            &created(&place.path(&format!("raw/c1/{name}.nii"))),
-            &volume(&voxels, [0, 1, 2], [false; 3], 0.0),
-        )
-        .unwrap();
+        let voxels: Vec<i16> = values.iter().map(|&v| if of == 0 { v * 100 } else { i16::from(v == of) }).collect();
+        write_image(&created(&place.path(&format!("raw/c1/{name}.nii"))), &volume(&voxels, [0, 1, 2], [false; 3], 0.0))
+            .unwrap();
     }
     (place.build(), values)
 }
@@ -354,7 +350,7 @@ fn values_of_classes_with_a_file_each_need_names() {
     let run = predicted("one", [0, 255, 255], None);
     assert!(run.out.contains("no map holds another value than 0 and 255"), "{}{}", run.out, run.err);
     let run = predicted("absent", [0, 1, 0], Some(serde_json::json!({"background": 0, "liver": 1, "spleen": 2})));
-    assert!(run.out.contains("no prediction holds the label(s) spleen"), "{}{}", run.out, run.err);
+    assert!(run.out.contains("no prediction holds the label(s) spleen in a slice"), "{}{}", run.out, run.err);
     predicted("region", [0, 1, 2], Some(serde_json::json!({"background": 0, "both": [1, 2], "liver": 2})))
         .failed(1, &["dataset.json", "the label both is [1,2]"]);
     predicted("other", [0, 1, 2], Some(serde_json::json!({"background": 0, "pancreas": 1, "colon": 2})))

@@ -89,7 +89,6 @@ SELECT count(*) AS n FROM masks WHERE (laterality = 'left') IS NOT TRUE
 SELECT -area_px AS area_px, mask_id FROM masks ORDER BY -area_px, mask_id
 SELECT 1 - dice AS dice, mask_id, strategy, choice FROM metrics ORDER BY dice + 0, mask_id, choice
 SELECT log(2, 8) AS l, mod(-area_px, 7) AS m, substr(mask_id, -3) AS s FROM masks ORDER BY mask_id
-SELECT round(dice, 2) AS r, count(*) AS n FROM metrics GROUP BY r ORDER BY r
 SELECT 1e3 AS a, 1.5e-3 AS b, count(*) AS n FROM metrics WHERE hd95 < 1e308 AND dice > 1E-9
 SELECT MASK_ID, M.Area_Px FROM Masks AS m WHERE TARGET <> '' ORDER BY Mask_Id
 """

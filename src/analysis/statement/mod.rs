@@ -32,8 +32,8 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
 use self::constants::{constants, relation_names};
-use self::meaning::{Meaning, OfConstants, Signs};
 pub(super) use self::meaning::decimal;
+use self::meaning::{Meaning, OfConstants, Signs};
 pub(super) use self::names::own_names;
 use self::refusals::Refusals;
 use self::stages::Stages;
@@ -256,7 +256,9 @@ mod tests {
         assert!(text.contains("LEFT JOIN (SELECT * FROM p AS x WHERE x.model = 'a') AS \"x\" ON m.k = x.k"), "{text}");
         let text =
             prepared_text("SELECT m.source FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND dice > 0.9");
-        assert!(text.unwrap().contains("(SELECT * FROM metrics x WHERE x.dice > 0.9) AS \"x\" ON m.mask_id = x.mask_id"));
+        assert!(
+            text.unwrap().contains("(SELECT * FROM metrics x WHERE x.dice > 0.9) AS \"x\" ON m.mask_id = x.mask_id")
+        );
         let text = prepared_text("SELECT m.a FROM m RIGHT JOIN p ON m.k = p.k AND m.a > 1").unwrap();
         assert!(text.contains("(SELECT * FROM m WHERE m.a > 1) AS \"m\" RIGHT JOIN p ON m.k = p.k"), "{text}");
     }
@@ -296,8 +298,8 @@ mod tests {
         );
         assert_eq!(
             own("WITH x AS (SELECT 1) SELECT * FROM (WITH x AS (SELECT * FROM x) SELECT * FROM x) AS y, x"),
-            "WITH x AS (SELECT 1) SELECT * FROM (WITH __stage_with_0_x AS (SELECT * FROM x) \
-             SELECT * FROM __stage_with_0_x AS x) AS y, x"
+            "WITH x AS (SELECT 1), __stage_with_0_x AS (SELECT * FROM x) \
+             SELECT * FROM (SELECT * FROM __stage_with_0_x AS x) AS y, x"
         );
     }
 
@@ -307,6 +309,8 @@ mod tests {
         assert!(text.contains("THEN (1) * \"__stage_value_0\" END"), "{text}");
         let text = prepared_text("SELECT sum(1.5) OVER (PARTITION BY g) AS n FROM t").unwrap();
         assert!(text.contains("count(*) OVER (PARTITION BY g)"), "{text}");
+        let text = prepared_text("SELECT sum(count(*)) OVER () AS n FROM t GROUP BY g").unwrap();
+        assert!(text.starts_with("SELECT sum(\"__stage_value_0\") OVER () AS n"), "{text}");
         assert!(prepared_text("SELECT string_agg('a', ',') FROM t").unwrap_err().contains("of a constant"));
     }
 
@@ -325,7 +329,9 @@ mod tests {
     fn columns_of_a_join_have_a_stage_of_their_own() {
         let text = prepared_text("SELECT b.g, avg(a.x) AS d FROM a JOIN b ON a.k = b.k GROUP BY b.g").unwrap();
         assert!(
-            text.contains("(SELECT b.g AS \"__stage_column_0\", a.x AS \"__stage_column_1\" FROM a JOIN b ON a.k = b.k)"),
+            text.contains(
+                "(SELECT b.g AS \"__stage_column_0\", a.x AS \"__stage_column_1\" FROM a JOIN b ON a.k = b.k)"
+            ),
             "{text}"
         );
     }
@@ -352,6 +358,8 @@ mod tests {
             ("SELECT sum(a) FROM t GROUP BY ROLLUP (a)", "ROLLUP"),
             ("SELECT perceptual_hash - 1 AS h FROM t", "compared"),
             ("SELECT sum(perceptual_hash) AS h FROM t", "compared"),
+            ("SELECT area_px * 100000000000000000 FROM masks", "64 bits"),
+            ("SELECT sum(area_px * area_px * area_px) FROM masks", "64 bits"),
             ("SELECT bool_and(a > 1) FROM t", "not known"),
             ("SELECT substr(a, -3, 2) FROM t", "right("),
             ("SELECT 1; SELECT 2", "one statement"),

@@ -2,7 +2,7 @@
 //!
 //! | in the statement | what becomes of it |
 //! |---|---|
-//! | a `WITH` that has the name of a table, or of a `WITH` around it | gets a name of its own, since polars takes the first |
+//! | a `WITH` that has the name of a table, or of a `WITH` around it | gets a name of its own, and stands in front |
 //! | `Target`, `M.area_px` for `masks AS m` | the name as the table has it |
 //! | an inner join `ON a.k = b.k AND …` | equalities of two columns stay, all else goes to `WHERE`, where it means the same |
 //! | an outer join `ON a.k = b.k AND b.x > 1` | a condition on the table that may be missing goes into that table; all else is refused, since polars drops the rows for which it does not hold |
@@ -12,26 +12,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByExpr,
+    BinaryOperator, Cte, Distinct, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, ObjectName, OrderByExpr,
     OrderByKind, Query, Select, SelectItem, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value,
-    VisitMut, VisitorMut, visit_expressions,
+    VisitMut, VisitorMut, With, visit_expressions,
 };
 
 use super::stages::with_aliases;
 use super::{Refusal, STAGE, has, is_aggregate, is_window, parse, stage, stop};
 use crate::store::Table;
 
-/// Gives every `WITH` a name that nothing else has.
+/// Gives every `WITH` a name that nothing else has, and puts all in front: polars does not read those of subqueries.
 pub(in crate::analysis) fn own_names(query: &mut Query) {
-    let mut taken: BTreeSet<String> = Table::ALL.iter().map(|table| table.name().to_string()).collect();
-    rename(query, &BTreeMap::new(), &mut taken);
+    let mut own = OwnNames::default();
+    own.taken.extend(Table::ALL.iter().map(|table| table.name().to_string()));
+    rename(query, &BTreeMap::new(), &mut own);
+    query.with = own.with.map(|with| With { cte_tables: own.tables, ..with });
+}
+
+/// What a statement defines, in an order in which each knows those that it needs.
+#[derive(Default)]
+struct OwnNames {
+    taken: BTreeSet<String>,
+    tables: Vec<Cte>,
+    with: Option<With>,
 }
 
 /// `scope` says what the names of a `WITH` around are called now.
-fn rename(query: &mut Query, scope: &BTreeMap<String, String>, taken: &mut BTreeSet<String>) {
+fn rename(query: &mut Query, scope: &BTreeMap<String, String>, own_names: &mut OwnNames) {
     struct Relations<'a> {
         scope: &'a BTreeMap<String, String>,
-        taken: &'a mut BTreeSet<String>,
+        own_names: &'a mut OwnNames,
         depth: usize,
     }
     impl VisitorMut for Relations<'_> {
@@ -39,7 +49,7 @@ fn rename(query: &mut Query, scope: &BTreeMap<String, String>, taken: &mut BTree
         fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
             self.depth += 1;
             if self.depth == 2 {
-                rename(query, self.scope, self.taken);
+                rename(query, self.scope, self.own_names);
             }
             ControlFlow::Continue(())
         }
@@ -61,24 +71,27 @@ fn rename(query: &mut Query, scope: &BTreeMap<String, String>, taken: &mut BTree
         }
     }
     let mut scope = scope.clone();
-    let mut with = query.with.take();
-    for table in with.iter_mut().flat_map(|with| &mut with.cte_tables) {
-        rename(&mut table.query, &scope, taken);
-        let name = plain(&table.alias.name.value);
-        let mut own = name.clone();
-        for n in 0.. {
-            if taken.insert(own.clone()) {
-                break;
+    if let Some(mut with) = query.with.take() {
+        for mut table in std::mem::take(&mut with.cte_tables) {
+            rename(&mut table.query, &scope, own_names);
+            let name = plain(&table.alias.name.value);
+            let mut own = name.clone();
+            for n in 0.. {
+                if own_names.taken.insert(own.clone()) {
+                    break;
+                }
+                own = format!("{STAGE}with_{n}_{name}");
             }
-            own = format!("{STAGE}with_{n}_{name}");
+            if own != name {
+                table.alias.name = Ident::new(&own);
+            }
+            scope.insert(name, own);
+            own_names.tables.push(table);
         }
-        if own != name {
-            table.alias.name = Ident::new(&own);
-        }
-        scope.insert(name, own);
+        let recursive = with.recursive || own_names.with.as_ref().is_some_and(|known| known.recursive);
+        own_names.with = Some(With { recursive, ..with });
     }
-    let _ = VisitMut::visit(query, &mut Relations { scope: &scope, taken, depth: 0 });
-    query.with = with;
+    let _ = VisitMut::visit(query, &mut Relations { scope: &scope, own_names, depth: 0 });
 }
 
 /// A name as names are compared.
@@ -508,7 +521,9 @@ fn ordered_by_columns(
             return None;
         }
         let mut found = None;
-        let _ = visit_expressions(expr, |part| {
+        let mut expr = expr.clone();
+        let _ = VisitMut::visit(&mut expr, &mut WithoutAggregates);
+        let _ = visit_expressions(&expr, |part| {
             if let Expr::Identifier(name) = part
                 && renamed(&name.value)
             {
@@ -576,9 +591,24 @@ fn ordered_by_columns(
     Ok(())
 }
 
-/// True where an expression has no column in it.
+/// Leaves out aggregates, in which a name is a column in any case.
+struct WithoutAggregates;
+
+impl VisitorMut for WithoutAggregates {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if is_aggregate(expr) {
+            *expr = Expr::value(Value::Null);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// True where an expression has no column in it, and no count of rows.
 pub(super) fn is_constant(expr: &Expr) -> bool {
     let found = visit_expressions(expr, |part| match part {
+        part if is_aggregate(part) || is_window(part) => ControlFlow::Break(()),
         Expr::Identifier(_)
         | Expr::CompoundIdentifier(_)
         | Expr::Subquery(_)

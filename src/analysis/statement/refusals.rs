@@ -6,6 +6,7 @@ use sqlparser::ast::{BinaryOperator, Expr, JoinConstraint, JoinOperator, Select,
 
 use super::meaning::negative;
 use super::{AGGREGATES, Refusal, arguments, has, is_aggregate, is_window, name_of, refuse};
+use crate::store::Table;
 
 /// Aggregates that polars computes from the first row up to each row where a window has an order.
 const RUNNING: &[&str] = &["sum", "total", "min", "max", "count"];
@@ -27,6 +28,27 @@ const UNKNOWN: &[(&str, &str)] = &[
     ("stddev_pop", "sqrt(avg(x * x) - avg(x) * avg(x))"),
     ("var_pop", "avg(x * x) - avg(x) * avg(x)"),
 ];
+
+/// True for a whole number of more than nine digits.
+fn is_long(expr: &Expr) -> bool {
+    let text = expr.to_string();
+    text.len() > 9 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// How many columns of whole numbers are multiplied.
+fn whole_factors(expr: &Expr) -> usize {
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::Multiply, right } => whole_factors(left) + whole_factors(right),
+        Expr::Nested(inner) => whole_factors(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+            let name = expr.to_string();
+            let name = name.rsplit('.').next().unwrap_or_default();
+            let mut columns = Table::ALL.iter().flat_map(|table| table.columns());
+            usize::from(columns.any(|column| column.name.eq_ignore_ascii_case(name) && column.data_type.is_integer()))
+        }
+        _ => 0,
+    }
+}
 
 /// Refuses what polars answers wrongly and no rewriting mends.
 pub(super) struct Refusals;
@@ -58,11 +80,17 @@ impl VisitorMut for Refusals {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
-        if let Expr::BinaryOp { left, op, right } = expr {
+        if let Expr::BinaryOp { left, op, right } = &*expr {
             let counts = matches!(op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply);
             let hash = |e: &Expr| e.to_string().rsplit('.').next().is_some_and(|name| name == "perceptual_hash");
             if counts && (hash(left) || hash(right)) {
                 return refuse("perceptual_hash is 64 bits and no number: it can only be compared".into());
+            }
+            if counts && (is_long(left) || is_long(right) || whole_factors(expr) > 2) {
+                return refuse(format!(
+                    "{expr} may go beyond whole numbers of 64 bits, which would wrap around: write a number with an exponent \
+                     (1e17), or CAST(x AS DOUBLE) for a column"
+                ));
             }
         }
         if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr

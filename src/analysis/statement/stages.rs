@@ -285,7 +285,8 @@ impl Lift {
             return;
         }
         let mut below = select.clone();
-        let named = |(i, expr): (usize, Expr)| SelectItem::ExprWithAlias { expr, alias: quoted(format!("{STAGE}column_{i}")) };
+        let named =
+            |(i, expr): (usize, Expr)| SelectItem::ExprWithAlias { expr, alias: quoted(format!("{STAGE}column_{i}")) };
         below.projection = take.0.into_iter().enumerate().map(named).collect();
         below.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
         (below.distinct, below.qualify, below.having) = (None, None, None);

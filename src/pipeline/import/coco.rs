@@ -291,7 +291,10 @@ mod tests {
 
     #[test]
     fn numbers_with_a_point_are_the_same_ids() {
-        assert_eq!(scores(&open(&FILE.replace("\"image_id\": 7", "\"image_id\": 7.0")).unwrap()), [Some(0.5), Some(0.9)]);
+        assert_eq!(
+            scores(&open(&FILE.replace("\"image_id\": 7", "\"image_id\": 7.0")).unwrap()),
+            [Some(0.5), Some(0.9)]
+        );
         assert_eq!(scores(&open(&FILE.replace("\"id\": 1,", "\"id\": 1.0,")).unwrap()), [Some(0.5), Some(0.9)]);
     }
 

@@ -99,7 +99,9 @@ impl Labels {
     pub(super) fn value_of(&self, is_meant: impl Fn(&str) -> bool) -> Option<i64> {
         let of = |text: fn(&(String, String, String)) -> &str| {
             let meant = self.known.iter().filter(|label| is_meant(text(label)));
-            meant.map(|(value, ..)| self.range(value).map(|numbers| *numbers.start())).collect::<BTreeSet<Option<i64>>>()
+            meant
+                .map(|(value, ..)| self.range(value).map(|numbers| *numbers.start()))
+                .collect::<BTreeSet<Option<i64>>>()
         };
         let (by_name, by_object) = (of(|label| &label.1), of(|label| &label.2));
         let found = if by_name.is_empty() { by_object } else { by_name };
@@ -134,7 +136,13 @@ impl Seen {
     ///
     /// # Errors
     /// A sentence that names the values.
-    pub(super) fn check(&self, source: &str, labels: &Labels, cure: &str, report: &mut ImportReport) -> Result<(), String> {
+    pub(super) fn check(
+        &self,
+        source: &str,
+        labels: &Labels,
+        cure: &str,
+        report: &mut ImportReport,
+    ) -> Result<(), String> {
         if let Some(example) = self.lenient.as_ref().filter(|_| self.values.len() > 1) {
             let values: Vec<String> = self.values.iter().take(12).map(|value| labels.shown(*value)).collect();
             return Err(format!(
@@ -152,9 +160,13 @@ impl Seen {
                 labels.text()
             ));
         }
-        let absent: Vec<&str> = self.labels.iter().filter(|(_, found)| !**found).map(|(name, _)| name.as_str()).collect();
+        let absent: Vec<&str> =
+            self.labels.iter().filter(|(_, found)| !**found).map(|(name, _)| name.as_str()).collect();
         if !absent.is_empty() {
-            report.notes.push(format!("{source}: no prediction holds the label(s) {}", absent.join(", ")));
+            report.notes.push(format!(
+                "{source}: no prediction holds the label(s) {} in a slice of the truth",
+                absent.join(", ")
+            ));
         }
         Ok(())
     }

@@ -37,7 +37,8 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
     }
 }
 
-fn answer(dataset: &Path, question: Query, with_images: bool) -> Result<DataFrame, AnalysisError> {
+fn answer(dataset: &Path, mut question: Query, with_images: bool) -> Result<DataFrame, AnalysisError> {
+    statement::own_names(&mut question);
     let (names, repeated) = (statement::relations(&question), statement::repeated_keys(&question));
     let mut failure = None;
     let mut value = |part: Query| {
@@ -88,6 +89,10 @@ fn signed(frame: LazyFrame, table: Table) -> Result<LazyFrame, AnalysisError> {
 /// The value of a query that stands for one: null where it has no row.
 fn literal(frame: &DataFrame) -> Result<Literal, AnalysisError> {
     let refuse = |reason: String| Err(AnalysisError::Sql(reason));
+    let number = |v: f64| match statement::decimal(v) {
+        Some(digits) => Ok(Literal::Number(digits, false)),
+        None => refuse("a subquery in the place of a value is not a finite number".into()),
+    };
     if frame.width() != 1 {
         return refuse("a subquery in the place of a value must have one column".into());
     }
@@ -107,11 +112,8 @@ fn literal(frame: &DataFrame) -> Result<Literal, AnalysisError> {
         AnyValue::String(v) => Ok(Literal::SingleQuotedString(v.to_string())),
         AnyValue::StringOwned(v) => Ok(Literal::SingleQuotedString(v.to_string())),
         // Through its shortest digits, which give the same number again.
-        AnyValue::Float64(v) if v.is_finite() => Ok(Literal::Number(format!("{v:?}"), false)),
-        AnyValue::Float32(v) if v.is_finite() => Ok(Literal::Number(format!("{:?}", f64::from(v)), false)),
-        AnyValue::Float64(_) | AnyValue::Float32(_) => {
-            refuse("a subquery in the place of a value is not a finite number".into())
-        }
+        AnyValue::Float64(v) => number(v),
+        AnyValue::Float32(v) => number(f64::from(v)),
         whole if whole.dtype().is_integer() => Ok(Literal::Number(whole.to_string(), false)),
         other => refuse(format!("a subquery in the place of a value gives a {}", other.dtype())),
     }

@@ -280,6 +280,106 @@ fn names_in_dataset_json_decide_or_are_refused() {
     place.import("mixed", &[]).failed(1, &["dataset.json", "2 (MYO)", "no number is certain"]);
 }
 
+const ORGANS: &str = r#"
+slug = "organs"
+name = "Organs"
+[licence]
+id = "LicenseRef-test"
+terms = "Test."
+share_derived = "yes"
+[[release]]
+name = "1"
+evidence = ["{p:/c[0-9]+/}/image.nii"]
+[sequences]
+S = "CT"
+[labels.organ]
+liver = { name = "liver", object = "liver" }
+spleen = { name = "spleen", object = "spleen" }
+[[layout]]
+name = "cases"
+case = "{p}"
+patient = "{p}"
+[layout.image]
+path = ["{p:/c[0-9]+/}/image.nii"]
+sequence = "S"
+plane = "axial"
+[[layout.mask]]
+path = ["{p:/c[0-9]+/}/{organ:liver|spleen}.nii"]
+decode = { kind = "binary" }
+labels = "organ"
+label_from = "organ"
+"#;
+
+/// A source with a file for each class: the liver is in the first slice, the spleen in the others.
+fn organs() -> (Place, Vec<i16>) {
+    let mut place = Place { folder: tempfile::tempdir().unwrap(), spec: None };
+    write(&place.path("organs.toml"), ORGANS.as_bytes());
+    place.spec = Some(place.path("organs.toml"));
+    let first = SIZE[0] * SIZE[1];
+    let values: Vec<i16> =
+        labels(3).iter().enumerate().map(|(i, &v)| i16::from(v != 0) * if i < first { 1 } else { 2 }).collect();
+    for (name, of) in [("image", 0), ("liver", 1), ("spleen", 2)] {
+        let voxels: Vec<i16> = values.iter().map(|&v| if of == 0 { v * 100 } else { i16::from(v == of) }).collect();
+        write_image(&created(&place.path(&format!("raw/c1/{name}.nii"))), &volume(&voxels, [0, 1, 2], [false; 3], 0.0))
+            .unwrap();
+    }
+    (place.build(), values)
+}
+
+#[test]
+fn values_of_classes_with_a_file_each_need_names() {
+    let (place, values) = organs();
+    let predicted = |folder: &str, of: [i16; 3], names: Option<serde_json::Value>| {
+        let voxels: Vec<i16> = values.iter().map(|&v| of[v as usize]).collect();
+        let path = place.path(folder).join("fold_0/c1.nii.gz");
+        write_image(&created(&path), &volume(&voxels, [0, 1, 2], [false; 3], 0.0)).unwrap();
+        if let Some(labels) = names {
+            let text = serde_json::json!({ "labels": labels }).to_string();
+            write(&path.with_file_name("dataset.json"), format!("\u{feff}{text}").as_bytes());
+        }
+        place.import(folder, &[])
+    };
+    predicted("plain", [0, 1, 2], None).failed(1, &["values 1, 2 besides 0", "liver, spleen", "dataset.json"]);
+    predicted("swapped", [0, 2, 1], None).failed(1, &["which is which is not clear"]);
+    let run = predicted("named", [0, 2, 1], Some(serde_json::json!({"background": 0, "Spleen": 1, "liver": [2]})));
+    assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+    assert_eq!(place.dice(), [1.0; 3]);
+    let run = predicted("wrong", [0, 1, 2], Some(serde_json::json!({"background": 0, "spleen": 1, "liver": 2})));
+    assert!(run.status == 0 && run.out.contains("names in dataset.json"), "{}{}", run.out, run.err);
+    assert_eq!(place.dice(), [0.0; 3]);
+    let run = predicted("one", [0, 255, 255], None);
+    assert!(run.out.contains("no map holds another value than 0 and 255"), "{}{}", run.out, run.err);
+    let run = predicted("absent", [0, 1, 0], Some(serde_json::json!({"background": 0, "liver": 1, "spleen": 2})));
+    assert!(run.out.contains("no prediction holds the label(s) spleen in a slice"), "{}{}", run.out, run.err);
+    predicted("region", [0, 1, 2], Some(serde_json::json!({"background": 0, "both": [1, 2], "liver": 2})))
+        .failed(1, &["dataset.json", "the label both is [1,2]"]);
+    predicted("other", [0, 1, 2], Some(serde_json::json!({"background": 0, "pancreas": 1, "colon": 2})))
+        .failed(1, &["1 (pancreas), 2 (colon)", "liver, spleen"]);
+    write(&place.path("named/dataset.json"), br#"{"labels": {"background": 0, "liver": 1, "spleen": 2}}"#);
+    place.import("named", &[]).failed(1, &["dataset.json say different things"]);
+}
+
+#[test]
+fn pictures_that_viewers_turn_are_refused() {
+    let place = Place::cells();
+    let path = place.path("turned/cells/a/z0000.png");
+    write_image(&created(&path), &picture(&cells([1, 2, 3]))).unwrap();
+    let bytes = fs::read(&path).unwrap();
+    // A chunk `eXIf` behind `IHDR`: big-endian TIFF with one entry, the orientation 3.
+    let exif = b"eXIfMM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0";
+    let mut crc = u32::MAX;
+    for &byte in exif {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 };
+        }
+    }
+    let (head, tail) = bytes.split_at(33);
+    let length = (exif.len() as u32 - 4).to_be_bytes();
+    write(&path, &[head, &length, exif, &(!crc).to_be_bytes(), tail].concat());
+    place.import("turned", &[]).failed(1, &["z0000.png", "orientation tag 3"]);
+}
+
 #[test]
 fn two_halves_are_one_prediction_unless_they_are_candidates() {
     let place = Place::cardiac();

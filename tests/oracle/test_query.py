@@ -69,6 +69,28 @@ SELECT laterality, count(*) AS n FROM masks GROUP BY laterality ORDER BY lateral
 SELECT split_part(mask_id, '/', 2) AS c, upper(source) AS s, count(*) AS n FROM masks GROUP BY c, s ORDER BY c, s
 SELECT mask_id FROM masks WHERE target ILIKE 'left%' AND mask_id NOT LIKE '%z0001%' ORDER BY mask_id
 SELECT width, mask_id, height FROM (SELECT m.mask_id, s.height, s.width FROM masks m JOIN slices s ON m.slice_id = s.slice_id) AS q ORDER BY mask_id
+SELECT s.modality, avg(x.dice) AS d FROM metrics x JOIN slices s ON x.slice_id = s.slice_id GROUP BY s.modality ORDER BY s.modality
+SELECT s.source, m.source AS o, count(*) AS n FROM masks m JOIN slices s ON m.slice_id = s.slice_id GROUP BY s.source, m.source ORDER BY 1
+SELECT count(*) AS n, count(x.dice) AS d FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND choice = 'oracle' AND dice > 0.9
+SELECT count(*) AS n FROM metrics x RIGHT JOIN masks m ON m.mask_id = x.mask_id AND x.dice > 0.9
+SELECT count(*) AS n FROM masks m JOIN metrics x ON m.area_px > x.hd95 AND m.mask_id = x.mask_id
+SELECT count(*) AS n FROM masks a JOIN masks b ON a.slice_id = b.slice_id AND (a.area_px < b.area_px OR a.mask_id < b.mask_id)
+SELECT count(s.height) AS h, count(*) AS n FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND x.dice > 0.9 LEFT JOIN slices s ON x.slice_id = s.slice_id AND s.height > 100
+SELECT sum(1) AS n, sum(1.5) AS m, count(1) AS c, avg(2) AS a, min(3) AS i, max(4) AS x, median(5) AS d FROM masks
+SELECT target, sum(1) AS n, sum(CASE WHEN true THEN 2 ELSE 0 END) AS m FROM masks GROUP BY target ORDER BY target
+SELECT mask_id, sum(1) OVER (PARTITION BY target) AS n FROM masks ORDER BY mask_id
+SELECT sum(1) AS n, max(1) AS m FROM masks WHERE area_px < 0
+WITH metrics AS (SELECT * FROM metrics WHERE choice = 'oracle') SELECT count(*) AS n FROM metrics
+WITH metrics AS (SELECT * FROM metrics WHERE choice = 'oracle') SELECT count(*) AS n FROM metrics m JOIN masks k ON m.mask_id = k.mask_id
+WITH factors AS (SELECT mask_id FROM masks LIMIT 5) SELECT count(*) AS n FROM factors WHERE factors.mask_id > 'a'
+WITH x AS (SELECT 1 AS a) SELECT count(*) AS n FROM (WITH x AS (SELECT mask_id FROM masks) SELECT * FROM x) AS y
+SELECT (laterality = 'left') IS TRUE AS a, (laterality = 'left') IS NOT TRUE AS b, (laterality = 'left') IS FALSE AS c, (laterality = 'left') IS NOT FALSE AS d FROM masks ORDER BY mask_id
+SELECT count(*) AS n FROM masks WHERE (laterality = 'left') IS NOT TRUE
+SELECT -area_px AS area_px, mask_id FROM masks ORDER BY -area_px, mask_id
+SELECT 1 - dice AS dice, mask_id, strategy, choice FROM metrics ORDER BY dice + 0, mask_id, choice
+SELECT log(2, 8) AS l, mod(-area_px, 7) AS m, substr(mask_id, -3) AS s FROM masks ORDER BY mask_id
+SELECT 1e3 AS a, 1.5e-3 AS b, count(*) AS n FROM metrics WHERE hd95 < 1e308 AND dice > 1E-9
+SELECT MASK_ID, M.Area_Px FROM Masks AS m WHERE TARGET <> '' ORDER BY Mask_Id
 """
 
 REFUSED = {
@@ -83,6 +105,12 @@ REFUSED = {
     "SELECT sum(area_px) FROM masks GROUP BY ROLLUP (target)": "ROLLUP",
     "SELECT mask_id FROM masks WHERE (target, source) IN (SELECT target, source FROM metrics)": "not known",
     "SELECT perceptual_hash - 1 FROM slices": "compared",
+    "SELECT sum(perceptual_hash) FROM slices": "compared",
+    "SELECT count(*) FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND m.area_px > 500": "subquery first",
+    "SELECT count(*) FROM masks a LEFT JOIN masks b ON a.slice_id = b.slice_id AND a.area_px < b.area_px": "subquery first",
+    "SELECT count(*) FROM masks m FULL JOIN metrics x ON m.mask_id = x.mask_id AND x.dice > 0.9": "subquery first",
+    "SELECT DISTINCT target FROM masks ORDER BY area_px": "DISTINCT",
+    "SELECT approx_count_distinct(source) FROM masks": "count(DISTINCT",
     "DELETE FROM masks": "SELECT",
 }
 

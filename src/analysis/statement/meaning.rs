@@ -7,10 +7,11 @@ use sqlparser::ast::helpers::attached_token::AttachedToken;
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
     Ident, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
-    Statement, Value, VisitMut, VisitorMut, WindowSpec, WindowType,
+    Statement, UnaryOperator, Value, VisitMut, VisitorMut, WindowSpec, WindowType,
 };
 
-use super::{arguments, has, name_of, parse};
+use super::names::is_constant;
+use super::{AGGREGATES, Refusal, arguments, has, name_of, parse, refuse};
 use crate::store::Table;
 
 /// Functions whose value has no sign in polars.
@@ -195,9 +196,10 @@ fn as_duckdb(expr: &Expr) -> Option<String> {
                 Some(digits) => digits.to_string().parse::<u32>().ok().filter(|digits| *digits < 16)?,
             };
             let by = format!("1{}.0", "0".repeat(digits as usize));
-            Some(format!(
-                "CASE WHEN ({x}) < 0 THEN -floor(-({x}) * {by} + 0.5) / {by} ELSE floor(({x}) * {by} + 0.5) / {by} END"
-            ))
+            // By what is left of the fraction, since `y + 0.5` is rounded itself.
+            let up = |y: String| format!("(CASE WHEN {y} - floor({y}) >= 0.5 THEN floor({y}) + 1 ELSE floor({y}) END)");
+            let (below, above) = (up(format!("(-({x}) * {by})")), up(format!("(({x}) * {by})")));
+            Some(format!("CASE WHEN ({x}) < 0 THEN -{below} / {by} ELSE {above} / {by} END"))
         }
         // polars cuts fractions off and keeps the number of bits, in which products wrap around.
         Expr::Cast { kind, expr, data_type, .. } if is_whole(data_type) => {
@@ -207,7 +209,96 @@ fn as_duckdb(expr: &Expr) -> Option<String> {
             };
             Some(format!("{cast}(round({cast}({expr} AS DOUBLE)) AS BIGINT)"))
         }
+        Expr::Function(function) if name_of(function) == "mod" => {
+            let mut arguments = arguments(function);
+            let (a, b) = (arguments.next()?, arguments.next()?);
+            Some(format!("CASE WHEN ({a}) < 0 THEN -((-({a})) % abs({b})) ELSE ({a}) % abs({b}) END"))
+        }
+        // polars takes the base last.
+        Expr::Function(function) if name_of(function) == "log" => {
+            let mut arguments = arguments(function);
+            let (base, x) = (arguments.next()?, arguments.next()?);
+            Some(format!("log10({x}) / log10({base})"))
+        }
+        Expr::Function(function) if name_of(function) == "substr" || name_of(function) == "substring" => {
+            let all: Vec<&Expr> = arguments(function).collect();
+            let [x, from] = all[..] else { return None };
+            Some(format!("right({x}, {})", negative(from)?))
+        }
+        Expr::Substring { expr: x, substring_from: Some(from), substring_for: None, .. } => {
+            Some(format!("right({x}, {})", negative(from)?))
+        }
+        // polars gives null where the condition is.
+        Expr::IsTrue(x) => Some(format!("coalesce({x}, false)")),
+        Expr::IsNotTrue(x) => Some(format!("NOT coalesce({x}, false)")),
+        Expr::IsFalse(x) => Some(format!("NOT coalesce({x}, true)")),
+        Expr::IsNotFalse(x) => Some(format!("coalesce({x}, true)")),
+        Expr::IsUnknown(x) => Some(format!("({x}) IS NULL")),
+        Expr::IsNotUnknown(x) => Some(format!("({x}) IS NOT NULL")),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) if digits.contains(['e', 'E']) => decimal(digits.parse().ok()?),
+            _ => None,
+        },
         _ => None,
+    }
+}
+
+/// A number without an exponent, which polars does not read.
+pub(in crate::analysis) fn decimal(number: f64) -> Option<String> {
+    let digits = number.to_string();
+    let whole = if digits.contains('.') { "" } else { ".0" };
+    number.is_finite().then(|| format!("{digits}{whole}"))
+}
+
+/// `3` of `-3`.
+pub(super) fn negative(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Some(expr),
+        Expr::Nested(inner) => negative(inner),
+        _ => None,
+    }
+}
+
+/// Aggregates of constants: polars takes a constant for one row, whatever the rows are.
+pub(super) struct OfConstants;
+
+impl VisitorMut for OfConstants {
+    type Break = Refusal;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Refusal> {
+        let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
+        let name = name_of(function);
+        let all: Vec<&Expr> = arguments(function).collect();
+        let two = ["corr", "covar", "covar_pop", "covar_samp"].contains(&name.as_str());
+        let Some(constant) = all.iter().take(if two { 2 } else { 1 }).find(|argument| is_constant(argument)) else {
+            return ControlFlow::Continue(());
+        };
+        if !AGGREGATES.contains(&name.as_str()) || name == "count" {
+            return ControlFlow::Continue(());
+        }
+        let over = match &function.over {
+            Some(WindowType::WindowSpec(window)) => format!(" OVER ({window})"),
+            Some(WindowType::NamedWindow(window)) => format!(" OVER {window}"),
+            None => String::new(),
+        };
+        let rows = format!("count(*){over}");
+        let text = match name.as_str() {
+            "sum" | "total" => format!("CASE WHEN {rows} > 0 THEN ({constant}) * {rows} END"),
+            "min" | "max" | "first" | "last" => format!("CASE WHEN {rows} > 0 THEN {constant} END"),
+            "avg" | "median" | "quantile_cont" => format!("CASE WHEN {rows} > 0 THEN ({constant}) * 1.0 END"),
+            "quantile_disc" => format!("CASE WHEN {rows} > 0 THEN {constant} END"),
+            "stddev" | "stddev_samp" | "stdev" | "stdev_samp" | "var" | "var_samp" | "variance" => {
+                format!("CASE WHEN {rows} > 1 THEN ({constant}) * 0.0 END")
+            }
+            _ => return refuse(format!("{function}: {name} of a constant is not known: name a column")),
+        };
+        if let Ok(Statement::Query(query)) = parse(&format!("SELECT {text}"))
+            && let SetExpr::Select(select) = *query.body
+            && let Some(SelectItem::UnnamedExpr(meant)) = select.projection.into_iter().next()
+        {
+            *expr = Expr::Nested(Box::new(meant));
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -10,12 +10,14 @@
 //! | a window's `ORDER BY x` | nulls come last, and have a rank |
 //! | `f(x) FILTER (WHERE c)` | `f(CASE WHEN c THEN x END)` |
 //! | `a % b`, `a // b`, `round(x)`, `CAST(x AS INTEGER)`, `log(x)` | towards zero, halves away from zero, the nearest whole number in 64 bits, of base 10 |
-//! | `JOIN t ON … AND t.model = 'x'` | the condition on one table is put to that table |
+//! | `sum(1)` | `1 * count(*)`: polars takes a constant for one row |
+//! | names and joins | see [`names`] |
 //! | `UNION`, `EXCEPT`, `INTERSECT` of several | each pair in parentheses of its own (polars takes all for the outermost) |
 //! | a running sum without a frame, a window in `WHERE`, `RIGHT JOIN … USING`, a subquery that looks at its outer row | refused |
 
 mod constants;
 mod meaning;
+mod names;
 mod refusals;
 mod stages;
 
@@ -30,7 +32,9 @@ use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
 use self::constants::{constants, relation_names};
-use self::meaning::{Meaning, Signs};
+pub(super) use self::meaning::decimal;
+use self::meaning::{Meaning, OfConstants, Signs};
+pub(super) use self::names::own_names;
 use self::refusals::Refusals;
 use self::stages::Stages;
 
@@ -135,6 +139,8 @@ pub(super) fn prepared(
     let _ = VisitMut::visit(&mut query, &mut Meaning);
     let outside: BTreeSet<String> = relation_names(&query).into_iter().collect();
     constants(&mut query, &outside, &[], answer)?;
+    names::meant(&mut query)?;
+    stop(VisitMut::visit(&mut query, &mut OfConstants))?;
     stop(VisitMut::visit(&mut query, &mut Stages))?;
     let _ = VisitMut::visit(&mut query, &mut Signs);
     Ok(query)
@@ -247,7 +253,87 @@ mod tests {
     #[test]
     fn a_condition_on_the_joined_table_goes_into_it() {
         let text = prepared_text("SELECT m.a FROM m LEFT JOIN p AS x ON m.k = x.k AND x.model = 'a'").unwrap();
-        assert!(text.contains("LEFT JOIN (SELECT * FROM p AS x WHERE x.model = 'a') AS x ON m.k = x.k"), "{text}");
+        assert!(text.contains("LEFT JOIN (SELECT * FROM p AS x WHERE x.model = 'a') AS \"x\" ON m.k = x.k"), "{text}");
+        let text =
+            prepared_text("SELECT m.source FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND dice > 0.9");
+        assert!(
+            text.unwrap().contains("(SELECT * FROM metrics x WHERE x.dice > 0.9) AS \"x\" ON m.mask_id = x.mask_id")
+        );
+        let text = prepared_text("SELECT m.a FROM m RIGHT JOIN p ON m.k = p.k AND m.a > 1").unwrap();
+        assert!(text.contains("(SELECT * FROM m WHERE m.a > 1) AS \"m\" RIGHT JOIN p ON m.k = p.k"), "{text}");
+    }
+
+    #[test]
+    fn an_inner_join_keeps_equalities_and_an_outer_join_takes_nothing_else() {
+        let text = prepared_text("SELECT m.a FROM m JOIN p ON m.k = p.k AND m.a > p.b").unwrap();
+        assert!(text.ends_with("FROM m JOIN p ON m.k = p.k WHERE (m.a > p.b)"), "{text}");
+        let text = prepared_text("SELECT m.a FROM m JOIN p ON m.a > p.b").unwrap();
+        assert!(text.ends_with("FROM m CROSS JOIN p WHERE (m.a > p.b)"), "{text}");
+        for kind in ["LEFT", "RIGHT", "FULL", "LEFT SEMI", "LEFT ANTI"] {
+            for condition in ["m.a < p.b", "m.a + 1 = p.b", "(m.a > 1 OR p.b > 1)", "m.a = p.b + 1"] {
+                let sql = format!("SELECT 1 FROM m {kind} JOIN p ON m.k = p.k AND {condition}");
+                let reason = prepared_text(&sql).unwrap_err();
+                assert!(reason.contains("Filter in a subquery first"), "{sql}: {reason}");
+            }
+        }
+        assert!(prepared_text("SELECT 1 FROM m FULL JOIN p ON m.k = p.k AND p.b > 1").is_err());
+        assert!(prepared_text("SELECT 1 FROM m LEFT JOIN p ON m.k = p.k AND m.b > 1").is_err());
+        let reason = prepared_text("SELECT 1 FROM masks m JOIN metrics x ON m.mask_id = x.mask_id AND source = 'a'");
+        assert!(reason.unwrap_err().contains("source is a column of m and of x"));
+    }
+
+    #[test]
+    fn names_are_those_of_the_tables_and_of_the_nearest_with() {
+        let text = prepared_text("SELECT M.Area_Px FROM masks AS m WHERE TARGET = 'a'").unwrap();
+        assert_eq!(text, "SELECT m.area_px FROM masks AS m WHERE target = 'a'");
+        let own = |sql: &str| {
+            let Statement::Query(mut query) = parse(sql).unwrap() else { unreachable!() };
+            own_names(&mut query);
+            query.to_string()
+        };
+        assert_eq!(
+            own("WITH metrics AS (SELECT * FROM metrics) SELECT count(*) FROM metrics WHERE metrics.dice > 0"),
+            "WITH __stage_with_0_metrics AS (SELECT * FROM metrics) \
+             SELECT count(*) FROM __stage_with_0_metrics AS metrics WHERE metrics.dice > 0"
+        );
+        assert_eq!(
+            own("WITH x AS (SELECT 1) SELECT * FROM (WITH x AS (SELECT * FROM x) SELECT * FROM x) AS y, x"),
+            "WITH x AS (SELECT 1), __stage_with_0_x AS (SELECT * FROM x) \
+             SELECT * FROM (SELECT * FROM __stage_with_0_x AS x) AS y, x"
+        );
+    }
+
+    #[test]
+    fn a_constant_counts_for_every_row() {
+        let text = prepared_text("SELECT sum(1) AS n FROM t GROUP BY g").unwrap();
+        assert!(text.contains("THEN (1) * \"__stage_value_0\" END"), "{text}");
+        let text = prepared_text("SELECT sum(1.5) OVER (PARTITION BY g) AS n FROM t").unwrap();
+        assert!(text.contains("count(*) OVER (PARTITION BY g)"), "{text}");
+        let text = prepared_text("SELECT sum(count(*)) OVER () AS n FROM t GROUP BY g").unwrap();
+        assert!(text.starts_with("SELECT sum(\"__stage_value_0\") OVER () AS n"), "{text}");
+        assert!(prepared_text("SELECT string_agg('a', ',') FROM t").unwrap_err().contains("of a constant"));
+    }
+
+    #[test]
+    fn an_expression_is_ordered_by_columns() {
+        let text = prepared_text("SELECT -area_px AS area_px FROM masks ORDER BY -area_px, area_px").unwrap();
+        assert_eq!(
+            text,
+            "SELECT area_px FROM (SELECT -area_px AS area_px, -area_px AS \"__stage_order_0\" FROM masks) AS \"__stage_\" \
+             ORDER BY \"__stage_order_0\" NULLS LAST, area_px NULLS LAST"
+        );
+        assert!(prepared_text("SELECT DISTINCT target FROM masks ORDER BY area_px").unwrap_err().contains("DISTINCT"));
+    }
+
+    #[test]
+    fn columns_of_a_join_have_a_stage_of_their_own() {
+        let text = prepared_text("SELECT b.g, avg(a.x) AS d FROM a JOIN b ON a.k = b.k GROUP BY b.g").unwrap();
+        assert!(
+            text.contains(
+                "(SELECT b.g AS \"__stage_column_0\", a.x AS \"__stage_column_1\" FROM a JOIN b ON a.k = b.k)"
+            ),
+            "{text}"
+        );
     }
 
     #[test]
@@ -271,6 +357,11 @@ mod tests {
             ("SELECT a FROM t AS o WHERE a > (SELECT avg(a) FROM t AS i WHERE i.k = o.k)", "JOIN"),
             ("SELECT sum(a) FROM t GROUP BY ROLLUP (a)", "ROLLUP"),
             ("SELECT perceptual_hash - 1 AS h FROM t", "compared"),
+            ("SELECT sum(perceptual_hash) AS h FROM t", "compared"),
+            ("SELECT area_px * 100000000000000000 FROM masks", "64 bits"),
+            ("SELECT sum(area_px * area_px * area_px) FROM masks", "64 bits"),
+            ("SELECT bool_and(a > 1) FROM t", "not known"),
+            ("SELECT substr(a, -3, 2) FROM t", "right("),
             ("SELECT 1; SELECT 2", "one statement"),
         ] {
             let reason = prepared_text(sql).unwrap_err();

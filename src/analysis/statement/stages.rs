@@ -1,13 +1,13 @@
-//! Aggregates below, what is computed of them above; sets of rows pair by pair; conditions of one table in that table.
+//! Aggregates below, what is computed of them above; sets of rows pair by pair.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TableFactor, Value, VisitMut, VisitorMut, visit_expressions,
+    Expr, GroupByExpr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+    visit_expressions,
 };
 
-use super::{Refusal, STAGE, has, is_aggregate, is_window, parse, refuse, stage};
+use super::{Refusal, STAGE, has, is_aggregate, is_window, refuse, stage};
 
 /// Splits selects with aggregates into two stages, and sets of rows into pairs.
 pub(super) struct Stages;
@@ -31,24 +31,6 @@ impl VisitorMut for Stages {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Refusal> {
-        for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
-            let (JoinOperator::Join(constraint)
-            | JoinOperator::Inner(constraint)
-            | JoinOperator::Left(constraint)
-            | JoinOperator::LeftOuter(constraint)) = &mut join.join_operator
-            else {
-                continue;
-            };
-            if let JoinConstraint::On(condition) = constraint
-                && let Err(reason) = one_table_conditions(condition, &mut join.relation)
-            {
-                return refuse(reason);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Refusal> {
         let SetExpr::Select(select) = &mut *query.body else { return ControlFlow::Continue(()) };
         let mut order: Vec<&mut Expr> = match query.order_by.as_mut().map(|order| &mut order.kind) {
@@ -63,63 +45,8 @@ impl VisitorMut for Stages {
     }
 }
 
-/// Moves conditions of a join that only look at the joined table into that table, since polars joins by comparisons of
-/// two tables.
-fn one_table_conditions(condition: &mut Expr, table: &mut TableFactor) -> Result<(), Refusal> {
-    let name = match &*table {
-        TableFactor::Table { name, alias, args: None, .. } => match alias {
-            Some(alias) if alias.columns.is_empty() => alias.name.clone(),
-            Some(_) => return Ok(()),
-            None => Ident::new(name.to_string()),
-        },
-        TableFactor::Derived { alias: Some(alias), .. } if alias.columns.is_empty() => alias.name.clone(),
-        _ => return Ok(()),
-    };
-    let mut parts = Vec::new();
-    conjuncts(condition, &mut parts);
-    let of_table = |part: &Expr| {
-        let (mut own, mut other) = (false, false);
-        let _ = visit_expressions(part, |e| {
-            match e {
-                Expr::CompoundIdentifier(parts) if parts[0].value == name.value => own = true,
-                Expr::CompoundIdentifier(_) | Expr::Identifier(_) => other = true,
-                _ => {}
-            }
-            ControlFlow::<()>::Continue(())
-        });
-        own && !other
-    };
-    let (own, shared): (Vec<Expr>, Vec<Expr>) = parts.into_iter().partition(of_table);
-    let Some(shared) = shared.into_iter().reduce(both) else {
-        return Err(format!("JOIN {name}: its condition compares no column of both tables"));
-    };
-    let Some(own) = own.into_iter().reduce(both) else { return Ok(()) };
-    let text = format!("SELECT 1 FROM (SELECT * FROM {table} WHERE {own}) AS {name}");
-    if let Ok(Statement::Query(query)) = parse(&text)
-        && let SetExpr::Select(select) = *query.body
-        && let Some(from) = select.from.into_iter().next()
-    {
-        (*table, *condition) = (from.relation, shared);
-    }
-    Ok(())
-}
-
-fn conjuncts(condition: &Expr, parts: &mut Vec<Expr>) {
-    match condition {
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            conjuncts(left, parts);
-            conjuncts(right, parts);
-        }
-        Expr::Nested(inner) => conjuncts(inner, parts),
-        other => parts.push(other.clone()),
-    }
-}
-
-fn both(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
-}
-
-fn query_of(body: Box<SetExpr>) -> Query {
+/// A query that has nothing but a body.
+pub(super) fn query_of(body: Box<SetExpr>) -> Query {
     Query {
         with: None,
         body,
@@ -207,6 +134,9 @@ fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusa
         }
     }
 
+    if select.from.len() > 1 || select.from.iter().any(|table| !table.joins.is_empty()) {
+        lift.take_columns(select);
+    }
     let mut below = select.clone();
     let named = |expr: &Expr, name: String| SelectItem::ExprWithAlias { expr: expr.clone(), alias: quoted(name) };
     let keys = lift.keys.iter().enumerate().map(|(i, key)| named(key, format!("{STAGE}key_{i}")));
@@ -223,7 +153,7 @@ fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusa
 }
 
 /// Says of every column what it is called.
-fn with_aliases(select: &mut Select) {
+pub(super) fn with_aliases(select: &mut Select) {
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) = item {
             let alias = match expr {
@@ -330,6 +260,42 @@ struct Lift {
 }
 
 impl Lift {
+    /// Names the columns of a join that keys and aggregates need in a stage of their own, below both: polars loses track of
+    /// a column that several tables have.
+    fn take_columns(&mut self, select: &mut Select) {
+        struct Take(Vec<Expr>);
+        impl VisitorMut for Take {
+            type Break = ();
+            fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+                if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                    let i = self.0.iter().position(|known| known == expr).unwrap_or_else(|| {
+                        self.0.push(expr.clone());
+                        self.0.len() - 1
+                    });
+                    *expr = Expr::Identifier(quoted(format!("{STAGE}column_{i}")));
+                }
+                ControlFlow::Continue(())
+            }
+        }
+        let mut take = Take(Vec::new());
+        for expr in self.keys.iter_mut().chain(&mut self.aggregates) {
+            let _ = VisitMut::visit(expr, &mut take);
+        }
+        if take.0.is_empty() {
+            return;
+        }
+        let mut below = select.clone();
+        let named =
+            |(i, expr): (usize, Expr)| SelectItem::ExprWithAlias { expr, alias: quoted(format!("{STAGE}column_{i}")) };
+        below.projection = take.0.into_iter().enumerate().map(named).collect();
+        below.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
+        (below.distinct, below.qualify, below.having) = (None, None, None);
+        let around = stage("*", query_of(Box::new(SetExpr::Select(Box::new(below)))));
+        let SetExpr::Select(around) = *around.body else { return };
+        select.from = around.from;
+        select.selection = None;
+    }
+
     /// Refuses an expression that still needs a column of the lower stage; `names` are other names that it may use.
     fn is_complete(&self, expr: &Expr, names: &[&str], place: &str) -> Result<(), Refusal> {
         let mut missing = None;

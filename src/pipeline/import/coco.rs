@@ -229,10 +229,13 @@ impl Annotations {
     }
 }
 
-/// An id as text: 7 and "7" are one.
+/// An id as text: 7, 7.0 and "7" are one.
 fn key(id: &Value) -> String {
     match id {
         Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => {
+            number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string())
+        }
         other => other.to_string(),
     }
 }
@@ -284,6 +287,15 @@ mod tests {
             let error = open(&FILE.replacen(from, to, 1)).err().unwrap().to_string();
             assert!(error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_with_a_point_are_the_same_ids() {
+        assert_eq!(
+            scores(&open(&FILE.replace("\"image_id\": 7", "\"image_id\": 7.0")).unwrap()),
+            [Some(0.5), Some(0.9)]
+        );
+        assert_eq!(scores(&open(&FILE.replace("\"id\": 1,", "\"id\": 1.0,")).unwrap()), [Some(0.5), Some(0.9)]);
     }
 
     #[test]

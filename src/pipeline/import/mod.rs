@@ -199,7 +199,7 @@ fn take_in(
         let example = report.missing.first().map_or("the dataset has no masks", String::as_str);
         return Err(problem(from, format!("{}, such as {example}", found.nothing_fits(&report.unused))));
     }
-    found.check(from, &mut report)?;
+    found.check(from, &labels, &mut report)?;
     // Other strategies of the same name stay.
     for receipt in dataset.receipts()? {
         let own = receipt.stage == "predict" && receipt.model.as_deref() == Some(model);
@@ -398,13 +398,10 @@ impl Found {
     }
 
     /// Says what can only be seen when all slices are done.
-    fn check(&self, from: &Path, report: &mut ImportReport) -> Result<()> {
+    fn check(&self, from: &Path, labels: &BTreeMap<String, Labels>, report: &mut ImportReport) -> Result<()> {
         match self {
-            Found::Pictures(pictures) => pictures.check(from, report),
-            Found::Volumes(volumes) => {
-                volumes.check(report);
-                Ok(())
-            }
+            Found::Pictures(pictures) => pictures.check(from, labels, report),
+            Found::Volumes(volumes) => volumes.check(labels, report),
             Found::Coco(annotations) => {
                 report.notes.extend(annotations.explained_by());
                 Ok(())

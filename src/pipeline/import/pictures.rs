@@ -12,6 +12,9 @@ use super::{Candidate, Error, ImportReport, OfSlice, Result, Wanted, problem};
 use crate::image::{Image, Samples};
 use crate::mask::{Connectivity, Mask};
 
+/// What to do about values that are no labels.
+const CURE: &str = "write each pixel as the value of its label, or give each mask a picture of its own";
+
 /// The pictures of a folder by what they are of.
 pub(super) struct Pictures {
     by_slice: BTreeMap<String, Picture>,
@@ -31,9 +34,7 @@ struct Picture {
 
 #[derive(Default)]
 struct Seen {
-    values: BTreeSet<i64>,
-    labels: String,
-    several_labels: bool,
+    values: label_map::Seen,
     several_instances: bool,
     /// A picture of one value in several pieces, where the slice has several instances.
     in_pieces: Option<String>,
@@ -99,8 +100,8 @@ impl Pictures {
             picture.used = true;
             let values = values(picture, slice.size())?;
             let seen = self.seen.entry(slice.masks[0].0.source.clone()).or_default();
-            seen.add(&values, slice, labels, &picture.name);
-            let by_value = label_map::of_slice(&values, slice, labels, report);
+            seen.add(&values, slice, &picture.name);
+            let by_value = label_map::of_slice(&values, slice, labels, &mut seen.values, CURE, report);
             let by_value = by_value.map_err(|reason| problem(&picture.path, reason))?;
             of_slice.iter_mut().zip(by_value).filter(|(own, _)| own.is_none()).for_each(|(own, found)| *own = found);
         }
@@ -117,7 +118,12 @@ impl Pictures {
     }
 
     /// Refuses pictures that tell no instances apart, and notes labels that never occur.
-    pub(super) fn check(&self, folder: &Path, report: &mut ImportReport) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        folder: &Path,
+        labels: &BTreeMap<String, Labels>,
+        report: &mut ImportReport,
+    ) -> Result<()> {
         for (source, seen) in &self.seen {
             if let Some(example) = seen.in_pieces.as_ref().filter(|_| !seen.several_instances) {
                 return Err(problem(
@@ -128,12 +134,9 @@ impl Pictures {
                     ),
                 ));
             }
-            if seen.several_labels && seen.values.len() == 1 {
-                let value = seen.values.first().copied().unwrap_or_default();
-                report.notes.push(format!(
-                    "{source}: no picture of a slice holds another value than 0 and {value}, where the labels are {}",
-                    seen.labels
-                ));
+            if let Some(labels) = labels.get(source) {
+                let checked = seen.values.check(source, labels, CURE, report);
+                checked.map_err(|reason| problem(folder, reason))?;
             }
         }
         Ok(())
@@ -141,10 +144,8 @@ impl Pictures {
 }
 
 impl Seen {
-    fn add(&mut self, values: &[i64], slice: &Wanted, labels: &Labels, name: &str) {
+    fn add(&mut self, values: &[i64], slice: &Wanted, name: &str) {
         let own: BTreeSet<i64> = values.iter().copied().filter(|value| *value != 0).collect();
-        self.several_labels = labels.is_several();
-        self.labels = labels.text();
         if slice.masks.len() > 1 && slice.masks.iter().all(|(row, _)| row.instance.is_some()) {
             self.several_instances |= own.len() > 1;
             if own.len() == 1 && self.in_pieces.is_none() {
@@ -153,7 +154,6 @@ impl Seen {
                 self.in_pieces = (all.component_count(Connectivity::Eight) > 1).then(|| name.to_string());
             }
         }
-        self.values.extend(own);
     }
 }
 
@@ -207,6 +207,12 @@ fn values(picture: &Picture, [height, width]: [u32; 2]) -> Result<Vec<i64>> {
     if [x, y] != [width as usize, height as usize] {
         let turned = if [y, x] == [width as usize, height as usize] { " (are rows and columns swapped?)" } else { "" };
         return refuse(format!("it is {x} x {y} (width x height), its slice {width} x {height}{turned}"));
+    }
+    if let Some(tag) = image.meaning.orientation.filter(|tag| *tag != 1) {
+        return refuse(format!(
+            "its orientation tag {tag} has viewers turn or mirror it, and its pixels are stored otherwise: apply the tag to \
+             the pixels and write it without"
+        ));
     }
     if matches!(image.samples, Samples::F32(_) | Samples::F64(_)) {
         return refuse("expected whole numbers".into());

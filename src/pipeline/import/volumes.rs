@@ -25,6 +25,10 @@ use crate::with_samples;
 /// Endings of volumes; the longer of two comes first.
 pub(super) const ENDINGS: &[&str] = &[".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"];
 
+/// What to do about values that are no labels.
+const CURE: &str = "write each voxel as the value of its label, or lay a `dataset.json` beside the volumes whose `labels` \
+    give each value the name of a label, as nnU-Net does";
+
 /// How far a stored value may lie from a whole number, as in masks of sources.
 const TOLERANCE: f64 = 0.01;
 
@@ -47,6 +51,8 @@ pub(super) struct Volumes {
     cases: HashMap<String, Lies>,
     /// What the values are called, by `dataset.json`.
     named: BTreeMap<i64, String>,
+    /// For each source what its maps hold.
+    seen: BTreeMap<String, label_map::Seen>,
     /// For each source what becomes of a value, where names say so; and whether that was told.
     values: BTreeMap<String, BTreeMap<i64, i64>>,
     placed: BTreeMap<Placement, (u64, String)>,
@@ -87,7 +93,8 @@ impl Volumes {
             by_case: BTreeMap::new(),
             unused: Vec::new(),
             cases,
-            named: names_of_values(folder)?,
+            named: BTreeMap::new(),
+            seen: BTreeMap::new(),
             values: BTreeMap::new(),
             placed: BTreeMap::new(),
             open: None,
@@ -107,6 +114,26 @@ impl Volumes {
                 return Err(problem(folder, reason));
             }
             found.by_case.insert(case, Volume { path, name, used: false });
+        }
+        let beside = found.by_case.values().filter_map(|volume| volume.path.parent());
+        let folders: BTreeSet<&Path> = beside.chain([folder]).collect();
+        let mut first: Option<(&Path, BTreeMap<i64, String>)> = None;
+        for below in folders {
+            let Some(named) = names_of_values(below)? else { continue };
+            match &first {
+                Some((other, known)) if *known != named => {
+                    let reason = format!(
+                        "it and {} say different things of the values: import the two folders by themselves",
+                        other.join("dataset.json").display()
+                    );
+                    return Err(problem(&below.join("dataset.json"), reason));
+                }
+                Some(_) => {}
+                None => first = Some((below, named)),
+            }
+        }
+        if let Some((below, named)) = first {
+            (found.folder, found.named) = (below.to_path_buf(), named);
         }
         Ok(found)
     }
@@ -138,9 +165,23 @@ impl Volumes {
         }
         let mut values = cut(placed, axis, index, frame, slice.size()).map_err(refuse)?;
         if let Some(by_name) = self.values.get(&row.source).filter(|by_name| !by_name.is_empty()) {
-            values.iter_mut().for_each(|value| *value = by_name.get(value).copied().unwrap_or(*value));
+            // Where names and numbers agree, a value without a name is what its number says.
+            let moved = by_name.iter().any(|(value, meant)| value != meant);
+            for value in values.iter_mut().filter(|value| **value != 0) {
+                match by_name.get(value) {
+                    Some(meant) => *value = *meant,
+                    None if moved => {
+                        return Err(refuse(format!(
+                            "it holds the value {value}, for which {} has no name: name all values there",
+                            self.folder.join("dataset.json").display()
+                        )));
+                    }
+                    None => {}
+                }
+            }
         }
-        label_map::of_slice(&values, slice, labels, report)
+        let seen = self.seen.entry(row.source.clone()).or_default();
+        label_map::of_slice(&values, slice, labels, seen, CURE, report)
             .map_err(|reason| refuse(format!("in the slice {}: {reason}", slice.slice_id)))
     }
 
@@ -152,13 +193,21 @@ impl Volumes {
         unused
     }
 
-    /// Tells how the volumes were placed, where that is not as their headers agree.
-    pub(super) fn check(&self, report: &mut ImportReport) {
+    /// Refuses values whose meaning is not clear, and tells how the volumes were placed, where that is not as their headers
+    /// agree.
+    pub(super) fn check(&self, labels: &BTreeMap<String, Labels>, report: &mut ImportReport) -> Result<()> {
+        for (source, seen) in &self.seen {
+            if let Some(labels) = labels.get(source) {
+                let checked = seen.check(source, labels, CURE, report);
+                checked.map_err(|reason| problem(&self.folder, reason))?;
+            }
+        }
         for (placement, (volumes, example)) in &self.placed {
             if *placement != Placement::Same {
                 report.notes.push(format!("{volumes} volume(s), such as {example}: {}", placement.meaning()));
             }
         }
+        Ok(())
     }
 }
 
@@ -275,21 +324,32 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
     plane.into_iter().map(label).collect()
 }
 
-/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; none where there is no such file.
-/// Version 2 maps names to values, version 1 values to names; regions of several values have no value of their own.
-fn names_of_values(folder: &Path) -> Result<BTreeMap<i64, String>> {
+/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; `None` where there is no such file.
+/// Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several has none,
+/// and is refused.
+fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
     let path = folder.join("dataset.json");
     if !path.is_file() {
-        return Ok(BTreeMap::new());
+        return Ok(None);
     }
     let bytes = fs::read(&path).map_err(|e| problem(&path, e))?;
-    let file: Value = serde_json::from_slice(&bytes).map_err(|e| problem(&path, e))?;
-    let Some(labels) = file.get("labels").and_then(Value::as_object) else { return Ok(BTreeMap::new()) };
+    // Some editors put a mark of the encoding first.
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+    let file: Value = serde_json::from_slice(text).map_err(|e| problem(&path, e))?;
+    let Some(labels) = file.get("labels").and_then(Value::as_object) else { return Ok(None) };
+    let whole = |value: &Value| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 1e15);
+        number.map(|number| number as i64)
+    };
     let mut named = BTreeMap::new();
     for (key, value) in labels {
         let number = |text: &str| text.trim().parse::<i64>().ok();
         let entry = match value {
-            Value::Number(n) => n.as_i64().map(|n| (n, key.clone())),
+            Value::Number(_) => whole(value).map(|n| (n, key.clone())),
+            Value::Array(all) => match all.as_slice() {
+                [one] => whole(one).map(|n| (n, key.clone())),
+                _ => None,
+            },
             Value::String(text) => match (number(text), number(key)) {
                 (Some(n), _) => Some((n, key.clone())),
                 (None, Some(n)) => Some((n, text.clone())),
@@ -297,13 +357,21 @@ fn names_of_values(folder: &Path) -> Result<BTreeMap<i64, String>> {
             },
             _ => None,
         };
-        if let Some((value, name)) = entry.filter(|(value, _)| *value != 0)
-            && let Some(first) = named.insert(value, name.clone())
-        {
+        let Some((value, name)) = entry else {
+            let reason = format!(
+                "the label {key} is {value}, where one whole number is expected: a region of several values is no label of a \
+                 map. Write a dataset.json that names each value of the predictions once"
+            );
+            return Err(problem(&path, reason));
+        };
+        if value == 0 {
+            continue;
+        }
+        if let Some(first) = named.insert(value, name.clone()) {
             return Err(problem(&path, format!("it calls the value {value} {first} and {name}")));
         }
     }
-    Ok(named)
+    Ok(Some(named))
 }
 
 /// The values that a source has for what `dataset.json` names; empty where its names are not those of the source, so that
@@ -339,8 +407,17 @@ fn by_name(
         )),
         (Some((value, meant)), false) => {
             return Err(format!(
-                "its {value} is the {meant} of {source}, but {} are no labels of {source} ({}), so that no number is \
+                "its {value} is {} of {source}, but {} are no labels of {source} ({}), so that no number is \
                  certain: use the source's names in dataset.json, or its numbers without that file",
+                labels.shown(*meant),
+                names(),
+                labels.text()
+            ));
+        }
+        (None, false) if !labels.has_numbers() => {
+            return Err(format!(
+                "it has {}, which are no names of the labels of {source} ({}), and those have no numbers: use the source's \
+                 names",
                 names(),
                 labels.text()
             ));

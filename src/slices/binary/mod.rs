@@ -7,11 +7,13 @@
 //! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
-//! - A value in between is an edge where it only borders on others. Where it fills a field of 3 x 3 pixels, or where there
-//!   are so few values that edges would have more, it is an object of its own: refused where it would be lost, or where no
-//!   threshold says on which side it is.
+//! - A value in between is an edge where its pixels lie between darker and brighter ones. Where it fills a field of 3 x 3
+//!   pixels, or where most of its pixels have only darker or only brighter neighbours, it is an object of its own: refused
+//!   where it would be lost, or where no threshold says on which side it is.
+//! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
+//! - What lies in between and borders on neither end, more of it than of edges, is a picture.
 //! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
-//!   with a note. All else is refused: an object does not vanish.
+//!   with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
 
 use std::borrow::Cow;
 
@@ -24,8 +26,8 @@ use crate::with_samples;
 mod census;
 mod channel;
 
-pub(super) use census::Census;
 use census::Value;
+pub(super) use census::{Census, each_neighbourhood};
 use channel::one_channel;
 pub(super) use channel::{component, layers_problem};
 
@@ -33,6 +35,8 @@ pub(super) use channel::{component, layers_problem};
 const NOISE: f64 = 1.0 / 16.0;
 /// Whole numbers in a smaller range than this have no noise: each may be a label.
 const LABELS: f64 = 128.0;
+/// No more values than this are written by hand or by a program that numbers objects.
+const FEW: usize = 16;
 /// More values than this in between are levels of a soft mask, which a threshold of the spec may cut.
 const LEVELS: usize = 64;
 
@@ -57,15 +61,24 @@ impl<'a> Silhouette<'a> {
         let census = Census::of(&image);
         let shown = Shown::new(&image, &census, above, &mut notes)?;
         let mut values: Vec<Value> = census.values(&shown);
-        if values.len() > 2 {
-            census.mark_fields(&image, axis, &shown, &mut values);
+        let ends = Ends::of(&values);
+        let inner = if values.len() > 1 {
+            census.look_around(&image, axis, &shown, [ends.dark, ends.bright], &mut values)
+        } else {
+            0
+        };
+        let with_values = |problem: String| format!("{problem}; its values are {}", listed(&values));
+        if census.infinite > 0 || census.nan > 0 && values.len() < 2 && ends.high == 0.0 {
+            let (infinite, nan) = (census.infinite, census.nan);
+            return Err(with_values(format!(
+                "{infinite} of its values are infinite and {nan} are no number, which does not say what is inside: write 0 and 1"
+            )));
         }
-        if census.not_finite > 0 {
-            notes.push(format!("{} voxels of a mask are not finite: background", census.not_finite));
+        if census.nan > 0 {
+            notes.push(format!("{} voxels of a mask are not finite: background", census.nan));
         }
-        let above =
-            limit(&values, above, inverted, 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0, &mut notes)
-                .map_err(|problem| format!("{problem}; its values are {}", listed(&values)))?;
+        let most = 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0;
+        let above = limit(&values, &ends, inner, above, inverted, most, &mut notes).map_err(with_values)?;
         Ok(Silhouette { image, shown, above, inverted, notes })
     }
 
@@ -73,21 +86,45 @@ impl<'a> Silhouette<'a> {
     ///
     /// # Errors
     /// A component that is not there, or values of another scale than the threshold's.
-    pub(super) fn of_channel(image: &'a Image, channel: usize, above: f64) -> Result<Self, String> {
+    pub(super) fn of_channel(image: &'a Image, axis: Axis, channel: usize, above: f64) -> Result<Self, String> {
         let channels = if image.palette.is_some() { 3 } else { image.components };
         if channel >= channels {
             return Err(format!("the spec reads channel {channel}, but it has {channels} component(s)"));
         }
-        let all = Census::of(image);
+        let brightest = match &image.palette {
+            Some(palette) => Census::of(image)
+                .stored()
+                .filter_map(|(i, _)| palette.get(i as usize))
+                .flat_map(|c| [c[0], c[1], c[2]])
+                .max()
+                .unwrap_or(0)
+                .into(),
+            None => Census::of(image).high,
+        };
         let image = match &image.palette {
             Some(_) => Cow::Owned(component(&image.clone().expand_palette(), channel)),
             None if image.components == 1 => Cow::Borrowed(image),
             None => Cow::Owned(component(image, channel)),
         };
-        if above > 1.0 && image.palette.is_none() && all.high == 1.0 && image.scaling == Scaling::IDENTITY {
-            return Err(format!("the spec looks for values above {above}, but it has no value above 1"));
-        }
         let shown = Shown { sum: None, scaling: image.scaling };
+        let census = Census::of(&image);
+        let mut values = census.values(&shown);
+        let (low, high) = values.first().zip(values.last()).map_or((0.0, 0.0), |(a, b)| (a.shown, b.shown));
+        if census.infinite > 0 {
+            return Err(format!("{} values of its channel {channel} are infinite: write 0 and 1", census.infinite));
+        }
+        if high <= above && low < high {
+            // Compression leaves a little of the other channels.
+            census.look_around(&image, axis, &shown, [low, high], &mut values);
+            let noise = if brightest < LABELS { 0.0 } else { brightest * NOISE };
+            if high - low > noise || values.len() <= 3 && values[1..].iter().any(|v| v.fills) {
+                return Err(format!(
+                    "no value of its channel {channel} lies above the spec's threshold of {above} (write a lower above = …); its \
+                     values are {}",
+                    listed(&values)
+                ));
+            }
+        }
         Ok(Silhouette { image, shown, above, inverted: false, notes: Vec::new() })
     }
 
@@ -124,7 +161,7 @@ impl Shown {
                 )
             })?;
             shown.sum = Some(white);
-            notes.push("the lowest value of a mask is white: it counts as it looks".into());
+            notes.push(counts_as_it_looks(image, census.high));
         }
         // Rescaled as its image is (to Hounsfield units, say), a mask still stores 0 for background.
         let separates = above.is_some_and(|t| {
@@ -155,20 +192,61 @@ pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
     whites.into_iter().find(|&white| low >= 0.0 && high <= white && white.is_finite())
 }
 
-/// The value above which the object is.
+/// The note of a mask whose lowest value is white. Arrays of booleans come out so where a program means white by true.
+pub(super) fn counts_as_it_looks(image: &Image, high: f64) -> String {
+    let mut note = "the lowest value of a mask is white: it counts as it looks".to_string();
+    if high <= 1.0 && image.notes.iter().any(|note| note.starts_with("TIFF")) {
+        note += " (tifffile writes boolean arrays so: if True is the object, write inverted = true)";
+    }
+    note
+}
+
+/// The ends of the range of values, with what noise of compression adds to them.
+struct Ends {
+    low: f64,
+    high: f64,
+    noise: f64,
+    /// Up to here it is the low end.
+    dark: f64,
+    /// From here on it is the high end.
+    bright: f64,
+}
+
+impl Ends {
+    fn of(values: &[Value]) -> Ends {
+        let (low, high) = values.first().zip(values.last()).map_or((0.0, 0.0), |(a, b)| (a.shown, b.shown));
+        let whole = values.iter().all(|v| v.shown.fract() == 0.0);
+        let noise = if whole && high - low < LABELS { 0.0 } else { (high - low) * NOISE };
+        Ends { low, high, noise, dark: low + noise, bright: high - noise }
+    }
+}
+
+/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most` the
+/// greatest value that the bits can hold.
 fn limit(
     values: &[Value],
+    ends: &Ends,
+    inner: u64,
     above: Option<f64>,
     inverted: bool,
     most: f64,
     notes: &mut Vec<String>,
 ) -> Result<f64, String> {
-    let (Some(first), Some(last)) = (values.first(), values.last()) else { return Ok(f64::INFINITY) };
-    let (low, high) = (first.shown, last.shown);
+    if values.is_empty() {
+        return Ok(f64::INFINITY);
+    }
+    let &Ends { low, high, noise, dark, bright } = ends;
     let is_white = |v: f64| v == most || [1.0, 255.0, 65535.0].contains(&v);
-    let whole = values.iter().all(|v| v.shown.fract() == 0.0);
     if low == high || high >= LABELS && low >= high * (1.0 - NOISE) {
         // One value, or white with its noise.
+        if low < high && values.len() <= FEW && values.iter().filter(|v| v.fills).count() > 1 {
+            return above.filter(|t| (low..high).contains(t)).ok_or_else(|| {
+                format!(
+                    "all of its values are bright, and several fill fields: it has no background (write above = … between {low} \
+                     and {high}, if they are one object and its background)"
+                )
+            });
+        }
         return match above {
             None if low == 0.0 => Ok(0.0),
             None if low > 0.0 => Ok(low / 2.0),
@@ -180,8 +258,6 @@ fn limit(
             None => Err("a file of one negative value is neither full nor empty".into()),
         };
     }
-    let noise = if whole && high - low < LABELS { 0.0 } else { (high - low) * NOISE };
-    let (dark, bright) = (low + noise, high - noise);
     let count = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).map(|v| v.count).sum::<u64>();
     let kinds = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).count();
     let middle: Vec<&Value> = values.iter().filter(|v| v.shown > dark && v.shown < bright).collect();
@@ -222,37 +298,44 @@ fn limit(
         None => (low + high) / 2.0,
     };
 
-    let object = if inverted { in_dark } else { in_bright };
-    let stray = |v: &Value| !v.fills && (v.count * 100 <= object || v.count <= 50 && v.count * 10 <= object);
-    let is_class = |v: &&&Value| match middle.len() {
-        _ if noise == 0.0 && values.len() <= 16 => true,
-        1 | 2 => !stray(v),
-        levels if above.is_some() && levels > LEVELS => false,
-        _ => v.fills,
+    let object = if inverted { count(&|v| v <= cut) } else { count(&|v| v > cut) };
+    let between: u64 = middle.iter().map(|v| v.count).sum();
+    let clean = dark_kinds == 1 && bright_kinds == 1 && middle.len() <= FEW;
+    // Compression leaves pixels apart, but not rows of them with one value.
+    let own = |v: &Value| if clean { v.apart } else { v.even };
+    let weighs = |n: u64| n * 10 > object || clean && n * 100 > object && n > 50;
+    let soft = above.is_some() && middle.len() > LEVELS;
+    let is_class = |v: &&&Value| {
+        noise == 0.0 && values.len() <= FEW || !soft && (v.fills || own(v) * 2 > v.count && weighs(own(v)))
     };
-    let classes: Vec<&Value> = middle.iter().filter(is_class).copied().collect();
-    let undecided = match above {
-        None => classes.first(),
-        // What the threshold leaves out would be lost; what it takes in is the spec's own word.
-        Some(_) => classes.iter().find(|v| (v.shown > cut) == inverted),
-    };
-    if let Some(value) = undecided {
+    let mut classes: Vec<&Value> = middle.iter().filter(is_class).copied().collect();
+    let lost = |v: &&Value| above.is_none() || (v.shown > cut) == inverted;
+    // Many labels of a few pixels each.
+    let even: u64 = middle.iter().filter(|v| lost(v)).map(|v| v.even).sum();
+    let all: u64 = middle.iter().filter(|v| lost(v)).map(|v| v.count).sum();
+    if classes.is_empty() && even * 2 > all && even * 10 > object {
+        classes.extend(middle.iter().filter(|v| lost(v)).max_by_key(|v| v.even));
+    }
+    // What a threshold leaves out would be lost; what it takes in is the spec's own word.
+    if let Some(value) = classes.into_iter().find(lost) {
         return Err(format!(
             "it is read as one object, but {} is neither background nor edge. Write decode = {{ kind = \"values\" }} with a \
              label for each, or above = 0 if every value is of the object",
             value.shown
         ));
     }
-    // Noise of compression is around both ends; a few values beside one end only are drawn.
-    let drawn = |from: f64, to: f64, others: usize| -> Option<&Value> {
-        let beside: Vec<&Value> = values.iter().filter(|v| v.shown > from && v.shown < to).collect();
-        (noise > 0.0 && others == 1 && beside.len() <= 3).then(|| beside.into_iter().find(|v| v.fills)).flatten()
-    };
-    if let Some(value) =
-        drawn(low, dark + f64::EPSILON * dark, bright_kinds).or(drawn(bright - noise / 16.0, high, dark_kinds))
-    {
+    for (beside, others) in [
+        (values.iter().filter(|v| v.shown > low && v.shown <= dark).collect::<Vec<_>>(), bright_kinds),
+        (values.iter().filter(|v| v.shown >= bright && v.shown < high).collect(), dark_kinds),
+    ] {
+        let Some(value) = drawn(&beside).filter(|_| noise > 0.0 && others == 1) else { continue };
         match above {
-            None => {
+            Some(_) if beside.len() == 1 && value.shown <= cut => {
+                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
+            }
+            // All of them are inside, which is what the spec says.
+            Some(_) if value.shown > cut => {}
+            _ => {
                 return Err(format!(
                     "it is read as one object, but {} fills fields of its own. Write decode = {{ kind = \"values\" }} with a \
                      label for each, or above = {} if it belongs to what it is nearest to",
@@ -260,20 +343,26 @@ fn limit(
                     cut.floor()
                 ));
             }
-            Some(_) if value.shown <= cut => {
-                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
-            }
-            Some(_) => {}
         }
     }
-    let between: u64 = middle.iter().map(|v| v.count).sum();
-    if above.is_none() && (between > 8 * in_dark.min(in_bright) || between > in_dark.max(in_bright)) {
+    if above.is_none()
+        && (between > in_dark.max(in_bright) || between > 8 * in_dark.min(in_bright) && inner * 4 > between)
+    {
         return Err(
             "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)"
                 .into(),
         );
     }
     Ok(cut)
+}
+
+/// One of the values beside an end of the range that are drawn and no noise: noise has many values with scattered pixels.
+fn drawn<'a>(beside: &[&'a Value]) -> Option<&'a Value> {
+    let count: u64 = beside.iter().map(|v| v.count).sum();
+    let even: u64 = beside.iter().map(|v| v.even).sum();
+    let first = beside.iter().find(|v| v.fills).or(beside.first()).copied();
+    let few = beside.len() <= 3 && beside.iter().any(|v| v.fills);
+    first.filter(|_| few || beside.len() > 1 && count > 50 && even * 10 > 7 * count)
 }
 
 /// Values and how many pixels have each, the most frequent first.
@@ -421,10 +510,10 @@ mod tests {
         let mut image = drawn([0u8; 2], [255, 0], [0, 255]);
         image.meaning.layers = true;
         refuses(&image, None, &["2 layers"]);
-        let second = Silhouette::of_channel(&image, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
+        let second = Silhouette::of_channel(&image, Axis::Z, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
         assert_eq!(second.area(), 42);
-        assert!(Silhouette::of_channel(&image, 2, 0.0).is_err());
-        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), 1, 127.0).is_err());
+        assert!(Silhouette::of_channel(&image, Axis::Z, 2, 0.0).is_err());
+        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), Axis::Z, 1, 127.0).is_err());
     }
 
     #[test]

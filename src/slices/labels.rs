@@ -655,8 +655,9 @@ mod tests {
             if part(x) == 0 || part(y) == 0 { 0 } else { 3 * part(x) + part(y) }
         };
         assert_eq!(error(&square), None);
-        let noisy =
-            |x: usize, y: usize| if square(x, y) > 0 { square(x, y) * 9 + (x * 7 + y * 5) as u8 % 6 } else { 0 };
+        let noisy = |x: usize, y: usize| {
+            if square(x, y) > 0 { square(x, y) * 9 + ((x * 31 + y * 17) * (x + y + 3) / 3 % 7) as u8 } else { 0 }
+        };
         assert!(error(&noisy).unwrap().contains("compressed with loss"));
         assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 lies along most of its border"));
         assert!(error(&|x, y| (square(x, y) > 0) as u8 * 255).unwrap().contains("number them first"));

@@ -291,7 +291,7 @@ impl<'a> Page<'a> {
     /// What keeps two pages from being layers of one image, in words.
     pub(super) fn difference(&self, other: &Page) -> String {
         match self.palette == other.palette || self.palette.is_none() || other.palette.is_none() {
-            true if self.describe() == other.describe() => {
+            true if self.describe() == other.describe() && self.photometric != other.photometric => {
                 format!("{} and {}", photometry(self.photometric), photometry(other.photometric))
             }
             true => format!("{} and {}", self.describe(), other.describe()),

@@ -40,6 +40,9 @@ const FEW: usize = 16;
 /// More values than this in between are levels of a soft mask, which a threshold of the spec may cut.
 const LEVELS: usize = 64;
 
+const PICTURE: &str =
+    "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)";
+
 /// A mask file of one object, of which it is known what is inside.
 pub(super) struct Silhouette<'a> {
     image: Cow<'a, Image>,
@@ -298,8 +301,13 @@ fn limit(
         None => (low + high) / 2.0,
     };
 
-    let object = if inverted { count(&|v| v <= cut) } else { count(&|v| v > cut) };
     let between: u64 = middle.iter().map(|v| v.count).sum();
+    let picture = above.is_none()
+        && (between > in_dark.max(in_bright) || between > 8 * in_dark.min(in_bright) && inner * 4 > between);
+    if picture && middle.len() > LEVELS {
+        return Err(PICTURE.into());
+    }
+    let object = if inverted { count(&|v| v <= cut) } else { count(&|v| v > cut) };
     let clean = dark_kinds == 1 && bright_kinds == 1 && middle.len() <= FEW;
     // Compression leaves pixels apart, but not rows of them with one value.
     let own = |v: &Value| if clean { v.apart } else { v.even };
@@ -328,14 +336,28 @@ fn limit(
         (values.iter().filter(|v| v.shown > low && v.shown <= dark).collect::<Vec<_>>(), bright_kinds),
         (values.iter().filter(|v| v.shown >= bright && v.shown < high).collect(), dark_kinds),
     ] {
-        let Some(value) = drawn(&beside).filter(|_| noise > 0.0 && others == 1) else { continue };
-        match above {
-            Some(_) if beside.len() == 1 && value.shown <= cut => {
-                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
-            }
+        if noise == 0.0 || others > 1 {
+            continue;
+        }
+        let count: u64 = beside.iter().map(|v| v.count).sum();
+        let even: u64 = beside.iter().map(|v| v.even).sum();
+        let fills = beside.iter().find(|v| v.fills);
+        // Noise has many values, with scattered pixels.
+        let labels = beside.len() > 1 && count > 50 && even * 10 > 7 * count;
+        let drawn = fills.filter(|_| beside.len() <= 3);
+        match (above, beside.first(), drawn) {
             // All of them are inside, which is what the spec says.
-            Some(_) if value.shown > cut => {}
-            _ => {
+            (Some(t), Some(first), _) if (first.shown > t) != inverted => {}
+            (_, Some(first), _) if labels => {
+                return Err(format!(
+                    "it is read as one object, but {} and {} other value(s) near {} are no noise: their pixels lie together. Write decode \
+                     = {{ kind = \"values\" }} with a label for each, or other_labels = \"ignore\" for those that are not meant",
+                    fills.unwrap_or(first).shown,
+                    beside.len() - 1,
+                    if first.shown <= dark { low } else { high }
+                ));
+            }
+            (None, _, Some(value)) => {
                 return Err(format!(
                     "it is read as one object, but {} fills fields of its own. Write decode = {{ kind = \"values\" }} with a \
                      label for each, or above = {} if it belongs to what it is nearest to",
@@ -343,26 +365,16 @@ fn limit(
                     cut.floor()
                 ));
             }
+            (Some(_), _, Some(value)) => {
+                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
+            }
+            _ => {}
         }
     }
-    if above.is_none()
-        && (between > in_dark.max(in_bright) || between > 8 * in_dark.min(in_bright) && inner * 4 > between)
-    {
-        return Err(
-            "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)"
-                .into(),
-        );
+    if picture && middle.len() <= LEVELS {
+        return Err(PICTURE.into());
     }
     Ok(cut)
-}
-
-/// One of the values beside an end of the range that are drawn and no noise: noise has many values with scattered pixels.
-fn drawn<'a>(beside: &[&'a Value]) -> Option<&'a Value> {
-    let count: u64 = beside.iter().map(|v| v.count).sum();
-    let even: u64 = beside.iter().map(|v| v.even).sum();
-    let first = beside.iter().find(|v| v.fills).or(beside.first()).copied();
-    let few = beside.len() <= 3 && beside.iter().any(|v| v.fills);
-    first.filter(|_| few || beside.len() > 1 && count > 50 && even * 10 > 7 * count)
 }
 
 /// Values and how many pixels have each, the most frequent first.
@@ -503,6 +515,91 @@ mod tests {
         refuses(&drawn([0u8], [255], [1]), None, &["1 fills fields"]);
         let beside = Silhouette::new(&drawn([0u8], [255], [1]), Axis::Z, Some(127.0), false).unwrap().notes.join("");
         assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
+    }
+
+    /// Rows of squares of 4 x 4 pixels, each with its own value, and a large one.
+    fn labels(values: &[u16], large: u16) -> Image {
+        let pixel = |i: usize| {
+            let (x, y) = (i % SIDE, i / SIDE);
+            let n = x / 6 + 4 * (y / 6);
+            match () {
+                _ if y >= 13 => u16::from((2..20).contains(&x) && y < 22) * large,
+                _ if x % 6 < 4 && y % 6 < 4 && n < values.len() => values[n],
+                _ => 0,
+            }
+        };
+        Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(pixel).collect::<Vec<_>>().into())
+    }
+
+    #[test]
+    fn labels_beside_a_bright_value_are_no_noise() {
+        for above in EITHER {
+            for large in [200, 255] {
+                refuses(&labels(&[1, 2, 3, 4], large), above, &["1 and 3 other value(s)", "4 (16 px)"]);
+                refuses(&labels(&[1, 2, 3, 4, 5, 6], large), above, &["6 (16 px)"]);
+            }
+        }
+        refuses(&labels(&[255, 254, 253, 252], 255), None, &["lie together"]);
+        assert!(read(&labels(&[255, 254, 253, 252], 255), Some(127.0), false).is_ok());
+        refuses(&labels(&[240], 240), Some(250.0), &["no value lies above"]);
+        refuses(&drawn([240u8], [255], [240]), None, &["it has no background"]);
+        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["it has no background"]);
+        finds(&drawn([240u8], [255], [240]), &[Some(250.0)]);
+    }
+
+    #[test]
+    fn thin_classes_are_no_edges() {
+        // Lines of one pixel, and lines around squares.
+        let lines =
+            |i: usize| if i % SIDE > 1 { [0, 0, 0, 64, 0, 0, 128, 0, 0, 255, 0, 0][i / SIDE % 12] } else { 0u8 };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(lines).collect::<Vec<_>>().into());
+        for above in EITHER {
+            refuses(&image, above, &["64 is neither background nor edge"]);
+        }
+        let rim = |i: usize| {
+            let (x, y) = ((i % SIDE) as i32, (i / SIDE) as i32);
+            [255, 255, 255, 255, 255, 255, 170, 85]
+                .get((x - 11).abs().max((y - 12).abs()) as usize)
+                .copied()
+                .unwrap_or(0u8)
+        };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(rim).collect::<Vec<_>>().into());
+        let expected: Vec<u8> = (0..SIDE * SIDE).map(|i| u8::from(rim(i) > 127)).collect();
+        for above in EITHER {
+            assert_eq!(read(&image, above, false).unwrap_or_else(|e| panic!("{e}")), expected);
+        }
+    }
+
+    #[test]
+    fn weak_colours_and_infinite_values_do_not_vanish() {
+        for thing in [[0, 0, 1], [0, 1, 0], [0, 30, 0], [3, 4, 3]] {
+            finds(&drawn([0u8; 3], thing, [0; 3]), &[None]);
+        }
+        for (a, b) in [([20, 0, 0], [0, 20, 0]), ([1, 0, 0], [0, 1, 0])] {
+            refuses(&drawn([0u8; 3], a, b), None, &["several colours"]);
+        }
+        for (object, background) in [(f32::INFINITY, 0.0), (0.0, f32::NEG_INFINITY)] {
+            refuses(&drawn([background], [object], [background]), None, &["infinite"]);
+        }
+        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are no number"]);
+        finds(&drawn([f32::NAN], [1.0], [f32::NAN]), &[None]);
+        let mut hidden = drawn([1u8], [0], [1]);
+        hidden.palette = Some(vec![[0, 0, 0, 255], [255, 255, 255, 0]]);
+        refuses(&hidden, None, &["bright and fully transparent"]);
+    }
+
+    #[test]
+    fn a_channel_that_its_threshold_misses_is_refused() {
+        fn channel(image: &Image, channel: usize) -> Result<Mask, String> {
+            Silhouette::of_channel(image, Axis::Z, channel, 127.0).map(|s| s.mask(Axis::Z, 0, 0))
+        }
+        let error = |image: &Image| channel(image, 1).unwrap_err();
+        assert!(error(&drawn([0u8; 3], [0, 100, 0], [0; 3])).contains("100 (64 px)"));
+        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of its channel 1"));
+        let mut indexed = drawn([0u8], [1], [0]);
+        indexed.palette = Some(vec![[0, 0, 0, 255], [0, 255, 0, 255]]);
+        assert_eq!(channel(&indexed, 1).unwrap().area(), 64);
+        assert_eq!(channel(&indexed, 0).unwrap().area(), 0);
     }
 
     #[test]

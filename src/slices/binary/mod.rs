@@ -539,8 +539,8 @@ mod tests {
                 refuses(&labels(&[1, 2, 3, 4, 5, 6], large), above, &["6 (16 px)"]);
             }
         }
-        refuses(&labels(&[255, 254, 253, 252], 255), None, &["lie together"]);
-        assert!(read(&labels(&[255, 254, 253, 252], 255), Some(127.0), false).is_ok());
+        refuses(&labels(&[251, 254, 253, 252], 255), None, &["lie together"]);
+        assert!(read(&labels(&[251, 254, 253, 252], 255), Some(127.0), false).is_ok());
         refuses(&labels(&[240], 240), Some(250.0), &["no value lies above"]);
         refuses(&drawn([240u8], [255], [240]), None, &["it has no background"]);
         refuses(&drawn([240u8], [255], [240]), Some(127.0), &["it has no background"]);

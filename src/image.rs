@@ -4,6 +4,7 @@
 //! frame where the file gives one), and nibabel's words for the frame (RAS+ millimetres). Samples stay in the type and
 //! in the order in which the file stores them: nothing is flipped, rescaled or widened on the way in.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Pixel values in the numeric type that the file stores.
@@ -314,6 +315,37 @@ impl Image {
         self.samples.get(self.offset(at, c)) * self.scaling.slope + self.scaling.intercept
     }
 
+    /// The labels of an indexed picture, where they are not its indices (PASCAL VOC and most others number by index): the
+    /// greys of its palette, if they are not the indices and `known` is true of each but 0. `None` where the indices count.
+    ///
+    /// # Errors
+    /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of both is
+    /// the background is not known.
+    pub fn labels_of_palette(&self, known: &dyn Fn(i64) -> bool) -> Result<Option<Image>, String> {
+        let Some(palette) = &self.palette else { return Ok(None) };
+        let colour = |index: usize| palette.get(index).map_or([0; 3], |c| [c[0], c[1], c[2]]);
+        let used: BTreeSet<usize> = with_samples!(&self.samples, v => v.iter().map(|&i| i as usize).collect());
+        let grey = |&i: &usize| colour(i).iter().all(|&v| v == colour(i)[0]);
+        let is_known = |&i: &usize| colour(i)[0] == 0 || known(colour(i)[0].into());
+        let same = used.iter().all(|&i| colour(i)[0] as usize == i);
+        if used.iter().all(grey) && !same && used.iter().all(is_known) {
+            let greys = with_samples!(&self.samples, v => v.iter().map(|&i| colour(i as usize)[0]).collect());
+            return Ok(Some(Image { samples: Samples::U8(greys), bits: 8, palette: None, ..self.clone_frame() }));
+        }
+        let black = used.iter().find(|&&i| i != 0 && colour(i) == [0; 3]);
+        if let Some(black) = black.filter(|_| colour(0) != [0; 3]) {
+            const NAMED: usize = 8;
+            let entry = |&i: &usize| colour(i).iter().fold(format!("{i}: #"), |text, v| format!("{text}{v:02x}"));
+            let more = if used.len() > NAMED { ", …" } else { "" };
+            return Err(format!(
+                "its palette paints {black} black and 0 in colour, so that it is not clear which is the background (its entries \
+                 are {}{more}): write it without a palette",
+                used.iter().take(NAMED).map(entry).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        Ok(None)
+    }
+
     /// An indexed picture as RGB (alpha dropped): every index replaced by its palette entry. Indices beyond the palette
     /// become black, as libpng and Pillow have it. Images without a palette are returned as they are.
     pub fn expand_palette(self) -> Image {
@@ -329,7 +361,7 @@ impl Image {
 
 /// Which entries of two palettes differ, in words.
 pub fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> String {
-    let (Some(a), Some(b)) = (a, b) else { return "one has a palette and the other has none".into() };
+    let (Some(a), Some(b)) = (a, b) else { return "a palette in only one of them".into() };
     if a.len() != b.len() {
         return format!("palettes of {} and {} colours", a.len(), b.len());
     }
@@ -347,6 +379,25 @@ pub fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn palettes_number_by_index_unless_their_greys_are_labels() {
+        let indexed = |palette: &[u8; 3]| {
+            let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 2]));
+            image.palette = Some(palette.iter().map(|&v| [v, v, v, 255]).collect());
+            image
+        };
+        let known = |value: i64| matches!(value, 100 | 200);
+        let reversed = indexed(&[200, 100, 0]);
+        let labels = reversed.labels_of_palette(&known).unwrap().unwrap();
+        assert_eq!((labels.samples, labels.palette), (Samples::U8(vec![200, 100, 0]), None));
+        let refused = reversed.labels_of_palette(&|v| v < 3).unwrap_err();
+        assert!(refused.contains("0: #c8c8c8, 1: #646464, 2: #000000"), "{refused}");
+        assert_eq!(indexed(&[0, 100, 250]).labels_of_palette(&known), Ok(None));
+        let mut voc = indexed(&[0, 1, 2]);
+        voc.palette = Some(vec![[0, 0, 0, 255], [128, 0, 0, 255], [0, 128, 0, 255]]);
+        assert_eq!(voc.labels_of_palette(&|_| true), Ok(None));
+    }
 
     #[test]
     fn orientation_follows_nibabel() {

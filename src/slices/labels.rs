@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::binary::{Census, Silhouette, component, layers_problem, white_of};
+use super::binary::{Census, Silhouette, component, counts_as_it_looks, each_neighbourhood, layers_problem, white_of};
 use super::plane::{Axis, slice_size, slice_values};
 use super::{Error, ObjectMask};
 use crate::image::{Image, Samples};
-use crate::mask::Mask;
 use crate::mask::label_map::{class_masks, value_masks};
+use crate::mask::{Connectivity, Mask};
 use crate::sources::CaseMask;
 use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, number_range};
 use crate::with_samples;
@@ -81,6 +81,11 @@ impl<'a> Decoder<'a> {
                     ranges.push((range, class));
                 }
                 decoder.image = one_value(image).map_err(problem)?;
+                let known = |value| ranges.iter().any(|(range, _)| range.contains(&value));
+                if let Some(greys) = image.labels_of_palette(&known).map_err(problem)? {
+                    decoder.notes.push("the labels of a mask are the greys of its palette, not the indices".into());
+                    decoder.image = Cow::Owned(greys);
+                }
                 decoder.turn(|value| value == 0 || ranges.iter().any(|(range, _)| range.contains(&value)));
                 decoder.count_others(&ranges);
                 Method::Values { classes, ranges }
@@ -108,13 +113,15 @@ impl<'a> Decoder<'a> {
                 Method::Colours { classes, colours }
             }
             Decode::Binary { above, inverted } => object(Silhouette::new(image, axis, above, inverted))?,
-            Decode::Channel { channel, above } => object(Silhouette::of_channel(image, channel, above))?,
+            Decode::Channel { channel, above } => object(Silhouette::of_channel(image, axis, channel, above))?,
             Decode::Instances => {
                 decoder.image = one_value(image).map_err(problem)?;
                 if image.meaning.low_is_white && image.bits > 1 {
                     return Err(problem("its lowest value is white, which does not say how its objects are numbered: convert it to MinIsBlack".into()));
                 }
+                image.labels_of_palette(&|_| false).map_err(problem)?;
                 decoder.turn(|_| true);
+                decoder.check_instances().map_err(problem)?;
                 Method::Instances { label: one_label()? }
             }
             // Read to zeros and ones.
@@ -135,11 +142,90 @@ impl<'a> Decoder<'a> {
         self.turned = white_of(census.low, census.high, self.image.bits);
         let all_known = census.stored().all(|(stored, _)| self.integer(stored).is_some_and(&known));
         if self.turned.is_some() && all_known {
-            self.notes.push("the lowest value of a mask is white: it counts as it looks".into());
+            self.notes.push(counts_as_it_looks(&self.image, census.high));
         } else {
             self.turned = None;
             self.notes.push("the lowest value of a mask is white; its labels are those that are stored".into());
         }
+    }
+
+    /// Refuses a file whose values do not number objects: scattered ones, as JPEG leaves them, no background, or one value
+    /// for objects that lie apart.
+    fn check_instances(&mut self) -> Result<(), String> {
+        let census = Census::of(&self.image);
+        let stored: Vec<(f64, u64)> = census.stored().collect();
+        let background = |stored: f64| self.shown(stored) == 0.0;
+        let inside: u64 = stored.iter().filter(|(v, _)| !background(*v)).map(|(_, n)| n).sum();
+        let mut alone = 0;
+        each_neighbourhood(
+            &self.image,
+            self.axis,
+            |v| !background(v),
+            |v, around| {
+                alone += u64::from(!around.contains(&v));
+            },
+        );
+        // Objects of one pixel are rare among those of more.
+        if alone > 200 || alone > 20 && alone * 20 > inside {
+            return Err(format!(
+                "{alone} of its {inside} pixels have a number that no pixel beside them has: it is no map of numbered objects, or \
+                 was compressed with loss"
+            ));
+        }
+        if let [(value, _)] = stored.iter().filter(|(v, _)| !background(*v)).collect::<Vec<_>>()[..]
+            && [255.0, 65535.0].contains(&self.shown(*value))
+            && let Some(pieces) = self.pieces(*value)
+        {
+            return Err(format!(
+                "its only value besides 0 is {}, for {pieces} objects that lie apart: number them first \
+                 (`scipy.ndimage.label`), or read them as one with decode = {{ kind = \"binary\" }}",
+                self.shown(*value)
+            ));
+        }
+        if inside > 0 && !stored.iter().any(|(v, _)| background(*v)) {
+            let (value, share) = self.border();
+            if share > 0.5 {
+                return Err(format!(
+                    "it has no background of 0, and {value} lies along most of its border: if that is the background, write 0 for it"
+                ));
+            }
+            self.notes.push(format!("a mask has no background of 0; the value most frequent at its border is {value}"));
+        }
+        Ok(())
+    }
+
+    /// How many parts a value has in the first slice that it has several in.
+    fn pieces(&self, value: f64) -> Option<u32> {
+        let (height, width, slices) = slice_size(&self.image, self.axis);
+        let slices = (0..self.image.size[3]).flat_map(|frame| (0..slices).map(move |slice| (slice, frame)));
+        let mut counts = slices.map(|(slice, frame)| {
+            with_samples!(&self.image.samples, values => {
+                let plane = slice_values(&self.image, values, self.axis, slice, frame);
+                let mask = Mask::from_predicate(height as u32, width as u32, |i| plane[i] as f64 == value);
+                mask.component_count(Connectivity::Eight)
+            })
+        });
+        counts.find(|&count| count > 1)
+    }
+
+    /// The value that is most frequent at the border of slices, and its share there.
+    fn border(&self) -> (f64, f64) {
+        let (height, width, slices) = slice_size(&self.image, self.axis);
+        let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+        for (slice, frame) in (0..self.image.size[3]).flat_map(|frame| (0..slices).map(move |slice| (slice, frame))) {
+            with_samples!(&self.image.samples, values => {
+                let plane = slice_values(&self.image, values, self.axis, slice, frame);
+                for (i, &value) in plane.iter().enumerate() {
+                    let (row, column) = (i / width, i % width);
+                    if row == 0 || column == 0 || row + 1 == height || column + 1 == width {
+                        *counts.entry(self.shown(value as f64).round() as i64).or_default() += 1;
+                    }
+                }
+            });
+        }
+        let all: u64 = counts.values().sum();
+        let most = counts.into_iter().max_by_key(|&(value, n)| (n, -value)).unwrap_or_default();
+        (most.0 as f64, most.1 as f64 / all.max(1) as f64)
     }
 
     /// Notes how many voxels have values that the table does not have, where they are background.
@@ -294,7 +380,13 @@ impl<'a> Decoder<'a> {
 /// # Errors
 /// Both tags, and what to do.
 pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String> {
+    let (size, turned) = (&image.size, [image.size[1], image.size[0]]);
     match (mask.meaning.orientation, image.meaning.orientation) {
+        (None, Some(tag @ 5..=8)) if mask.size[..2] == turned && size[0] != size[1] => Err(format!(
+            "it is {} x {} pixels, its image {} x {} with an orientation tag {tag} that has viewers turn it: the mask was drawn \
+             on the turned image. Apply the tag to the pixels of the image, or turn the mask back",
+            turned[0], turned[1], size[0], size[1]
+        )),
         (None, _) => Ok(()),
         (a, b) if a == b => Ok(()),
         (Some(tag), other) => {
@@ -540,6 +632,36 @@ mod tests {
         assert!(same_orientation(&tagged(Some(3)), &tagged(Some(3))).is_ok());
         let error = same_orientation(&tagged(None), &tagged(Some(3))).unwrap_err();
         assert!(error.contains("orientation tag 3") && error.contains("no such tag"), "{error}");
+    }
+
+    #[test]
+    fn a_mask_that_was_drawn_on_the_turned_image_says_so() {
+        let mut image = Image::picture(3, 2, 1, Samples::U8(vec![0; 6]));
+        image.meaning.orientation = Some(6);
+        let mask = Image::picture(2, 3, 1, Samples::U8(vec![0; 6]));
+        assert!(same_orientation(&image, &mask).unwrap_err().contains("drawn on the turned image"));
+        image.meaning.orientation = Some(3);
+        assert!(same_orientation(&image, &mask).is_ok());
+    }
+
+    #[test]
+    fn values_that_number_nothing_are_no_instances() {
+        let error = |of: &dyn Fn(usize, usize) -> u8| {
+            let values: Vec<u8> = (0..32 * 32).map(|i| of(i % 32, i / 32)).collect();
+            decode(Decode::Instances, None, &Image::picture(32, 32, 1, values.into())).err().map(|e| e.to_string())
+        };
+        let square = |x: usize, y: usize| {
+            let part = |v: usize| (3..12).contains(&v) as u8 + 2 * (18..28).contains(&v) as u8;
+            if part(x) == 0 || part(y) == 0 { 0 } else { 3 * part(x) + part(y) }
+        };
+        assert_eq!(error(&square), None);
+        let noisy = |x: usize, y: usize| {
+            if square(x, y) > 0 { square(x, y) * 9 + ((x * 31 + y * 17) * (x + y + 3) / 3 % 7) as u8 } else { 0 }
+        };
+        assert!(error(&noisy).unwrap().contains("compressed with loss"));
+        assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 lies along most of its border"));
+        assert!(error(&|x, y| (square(x, y) > 0) as u8 * 255).unwrap().contains("number them first"));
+        assert_eq!(error(&|x, y| (square(x, y) == 4) as u8 * 255), None);
     }
 
     #[test]

@@ -291,6 +291,9 @@ impl<'a> Page<'a> {
     /// What keeps two pages from being layers of one image, in words.
     pub(super) fn difference(&self, other: &Page) -> String {
         match self.palette == other.palette || self.palette.is_none() || other.palette.is_none() {
+            true if self.describe() == other.describe() && self.photometric != other.photometric => {
+                format!("{} and {}", photometry(self.photometric), photometry(other.photometric))
+            }
             true => format!("{} and {}", self.describe(), other.describe()),
             false => palette_difference(self.palette.as_deref(), other.palette.as_deref()),
         }
@@ -302,6 +305,13 @@ impl<'a> Page<'a> {
         let palette = if self.palette.is_some() { ", with a palette" } else { "" };
         format!("{w} x {h} pixels of {n} x {} {} bits{palette}", self.kind.format, self.kind.bits)
     }
+}
+
+/// TIFF 6.0's name of a photometric interpretation.
+fn photometry(photometric: u64) -> String {
+    const NAMES: [&str; 7] =
+        ["MinIsWhite", "MinIsBlack", "RGB", "a palette", "a transparency mask", "CMYK or other inks", "YCbCr"];
+    NAMES.get(photometric as usize).map_or_else(|| format!("photometry {photometric}"), |name| name.to_string())
 }
 
 impl Grid {
@@ -343,6 +353,10 @@ fn check_colours(
     components: u64,
 ) -> Result<()> {
     match (photometric, compression) {
+        (8..=10, _) => {
+            let name = ["CIELab", "ICCLab", "ITULab"][photometric as usize - 8];
+            return Err(unsupported(format!("{name} colours; convert the file to RGB")));
+        }
         (32844 | 32845, _) => return Err(unsupported("LogL and LogLuv pixels".into())),
         (6, Compression::Jpeg) if !planar => {}
         (6, _) => return Err(unsupported("YCbCr pixels outside JPEG; convert the file to RGB".into())),

@@ -235,19 +235,7 @@ fn grey(image: &Image) -> std::result::Result<Vec<i64>, String> {
         return Err("it is in colour: write the value of the label into a grey picture".into());
     }
     let values: Vec<i64> = (0..pixels).map(|p| value(p * n)).collect();
-    // The index is the label, as in PASCAL VOC; where the palette paints another index black, that is the background.
-    if let Some(palette) = &image.palette {
-        let is_black = |index: i64| palette.get(index as usize).is_some_and(|c| c[..3] == [0, 0, 0]);
-        let used: BTreeSet<i64> = values.iter().copied().collect();
-        if let Some(black) = used.iter().find(|index| **index != 0 && is_black(**index))
-            && !is_black(0)
-        {
-            return Err(format!(
-                "its palette paints {black} black and 0 in colour, so that it is not clear which is the background: write \
-                 it without a palette"
-            ));
-        }
-    }
+    image.labels_of_palette(&|_| false)?;
     Ok(values)
 }
 

@@ -2,7 +2,7 @@
 
 use super::Shown;
 use crate::image::{Image, Samples};
-use crate::slices::plane::{Axis, slice_size};
+use crate::slices::plane::{Axis, slice_size, slice_values};
 use crate::with_samples;
 
 /// Bins for the values of a file, where they are not whole numbers in a range of 16 bits.
@@ -16,6 +16,10 @@ pub(super) struct Value {
     pub(super) count: u64,
     /// It fills a field of 3 x 3 pixels somewhere.
     pub(super) fills: bool,
+    /// Pixels that do not lie between darker and brighter ones, as those of an edge do. Not counted at the ends.
+    pub(super) apart: u64,
+    /// Those of `apart` that have two equal neighbours or more.
+    pub(super) even: u64,
 }
 
 /// How often each stored value occurs.
@@ -26,8 +30,10 @@ pub(in crate::slices) struct Census {
     pub(in crate::slices) high: f64,
     /// One bin for each whole number, or [`BINS`] equal parts of the range: a value of the bin, and how many there are.
     bins: Vec<(f64, u64)>,
-    /// NaN and infinities.
-    pub(super) not_finite: u64,
+    /// NaN.
+    pub(super) nan: u64,
+    /// Of either sign.
+    pub(super) infinite: u64,
 }
 
 impl Census {
@@ -40,11 +46,12 @@ impl Census {
             let finite = || values.iter().map(|&v| v as f64).filter(|v| v.is_finite());
             let (low, high) = finite().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
             if low > high {
-                return Census { low: 0.0, high: 0.0, bins: Vec::new(), not_finite: values.len() as u64 };
+                let infinite = values.iter().filter(|&&v| (v as f64).is_infinite()).count() as u64;
+                return Census { low: 0.0, high: 0.0, bins: Vec::new(), nan: values.len() as u64 - infinite, infinite };
             }
             let whole = !matches!(image.samples, Samples::F32(_) | Samples::F64(_));
             let bins = if whole && high - low < 65536.0 { (high - low) as usize + 1 } else { BINS };
-            let mut census = Census { low, high, bins: vec![(0.0, 0); bins], not_finite: 0 };
+            let mut census = Census { low, high, bins: vec![(0.0, 0); bins], nan: 0, infinite: 0 };
             for &value in values.iter() {
                 let value = value as f64;
                 if value.is_finite() {
@@ -54,8 +61,10 @@ impl Census {
                         *first = value;
                     }
                     *count += 1;
+                } else if value.is_nan() {
+                    census.nan += 1;
                 } else {
-                    census.not_finite += 1;
+                    census.infinite += 1;
                 }
             }
             census
@@ -83,7 +92,7 @@ impl Census {
         let high = there.next_back().unwrap_or(low);
         bins.drain(..low as usize);
         bins.truncate((high - low) as usize + 1);
-        Census { low, high, bins, not_finite: 0 }
+        Census { low, high, bins, nan: 0, infinite: 0 }
     }
 
     fn bin(&self, stored: f64) -> usize {
@@ -102,13 +111,24 @@ impl Census {
 
     /// As they look, rising.
     pub(super) fn values(&self, shown: &Shown) -> Vec<Value> {
-        let mut values: Vec<Value> =
-            self.stored().map(|(v, count)| Value { shown: shown.of(v), count, fills: false }).collect();
+        let mut values: Vec<Value> = self
+            .stored()
+            .map(|(v, count)| Value { shown: shown.of(v), count, fills: false, apart: 0, even: 0 })
+            .collect();
         values.sort_by(|a, b| a.shown.total_cmp(&b.shown));
         values
     }
 
-    pub(super) fn mark_fields(&self, image: &Image, axis: Axis, shown: &Shown, values: &mut [Value]) {
+    /// Marks the values that fill fields and counts those pixels that lie apart. Gives the number of pixels in `between` (two
+    /// values as they look, which are left out) that have no neighbour outside of it.
+    pub(super) fn look_around(
+        &self,
+        image: &Image,
+        axis: Axis,
+        shown: &Shown,
+        between: [f64; 2],
+        values: &mut [Value],
+    ) -> u64 {
         let mut fills = vec![false; self.bins.len()];
         each_field(image, axis, |index| {
             let stored = image.samples.get(index);
@@ -116,13 +136,76 @@ impl Census {
                 fills[self.bin(stored)] = true;
             }
         });
-        for (bin, fills) in self.bins.iter().zip(fills) {
-            let at = values.binary_search_by(|v| v.shown.total_cmp(&shown.of(bin.0)));
-            if let (true, Ok(at)) = (fills, at) {
-                values[at].fills = true;
+        let mut apart = vec![[0u64; 2]; self.bins.len()];
+        let mut inner = 0;
+        let is_between = |stored: f64| (shown.of(stored) > between[0]) && (shown.of(stored) < between[1]);
+        each_neighbourhood(
+            image,
+            axis,
+            |stored| stored > self.low && stored < self.high,
+            |stored, around| {
+                let (mut darker, mut brighter, mut equal, mut outside) = (0, 0, 0, !is_between(stored));
+                for &near in around {
+                    darker += usize::from(near < stored);
+                    brighter += usize::from(near > stored);
+                    equal += usize::from(near == stored);
+                    outside = outside || !is_between(near);
+                }
+                inner += u64::from(!outside);
+                if darker == 0 || brighter == 0 {
+                    let counts = &mut apart[self.bin(stored)];
+                    counts[0] += 1;
+                    counts[1] += u64::from(equal >= 2);
+                }
+            },
+        );
+        for (bin, (fills, apart)) in self.bins.iter().zip(fills.into_iter().zip(apart)) {
+            if bin.1 == 0 {
+                continue;
+            }
+            if let Ok(at) = values.binary_search_by(|v| v.shown.total_cmp(&shown.of(bin.0))) {
+                values[at].fills |= fills;
+                values[at].apart += apart[0];
+                values[at].even += apart[1];
             }
         }
+        inner
     }
+}
+
+/// Calls `seen` with the value of each pixel of a one-component image that `looks` is true of, and with those of its eight
+/// neighbours in its slice (fewer at the border).
+pub(in crate::slices) fn each_neighbourhood(
+    image: &Image,
+    axis: Axis,
+    looks: impl Fn(f64) -> bool,
+    mut seen: impl FnMut(f64, &[f64]),
+) {
+    let (rows, columns, slices) = slice_size(image, axis);
+    with_samples!(&image.samples, values => {
+        for frame in 0..image.size[3] {
+            for slice in 0..slices {
+                let plane = slice_values(image, values, axis, slice, frame);
+                for (at, &value) in plane.iter().enumerate() {
+                    let value = value as f64;
+                    if !looks(value) {
+                        continue;
+                    }
+                    let (row, column) = (at / columns, at % columns);
+                    let (mut around, mut n) = ([0.0; 8], 0);
+                    for r in row.saturating_sub(1)..(row + 2).min(rows) {
+                        for c in column.saturating_sub(1)..(column + 2).min(columns) {
+                            if (r, c) != (row, column) {
+                                around[n] = plane[r * columns + c] as f64;
+                                n += 1;
+                            }
+                        }
+                    }
+                    seen(value, &around[..n]);
+                }
+            }
+        }
+    })
 }
 
 /// Calls `seen` with the position in the samples of each pixel of a one-component image whose eight neighbours in its slice

@@ -9,8 +9,10 @@ use crate::image::{Image, Meaning, Samples, Scaling};
 use crate::slices::plane::Axis;
 use crate::with_samples;
 
-/// A colour is grey where its channels differ by no more than this.
+/// A colour is grey where its channels differ by no more than this, and by no more than an eighth of the brightest value.
 const TINT: u8 = 32;
+/// No more colours than this are drawn, without noise of compression.
+const FEW: usize = 8;
 
 /// One component as an image of its own.
 pub(in crate::slices) fn component(image: &Image, channel: usize) -> Image {
@@ -60,7 +62,7 @@ pub(super) fn one_channel<'a>(image: &'a Image, axis: Axis, notes: &mut Vec<Stri
         notes.push("all pixels of a mask have one colour: the object is where it is opaque".into());
         return Ok(Cow::Owned(grey(pixels.iter().map(|c| c[3]).collect())));
     }
-    if opacity_varies && !indexed {
+    if opacity_varies {
         let hidden: u64 =
             tally.iter().filter(|(c, _)| c[3] == 0 && c[..3].iter().any(|&v| v > 127)).map(|(_, n)| n).sum();
         if hidden > 0 {
@@ -69,6 +71,8 @@ pub(super) fn one_channel<'a>(image: &'a Image, axis: Axis, notes: &mut Vec<Stri
                  of them with decode = {{ kind = \"channel\", channel = …, above = … }}; opacity is the last channel)"
             ));
         }
+    }
+    if opacity_varies && !indexed {
         for c in &mut pixels {
             let [r, g, b, a] = *c;
             *c = [r, g, b]
@@ -132,11 +136,11 @@ fn object_channel(
     let mut colours: Vec<([u8; 4], u64)> = tally.iter().map(|(&c, &n)| (c, n)).collect();
     colours.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     let spread = |c: [u8; 4]| c[..3].iter().max().unwrap_or(&0) - c[..3].iter().min().unwrap_or(&0);
-    if colours.iter().all(|&(c, _)| spread(c) <= TINT) {
-        return Ok(0);
-    }
     let brightest = |c: [u8; 4]| *c[..3].iter().max().unwrap_or(&0);
     let high = colours.iter().map(|&(c, _)| brightest(c)).max().unwrap_or(0);
+    if colours.iter().all(|&(c, _)| spread(c) <= TINT.min(high / 8)) {
+        return Ok(0);
+    }
     let noise = if f64::from(high) < LABELS { 0 } else { high / 16 };
     let far = |a: [u8; 4], b: [u8; 4]| (0..3).any(|i| a[i].abs_diff(b[i]) > noise);
     let refuse = |problem: &str| {
@@ -179,7 +183,9 @@ fn object_channel(
     let lit = |of: &dyn Fn([u8; 4]) -> bool| colours.iter().filter(|(c, _)| of(*c)).map(|(_, n)| n).sum::<u64>();
     let inside = lit(&|c| c[channel] > level);
     let missed = lit(&|c| c[channel] <= level && brightest(c) > high / 2);
-    if missed > 50.max(inside / 100) {
+    // A mixture with black is never brighter than half of what the channel has less of.
+    let clean = colours.len() <= FEW;
+    if clean && missed > 0 || missed * 50 > inside {
         return refuse("it is read as one object, but has several colours");
     }
     Ok(channel)

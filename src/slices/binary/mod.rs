@@ -7,11 +7,13 @@
 //! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
-//! - A value in between is an edge where it only borders on others. Where it fills a field of 3 x 3 pixels, or where there
-//!   are so few values that edges would have more, it is an object of its own: refused where it would be lost, or where no
-//!   threshold says on which side it is.
+//! - A value in between is an edge where its pixels lie between darker and brighter ones. Where it fills a field of 3 x 3
+//!   pixels, or where most of its pixels have only darker or only brighter neighbours, it is an object of its own: refused
+//!   where it would be lost, or where no threshold says on which side it is.
+//! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
+//! - What lies in between and borders on neither end, more of it than of edges, is a picture.
 //! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
-//!   with a note. All else is refused: an object does not vanish.
+//!   with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
 
 use std::borrow::Cow;
 
@@ -24,8 +26,8 @@ use crate::with_samples;
 mod census;
 mod channel;
 
-pub(super) use census::Census;
 use census::Value;
+pub(super) use census::{Census, each_neighbourhood};
 use channel::one_channel;
 pub(super) use channel::{component, layers_problem};
 
@@ -33,8 +35,13 @@ pub(super) use channel::{component, layers_problem};
 const NOISE: f64 = 1.0 / 16.0;
 /// Whole numbers in a smaller range than this have no noise: each may be a label.
 const LABELS: f64 = 128.0;
+/// No more values than this are written by hand or by a program that numbers objects.
+const FEW: usize = 16;
 /// More values than this in between are levels of a soft mask, which a threshold of the spec may cut.
 const LEVELS: usize = 64;
+
+const PICTURE: &str =
+    "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)";
 
 /// A mask file of one object, of which it is known what is inside.
 pub(super) struct Silhouette<'a> {
@@ -57,15 +64,24 @@ impl<'a> Silhouette<'a> {
         let census = Census::of(&image);
         let shown = Shown::new(&image, &census, above, &mut notes)?;
         let mut values: Vec<Value> = census.values(&shown);
-        if values.len() > 2 {
-            census.mark_fields(&image, axis, &shown, &mut values);
+        let ends = Ends::of(&values);
+        let inner = if values.len() > 1 {
+            census.look_around(&image, axis, &shown, [ends.dark, ends.bright], &mut values)
+        } else {
+            0
+        };
+        let with_values = |problem: String| format!("{problem}; its values are {}", listed(&values));
+        if census.infinite > 0 || census.nan > 0 && values.len() < 2 && ends.high == 0.0 {
+            let (infinite, nan) = (census.infinite, census.nan);
+            return Err(with_values(format!(
+                "{infinite} of its values are infinite and {nan} are no number, which does not say what is inside: write 0 and 1"
+            )));
         }
-        if census.not_finite > 0 {
-            notes.push(format!("{} voxels of a mask are not finite: background", census.not_finite));
+        if census.nan > 0 {
+            notes.push(format!("{} voxels of a mask are not finite: background", census.nan));
         }
-        let above =
-            limit(&values, above, inverted, 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0, &mut notes)
-                .map_err(|problem| format!("{problem}; its values are {}", listed(&values)))?;
+        let most = 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0;
+        let above = limit(&values, &ends, inner, above, inverted, most, &mut notes).map_err(with_values)?;
         Ok(Silhouette { image, shown, above, inverted, notes })
     }
 
@@ -73,21 +89,45 @@ impl<'a> Silhouette<'a> {
     ///
     /// # Errors
     /// A component that is not there, or values of another scale than the threshold's.
-    pub(super) fn of_channel(image: &'a Image, channel: usize, above: f64) -> Result<Self, String> {
+    pub(super) fn of_channel(image: &'a Image, axis: Axis, channel: usize, above: f64) -> Result<Self, String> {
         let channels = if image.palette.is_some() { 3 } else { image.components };
         if channel >= channels {
             return Err(format!("the spec reads channel {channel}, but it has {channels} component(s)"));
         }
-        let all = Census::of(image);
+        let brightest = match &image.palette {
+            Some(palette) => Census::of(image)
+                .stored()
+                .filter_map(|(i, _)| palette.get(i as usize))
+                .flat_map(|c| [c[0], c[1], c[2]])
+                .max()
+                .unwrap_or(0)
+                .into(),
+            None => Census::of(image).high,
+        };
         let image = match &image.palette {
             Some(_) => Cow::Owned(component(&image.clone().expand_palette(), channel)),
             None if image.components == 1 => Cow::Borrowed(image),
             None => Cow::Owned(component(image, channel)),
         };
-        if above > 1.0 && image.palette.is_none() && all.high == 1.0 && image.scaling == Scaling::IDENTITY {
-            return Err(format!("the spec looks for values above {above}, but it has no value above 1"));
-        }
         let shown = Shown { sum: None, scaling: image.scaling };
+        let census = Census::of(&image);
+        let mut values = census.values(&shown);
+        let (low, high) = values.first().zip(values.last()).map_or((0.0, 0.0), |(a, b)| (a.shown, b.shown));
+        if census.infinite > 0 {
+            return Err(format!("{} values of its channel {channel} are infinite: write 0 and 1", census.infinite));
+        }
+        if high <= above && low < high {
+            // Compression leaves a little of the other channels.
+            census.look_around(&image, axis, &shown, [low, high], &mut values);
+            let noise = if brightest < LABELS { 0.0 } else { brightest * NOISE };
+            if high - low > noise || values.len() <= 3 && values[1..].iter().any(|v| v.fills) {
+                return Err(format!(
+                    "no value of its channel {channel} lies above the spec's threshold of {above} (write a lower above = …); its \
+                     values are {}",
+                    listed(&values)
+                ));
+            }
+        }
         Ok(Silhouette { image, shown, above, inverted: false, notes: Vec::new() })
     }
 
@@ -124,7 +164,7 @@ impl Shown {
                 )
             })?;
             shown.sum = Some(white);
-            notes.push("the lowest value of a mask is white: it counts as it looks".into());
+            notes.push(counts_as_it_looks(image, census.high));
         }
         // Rescaled as its image is (to Hounsfield units, say), a mask still stores 0 for background.
         let separates = above.is_some_and(|t| {
@@ -155,20 +195,61 @@ pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
     whites.into_iter().find(|&white| low >= 0.0 && high <= white && white.is_finite())
 }
 
-/// The value above which the object is.
+/// The note of a mask whose lowest value is white. Arrays of booleans come out so where a program means white by true.
+pub(super) fn counts_as_it_looks(image: &Image, high: f64) -> String {
+    let mut note = "the lowest value of a mask is white: it counts as it looks".to_string();
+    if high <= 1.0 && image.notes.iter().any(|note| note.starts_with("TIFF")) {
+        note += " (tifffile writes boolean arrays so: if True is the object, write inverted = true)";
+    }
+    note
+}
+
+/// The ends of the range of values, with what noise of compression adds to them.
+struct Ends {
+    low: f64,
+    high: f64,
+    noise: f64,
+    /// Up to here it is the low end.
+    dark: f64,
+    /// From here on it is the high end.
+    bright: f64,
+}
+
+impl Ends {
+    fn of(values: &[Value]) -> Ends {
+        let (low, high) = values.first().zip(values.last()).map_or((0.0, 0.0), |(a, b)| (a.shown, b.shown));
+        let whole = values.iter().all(|v| v.shown.fract() == 0.0);
+        let noise = if whole && high - low < LABELS { 0.0 } else { (high - low) * NOISE };
+        Ends { low, high, noise, dark: low + noise, bright: high - noise }
+    }
+}
+
+/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most` the
+/// greatest value that the bits can hold.
 fn limit(
     values: &[Value],
+    ends: &Ends,
+    inner: u64,
     above: Option<f64>,
     inverted: bool,
     most: f64,
     notes: &mut Vec<String>,
 ) -> Result<f64, String> {
-    let (Some(first), Some(last)) = (values.first(), values.last()) else { return Ok(f64::INFINITY) };
-    let (low, high) = (first.shown, last.shown);
+    if values.is_empty() {
+        return Ok(f64::INFINITY);
+    }
+    let &Ends { low, high, noise, dark, bright } = ends;
     let is_white = |v: f64| v == most || [1.0, 255.0, 65535.0].contains(&v);
-    let whole = values.iter().all(|v| v.shown.fract() == 0.0);
     if low == high || high >= LABELS && low >= high * (1.0 - NOISE) {
         // One value, or white with its noise.
+        if low < high && values.len() <= FEW && values.iter().filter(|v| v.fills).count() > 1 {
+            return above.filter(|t| (low..high).contains(t)).ok_or_else(|| {
+                format!(
+                    "all of its values are bright, and several fill fields: it has no background (write above = … between {low} \
+                     and {high}, if they are one object and its background)"
+                )
+            });
+        }
         return match above {
             None if low == 0.0 => Ok(0.0),
             None if low > 0.0 => Ok(low / 2.0),
@@ -180,8 +261,6 @@ fn limit(
             None => Err("a file of one negative value is neither full nor empty".into()),
         };
     }
-    let noise = if whole && high - low < LABELS { 0.0 } else { (high - low) * NOISE };
-    let (dark, bright) = (low + noise, high - noise);
     let count = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).map(|v| v.count).sum::<u64>();
     let kinds = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).count();
     let middle: Vec<&Value> = values.iter().filter(|v| v.shown > dark && v.shown < bright).collect();
@@ -222,37 +301,63 @@ fn limit(
         None => (low + high) / 2.0,
     };
 
-    let object = if inverted { in_dark } else { in_bright };
-    let stray = |v: &Value| !v.fills && (v.count * 100 <= object || v.count <= 50 && v.count * 10 <= object);
-    let is_class = |v: &&&Value| match middle.len() {
-        _ if noise == 0.0 && values.len() <= 16 => true,
-        1 | 2 => !stray(v),
-        levels if above.is_some() && levels > LEVELS => false,
-        _ => v.fills,
+    let between: u64 = middle.iter().map(|v| v.count).sum();
+    let picture = above.is_none()
+        && (between > in_dark.max(in_bright) || between > 8 * in_dark.min(in_bright) && inner * 4 > between);
+    if picture && middle.len() > LEVELS {
+        return Err(PICTURE.into());
+    }
+    let object = if inverted { count(&|v| v <= cut) } else { count(&|v| v > cut) };
+    let clean = dark_kinds == 1 && bright_kinds == 1 && middle.len() <= FEW;
+    // Compression leaves pixels apart, but not rows of them with one value.
+    let own = |v: &Value| if clean { v.apart } else { v.even };
+    let weighs = |n: u64| n * 10 > object || clean && n * 100 > object && n > 50;
+    let soft = above.is_some() && middle.len() > LEVELS;
+    let is_class = |v: &&&Value| {
+        noise == 0.0 && values.len() <= FEW || !soft && (v.fills || own(v) * 2 > v.count && weighs(own(v)))
     };
-    let classes: Vec<&Value> = middle.iter().filter(is_class).copied().collect();
-    let undecided = match above {
-        None => classes.first(),
-        // What the threshold leaves out would be lost; what it takes in is the spec's own word.
-        Some(_) => classes.iter().find(|v| (v.shown > cut) == inverted),
-    };
-    if let Some(value) = undecided {
+    let mut classes: Vec<&Value> = middle.iter().filter(is_class).copied().collect();
+    let lost = |v: &&Value| above.is_none() || (v.shown > cut) == inverted;
+    // Many labels of a few pixels each.
+    let even: u64 = middle.iter().filter(|v| lost(v)).map(|v| v.even).sum();
+    let all: u64 = middle.iter().filter(|v| lost(v)).map(|v| v.count).sum();
+    if classes.is_empty() && even * 2 > all && even * 10 > object {
+        classes.extend(middle.iter().filter(|v| lost(v)).max_by_key(|v| v.even));
+    }
+    // What a threshold leaves out would be lost; what it takes in is the spec's own word.
+    if let Some(value) = classes.into_iter().find(lost) {
         return Err(format!(
             "it is read as one object, but {} is neither background nor edge. Write decode = {{ kind = \"values\" }} with a \
              label for each, or above = 0 if every value is of the object",
             value.shown
         ));
     }
-    // Noise of compression is around both ends; a few values beside one end only are drawn.
-    let drawn = |from: f64, to: f64, others: usize| -> Option<&Value> {
-        let beside: Vec<&Value> = values.iter().filter(|v| v.shown > from && v.shown < to).collect();
-        (noise > 0.0 && others == 1 && beside.len() <= 3).then(|| beside.into_iter().find(|v| v.fills)).flatten()
-    };
-    if let Some(value) =
-        drawn(low, dark + f64::EPSILON * dark, bright_kinds).or(drawn(bright - noise / 16.0, high, dark_kinds))
-    {
-        match above {
-            None => {
+    for (beside, others) in [
+        (values.iter().filter(|v| v.shown > low && v.shown <= dark).collect::<Vec<_>>(), bright_kinds),
+        (values.iter().filter(|v| v.shown >= bright && v.shown < high).collect(), dark_kinds),
+    ] {
+        if noise == 0.0 || others > 1 {
+            continue;
+        }
+        let count: u64 = beside.iter().map(|v| v.count).sum();
+        let even: u64 = beside.iter().map(|v| v.even).sum();
+        let fills = beside.iter().find(|v| v.fills);
+        // Noise has many values, with scattered pixels.
+        let labels = beside.len() > 1 && count > 50 && even * 10 > 7 * count;
+        let drawn = fills.filter(|_| beside.len() <= 3);
+        match (above, beside.first(), drawn) {
+            // All of them are inside, which is what the spec says.
+            (Some(t), Some(first), _) if (first.shown > t) != inverted => {}
+            (_, Some(first), _) if labels => {
+                return Err(format!(
+                    "it is read as one object, but {} and {} other value(s) near {} are no noise: their pixels lie together. Write decode \
+                     = {{ kind = \"values\" }} with a label for each, or other_labels = \"ignore\" for those that are not meant",
+                    fills.unwrap_or(first).shown,
+                    beside.len() - 1,
+                    if first.shown <= dark { low } else { high }
+                ));
+            }
+            (None, _, Some(value)) => {
                 return Err(format!(
                     "it is read as one object, but {} fills fields of its own. Write decode = {{ kind = \"values\" }} with a \
                      label for each, or above = {} if it belongs to what it is nearest to",
@@ -260,18 +365,14 @@ fn limit(
                     cut.floor()
                 ));
             }
-            Some(_) if value.shown <= cut => {
+            (Some(_), _, Some(value)) => {
                 notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
             }
-            Some(_) => {}
+            _ => {}
         }
     }
-    let between: u64 = middle.iter().map(|v| v.count).sum();
-    if above.is_none() && (between > 8 * in_dark.min(in_bright) || between > in_dark.max(in_bright)) {
-        return Err(
-            "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)"
-                .into(),
-        );
+    if picture && middle.len() <= LEVELS {
+        return Err(PICTURE.into());
     }
     Ok(cut)
 }
@@ -416,15 +517,100 @@ mod tests {
         assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
     }
 
+    /// Rows of squares of 4 x 4 pixels, each with its own value, and a large one.
+    fn labels(values: &[u16], large: u16) -> Image {
+        let pixel = |i: usize| {
+            let (x, y) = (i % SIDE, i / SIDE);
+            let n = x / 6 + 4 * (y / 6);
+            match () {
+                _ if y >= 13 => u16::from((2..20).contains(&x) && y < 22) * large,
+                _ if x % 6 < 4 && y % 6 < 4 && n < values.len() => values[n],
+                _ => 0,
+            }
+        };
+        Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(pixel).collect::<Vec<_>>().into())
+    }
+
+    #[test]
+    fn labels_beside_a_bright_value_are_no_noise() {
+        for above in EITHER {
+            for large in [200, 255] {
+                refuses(&labels(&[1, 2, 3, 4], large), above, &["1 and 3 other value(s)", "4 (16 px)"]);
+                refuses(&labels(&[1, 2, 3, 4, 5, 6], large), above, &["6 (16 px)"]);
+            }
+        }
+        refuses(&labels(&[251, 254, 253, 252], 255), None, &["lie together"]);
+        assert!(read(&labels(&[251, 254, 253, 252], 255), Some(127.0), false).is_ok());
+        refuses(&labels(&[240], 240), Some(250.0), &["no value lies above"]);
+        refuses(&drawn([240u8], [255], [240]), None, &["it has no background"]);
+        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["it has no background"]);
+        finds(&drawn([240u8], [255], [240]), &[Some(250.0)]);
+    }
+
+    #[test]
+    fn thin_classes_are_no_edges() {
+        // Lines of one pixel, and lines around squares.
+        let lines =
+            |i: usize| if i % SIDE > 1 { [0, 0, 0, 64, 0, 0, 128, 0, 0, 255, 0, 0][i / SIDE % 12] } else { 0u8 };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(lines).collect::<Vec<_>>().into());
+        for above in EITHER {
+            refuses(&image, above, &["64 is neither background nor edge"]);
+        }
+        let rim = |i: usize| {
+            let (x, y) = ((i % SIDE) as i32, (i / SIDE) as i32);
+            [255, 255, 255, 255, 255, 255, 170, 85]
+                .get((x - 11).abs().max((y - 12).abs()) as usize)
+                .copied()
+                .unwrap_or(0u8)
+        };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(rim).collect::<Vec<_>>().into());
+        let expected: Vec<u8> = (0..SIDE * SIDE).map(|i| u8::from(rim(i) > 127)).collect();
+        for above in EITHER {
+            assert_eq!(read(&image, above, false).unwrap_or_else(|e| panic!("{e}")), expected);
+        }
+    }
+
+    #[test]
+    fn weak_colours_and_infinite_values_do_not_vanish() {
+        for thing in [[0, 0, 1], [0, 1, 0], [0, 30, 0], [3, 4, 3]] {
+            finds(&drawn([0u8; 3], thing, [0; 3]), &[None]);
+        }
+        for (a, b) in [([20, 0, 0], [0, 20, 0]), ([1, 0, 0], [0, 1, 0])] {
+            refuses(&drawn([0u8; 3], a, b), None, &["several colours"]);
+        }
+        for (object, background) in [(f32::INFINITY, 0.0), (0.0, f32::NEG_INFINITY)] {
+            refuses(&drawn([background], [object], [background]), None, &["infinite"]);
+        }
+        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are no number"]);
+        finds(&drawn([f32::NAN], [1.0], [f32::NAN]), &[None]);
+        let mut hidden = drawn([1u8], [0], [1]);
+        hidden.palette = Some(vec![[0, 0, 0, 255], [255, 255, 255, 0]]);
+        refuses(&hidden, None, &["bright and fully transparent"]);
+    }
+
+    #[test]
+    fn a_channel_that_its_threshold_misses_is_refused() {
+        fn channel(image: &Image, channel: usize) -> Result<Mask, String> {
+            Silhouette::of_channel(image, Axis::Z, channel, 127.0).map(|s| s.mask(Axis::Z, 0, 0))
+        }
+        let error = |image: &Image| channel(image, 1).unwrap_err();
+        assert!(error(&drawn([0u8; 3], [0, 100, 0], [0; 3])).contains("100 (64 px)"));
+        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of its channel 1"));
+        let mut indexed = drawn([0u8], [1], [0]);
+        indexed.palette = Some(vec![[0, 0, 0, 255], [0, 255, 0, 255]]);
+        assert_eq!(channel(&indexed, 1).unwrap().area(), 64);
+        assert_eq!(channel(&indexed, 0).unwrap().area(), 0);
+    }
+
     #[test]
     fn layers_are_no_colours() {
         let mut image = drawn([0u8; 2], [255, 0], [0, 255]);
         image.meaning.layers = true;
         refuses(&image, None, &["2 layers"]);
-        let second = Silhouette::of_channel(&image, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
+        let second = Silhouette::of_channel(&image, Axis::Z, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
         assert_eq!(second.area(), 42);
-        assert!(Silhouette::of_channel(&image, 2, 0.0).is_err());
-        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), 1, 127.0).is_err());
+        assert!(Silhouette::of_channel(&image, Axis::Z, 2, 0.0).is_err());
+        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), Axis::Z, 1, 127.0).is_err());
     }
 
     #[test]

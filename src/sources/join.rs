@@ -125,6 +125,9 @@ impl Match {
     }
 }
 
+/// Positions of images by the values of some captures.
+type ByValue<'c> = HashMap<Vec<&'c str>, Vec<usize>>;
+
 /// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and of
 /// their cases.
 pub(super) fn join(
@@ -143,11 +146,11 @@ pub(super) fn join(
         names.filter(|n| mask.names().contains(n)).map(String::from).collect()
     };
     // Images by the values that they share with a mask pattern, for each pair of patterns.
-    let mut by_value: HashMap<(usize, usize), (Vec<String>, HashMap<Vec<&str>, Vec<usize>>)> = HashMap::new();
+    let mut by_value: HashMap<(usize, usize), (Vec<String>, ByValue)> = HashMap::new();
     for (i, image_pattern) in image_patterns.iter().enumerate() {
         for (m, mask_pattern) in part.patterns.iter().enumerate() {
             let names = names_of(image_pattern, mask_pattern);
-            let mut found: HashMap<Vec<&str>, Vec<usize>> = HashMap::new();
+            let mut found = ByValue::new();
             for (at, image) in images.iter().enumerate().filter(|(_, image)| image.pattern == i) {
                 found.entry(values(&names, &image.captures)).or_default().push(at);
             }
@@ -197,7 +200,8 @@ pub(super) fn join(
             }
             let own = found.iter().any(|(_, m)| m.relation == Relation::Own);
             found.retain(|(image, m)| {
-                !m.farther_than(&nearest[sequences[*image].as_str()]) && !(own && m.relation != Relation::Own)
+                let elsewhere = own && m.relation != Relation::Own;
+                !(elsewhere || m.farther_than(&nearest[sequences[*image].as_str()]))
             });
         }
         if !found.is_empty() {

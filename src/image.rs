@@ -152,6 +152,26 @@ impl Geometry {
         self.affine.map(|r| r[0] * index[0] + r[1] * index[1] + r[2] * index[2] + r[3])
     }
 
+    /// RAS+ millimetres to voxel index, three rows of four; `None` where the axes do not span a volume.
+    pub fn inverse(&self) -> Option<[[f64; 4]; 3]> {
+        let a = &self.affine;
+        let cofactor = |r: usize, c: usize| {
+            let (r1, r2, c1, c2) = ((r + 1) % 3, (r + 2) % 3, (c + 1) % 3, (c + 2) % 3);
+            a[r1][c1] * a[r2][c2] - a[r1][c2] * a[r2][c1]
+        };
+        let determinant: f64 = (0..3).map(|c| a[0][c] * cofactor(0, c)).sum();
+        if !determinant.is_normal() {
+            return None;
+        }
+        let mut inverse = [[0.0; 4]; 3];
+        for (row, out) in inverse.iter_mut().enumerate() {
+            let linear: [f64; 3] = std::array::from_fn(|column| cofactor(column, row) / determinant);
+            out[..3].copy_from_slice(&linear);
+            out[3] = -(0..3).map(|k| linear[k] * a[k][3]).sum::<f64>();
+        }
+        Some(inverse)
+    }
+
     /// Three letters that name where x, y and z of the file point to: `RAS`, `LPS`, `PIR`, … The rule is nibabel's
     /// `aff2axcodes`: each axis goes to the world axis it is most aligned with, the strongest alignment first, so that
     /// no world axis is named twice. An axis of length zero is `?`.
@@ -198,13 +218,27 @@ impl Scaling {
     pub const IDENTITY: Scaling = Scaling { slope: 1.0, intercept: 0.0 };
 }
 
+/// What the numbers of an image mean to whoever looks at it. Readers note it and change no value.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Meaning {
+    /// The lowest value is shown white: TIFF's MinIsWhite, DICOM's MONOCHROME1, PBM.
+    pub low_is_white: bool,
+    /// The components are layers or vectors, each with a meaning of its own: no viewer shows them as one colour.
+    pub layers: bool,
+    /// Orientation tag of EXIF or TIFF, 2 to 8: viewers turn or mirror the picture.
+    pub orientation: Option<u8>,
+    /// Stored values, from and to, that stand for no measurement: DICOM's Pixel Padding Value and Range Limit.
+    pub padding: Option<[f64; 2]>,
+}
+
 /// A decoded image: a picture, a stack of pages, a volume or a series of volumes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Number of pixels along x (fastest), y, z (slices or pages), t (frames or channels that vary slowest); 1 where
     /// an axis is absent. In numpy's words the array is `[t, z, y, x, component]`.
     pub size: [usize; 4],
-    /// Values per pixel, interleaved: 1 grey or label, 2 grey + alpha, 3 RGB, 4 RGBA.
+    /// Values per pixel, interleaved: 1 grey or label, 2 grey + alpha, 3 RGB, 4 RGBA; any number of layers where
+    /// [`Meaning::layers`] says so.
     pub components: usize,
     /// `size.product() * components` stored values.
     pub samples: Samples,
@@ -216,8 +250,10 @@ pub struct Image {
     pub geometry: Option<Geometry>,
     /// Palette of an indexed image as RGBA, index by index; `samples` are then the indices (one component).
     pub palette: Option<Vec<[u8; 4]>>,
+    /// What the numbers mean beyond their value.
+    pub meaning: Meaning,
     /// What a user should know about how this file was read, one sentence each: an EXIF orientation left alone, a
-    /// header that contradicts itself, MONOCHROME1 inverted.
+    /// header that contradicts itself, MONOCHROME1 kept as stored.
     pub notes: Vec<String>,
 }
 
@@ -239,6 +275,22 @@ impl Image {
             scaling: Scaling::IDENTITY,
             geometry: None,
             palette: None,
+            meaning: Meaning::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// All but the samples, which are left empty, and the notes: the frame for other values on the same grid.
+    pub fn clone_frame(&self) -> Image {
+        Image {
+            size: self.size,
+            components: self.components,
+            samples: Samples::U8(Vec::new()),
+            bits: self.bits,
+            scaling: self.scaling,
+            geometry: self.geometry.clone(),
+            palette: self.palette.clone(),
+            meaning: self.meaning,
             notes: Vec::new(),
         }
     }
@@ -270,6 +322,23 @@ impl Image {
         let rgb = with_samples!(&self.samples, v => v.iter().flat_map(|&i| colour(i as usize)).collect());
         Image { components: 3, samples: Samples::U8(rgb), bits: 8, palette: None, ..self }
     }
+}
+
+/// Which entries of two palettes differ, in words.
+pub fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> String {
+    let (Some(a), Some(b)) = (a, b) else { return "one has a palette and the other has none".into() };
+    if a.len() != b.len() {
+        return format!("palettes of {} and {} colours", a.len(), b.len());
+    }
+    let differ: Vec<usize> = (0..a.len()).filter(|&i| a[i] != b[i]).collect();
+    let colour = |[r, g, b, alpha]: [u8; 4]| match alpha {
+        255 => format!("#{r:02x}{g:02x}{b:02x}"),
+        _ => format!("#{r:02x}{g:02x}{b:02x}{alpha:02x}"),
+    };
+    let first: Vec<String> =
+        differ.iter().take(3).map(|&i| format!("{i}: {} and {}", colour(a[i]), colour(b[i]))).collect();
+    let more = if differ.len() > 3 { ", …" } else { "" };
+    format!("palettes that differ in {} of {} entries ({}{more})", differ.len(), a.len(), first.join(", "))
 }
 
 #[cfg(test)]

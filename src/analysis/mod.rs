@@ -27,6 +27,7 @@ pub mod paired;
 pub mod query;
 pub mod randomness;
 pub mod report;
+mod statement;
 pub mod statistics;
 pub mod summary;
 pub mod tables;

@@ -4,7 +4,7 @@ use super::AnalysisError;
 use super::frame_to_text;
 use crate::text::LINE_WIDTH;
 use polars::prelude::*;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::io::{BufWriter, Write};
 
 /// In what form a frame is written.
@@ -61,14 +61,16 @@ pub fn write_frame(frame: &DataFrame, format: Format, out: impl Write) -> Result
 }
 
 fn write_json_lines(frame: &DataFrame, out: &mut impl Write) -> PolarsResult<()> {
-    let columns = frame.columns();
+    // Written by hand, since serde_json's map would sort the columns by name.
+    let names: Vec<Value> = frame.columns().iter().map(|column| Value::from(column.name().as_str())).collect();
     for row in 0..frame.height() {
-        let mut object = Map::new();
-        for column in columns {
-            object.insert(column.name().to_string(), json(&column.get(row)?));
+        let mut line = String::from("{");
+        for (name, column) in names.iter().zip(frame.columns()) {
+            let separator = if line.len() > 1 { "," } else { "" };
+            line.push_str(&format!("{separator}{name}:{}", json(&column.get(row)?)));
         }
-        serde_json::to_writer(&mut *out, &Value::Object(object)).map_err(std::io::Error::from)?;
-        out.write_all(b"\n")?;
+        line.push_str("}\n");
+        out.write_all(line.as_bytes())?;
     }
     Ok(())
 }
@@ -119,6 +121,11 @@ fn json(value: &AnyValue) -> Value {
             let names = fields.iter().map(|field| field.name().to_string());
             Value::Object(names.zip(value._iter_struct_av().map(|v| json(&v))).collect())
         }
+        AnyValue::StructOwned(parts) => {
+            let (values, fields) = &**parts;
+            let names = fields.iter().map(|field| field.name().to_string());
+            Value::Object(names.zip(values.iter().map(json)).collect())
+        }
         other => Value::from(other.to_string()),
     }
 }
@@ -168,6 +175,7 @@ mod tests {
         assert_eq!(rows[0]["points"], serde_json::json!([1.5, 2.0]));
         assert_eq!((&rows[1]["score"], &rows[1]["dice"]), (&Value::Null, &Value::Null));
         assert_eq!(rows[1]["raw"], "ff00");
+        assert!(text.starts_with("{\"id\":\"a,b\",\"n\":1,\"score\":0.9,\"dice\":"), "in the frame's order: {text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::slices::{self, Raters};
 use crate::sources::NearMiss;
 use crate::spec::{Intensity, Plane};
 use crate::store::Dataset;
-use crate::text::{LINE_WIDTH, TextTable, at_most};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
 /// Options of `build`.
 #[derive(Debug, clap::Args)]
@@ -26,9 +26,9 @@ pub(super) struct Arguments {
     /// Keep masks of more pixels than this (the paper: 50)
     #[arg(long, default_value_t = 50, value_name = "PIXELS")]
     min_area: u32,
-    /// Plane of all cases [default: as each spec says]
-    #[arg(long, value_enum)]
-    plane: Option<PlaneName>,
+    /// Plane of all cases, or several with commas between [default: as each spec says]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    plane: Vec<PlaneName>,
     /// How values become 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default: as each spec
     /// says]
     #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     /// Then look for leaks, as `medcosmos leaks` does: the tables leaks and duplicates mark what is there twice
     #[arg(long)]
     dedup: bool,
-    /// Stop at the first case that fails
+    /// Stop at the first case that fails, or whose masks lie elsewhere by their headers
     #[arg(long)]
     strict: bool,
 }
@@ -101,7 +101,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let options = BuildOptions {
         slices: slices::Options {
             min_area: arguments.min_area,
-            plane: arguments.plane.map(Plane::from),
+            planes: arguments.plane.iter().copied().map(Plane::from).collect(),
             intensity: arguments.intensity,
             raters: arguments.raters,
             split_components: arguments.split_components,
@@ -156,17 +156,23 @@ pub(super) fn print(report: &BuildReport) {
         .counts("files used", sources().map(|s| s.files_used))
         .counts("not used", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
+    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     for (slug, source) in report.sources.iter().filter(|(_, source)| source.pseudonyms > 0) {
         println!(
             "{} patient(s) of {slug} are named as persons are; in the tables they are called anon-… instead",
             source.pseudonyms
         );
     }
-    for (slug, source) in report.sources.iter().filter(|(_, source)| !source.joined.is_empty()) {
-        println!("{slug}: {}", source.joined.join("; "));
+    println!("\nHow masks found their images:");
+    for (slug, source) in &report.sources {
+        if !source.joined.is_empty() {
+            println!("  {slug}: {}", source.joined.join("; "));
+        }
+        for (placement, cases) in &source.placements {
+            println!("  {slug}: {} case(s) {placement}: {}", grouped(*cases), placement.meaning());
+        }
     }
     print_notes(report.sources.iter().map(|(slug, source)| (slug.as_str(), &source.notes[..])), &report.near);
-    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
     let list = |title: &str, pick: fn(&pipeline::SourceReport) -> &Vec<(String, String)>, limit: usize| {
         let lines: Vec<String> =
             report.sources.values().flat_map(pick).map(|(case, reason)| format!("{case}: {reason}")).collect();

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::{Failure, Global, Outcome};
 use crate::digest::sha256;
 use crate::formats;
-use crate::image::{Image, Samples};
+use crate::formats::segments::{Kind, Segment, Table};
+use crate::image::{Frame, Geometry, Image, Samples};
 use crate::with_samples;
 
 /// Options of `inspect`.
@@ -41,7 +42,26 @@ struct Description {
     orientation: Option<String>,
     palette: Option<Vec<[u8; 4]>>,
     samples_sha256: String,
+    /// Masks that it holds under names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    segments: Vec<Segment>,
     notes: Vec<String>,
+}
+
+/// A file of contours: it has no pixels.
+#[derive(Debug, Serialize)]
+struct Structures {
+    file: String,
+    container: String,
+    segments: Vec<Segment>,
+    frame_of_reference: Option<String>,
+    series: Vec<String>,
+}
+
+/// What a file turns out to be.
+enum Found {
+    Image(String, Box<Image>, Option<Table>),
+    Structures(String, Table),
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
@@ -52,11 +72,25 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let mut failed = false;
     for file in &arguments.files {
         match read(file) {
-            Ok((container, image)) => {
+            Ok(Found::Structures(container, table)) => {
+                if arguments.npy.is_some() {
+                    return Err("--npy writes pixels, and this file holds contours".into());
+                }
+                let file = file.display().to_string();
+                if !global.json {
+                    println!("{file}");
+                    println!("  {container} · {} of contours, without pixels", table.kind.text());
+                    print_segments(&table.segments, "structure");
+                }
+                let Table { segments, frame_of_reference, series, .. } = table;
+                let structures = Structures { file, container, segments, frame_of_reference, series };
+                descriptions.push(serde_json::to_value(structures)?);
+            }
+            Ok(Found::Image(container, image, table)) => {
                 if let Some(path) = &arguments.npy {
                     write_npy(path, &image)?;
                 }
-                let description = describe(file, container, &image);
+                let description = describe(file, container, &image, table);
                 if !global.json {
                     print(&description);
                 }
@@ -80,19 +114,33 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn read(file: &Path) -> Result<(String, Image), Failure> {
+fn read(file: &Path) -> Result<Found, Failure> {
     let bytes = std::fs::read(file)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let folder = file.parent().unwrap_or(Path::new(""));
     let companion = |name: &str| std::fs::read(folder.join(name)).ok();
     let container = formats::detect(&name, &bytes).map_or("unknown".into(), |c| format!("{c:?}"));
-    Ok((container, formats::read(&name, &bytes, &companion)?))
+    // A damaged table is no reason not to show the image.
+    let table = formats::segments::table(&name, &bytes);
+    match table {
+        Ok(Some(table)) if table.kind == Kind::StructureSet => Ok(Found::Structures(container, table)),
+        table => {
+            let mut image = formats::read(&name, &bytes, &companion)?;
+            let table = table.unwrap_or_else(|error| {
+                image.notes.push(format!("its table of segments cannot be read: {error}"));
+                None
+            });
+            Ok(Found::Image(container, Box::new(image), table))
+        }
+    }
 }
 
-fn describe(file: &Path, container: String, image: &Image) -> Description {
+fn describe(file: &Path, container: String, image: &Image, table: Option<Table>) -> Description {
     let (min, max) = with_samples!(&image.samples, v => v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
         (low.min(x as f64), high.max(x as f64))
     }));
+    // Where a file gives no more than lengths, the axes are assumed and not known.
+    let known = image.geometry.as_ref().filter(|g| g.frame != Frame::Spacing);
     Description {
         file: file.display().to_string(),
         container,
@@ -106,10 +154,17 @@ fn describe(file: &Path, container: String, image: &Image) -> Description {
         intercept: image.scaling.intercept,
         spacing: image.geometry.as_ref().map(|g| g.spacing),
         affine: image.geometry.as_ref().map(|g| g.affine),
-        orientation: image.geometry.as_ref().map(|g| g.orientation()),
+        orientation: known.map(Geometry::orientation),
         palette: image.palette.clone(),
         samples_sha256: sha256(&little_endian(&image.samples)),
+        segments: table.map(|table| table.segments).unwrap_or_default(),
         notes: image.notes.clone(),
+    }
+}
+
+fn print_segments(segments: &[Segment], what: &str) {
+    for segment in segments {
+        println!("  {what} {}", segment.describe());
     }
 }
 
@@ -121,12 +176,17 @@ fn print(d: &Description) {
         d.container, d.components, d.dtype, d.bits
     );
     println!("  stored values {} to {}; real = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
-    if let (Some(spacing), Some(orientation)) = (d.spacing, &d.orientation) {
-        println!("  spacing {} x {} x {} mm · axes point to {orientation}", spacing[0], spacing[1], spacing[2]);
+    if let Some([x, y, z]) = d.spacing {
+        let axes = d
+            .orientation
+            .as_ref()
+            .map_or("the file does not say where its axes point".into(), |o| format!("axes point to {o}"));
+        println!("  spacing {x} x {y} x {z} mm · {axes}");
     }
     if let Some(palette) = &d.palette {
         println!("  palette of {} colours", palette.len());
     }
+    print_segments(&d.segments, "segment");
     for note in &d.notes {
         println!("  note: {note}");
     }

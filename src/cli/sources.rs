@@ -12,7 +12,7 @@ use crate::raw::Tree;
 use crate::slices;
 use crate::sources::{Case, CaseState, FileUse, Source, read_lists, scan_tree};
 use crate::spec::pattern::{Pattern, Template, composed};
-use crate::spec::{Decode, Label, Registry, Sharing, Spec};
+use crate::spec::{Decode, Label, MaskPart, OwnName, Registry, Sharing, Spec, taxonomy};
 use crate::store::{Dataset, Table};
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -149,23 +149,35 @@ struct Summary {
     modalities: usize,
     objects: usize,
     targets: usize,
+    /// Modalities and objects among these that specs define for themselves.
+    own_modalities: usize,
+    own_objects: usize,
 }
 
 fn summary(registry: &Registry, global: &Global) -> Outcome {
     let targets: BTreeSet<(&str, &str)> = registry.specs().iter().flat_map(Spec::targets).collect();
+    let (objects, modalities): (BTreeSet<&str>, BTreeSet<&str>) = targets.iter().copied().unzip();
+    let common = taxonomy();
     let summary = Summary {
         sources: registry.specs().iter().filter(|s| s.part_of_study).count(),
-        modalities: targets.iter().map(|(_, m)| m).collect::<BTreeSet<_>>().len(),
-        objects: targets.iter().map(|(o, _)| o).collect::<BTreeSet<_>>().len(),
+        own_modalities: modalities.iter().filter(|m| common.modality_index(m).is_none()).count(),
+        own_objects: objects.iter().filter(|o| common.object(o).is_none()).count(),
+        modalities: modalities.len(),
+        objects: objects.len(),
         targets: targets.len(),
     };
     if global.json {
         global.print_json(&summary)?;
     } else {
-        let Summary { sources, modalities, objects, targets } = summary;
+        let Summary { sources, modalities, objects, targets, own_modalities, own_objects } = summary;
         println!(
             "{sources} sources, {modalities} modalities, {objects} objects, {targets} targets (object-modality pairs)"
         );
+        if own_modalities + own_objects > 0 {
+            println!(
+                "Not of the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the objects"
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -193,18 +205,21 @@ fn page(spec: &Spec) -> String {
     };
     section("Releases", spec.release.iter().map(release).collect());
     section("Tree expected", spec.tree.trim_matches('\n').to_string());
-    let sequences = spec.sequences.iter().map(|(sequence, modality)| format!("- {sequence}: {modality}\n"));
+    let own_modality = |name: &str| own(&spec.modality, name);
+    let sequences = spec.sequences.iter().map(|(s, modality)| format!("- {s}: {modality}{}\n", own_modality(modality)));
     section("Sequences and their modality", sequences.collect());
     let mut seen = BTreeSet::new();
     let mut objects = String::new();
     for label in labels(spec).filter(|l| seen.insert(l.name.clone())) {
         let excluded = label.exclude.as_ref().map(|reason| format!(" (excluded: {reason})")).unwrap_or_default();
         let object = if label.object == label.name { String::new() } else { format!(" → {}", label.object) };
-        objects.push_str(&format!("- {}{object}{excluded}\n", label.name));
+        objects.push_str(&format!("- {}{object}{}{excluded}\n", label.name, own(&spec.object, &label.object)));
     }
     section("Labels → objects", objects);
     let counts = spec.expected.iter().map(|e| {
-        let of = [e.release.as_deref(), e.layout.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let separate = e.separate.then_some("a download of its own");
+        let of =
+            [e.release.as_deref(), e.layout.as_deref(), separate].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let of = if of.is_empty() { of } else { format!(" ({of})") };
         format!("- {} labelled cases{of}: {}\n", grouped(e.cases as u64), e.origin)
     });
@@ -219,9 +234,23 @@ fn page(spec: &Spec) -> String {
     section("Also in other sources", spec.overlaps.iter().map(|o| format!("- {}: {}\n", o.source, o.note)).collect());
     section("Known to be damaged", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
     section("Not used", spec.skip.iter().map(|s| format!("- {}: {}\n", s.path, s.reason)).collect());
+    let by_index = spec.layout.iter().flat_map(|layout| {
+        let reason = |part: &MaskPart| Some(format!("- {}: {}\n", layout.name, part.pair_reason.as_ref()?));
+        layout.mask.iter().filter_map(reason)
+    });
+    section("Masks paired by index, whatever their headers say", by_index.collect());
     section("Not verified", bullets(&spec.unverified));
     section("How to cite", spec.citation.trim().to_string());
     out
+}
+
+/// What is said beside an object or a modality that the spec defines for itself.
+fn own(names: &[OwnName], name: &str) -> String {
+    match names.iter().find(|own| own.name == name) {
+        Some(own) if own.description.is_empty() => " (not of the protocol)".into(),
+        Some(own) => format!(" (not of the protocol: {})", own.description),
+        None => String::new(),
+    }
 }
 
 /// Lines in their order, each once: layouts may share what they say.

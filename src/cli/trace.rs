@@ -113,6 +113,11 @@ fn print_trace(found: &Trace) {
         ("spacing", case.spacing.as_ref().map_or(String::new(), |s| format!("{} mm (x, y, z){orientation}", join(s)))),
         ("status", format!("{}{reason}; {} of {} slice(s) kept", case.status, case.kept, case.n_slices)),
     ];
+    if let Some(placement) = &case.placement {
+        let apart =
+            case.placement_error_mm.map_or(String::new(), |mm| format!(", voxels at most {} mm apart", fixed(mm, 3)));
+        lines.push(("masks placed", format!("{placement}{apart}")));
+    }
     lines.extend(case.notes.iter().map(|note| ("note", note.clone())));
     block("case", &case.case_id, &lines);
     for raw in &found.raw {

@@ -71,7 +71,10 @@ fn parse(head: &[u8]) -> Result<(Header, Endian, usize)> {
         return Err(Error::Truncated { format: FORMAT, what: "header".into(), expected, found });
     }
     if !is_analyze(head) {
-        return Err(malformed(format!("expected a header size of 348 and no magic, found bytes {:?}", &head[..4])));
+        return Err(malformed(format!(
+            "expected a header size of 348 and no magic, found bytes {}",
+            head[..4].escape_ascii()
+        )));
     }
     let little = Cursor { head, endian: Endian::Little };
     // The number of axes tells the byte order, as in nibabel.
@@ -92,7 +95,7 @@ fn parse(head: &[u8]) -> Result<(Header, Endian, usize)> {
         return Err(malformed(format!("vox_offset is {offset}")));
     }
     notes.push("Analyze does not tell left from right; x was taken to run to the left, as nibabel does.".into());
-    let header = Header { size, components, dtype, scaling, geometry: Some(geometry), notes };
+    let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok((header, endian, offset as usize))
 }
 

@@ -114,7 +114,8 @@ fn read_header(bytes: &[u8]) -> Result<Header> {
     match bytes.get(..2) {
         Some(b"BM") => {}
         Some(b"BA") => return Err(unsupported("an OS/2 array of bitmaps".into())),
-        found => return Err(malformed(format!("expected the letters BM, found {found:?}"))),
+        Some(found) => return Err(malformed(format!("expected the letters BM, found {}", found.escape_ascii()))),
+        None => return Err(malformed("expected the letters BM, found less than two bytes".into())),
     }
     let info = bytes.get(14..).unwrap_or_default();
     let size = u32_at(info, 0) as usize;

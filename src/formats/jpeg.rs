@@ -16,7 +16,7 @@
 //! build, and decodes about 150 million pixels a second and core.
 //!
 //! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note tells);
-//! CMYK from Photoshop, stored inverted; files cut short by a broken download, which are errors here as in Pillow. Damage
+//! CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download, which are errors here as in Pillow. Damage
 //! inside the data that leaves the length alone is decoded as well as it goes, as Pillow and OpenCV do, without an error.
 
 use std::cell::Cell;
@@ -38,8 +38,8 @@ fn unsupported(feature: String) -> Error {
     Error::Unsupported { format: FORMAT, feature }
 }
 
-/// Reads a picture as `uint8`: grey, RGB (from YCbCr, or as stored where the Adobe marker says so), or CMYK (from YCCK
-/// or as stored) with 0 for no ink, which inverts what files hold, as Pillow does.
+/// Reads a picture as `uint8`: grey, or RGB (from YCbCr, or as stored where the Adobe marker says so). CMYK and YCCK, which
+/// files hold inverted (255 for no ink), become the RGB of Pillow's `convert("RGB")`.
 ///
 /// # Errors
 /// [`Error::Truncated`] where the data end before the end marker, [`Error::Malformed`] for what libjpeg refuses,
@@ -47,19 +47,32 @@ fn unsupported(feature: String) -> Error {
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let header = read_header(bytes)?;
     let mut samples = decode(bytes, &header)?;
-    if header.components == 4 {
-        samples.iter_mut().for_each(|v| *v = 255 - *v);
+    let mut components = header.components;
+    if components == 4 {
+        samples = samples.chunks_exact(4).flat_map(|ink| rgb_of_ink([0, 1, 2, 3].map(|i| 255 - ink[i]))).collect();
+        components = 3;
     }
-    let mut image = Image::picture(header.width, header.height, header.components, Samples::U8(samples));
-    if let Some(orientation @ 2..=8) = header.orientation {
+    let mut image = Image::picture(header.width, header.height, components, Samples::U8(samples));
+    image.meaning.orientation = header.orientation;
+    if let Some(orientation) = header.orientation {
         image
             .notes
             .push(format!("JPEG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
     }
     if header.components == 4 {
-        image.notes.push("JPEG: CMYK, inverted to 0 for no ink".into());
+        image.notes.push("JPEG: stored as CMYK, converted to RGB without a colour profile".into());
     }
     Ok(image)
+}
+
+/// Red, green and blue of cyan, magenta, yellow and black with 0 for no ink, rounded as Pillow does: black takes light
+/// away, and each ink takes its share of what is left.
+pub(super) fn rgb_of_ink([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let light = 255 - u32::from(black);
+    [cyan, magenta, yellow].map(|ink| {
+        let product = u32::from(ink) * light + 128;
+        light.saturating_sub(((product >> 8) + product) >> 8) as u8
+    })
 }
 
 /// What the markers before the first scan say.
@@ -67,7 +80,7 @@ pub(super) struct Header {
     pub(super) width: usize,
     pub(super) height: usize,
     pub(super) components: usize,
-    orientation: Option<u64>,
+    orientation: Option<u8>,
 }
 
 /// Reads the markers up to the first scan.
@@ -104,7 +117,9 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
         let segment = bytes.get(at + 2..at + length.max(2)).ok_or_else(|| truncated(at + length))?;
         at += length.max(2);
         match marker {
-            0xe1 => orientation = orientation.or_else(|| exif_orientation(segment)),
+            0xe1 => {
+                orientation = orientation.or_else(|| directory::exif_orientation(segment.strip_prefix(b"Exif\0\0")?))
+            }
             0xc0..=0xc2 => {
                 let &[precision, h1, h0, w1, w0, components, ..] = segment else {
                     return Err(malformed(format!("a frame header of {} bytes", segment.len())));
@@ -128,12 +143,6 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
             _ => {}
         }
     }
-}
-
-/// The orientation of an `Exif` APP1 segment, which holds a TIFF directory.
-fn exif_orientation(segment: &[u8]) -> Option<u64> {
-    let tiff = directory::File::open(segment.strip_prefix(b"Exif\0\0")?).ok()?;
-    tiff.directory(tiff.first).ok()?.0.number(directory::ORIENTATION).ok()?
 }
 
 /// Decodes to interleaved values: grey, RGB, or CMYK as stored.
@@ -263,7 +272,8 @@ mod tests {
     fn stored_rgb_and_inverted_cmyk() {
         assert_eq!(read(&bytes(RGB)).unwrap().samples, Samples::U8(vec![8, 198, 28]));
         let image = read(&bytes(CMYK)).unwrap();
-        assert_eq!((image.components, image.samples), (4, Samples::U8(vec![12, 202, 32, 2])));
+        // Inks of 12, 202, 32 and 2 of 255.
+        assert_eq!((image.components, image.samples), (3, Samples::U8(vec![241, 53, 221])));
         assert!(image.notes[0].contains("CMYK"));
     }
 

@@ -16,10 +16,16 @@ pub mod nifti;
 pub mod nrrd;
 pub mod png;
 pub mod pnm;
+pub mod segments;
 pub mod tiff;
 pub mod voxels;
 
 pub use detect::{Container, detect, dicom_instance, read};
+
+/// Numbers for a message, as headers write them.
+fn listed<T: ToString>(numbers: &[T]) -> String {
+    numbers.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
+}
 
 /// Why bytes are not an image. The message has no file name: whoever has the name puts it in front.
 #[derive(Debug, Error)]
@@ -51,6 +57,14 @@ pub enum Error {
         format: &'static str,
         /// What the file uses, and what to do instead.
         feature: String,
+    },
+    /// Files or pages that are sound, each by itself, and do not make one image.
+    #[error("{format}: {reason}")]
+    NotTogether {
+        /// Name of the container.
+        format: &'static str,
+        /// Which differ, and in what.
+        reason: String,
     },
     /// The header names a second file that is not there.
     #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]

@@ -15,6 +15,7 @@ use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations, Unit};
 
+use super::tiff::directory;
 use super::{Error, Result};
 use crate::image::{Image, Samples};
 
@@ -76,7 +77,14 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
             BitDepth::Sixteen => key.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect(),
             _ => key.iter().copied().map(u16::from).collect(),
         };
-        image.notes.push(format!("PNG: tRNS declares the value {key:?} transparent; it is kept as it is"));
+        let key = key.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        image.notes.push(format!("PNG: tRNS declares the value {key} transparent; it is kept as it is"));
+    }
+    if let Some(orientation) = info.exif_metadata.as_deref().and_then(directory::exif_orientation) {
+        image.meaning.orientation = Some(orientation);
+        image
+            .notes
+            .push(format!("PNG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
     }
     if let Some(dimensions) = info.pixel_dims.filter(|d| d.unit == Unit::Meter) {
         let (x, y) = (dimensions.xppu, dimensions.yppu);
@@ -161,7 +169,7 @@ mod tests {
         });
         let image = read(&file).unwrap();
         assert_eq!((image.geometry, image.components), (None, 1));
-        assert!(image.notes[0].contains("[5] transparent") && image.notes[1].contains("2835 x 2835"));
+        assert!(image.notes[0].contains("value 5 transparent") && image.notes[1].contains("2835 x 2835"));
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let mut image = Image::picture(header.width, header.height, header.components, samples);
     image.bits = (u16::BITS - header.max_value.leading_zeros()) as u8;
     if header.bitmap {
-        image.notes.push("PBM: a stored 1 is black".into());
+        image.meaning.low_is_white = true;
+        image.notes.push("PBM: a stored 1 is black; values are as stored".into());
     }
     let above = match &image.samples {
         Samples::U8(v) => v.iter().any(|&x| u16::from(x) > header.max_value),
@@ -259,7 +260,8 @@ impl<'a> Text<'a> {
                 self.at += 1;
                 Ok(())
             }
-            found => Err(malformed(format!("expected white space after the header, found {found:?}"))),
+            Some(b) => Err(malformed(format!("expected white space after the header, found {}", b.escape_ascii()))),
+            None => Err(malformed("expected white space after the header, found the end of the file".into())),
         }
     }
 }

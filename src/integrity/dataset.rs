@@ -14,6 +14,7 @@ use crate::image::Samples;
 use crate::mask::{Connectivity, Mask};
 use crate::pipeline::Progress;
 use crate::projection;
+use crate::slices::placement::Placement;
 use crate::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use crate::store::rows::compare_ids;
 use crate::store::{
@@ -255,7 +256,7 @@ impl Tables<'_> {
                 Some(case) => {
                     case.slices += 1;
                     agree!(notes, row.slice_id.as_str(), row, case.row, "case", source, patient_id, split, modality);
-                    if case.row.plane.as_ref() != Some(&row.plane) {
+                    if !case.row.plane.iter().flat_map(|planes| planes.split(", ")).any(|plane| plane == row.plane) {
                         let says = format!("its plane is {:?}, and that of its case {:?}", row.plane, case.row.plane);
                         notes.push(Kind::Disagreement, row.slice_id.as_str(), says);
                     }
@@ -434,6 +435,11 @@ fn check_case(row: &CaseRow, source: &str, notes: &mut Notes) {
     if row.source != source {
         let says = format!("its source is {:?}, and its folder that of {source:?}", row.source);
         notes.push(Kind::Disagreement, id, says);
+    }
+    if row.placement.as_deref() == Some(Placement::Shifted.text()) {
+        let mm = row.placement_error_mm.unwrap_or_default();
+        let says = format!("its masks were paired by index, and their headers put them {mm:.2} mm away");
+        notes.push(Kind::Misplaced, id, says);
     }
     let known = matches!(row.status.as_str(), "ok" | "skipped" | "failed");
     if !known || (row.status == "ok") != (row.kept > 0) || (row.status == "ok") != row.reason.is_none() {

@@ -280,22 +280,22 @@ impl Downloads<'_> {
         let slug = Some(source.slug.as_str());
         let path_of = |file: usize| self.tree.members()[file].path.as_str();
         let SourceState { cases, absent, archives, .. } = state;
-        let incomplete = cases.missing() > 0 && !self.phantoms;
+        let incomplete = cases.missing > 0 && !self.phantoms;
         let mut found = Vec::new();
-        if let Some(expected) = cases.expected.filter(|&expected| expected != cases.cases) {
+        if let Some(expected) = cases.expected.filter(|_| cases.missing + cases.more > 0) {
             let origins = cases.origins.join("; ");
             let (expected, there) = (grouped(expected), grouped(cases.cases));
-            let mut says = format!("expected {expected} labelled cases ({origins}), found {there}");
+            let mut says = format!("expected {expected} labelled cases ({origins}), found {there}: {}", cases.state);
             if !absent.is_empty() {
                 says += &format!("; not among the ids, labelled or not: {}", absent.join("; "));
             }
-            if cases.missing() > 0 && !archives.is_empty() {
+            if cases.missing > 0 && !archives.is_empty() {
                 says += &format!("; the source is distributed as {}", archives.join(", "));
             }
             if self.phantoms {
                 says += "; these are phantoms, which are never complete";
             }
-            let kind = if cases.missing() > 0 { Kind::MissingCases } else { Kind::MoreCases };
+            let kind = if cases.missing > 0 { Kind::MissingCases } else { Kind::MoreCases };
             found.push(Finding { fault: incomplete, ..Finding::remark(kind, slug, "", says) });
         }
         for case in &source.cases {

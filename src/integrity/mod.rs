@@ -137,6 +137,8 @@ kinds! {
     NoMask = "no-mask",
     /// A mask without its image.
     NoImage = "no-image",
+    /// Masks that were paired by index, and that their headers put elsewhere.
+    Misplaced = "misplaced",
     /// Several files that differ, each of which could be the case's image or mask.
     Ambiguous = "ambiguous",
     /// A file that is known to be wrong as it is distributed.

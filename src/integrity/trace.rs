@@ -70,6 +70,8 @@ projection! {
         spacing: Option<Vec<f64>>,
         orientation: Option<String>,
         plane: Option<String>,
+        placement: Option<String>,
+        placement_error_mm: Option<f64>,
         n_slices: u32,
         kept: u32,
         status: String,
@@ -166,6 +168,10 @@ pub struct CaseOrigin {
     pub n_slices: u32,
     /// Slices that were kept.
     pub kept: u32,
+    /// How the masks found their places.
+    pub placement: Option<String>,
+    /// How far voxels that were paired lie apart by their headers, in mm.
+    pub placement_error_mm: Option<f64>,
     /// How it went: ok, skipped or failed.
     pub status: String,
     /// Why it was skipped or failed.
@@ -280,6 +286,8 @@ impl From<CaseAndRaw> for CaseOrigin {
             spacing: row.spacing,
             orientation: row.orientation,
             plane: row.plane,
+            placement: row.placement,
+            placement_error_mm: row.placement_error_mm,
             n_slices: row.n_slices,
             kept: row.kept,
             status: row.status,

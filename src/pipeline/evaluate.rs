@@ -1,6 +1,6 @@
 //! The third stage: predictions joined with the masks they were made for, and the factors of every mask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,8 +13,8 @@ use crate::metrics::{Comparison, MetricOptions, Spacing};
 use crate::sam::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
-    Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey, ShardState,
-    SliceInfo, Table, Verify, commit, discard_stale,
+    CaseRow, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey,
+    ShardState, SliceInfo, Table, Verify, commit, discard_stale,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -102,8 +102,13 @@ fn factors(
     report: &mut EvaluateReport,
 ) -> Result<()> {
     let mut work = Vec::new();
+    let own = own_modalities(dataset)?;
     for build in builds {
-        let key = ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
+        let mut key =
+            ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
+        if !own.is_empty() {
+            key = key.with("own modalities", format!("{own:?}"));
+        }
         work.push((Shard::new("factors", Partition::source(&build.source)?, key)?, build));
     }
     progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
@@ -113,7 +118,7 @@ fn factors(
         for chunk in chunks(slices_of(dataset, build, |_| true), SLICES) {
             let chunk = chunk?;
             let rows: Vec<Vec<FactorRow>> =
-                chunk.par_iter().map(|slice| factor_rows(slice, &options.fourier)).collect::<Result<_>>()?;
+                chunk.par_iter().map(|slice| factor_rows(slice, &own, &options.fourier)).collect::<Result<_>>()?;
             for row in rows.into_iter().flatten() {
                 done.rows += 1;
                 writer.push(row)?;
@@ -129,7 +134,19 @@ fn factors(
     Ok(())
 }
 
-fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<FactorRow>> {
+/// Modalities that specs of users define, in alphabetical order: their codes follow those of the protocol.
+fn own_modalities(dataset: &Dataset) -> Result<Vec<String>> {
+    let mut own = BTreeSet::new();
+    for case in dataset.rows::<CaseRow>()? {
+        let case = case?;
+        if case.status == "ok" && taxonomy().modality_index(&case.modality).is_none() {
+            own.insert(case.modality);
+        }
+    }
+    Ok(own.into_iter().collect())
+}
+
+fn factor_rows(slice: &DecodedSlice, own: &[String], options: &FourierOptions) -> Result<Vec<FactorRow>> {
     let row = &slice.row;
     let damaged = |id: &str, reason: String| Error::Damaged { id: id.to_string(), reason };
     let picture = Picture::new(row.height, row.width, row.channels, &slice.pixels)
@@ -137,8 +154,10 @@ fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<Fac
     let one = |(row, mask): &(MaskRow, Mask)| {
         let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
         let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
-        let modality = taxonomy().modality_index(&row.modality).ok_or_else(|| {
-            damaged(&row.mask_id, format!("{:?} is not one of the protocol's modalities", row.modality))
+        let of_own = || Some(taxonomy().modalities.len() + own.iter().position(|own| *own == row.modality)?);
+        let modality = taxonomy().modality_index(&row.modality).or_else(of_own);
+        let modality = modality.and_then(|modality| u8::try_from(modality).ok()).ok_or_else(|| {
+            damaged(&row.mask_id, format!("no case of the dataset has the modality {:?}", row.modality))
         })?;
         Ok(FactorRow {
             mask_id: row.mask_id.clone(),
@@ -161,7 +180,7 @@ fn factor_rows(slice: &DecodedSlice, options: &FourierOptions) -> Result<Vec<Fac
             fourier_stop: factors.boundary.stop.name().into(),
             boundary_complexity: factors.boundary.value(),
             fourier_order_true: factors.boundary.true_order,
-            modality_index: modality as u8,
+            modality_index: modality,
         })
     };
     slice.masks.iter().map(one).collect()

@@ -26,7 +26,7 @@ mod split;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
-pub use import::{IMPORTED, ImportReport, import};
+pub use import::{IMPORTED, ImportOptions, ImportReport, LEAST_IOU, import};
 pub use leaks::{Crossing, LeaksReport, LinkTotal, Unmapped, leaks};
 pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
 pub use progress::Progress;

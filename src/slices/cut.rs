@@ -4,26 +4,27 @@
 use rayon::prelude::*;
 
 use super::intensity::{Rule, to_grey};
-use super::labels::Decoder;
+use super::labels::{Decoder, same_orientation};
 use super::load::{Loaded, load};
+use super::notes::Notes;
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
+use super::placement::{Grid, Placed, Placement, SliceNames, place};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
-use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, png, rle_table, space};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, names, png, rle_table, segments};
 use crate::digest::sha256_each;
-use crate::formats::dicom::match_positions;
 use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
-use crate::spec::{Decode, FourthAxis, Header, ImagePart, Pair, Spec};
+use crate::spec::{Decode, FourthAxis, Header, ImagePart, Plane, Spec};
 use crate::with_samples;
-
-/// A mask slice belongs to an image slice that is nearer than this share of the distance between slices.
-const POSITION_TOLERANCE: f64 = 0.1;
 
 /// Slices that are made together, because digests of several pictures take half as long as those of one after the other.
 const TOGETHER: usize = 16;
+
+/// Takes a mask that has found its image, with what the spec says of it.
+pub(super) type Add<'f> = dyn FnMut(&CaseMask, Placed) -> Result<(), Error> + 'f;
 
 /// Frame, position and masks of a slice that stays.
 type Kept = (usize, usize, Vec<ObjectMask>);
@@ -33,10 +34,8 @@ type Kept = (usize, usize, Vec<ObjectMask>);
 /// # Errors
 /// The first file that cannot be read, does not fit its image, or holds a label that the spec does not know.
 pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<CaseSlices, Error> {
-    let layout = &spec.layout[case.layout];
-    let rules = &layout.image;
+    let rules = &spec.layout[case.layout].image;
     let mut loaded = load(tree, &case.image, rules.order)?;
-    loaded.image.geometry = true_frame(rules, loaded.image.geometry);
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
     // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
@@ -56,48 +55,146 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         let reason = format!("the spec expects sequence {channel} along the fourth axis, which has {found} steps");
         return Err(Error::Spec { file: loaded.file, reason });
     }
+    let frames = if rules.fourth_axis == FourthAxis::Frames { loaded.image.size[3] } else { 1 };
+    let mut grid = Grid::of(&loaded);
+    grid.size[3] = frames;
+    grid.believed = rules.header == Header::True && rules.spacing_mm.is_none();
+    loaded.image.geometry = true_frame(rules, loaded.image.geometry);
     let problem = |reason: String| Error::Spec { file: loaded.file.clone(), reason };
     let image = &loaded.image;
-    let axis = main_axis(options.plane.unwrap_or(rules.plane), image.size, image.geometry.as_ref()).map_err(problem)?;
+    let axes = axes(planes(rules, options), image).map_err(problem)?;
     let rule = Rule::new(options.intensity.unwrap_or(rules.intensity), image).map_err(problem)?;
-    let frames = if rules.fourth_axis == FourthAxis::Frames { image.size[3] } else { 1 };
 
-    let mut grid = Objects::new(slice_size(image, axis).2, frames);
+    let reader = MaskReader { spec, case, tree, image: &loaded, grid: &grid };
+    let mut notes = Notes::of_image(&loaded.image.notes);
+    for (file, said) in names::check(case, spec, tree)? {
+        notes.of_mask(&file, said.iter());
+    }
+    let (mut placement, mut error_mm) = (Placement::Same, None::<f64>);
+    let mut stacks: Vec<Objects> =
+        axes.iter().map(|&axis| Objects::new(axis, slice_size(image, axis).2, frames)).collect();
     for found in wanted(&case.masks, options.raters) {
-        grid.add(found, spec, case, tree, &loaded, axis)?;
+        reader.each(found, &mut |found, placed| {
+            placement = placement.max(placed.placement);
+            error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
+            let mut said = Vec::new();
+            for objects in &mut stacks {
+                // What is said of a mask along one axis is said along all.
+                said = objects.add(found, &reader, &placed)?;
+            }
+            notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes).chain(&said));
+            recycle(placed.mask.image.samples);
+            Ok(())
+        })?;
     }
-    if options.raters == Raters::Majority {
-        grid.vote();
-    }
-    if options.split_components {
-        grid.split_components();
-    }
-    let (kept, counts) = grid.keep(options.min_area);
-    let cutter = Cutter { image, axis, rule, framed: frames > 1, channel: case.channel };
-    let slices = kept.into_par_iter().chunks(TOGETHER).flat_map_iter(|kept| cutter.slices(kept)).collect();
 
     let geometry = image.geometry.as_ref();
-    let single_picture = image.size[2] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
-    let case = CaseSlices {
+    let mut cut = CaseSlices {
         dtype: image.samples.dtype(),
         shape: stored_shape(image),
         spacing: geometry.map(|g| g.spacing),
         orientation: geometry.filter(|g| g.frame != Frame::Spacing).map(|g| g.orientation()),
-        plane: match rules.plane_name {
-            _ if single_picture => "picture".into(),
-            // Another plane than the spec's has no name.
-            Some(name) if options.plane.is_none() => name.text().into(),
-            _ => anatomical_plane(axis, geometry),
-        },
-        n_slices: (slice_size(image, axis).2 * frames) as u32,
-        slices,
-        empty_slices: counts.empty_slices,
-        dropped_slices: counts.dropped_slices,
-        dropped_masks: counts.dropped_masks,
-        notes: loaded.image.notes,
+        affine: geometry.filter(|g| g.frame != Frame::Spacing).map(|g| g.affine),
+        plane: String::new(),
+        n_slices: 0,
+        slices: Vec::new(),
+        empty_slices: 0,
+        dropped_slices: 0,
+        dropped_masks: 0,
+        placement,
+        placement_error_mm: error_mm,
+        notes: notes.sentences(),
     };
+    for mut objects in stacks {
+        let axis = objects.axis;
+        if options.raters == Raters::Majority {
+            objects.vote();
+        }
+        if options.split_components {
+            objects.split_components();
+        }
+        let (kept, counts) = objects.keep(options.min_area);
+        let plane = plane_name(rules, options, axis, image);
+        cut.plane = if cut.plane.is_empty() { plane.clone() } else { format!("{}, {plane}", cut.plane) };
+        cut.n_slices += (slice_size(image, axis).2 * frames) as u32;
+        cut.empty_slices += counts.empty_slices;
+        cut.dropped_slices += counts.dropped_slices;
+        cut.dropped_masks += counts.dropped_masks;
+        let cutter = Cutter { image, axis, plane, rule, framed: frames > 1, channel: case.channel };
+        cut.slices.par_extend(kept.into_par_iter().chunks(TOGETHER).flat_map_iter(|kept| cutter.slices(kept)));
+    }
+    // Planes one after the other are not in the order of names.
+    cut.slices.sort_by(|a, b| a.name.cmp(&b.name));
     recycle(loaded.image.samples);
-    Ok(case)
+    Ok(cut)
+}
+
+/// The planes to cut: those of the command, else those of the spec.
+fn planes<'a>(rules: &'a ImagePart, options: &'a Options) -> &'a [Plane] {
+    match (&options.planes[..], &rules.planes[..]) {
+        ([], []) => std::slice::from_ref(&rules.plane),
+        ([], planes) | (planes, _) => planes,
+    }
+}
+
+/// The file axes that are cut across; planes that are the same one count once.
+fn axes(planes: &[Plane], image: &Image) -> Result<Vec<Axis>, String> {
+    let mut axes = Vec::new();
+    for &plane in planes {
+        let axis = main_axis(plane, image.size, image.geometry.as_ref())?;
+        if !axes.contains(&axis) {
+            axes.push(axis);
+        }
+    }
+    Ok(axes)
+}
+
+fn plane_name(rules: &ImagePart, options: &Options, axis: Axis, image: &Image) -> String {
+    let geometry = image.geometry.as_ref();
+    let single_picture = image.size[axis.index()] == 1 && geometry.is_none_or(|g| g.frame == Frame::Spacing);
+    match rules.plane_name {
+        _ if single_picture => "picture".into(),
+        // Another plane than the spec's has no name.
+        Some(name) if options.planes.is_empty() && rules.planes.is_empty() => name.text().into(),
+        _ => anatomical_plane(axis, geometry),
+    }
+}
+
+/// Reads the masks of a case and places them on its image.
+pub(super) struct MaskReader<'a> {
+    pub spec: &'a Spec,
+    pub case: &'a Case,
+    pub tree: &'a Tree,
+    pub image: &'a Loaded,
+    pub grid: &'a Grid,
+}
+
+impl MaskReader<'_> {
+    /// Gives the masks of `found` to `add`, one after the other: those of a container of segments, or the one of an image.
+    fn each(&self, found: &CaseMask, add: &mut Add) -> Result<(), Error> {
+        let layout = &self.spec.layout[self.case.layout];
+        let part = &layout.mask[found.part];
+        if let (Decode::RleTable { id, runs, .. }, Some(row)) = (&part.decode, &found.row) {
+            // Runs are counted on the image's own pixels.
+            let mask = rle_table::load(self.tree, found.files[0], row, [id, runs], &self.image.image)?;
+            return add(found, Placed::on_its_image(mask));
+        }
+        let Some(mask) = segments::add_each(self, part, found, add)? else { return Ok(()) };
+        same_orientation(&self.image.image, &mask.image)
+            .map_err(|reason| Error::Spec { file: mask.file.clone(), reason })?;
+        let image_names = ordered(&self.case.image_keys, &self.image.files);
+        let mask_names = ordered(&found.keys, &mask.files);
+        let names = [
+            layout.image.stack.as_deref().map(|capture| SliceNames { capture, texts: &image_names }),
+            part.stack.as_deref().map(|capture| SliceNames { capture, texts: &mask_names }),
+        ];
+        add(found, place(self.grid, mask, part.pair, names)?)
+    }
+}
+
+/// Texts of the files of a stack in the order of its slices.
+fn ordered(texts: &[String], files: &[usize]) -> Vec<String> {
+    files.iter().filter_map(|&file| texts.get(file).cloned()).collect()
 }
 
 /// What of the frame in a header the spec holds for true, with the spacing that the spec itself may give.
@@ -128,8 +225,9 @@ fn stored_shape(image: &Image) -> Vec<u32> {
     shape.into_iter().map(|n| n as u32).collect()
 }
 
-/// The objects of every slice of a case, frame by frame.
+/// The objects of every slice of a case along one axis, frame by frame.
 struct Objects {
+    axis: Axis,
     slices: usize,
     cells: Vec<Vec<ObjectMask>>,
 }
@@ -142,47 +240,26 @@ struct Counts {
 }
 
 impl Objects {
-    fn new(slices: usize, frames: usize) -> Self {
-        Objects { slices, cells: vec![Vec::new(); slices * frames] }
+    fn new(axis: Axis, slices: usize, frames: usize) -> Self {
+        Objects { axis, slices, cells: vec![Vec::new(); slices * frames] }
     }
 
-    /// Reads one mask file and lays its objects on the slices.
-    fn add(
-        &mut self,
-        found: &CaseMask,
-        spec: &Spec,
-        case: &Case,
-        tree: &Tree,
-        image: &Loaded,
-        axis: Axis,
-    ) -> Result<(), Error> {
-        let part = &spec.layout[case.layout].mask[found.part];
-        let loaded = match (&part.decode, &found.row) {
-            (Decode::RleTable { id, runs, .. }, Some(row)) => {
-                rle_table::load(tree, found.files[0], row, [id, runs], &image.image)?
+    /// Lays the objects of a mask on the slices; what is worth noting of its values comes back.
+    fn add(&mut self, found: &CaseMask, reader: &MaskReader, placed: &Placed) -> Result<Vec<String>, Error> {
+        let spec = reader.spec;
+        let part = &spec.layout[reader.case.layout].mask[found.part];
+        let mask = &placed.mask.image;
+        let slice_of: Vec<Option<usize>> = match &placed.slices {
+            None => (0..self.slices).map(Some).collect(),
+            Some(slices) if self.axis == Axis::Z => slices.clone(),
+            Some(_) => {
+                let reason =
+                    "its slices and those of its image are not the same ones: they can be cut along the stack only";
+                return Err(Error::Stack { file: placed.mask.file.clone(), reason: reason.into() });
             }
-            _ => load(tree, &found.files, part.order)?,
-        };
-        let loaded = if part.pair == Pair::Space { space::on_grid_of(image, loaded, axis)? } else { loaded };
-        let mask = &loaded.image;
-        let slice_of = match part.pair {
-            Pair::Grid | Pair::Space => {
-                let mut expected = image.image.size;
-                expected[3] = self.cells.len() / self.slices;
-                if mask.size != expected {
-                    return Err(Error::Shape {
-                        mask: loaded.file,
-                        image: image.file.clone(),
-                        found: mask.size,
-                        expected,
-                    });
-                }
-                (0..self.slices).map(Some).collect()
-            }
-            Pair::Position => match_slices(&loaded, image, axis)?,
         };
         let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
-        let decoder = Decoder::new(part, table, found, &loaded.file, mask, axis)?;
+        let decoder = Decoder::new(part, table, found, &placed.mask.file, mask, self.axis)?;
         let frames = self.cells.len() / self.slices;
         let places: Vec<(usize, usize, usize)> = (0..frames)
             .flat_map(|frame| slice_of.iter().enumerate().filter_map(move |(from, to)| Some((frame, from, (*to)?))))
@@ -194,8 +271,7 @@ impl Objects {
         for (cell, masks) in objects {
             self.cells[cell].extend(masks);
         }
-        recycle(loaded.image.samples);
-        Ok(())
+        Ok(decoder.notes)
     }
 
     /// One mask for each label: the pixels that more than half of the raters drew. A rater who drew nothing in a slice
@@ -277,37 +353,11 @@ fn identity(object: &ObjectMask) -> (String, String) {
     (object.label_value.clone(), object.label.name.clone())
 }
 
-/// For each mask slice the image slice at the same position; `None` where the image has none there.
-fn match_slices(mask: &Loaded, image: &Loaded, axis: Axis) -> Result<Vec<Option<usize>>, Error> {
-    let problem = |reason: &str| Error::Stack { file: mask.file.clone(), reason: reason.into() };
-    let (Some(at), Some(of)) = (&mask.positions, &image.positions) else {
-        return Err(problem("the spec pairs slices by position, but these files carry none"));
-    };
-    if axis != Axis::Z || mask.image.size[..2] != image.image.size[..2] {
-        return Err(Error::Shape {
-            mask: mask.file.clone(),
-            image: image.file.clone(),
-            found: mask.image.size,
-            expected: image.image.size,
-        });
-    }
-    let step = image.image.geometry.as_ref().map_or(1.0, |g| g.spacing[Axis::Z.index()]);
-    let mut slice_of = vec![None; at.len()];
-    for (slice, found) in match_positions(of, at, POSITION_TOLERANCE * step).into_iter().enumerate() {
-        if let Some(found) = found {
-            slice_of[found] = Some(slice);
-        }
-    }
-    if slice_of.iter().all(Option::is_none) {
-        return Err(problem("none of its slices lies at the position of an image slice"));
-    }
-    Ok(slice_of)
-}
-
 /// What slices are cut from, and how.
 struct Cutter<'a> {
     image: &'a Image,
     axis: Axis,
+    plane: String,
     rule: Rule,
     /// Whether names tell the frame.
     framed: bool,
@@ -338,7 +388,7 @@ impl Cutter<'_> {
             let plane = slice_values(image, values, self.axis, index, self.channel.unwrap_or(frame));
             // Alpha is no intensity: it goes before it can stretch the range.
             let (plane, channels) = without_alpha(plane, image.components);
-            (to_grey(&plane, image.scaling, self.rule), channels)
+            (to_grey(&plane, image.scaling, self.rule, image.meaning.padding), channels)
         });
         let (pixels, channels) = as_grey_if_equal(grey.pixels, channels);
         Picture { pixels, channels, ends: (grey.min, grey.max) }
@@ -353,6 +403,7 @@ impl Cutter<'_> {
         let letter = self.axis.letter();
         Slice {
             name: if self.framed { format!("t{frame:04}_{letter}{index:04}") } else { format!("{letter}{index:04}") },
+            plane: self.plane.clone(),
             index: index as u32,
             frame: frame as u32,
             height,

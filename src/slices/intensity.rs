@@ -2,6 +2,9 @@
 //!
 //! The formula is evaluated exactly on stored integers: with a linear rescale it gives the same quotient as on real
 //! values, without the rounding of a detour through floating point. A negative slope turns the range around.
+//!
+//! What is no measurement never stretches a slice: NaN becomes 0, infinite values become the end of the range that they lie
+//! at, 0 or 255, and so do values that a DICOM header names as padding. The protocol is silent on all three.
 
 use crate::image::{Image, Samples, Scaling};
 use crate::spec::Intensity;
@@ -44,7 +47,7 @@ impl Rule {
                 Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype()))
             }
             Intensity::Volume => {
-                let (low, high) = with_samples!(&image.samples, v => range(v));
+                let (low, high) = with_samples!(&image.samples, v => range(v, image.meaning.padding));
                 let ends = [low, high].map(|v| real(v, image.scaling));
                 Ok(Rule::Range(ends[0].min(ends[1]), ends[0].max(ends[1])))
             }
@@ -53,9 +56,7 @@ impl Rule {
                 Err(format!("an intensity window must rise, this one goes from {low} to {high}"))
             }
             Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
-                let mut values: Vec<f64> =
-                    with_samples!(&image.samples, v => v.iter().map(|&x| real(x as f64, image.scaling)).collect());
-                values.retain(|v| v.is_finite());
+                let mut values: Vec<f64> = with_samples!(&image.samples, v => measured(v, image.meaning.padding).map(|x| real(x as f64, image.scaling)).collect());
                 values.sort_by(f64::total_cmp);
                 Ok(Rule::Range(percentile(&values, low), percentile(&values, high)))
             }
@@ -110,21 +111,32 @@ macro_rules! stored_float {
 stored_integer!(u8, i8, u16, i16, u32, i32, u64, i64);
 stored_float!(f32, f64);
 
-/// Smallest and largest finite value; 0 and 0 where there is none.
-fn range<T: Stored>(values: &[T]) -> (f64, f64) {
-    extremes(values).map_or((0.0, 0.0), |(low, high)| (low.as_f64(), high.as_f64()))
+/// Smallest and largest value that is measured; 0 and 0 where there is none.
+fn range<T: Stored>(values: &[T], padding: Option<[f64; 2]>) -> (f64, f64) {
+    extremes(values, padding).map_or((0.0, 0.0), |(low, high)| (low.as_f64(), high.as_f64()))
 }
 
-fn extremes<T: Stored>(values: &[T]) -> Option<(T, T)> {
-    let mut numbers = values.iter().copied().filter(|v| v.is_number());
+/// Values that are finite and no padding.
+fn measured<T: Stored>(values: &[T], padding: Option<[f64; 2]>) -> impl Iterator<Item = T> + '_ {
+    let is_padding = move |v: T| padding.is_some_and(|[from, to]| (from..=to).contains(&v.as_f64()));
+    values.iter().copied().filter(move |&v| v.is_number() && !is_padding(v))
+}
+
+fn extremes<T: Stored>(values: &[T], padding: Option<[f64; 2]>) -> Option<(T, T)> {
+    let Some(_) = padding else { return ends(values.iter().copied().filter(|v| v.is_number())) };
+    ends(measured(values, padding))
+}
+
+fn ends<T: Stored>(mut numbers: impl Iterator<Item = T>) -> Option<(T, T)> {
     let first = numbers.next()?;
     Some(
         numbers.fold((first, first), |(low, high), v| (if v < low { v } else { low }, if v > high { v } else { high })),
     )
 }
 
-/// The 8-bit slice of stored values under a rule. Values that are not finite become 0.
-pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule) -> Grey {
+/// The 8-bit slice of stored values under a rule. NaN becomes 0; what is infinite or `padding` (stored values, from and to)
+/// becomes the end that it lies at.
+pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule, padding: Option<[f64; 2]>) -> Grey {
     match rule {
         Rule::Stored => {
             let pixels = values.iter().map(|v| v.as_f64() as u8).collect();
@@ -136,9 +148,25 @@ pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule) -> 
             Grey { pixels, min: low, max: high }
         }
         Rule::Slice => {
-            let Some((low, high)) = extremes(values) else {
-                return Grey { pixels: vec![0; values.len()], min: 0.0, max: 0.0 };
+            let Some((low, high)) = extremes(values, padding) else {
+                let infinite = |v: &T| if real(v.as_f64(), scaling) == f64::INFINITY { 255 } else { 0 };
+                return Grey { pixels: values.iter().map(infinite).collect(), min: 0.0, max: 0.0 };
             };
+            if padding.is_some() && values.iter().any(|&v| v < low || v > high) {
+                let clipped: Vec<T> = values
+                    .iter()
+                    .map(|&v| {
+                        if v < low {
+                            low
+                        } else if v > high {
+                            high
+                        } else {
+                            v
+                        }
+                    })
+                    .collect();
+                return to_grey(&clipped, scaling, rule, None);
+            }
             let ends = [low, high].map(|v| real(v.as_f64(), scaling));
             let pixels = stretch(values, low, high, scaling.slope < 0.0);
             Grey { pixels, min: ends[0].min(ends[1]), max: ends[0].max(ends[1]) }
@@ -181,7 +209,9 @@ fn stretch<T: Stored>(values: &[T], low: T, high: T, inverted: bool) -> Vec<u8> 
                 let v = if inverted { high - v.as_f64() } else { v.as_f64() - low };
                 (255.0 * v / (high - low)) as u8
             };
-            if high > low { values.iter().map(level).collect() } else { vec![0; values.len()] }
+            let upper = if inverted { f64::NEG_INFINITY } else { f64::INFINITY };
+            let constant = |v: &T| if v.as_f64() == upper { 255 } else { 0 };
+            if high > low { values.iter().map(level).collect() } else { values.iter().map(constant).collect() }
         }
     }
 }
@@ -192,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_slice_spans_0_to_255_and_is_truncated() {
-        let grey = to_grey(&[-1000i16, 0, 999, 1000], Scaling::IDENTITY, Rule::Slice);
+        let grey = to_grey(&[-1000i16, 0, 999, 1000], Scaling::IDENTITY, Rule::Slice, None);
         assert_eq!(grey, Grey { pixels: vec![0, 127, 254, 255], min: -1000.0, max: 1000.0 });
     }
 
@@ -201,33 +231,56 @@ mod tests {
         for span in (1i32..=4097).chain(30_000..30_100).chain(32_700..32_800).chain([65_535]) {
             let values: Vec<i32> = (0..=span).map(|d| d - 1000).collect();
             let expected: Vec<u8> = (0..=span).map(|d| (255 * d / span) as u8).collect();
-            assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice).pixels, expected, "{span}");
-            let turned = to_grey(&values, Scaling { slope: -1.0, intercept: 0.0 }, Rule::Slice).pixels;
+            assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice, None).pixels, expected, "{span}");
+            let turned = to_grey(&values, Scaling { slope: -1.0, intercept: 0.0 }, Rule::Slice, None).pixels;
             assert!(turned.iter().eq(expected.iter().rev()), "{span}");
         }
     }
 
     #[test]
     fn a_constant_slice_is_black() {
-        assert_eq!(to_grey(&[7u16, 7], Scaling::IDENTITY, Rule::Slice).pixels, [0, 0]);
-        assert_eq!(to_grey(&[7f32, 7.0], Scaling::IDENTITY, Rule::Slice).pixels, [0, 0]);
+        assert_eq!(to_grey(&[7u16, 7], Scaling::IDENTITY, Rule::Slice, None).pixels, [0, 0]);
+        assert_eq!(to_grey(&[7f32, 7.0], Scaling::IDENTITY, Rule::Slice, None).pixels, [0, 0]);
     }
 
     #[test]
     fn a_negative_slope_turns_the_range() {
-        let grey = to_grey(&[0u8, 1, 4], Scaling { slope: -2.0, intercept: 10.0 }, Rule::Slice);
+        let grey = to_grey(&[0u8, 1, 4], Scaling { slope: -2.0, intercept: 10.0 }, Rule::Slice, None);
         assert_eq!(grey, Grey { pixels: vec![255, 191, 0], min: 2.0, max: 10.0 });
     }
 
     #[test]
     fn what_is_not_a_number_is_black_and_does_not_stretch() {
-        let grey = to_grey(&[f32::NAN, 0.0, 1.0, f32::NEG_INFINITY], Scaling::IDENTITY, Rule::Slice);
+        let grey = to_grey(&[f32::NAN, 0.0, 1.0, f32::NEG_INFINITY], Scaling::IDENTITY, Rule::Slice, None);
         assert_eq!(grey.pixels, [0, 0, 255, 0]);
     }
 
     #[test]
+    fn infinities_lie_at_their_ends_and_do_not_stretch() {
+        let values = [f32::INFINITY, 0.0, 1.0, 2.0, f32::NEG_INFINITY, f32::NAN];
+        let pixels = |slope, rule| to_grey(&values, Scaling { slope, intercept: 0.0 }, rule, None).pixels;
+        assert_eq!(pixels(1.0, Rule::Slice), [255, 0, 127, 255, 0, 0]);
+        assert_eq!(pixels(-1.0, Rule::Slice), [0, 255, 127, 0, 255, 0]);
+        assert_eq!(pixels(1.0, Rule::Range(0.0, 2.0)), [255, 0, 127, 255, 0, 0]);
+        let constant = [f32::INFINITY, 3.0, f32::NEG_INFINITY, f32::NAN];
+        assert_eq!(to_grey(&constant, Scaling::IDENTITY, Rule::Slice, None).pixels, [255, 0, 0, 0]);
+        let none = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+        assert_eq!(to_grey(&none, Scaling::IDENTITY, Rule::Slice, None).pixels, [255, 0, 0]);
+    }
+
+    #[test]
+    fn padding_does_not_stretch() {
+        let grey = to_grey(&[-2000i16, 0, 100, 200, -2000], Scaling::IDENTITY, Rule::Slice, Some([-2000.0, -2000.0]));
+        assert_eq!(grey, Grey { pixels: vec![0, 0, 127, 255, 0], min: 0.0, max: 200.0 });
+        let above = to_grey(&[65535u16, 0, 100, 200], Scaling::IDENTITY, Rule::Slice, Some([60000.0, 65535.0]));
+        assert_eq!(above.pixels, [255, 0, 127, 255]);
+        let only = to_grey(&[7u16, 7], Scaling::IDENTITY, Rule::Slice, Some([7.0, 7.0]));
+        assert_eq!(only.pixels, [0, 0]);
+    }
+
+    #[test]
     fn windows_clip() {
-        let grey = to_grey(&[-2000i16, -160, 40, 240, 3000], Scaling::IDENTITY, Rule::Range(-160.0, 240.0));
+        let grey = to_grey(&[-2000i16, -160, 40, 240, 3000], Scaling::IDENTITY, Rule::Range(-160.0, 240.0), None);
         assert_eq!(grey.pixels, [0, 0, 127, 255, 255]);
     }
 
@@ -236,7 +289,7 @@ mod tests {
         fn integers_agree_with_exact_arithmetic(values in proptest::collection::vec(proptest::num::i32::ANY, 1..50)) {
             let (low, high) = (*values.iter().min().unwrap() as i128, *values.iter().max().unwrap() as i128);
             let expected: Vec<u8> = values.iter().map(|&v| if high > low { (255 * (v as i128 - low) / (high - low)) as u8 } else { 0 }).collect();
-            proptest::prop_assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice).pixels, expected);
+            proptest::prop_assert_eq!(to_grey(&values, Scaling::IDENTITY, Rule::Slice, None).pixels, expected);
         }
     }
 }

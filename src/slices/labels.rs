@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use super::binary::{Census, Silhouette, component, layers_problem, white_of};
 use super::plane::{Axis, slice_size, slice_values};
 use super::{Error, ObjectMask};
 use crate::image::{Image, Samples};
 use crate::mask::Mask;
 use crate::mask::label_map::{class_masks, value_masks};
 use crate::sources::CaseMask;
-use crate::spec::{Decode, Label, LabelTable, MaskPart, number_range};
+use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, number_range};
 use crate::with_samples;
 
 /// How far a stored float may lie from an integer label (`scl_slope` leaves 0.9999999997 in some files).
@@ -19,16 +20,22 @@ const LABEL_TOLERANCE: f64 = 0.01;
 /// A mask file that is ready to give the objects of its slices.
 pub(super) struct Decoder<'a> {
     file: &'a str,
-    image: &'a Image,
+    /// The file's pixels, of which those that hold one value in several components have one component.
+    image: Cow<'a, Image>,
     axis: Axis,
     found: &'a CaseMask,
     method: Method<'a>,
+    /// Where the lowest value is white: the sum of a stored value and the one that it looks like.
+    turned: Option<f64>,
+    other_labels: OtherLabels,
+    /// What a user should know of how the file was read, one sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 enum Method<'a> {
     Values { classes: Vec<(&'a str, &'a Label)>, ranges: Vec<(RangeInclusive<i64>, usize)> },
     Colours { classes: Vec<(&'a str, &'a Label)>, colours: BTreeMap<[u8; 3], usize> },
-    Threshold { label: &'a Label, channel: usize, above: f64, inverted: bool },
+    Object { label: &'a Label, silhouette: Box<Silhouette<'a>> },
     Instances { label: &'a Label },
 }
 
@@ -36,7 +43,8 @@ impl<'a> Decoder<'a> {
     /// Prepares a mask image. `table` is the label table of the part, `file` its name for messages.
     ///
     /// # Errors
-    /// A decoding that the image's pixels do not allow (colours of a grey image, say).
+    /// A decoding that the image's pixels do not allow: colours of a grey image, one value of a file of layers, one object of
+    /// a file that holds several or whose values do not say what is inside.
     pub(super) fn new(
         part: &MaskPart,
         table: Option<&'a LabelTable>,
@@ -48,7 +56,22 @@ impl<'a> Decoder<'a> {
         let problem = |reason: String| Error::Spec { file: file.to_string(), reason };
         let one_label = || found.label.as_ref().ok_or_else(|| problem("the spec gives its objects no label".into()));
         let table = || table.ok_or_else(|| problem("the spec gives its values no label table".into()));
-        let method = match part.decode {
+        let object = |silhouette: Result<Silhouette<'a>, String>| {
+            Ok::<_, Error>(Method::Object { label: one_label()?, silhouette: Box::new(silhouette.map_err(problem)?) })
+        };
+        let mut decoder = Decoder {
+            file,
+            image: Cow::Borrowed(image),
+            axis,
+            found,
+            method: Method::Colours { classes: Vec::new(), colours: BTreeMap::new() },
+            turned: None,
+            other_labels: part.other_labels,
+            notes: Vec::new(),
+        };
+        decoder.method = match part.decode {
+            // A segment of a label map, which was told apart when it was placed.
+            Decode::Values if found.label_key.is_some() => object(Silhouette::new(image, axis, None, false))?,
             Decode::Values => {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut ranges = Vec::new();
@@ -57,11 +80,14 @@ impl<'a> Decoder<'a> {
                         .ok_or_else(|| problem(format!("the label table's key {key:?} is no number")))?;
                     ranges.push((range, class));
                 }
+                decoder.image = one_value(image).map_err(problem)?;
+                decoder.turn(|value| value == 0 || ranges.iter().any(|(range, _)| range.contains(&value)));
+                decoder.count_others(&ranges);
                 Method::Values { classes, ranges }
             }
             Decode::Colours => {
-                let is_colour = image.components >= 3 || image.palette.is_some();
-                if !is_colour || !matches!(image.samples, Samples::U8(_)) {
+                let is_colour = image.components >= 3 && !image.meaning.layers || image.palette.is_some();
+                if !is_colour || !matches!(image.samples, Samples::U8(_)) && image.palette.is_none() {
                     return Err(problem(format!(
                         "the spec reads its colours, but it has {} component(s) of {} and no palette",
                         image.components,
@@ -75,49 +101,108 @@ impl<'a> Decoder<'a> {
                         .ok_or_else(|| problem(format!("the label table's key {key:?} is no colour like #ff0000")))?;
                     colours.insert(colour, class);
                 }
+                check_opacity(image, &|c| colours.contains_key(&c)).map_err(problem)?;
+                if part.other_labels == OtherLabels::Ignore {
+                    decoder.count_other_colours(&colours);
+                }
                 Method::Colours { classes, colours }
             }
-            Decode::Binary { above, inverted } => {
-                Method::Threshold { label: one_label()?, channel: 0, above, inverted }
-            }
-            Decode::Channel { channel, above } => {
-                if channel >= image.components {
-                    let n = image.components;
-                    return Err(problem(format!("the spec reads channel {channel}, but it has {n} component(s)")));
+            Decode::Binary { above, inverted } => object(Silhouette::new(image, axis, above, inverted))?,
+            Decode::Channel { channel, above } => object(Silhouette::of_channel(image, channel, above))?,
+            Decode::Instances => {
+                decoder.image = one_value(image).map_err(problem)?;
+                if image.meaning.low_is_white && image.bits > 1 {
+                    return Err(problem("its lowest value is white, which does not say how its objects are numbered: convert it to MinIsBlack".into()));
                 }
-                Method::Threshold { label: one_label()?, channel, above, inverted: false }
+                decoder.turn(|_| true);
+                Method::Instances { label: one_label()? }
             }
-            Decode::Instances => Method::Instances { label: one_label()? },
-            // Read to a picture of zeros and ones.
-            Decode::RleTable { .. } => {
-                Method::Threshold { label: one_label()?, channel: 0, above: 0.0, inverted: false }
-            }
+            // Read to zeros and ones.
+            Decode::RleTable { .. } | Decode::Segments => object(Silhouette::new(image, axis, None, false))?,
         };
-        Ok(Decoder { file, image, axis, found, method })
+        if let Method::Object { silhouette, .. } = &mut decoder.method {
+            decoder.notes.append(&mut silhouette.notes);
+        }
+        Ok(decoder)
+    }
+
+    /// Makes values count as they look where the lowest is white, if the spec knows them so; else they count as stored.
+    fn turn(&mut self, known: impl Fn(i64) -> bool) {
+        if !self.image.meaning.low_is_white || self.image.palette.is_some() {
+            return;
+        }
+        let census = Census::of(&self.image);
+        self.turned = white_of(census.low, census.high, self.image.bits);
+        let all_known = census.stored().all(|(stored, _)| self.integer(stored).is_some_and(&known));
+        if self.turned.is_some() && all_known {
+            self.notes.push("the lowest value of a mask is white: it counts as it looks".into());
+        } else {
+            self.turned = None;
+            self.notes.push("the lowest value of a mask is white; its labels are those that are stored".into());
+        }
+    }
+
+    /// Notes how many voxels have values that the table does not have, where they are background.
+    fn count_others(&mut self, ranges: &[(RangeInclusive<i64>, usize)]) {
+        if self.other_labels != OtherLabels::Ignore {
+            return;
+        }
+        let other = |(stored, _): &(f64, u64)| {
+            let value = self.integer(*stored);
+            value != Some(0) && !value.is_some_and(|v| ranges.iter().any(|(range, _)| range.contains(&v)))
+        };
+        let others: Vec<(f64, u64)> = Census::of(&self.image).stored().filter(other).collect();
+        let words = others.iter().map(|&(stored, n)| format!("{} ({n})", self.shown(stored)));
+        self.note_others(words.collect());
+    }
+
+    fn count_other_colours(&mut self, known: &BTreeMap<[u8; 3], usize>) {
+        let mut counts: BTreeMap<[u8; 3], u64> = BTreeMap::new();
+        let [_, _, _, frames] = self.image.size;
+        for frame in 0..frames {
+            for slice in 0..slice_size(&self.image, self.axis).2 {
+                for run in self.colour_plane(slice, frame).chunk_by(|a, b| a == b) {
+                    if run[0] != [0; 3] && !known.contains_key(&run[0]) {
+                        *counts.entry(run[0]).or_default() += run.len() as u64;
+                    }
+                }
+            }
+        }
+        self.note_others(counts.iter().map(|([r, g, b], n)| format!("#{r:02x}{g:02x}{b:02x} ({n})")).collect());
+    }
+
+    fn note_others(&mut self, words: Vec<String>) {
+        const NAMED: usize = 20;
+        if words.is_empty() {
+            return;
+        }
+        let more = if words.len() > NAMED { format!(" and {} more", words.len() - NAMED) } else { String::new() };
+        let named = words[..words.len().min(NAMED)].join(", ");
+        self.notes.push(format!("labels that the spec ignores, with their voxels: {named}{more}"));
     }
 
     /// The objects of one slice, in the order of the label table; objects that do not occur are not there.
     ///
     /// # Errors
-    /// A value that the table does not have, or a grey value that differs between the channels of a colour image.
+    /// A value that the table does not have.
     pub(super) fn objects(&self, slice: usize, frame: usize) -> Result<Vec<ObjectMask>, Error> {
-        let (height, width, _) = slice_size(self.image, self.axis);
+        let (height, width, _) = slice_size(&self.image, self.axis);
         let (h, w) = (height as u32, width as u32);
-        let palette = self.image.palette.as_deref();
+        let refuses = self.other_labels == OtherLabels::Refuse;
         let masks: Vec<(String, &Label, Option<u32>, Mask)> = match &self.method {
             Method::Values { classes, ranges } => with_samples!(&self.image.samples, values => {
-                let plane = self.grey_plane(values, slice, frame)?;
+                let plane = slice_values(&self.image, values, self.axis, slice, frame);
                 let mut unknown = None;
                 let class_of = |stored| {
                     let value = self.integer(stored as f64);
                     let class = value.and_then(|v| ranges.iter().find(|(range, _)| range.contains(&v)));
                     if class.is_none() && value != Some(0) {
-                        unknown.get_or_insert(self.real(stored as f64));
+                        unknown.get_or_insert(self.shown(stored as f64));
                     }
                     class.map(|(_, class)| *class)
                 };
                 let masks = class_masks(h, w, &plane, classes.len(), class_of);
-                if let Some(value) = unknown {
+                if let Some(value) = unknown.filter(|_| refuses) {
                     return Err(self.unknown_label(value.to_string(), slice, classes));
                 }
                 named(classes, masks)
@@ -133,36 +218,27 @@ impl<'a> Decoder<'a> {
                     class
                 };
                 let masks = class_masks(h, w, &plane, classes.len(), class_of);
-                if let Some([r, g, b]) = unknown {
+                if let Some([r, g, b]) = unknown.filter(|_| refuses) {
                     return Err(self.unknown_label(format!("#{r:02x}{g:02x}{b:02x}"), slice, classes));
                 }
                 named(classes, masks)
             }
-            Method::Threshold { label, channel, above, inverted } => with_samples!(&self.image.samples, values => {
-                let plane = slice_values(self.image, values, self.axis, slice, frame);
-                let plane = match self.image.components {
-                    1 => plane,
-                    components => plane.iter().skip(*channel).step_by(components).copied().collect(),
-                };
-                let inside = |stored| {
-                    let value = match palette {
-                        // A mask with a palette is meant as it looks: by its colour, of which red stands for grey too.
-                        Some(palette) => palette.get(stored as usize).map_or(0.0, |c| c[*channel] as f64),
-                        None => self.real(stored as f64),
-                    };
-                    ((value > *above) != *inverted).then_some(0)
-                };
-                let mask = class_masks(h, w, &plane, 1, inside).remove(0);
+            Method::Object { label, silhouette } => {
+                let mask = silhouette.mask(self.axis, slice, frame);
                 vec![(self.found.label_key.clone().unwrap_or_else(|| "1".into()), *label, None, mask)]
-            }),
+            }
             Method::Instances { label } => with_samples!(&self.image.samples, values => {
-                let plane = self.grey_plane(values, slice, frame)?;
-                let numbers: Vec<i64> = plane.iter().map(|&stored| self.integer(stored as f64).unwrap_or(-1)).collect();
+                let plane = slice_values(&self.image, values, self.axis, slice, frame);
+                let not_an_instance = |value: String| Error::UnknownLabel {
+                    file: self.file.to_string(), value, slice, known: "instances 1, 2, 3, …".into(),
+                };
+                let number = |&stored: &_| {
+                    self.integer(stored as f64).ok_or_else(|| not_an_instance(self.shown(stored as f64).to_string()))
+                };
+                let numbers: Vec<i64> = plane.iter().map(number).collect::<Result<_, _>>()?;
                 let mut objects = Vec::new();
                 for (number, mask) in value_masks(h, w, &numbers, 0) {
-                    let instance = u32::try_from(number).map_err(|_| Error::UnknownLabel {
-                        file: self.file.to_string(), value: number.to_string(), slice, known: "instances 1, 2, 3, …".into(),
-                    })?;
+                    let instance = u32::try_from(number).map_err(|_| not_an_instance(number.to_string()))?;
                     objects.push((number.to_string(), *label, Some(instance), mask));
                 }
                 objects
@@ -179,54 +255,115 @@ impl<'a> Decoder<'a> {
         Ok(masks.into_iter().filter(|(.., mask)| !mask.is_empty()).map(object).collect())
     }
 
-    fn real(&self, stored: f64) -> f64 {
+    /// The real value that a stored one looks like.
+    fn shown(&self, stored: f64) -> f64 {
+        let stored = self.turned.map_or(stored, |sum| sum - stored);
         stored * self.image.scaling.slope + self.image.scaling.intercept
     }
 
     /// The integer that a stored value means; `None` where it is not near one.
     fn integer(&self, stored: f64) -> Option<i64> {
-        let real = self.real(stored);
+        let real = self.shown(stored);
         let nearest = real.round();
         ((real - nearest).abs() <= LABEL_TOLERANCE).then_some(nearest as i64)
     }
 
-    /// The one value of each pixel of a slice. Colour images that hold a label in each channel must agree with
-    /// themselves; alpha does not count.
-    fn grey_plane<'v, T: Copy + PartialEq>(
-        &self,
-        values: &'v [T],
-        slice: usize,
-        frame: usize,
-    ) -> Result<Cow<'v, [T]>, Error> {
-        let plane = slice_values(self.image, values, self.axis, slice, frame);
-        let components = self.image.components;
-        if components == 1 {
-            return Ok(plane);
-        }
-        if components >= 3 && plane.chunks_exact(components).any(|p| p[0] != p[1] || p[1] != p[2]) {
-            let reason =
-                "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)";
-            return Err(Error::Spec { file: self.file.to_string(), reason: reason.into() });
-        }
-        Ok(plane.iter().step_by(components).copied().collect())
-    }
-
     fn colour_plane(&self, slice: usize, frame: usize) -> Vec<[u8; 3]> {
-        let Samples::U8(values) = &self.image.samples else { return Vec::new() };
-        let plane = slice_values(self.image, values, self.axis, slice, frame);
-        match &self.image.palette {
-            Some(palette) => {
-                let entry = |&i: &u8| palette.get(i as usize).map_or([0; 3], |c| [c[0], c[1], c[2]]);
-                plane.iter().map(entry).collect()
-            }
-            None => plane.chunks_exact(self.image.components).map(|p| [p[0], p[1], p[2]]).collect(),
+        if let Some(palette) = &self.image.palette {
+            let entry = |index: usize| palette.get(index).map_or([0; 3], |c| [c[0], c[1], c[2]]);
+            return with_samples!(&self.image.samples, values => {
+                let plane = slice_values(&self.image, values, self.axis, slice, frame);
+                plane.iter().map(|&index| entry(index as usize)).collect()
+            });
         }
+        let Samples::U8(values) = &self.image.samples else { return Vec::new() };
+        let plane = slice_values(&self.image, values, self.axis, slice, frame);
+        plane.chunks_exact(self.image.components).map(|p| [p[0], p[1], p[2]]).collect()
     }
 
     fn unknown_label(&self, value: String, slice: usize, classes: &[(&str, &Label)]) -> Error {
         let known = classes.iter().map(|(key, label)| format!("{key} ({})", label.name)).collect::<Vec<_>>().join(", ");
         Error::UnknownLabel { file: self.file.to_string(), value, slice, known }
     }
+}
+
+/// Refuses a mask that viewers turn and whose image they do not turn alike. Pixels are laid on pixels as they are stored, so
+/// such a mask would lie elsewhere than where it is seen. An image with a tag whose mask has none is paired, with the note of
+/// its reader: most programs draw masks on stored pixels and write no tag.
+///
+/// # Errors
+/// Both tags, and what to do.
+pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String> {
+    match (mask.meaning.orientation, image.meaning.orientation) {
+        (None, _) => Ok(()),
+        (a, b) if a == b => Ok(()),
+        (Some(tag), other) => {
+            let other = other.map_or("no such tag".into(), |tag| format!("the tag {tag}"));
+            let size = match (tag, mask.size[..2] == [image.size[1], image.size[0]]) {
+                (5..=8, true) if image.size[0] != image.size[1] => " (turned by its tag it has the size of its image)",
+                _ => "",
+            };
+            Err(format!(
+                "its orientation tag {tag} has viewers turn or mirror it, its image has {other}{size}: apply the tag to the pixels \
+                 of the mask, or remove it if they lie as those of the image do"
+            ))
+        }
+    }
+}
+
+/// The image with one value for each pixel. Colour pictures that hold a label in each channel must agree with themselves;
+/// opacity does not count, unless nothing else is there.
+fn one_value(image: &Image) -> Result<Cow<'_, Image>, String> {
+    let components = image.components;
+    if components == 1 {
+        return Ok(Cow::Borrowed(image));
+    }
+    if image.meaning.layers {
+        return Err(layers_problem(components));
+    }
+    check_opacity(image, &|_| false)?;
+    let differ = with_samples!(&image.samples, values => {
+        components >= 3 && values.chunks_exact(components).any(|p| p[0] != p[1] || p[1] != p[2])
+    });
+    if differ {
+        return Err(
+            "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)"
+                .into(),
+        );
+    }
+    Ok(Cow::Owned(component(image, 0)))
+}
+
+/// Refuses opacity that says what colours do not: all that there is to see, or that hides a colour that is a label.
+fn check_opacity(image: &Image, is_label: &dyn Fn([u8; 3]) -> bool) -> Result<(), String> {
+    let n = image.components;
+    if !matches!(n, 2 | 4) {
+        return Ok(());
+    }
+    let (only_opacity, hides) = with_samples!(&image.samples, values => {
+        let mut pixels = values.chunks_exact(n);
+        let Some(first) = pixels.next() else { return Ok(()) };
+        let (colour, opacity) = (&first[..n - 1], first[n - 1]);
+        let varies = values.chunks_exact(n).any(|p| p[n - 1] != opacity);
+        let one_colour = varies && values.chunks_exact(n).all(|p| p[..n - 1] == *colour);
+        let hidden = |p: &[_]| n == 4 && p[3] as f64 == 0.0 && is_label([p[0] as u8, p[1] as u8, p[2] as u8]);
+        (one_colour, varies && values.chunks_exact(n).any(hidden))
+    });
+    if only_opacity {
+        return Err(format!(
+            "all of its pixels have one colour, and only the opacity varies: read it with decode = {{ kind = \"channel\", channel \
+             = {}, above = 127 }}",
+            n - 1
+        ));
+    }
+    if hides {
+        return Err(
+            "some pixels have the colour of a label and are fully transparent: its colours and its opacity contradict \
+                    each other"
+                .into(),
+        );
+    }
+    Ok(())
 }
 
 fn named<'a>(classes: &[(&'a str, &'a Label)], masks: Vec<Mask>) -> Vec<(String, &'a Label, Option<u32>, Mask)> {
@@ -260,19 +397,17 @@ mod tests {
             laterality_from: None,
             stack: None,
             order: Default::default(),
+            other_labels: OtherLabels::Refuse,
             pair: Default::default(),
+            pair_reason: None,
             rater: None,
             rater_rank: 0,
             absent: Absent::Unlabelled,
         }
     }
 
-    fn decode(
-        decode: Decode,
-        table: Option<&LabelTable>,
-        image: &Image,
-    ) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
-        let found = CaseMask {
+    fn case_mask() -> CaseMask {
+        CaseMask {
             part: 0,
             files: vec![0],
             keys: Vec::new(),
@@ -283,7 +418,15 @@ mod tests {
             laterality: None,
             rater: None,
             rater_rank: 0,
-        };
+        }
+    }
+
+    fn decode(
+        decode: Decode,
+        table: Option<&LabelTable>,
+        image: &Image,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, Error> {
+        let found = case_mask();
         let objects = Decoder::new(&part(decode), table, &found, "m.png", image, Axis::Z)?.objects(0, 0)?;
         Ok(objects.into_iter().map(|o| (o.label.name, o.label_value, o.mask.to_bitmap())).collect())
     }
@@ -318,7 +461,7 @@ mod tests {
     fn palettes_are_read_by_colour_and_never_by_alpha() {
         let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 1]));
         image.palette = Some(vec![[4, 2, 4, 255], [252, 254, 252, 255]]);
-        let binary = Decode::Binary { above: 127.0, inverted: false };
+        let binary = Decode::Binary { above: Some(127.0), inverted: false };
         assert_eq!(decode(binary.clone(), None, &image).unwrap()[0].2, [0, 1, 1]);
         let rgba = Image::picture(2, 1, 4, Samples::U8(vec![0, 0, 0, 255, 255, 0, 0, 255]));
         assert_eq!(decode(binary, None, &rgba).unwrap()[0].2, [0, 1]);
@@ -329,7 +472,7 @@ mod tests {
     #[test]
     fn inverted_masks_and_single_channels() {
         let image = Image::picture(2, 1, 1, Samples::U8(vec![0, 255]));
-        let inverted = Decode::Binary { above: 127.0, inverted: true };
+        let inverted = Decode::Binary { above: Some(127.0), inverted: true };
         assert_eq!(decode(inverted, None, &image).unwrap()[0].2, [1, 0]);
         let rgb = Image::picture(2, 1, 3, Samples::U8(vec![0, 250, 0, 250, 0, 0]));
         assert_eq!(decode(Decode::Channel { channel: 1, above: 240.0 }, None, &rgb).unwrap()[0].2, [1, 0]);
@@ -342,6 +485,61 @@ mod tests {
         assert_eq!(decode(Decode::Values, Some(&table(&[("20", "a")])), &same).unwrap()[0].2, [0, 1]);
         let other = Image::picture(2, 1, 3, Samples::U8(vec![0, 0, 0, 20, 21, 20]));
         assert!(decode(Decode::Values, Some(&table(&[("20", "a")])), &other).is_err());
+    }
+
+    #[test]
+    fn other_labels_are_ignored_and_counted_where_the_spec_says_so() {
+        let ignoring = |decode| MaskPart { other_labels: OtherLabels::Ignore, ..part(decode) };
+        let found = case_mask();
+        let labels = table(&[("1", "a")]);
+        let image = Image::picture(4, 1, 1, Samples::U8(vec![1, 7, 7, 9]));
+        let decoder = Decoder::new(&ignoring(Decode::Values), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
+        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: 7 (2), 9 (1)"]);
+        assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
+        let labels = table(&[("#ff0000", "a")]);
+        let image = Image::picture(3, 1, 3, Samples::U8(vec![255, 0, 0, 0, 0, 0, 0, 0, 255]));
+        let decoder = Decoder::new(&ignoring(Decode::Colours), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
+        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: #0000ff (1)"]);
+        assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_lowest_value_may_be_white() {
+        let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 1]));
+        (image.bits, image.meaning.low_is_white) = (1, true);
+        assert_eq!(decode(Decode::Values, Some(&table(&[("1", "a")])), &image).unwrap()[0].2, [1, 0, 0]);
+        // A map of labels keeps the numbers that the spec knows.
+        let mut image = Image::picture(3, 1, 1, Samples::U8(vec![0, 1, 2]));
+        image.meaning.low_is_white = true;
+        let labels = table(&[("1", "a"), ("2", "b")]);
+        assert_eq!(decode(Decode::Values, Some(&labels), &image).unwrap()[1].2, [0, 0, 1]);
+    }
+
+    #[test]
+    fn layers_and_opacity_are_no_labels() {
+        let mut layers = Image::picture(2, 1, 2, Samples::U8(vec![1, 0, 0, 1]));
+        let labels = table(&[("1", "a")]);
+        let error = |image: &Image| decode(Decode::Values, Some(&labels), image).unwrap_err().to_string();
+        assert!(error(&Image::picture(2, 1, 2, Samples::U8(vec![0, 0, 0, 255]))).contains("only the opacity varies"));
+        layers.meaning.layers = true;
+        assert!(error(&layers).contains("2 layers"));
+        assert!(decode(Decode::Instances, None, &layers).is_err());
+        let opaque = Image::picture(2, 1, 2, Samples::U8(vec![1, 255, 0, 255]));
+        assert_eq!(decode(Decode::Values, Some(&labels), &opaque).unwrap()[0].2, [1, 0]);
+    }
+
+    #[test]
+    fn a_mask_that_viewers_turn_otherwise_than_its_image_is_refused() {
+        let tagged = |orientation| {
+            let mut image = Image::picture(2, 3, 1, Samples::U8(vec![0; 6]));
+            image.meaning.orientation = orientation;
+            image
+        };
+        assert!(same_orientation(&tagged(None), &tagged(None)).is_ok());
+        assert!(same_orientation(&tagged(Some(6)), &tagged(None)).is_ok());
+        assert!(same_orientation(&tagged(Some(3)), &tagged(Some(3))).is_ok());
+        let error = same_orientation(&tagged(None), &tagged(Some(3))).unwrap_err();
+        assert!(error.contains("orientation tag 3") && error.contains("no such tag"), "{error}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::Error;
 use crate::formats::{self, Container, dicom};
-use crate::image::{Image, Samples};
+use crate::image::{Image, Samples, palette_difference};
 use crate::raw::{Member, Tree};
 use crate::spec::Order;
 
@@ -19,6 +19,8 @@ pub struct Loaded {
     pub image: Image,
     /// Position of each slice along the normal in millimetres, for DICOM.
     pub positions: Option<Vec<f64>>,
+    /// For each slice along z the place of its file among those that were read; empty for an image of one file.
+    pub files: Vec<usize>,
 }
 
 thread_local! {
@@ -32,28 +34,48 @@ thread_local! {
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
 pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
+    with_bytes(tree, files[0], |bytes| load_from(tree, files, bytes, order))
+}
+
+/// Reads a file into memory that is used again, for as long as `use_bytes` looks at it.
+pub(super) fn with_bytes<T>(
+    tree: &Tree,
+    file: usize,
+    use_bytes: impl FnOnce(&[u8]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut memory = FILE.take();
+    let out = use_bytes(tree.read_into(&tree.members()[file], &mut memory)?);
+    FILE.set(memory);
+    out
+}
+
+/// As [`load`], with the bytes of the first file.
+pub(super) fn load_from(tree: &Tree, files: &[usize], bytes: &[u8], order: Order) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    let mut memory = FILE.take();
-    let bytes = tree.read_into(first, &mut memory)?;
     if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
         return load_dicom(tree, &members, bytes, order);
     }
     let image = decode(tree, first, bytes)?;
-    FILE.set(memory);
     let rest: Vec<Image> =
         members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
-    Ok(Loaded { file: first.path.clone(), image, positions: None })
+    let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
+    Ok(Loaded { file: first.path.clone(), image, positions: None, files })
+}
+
+/// The bytes of a file that a header names.
+pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str) -> Option<Vec<u8>> + 'a {
+    let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    move |name: &str| {
+        let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
+        tree.find(&path).and_then(|m| tree.read(m).ok())
+    }
 }
 
 fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
-    let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let companion = |name: &str| {
-        let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
-        tree.find(&path).and_then(|m| tree.read(m).ok())
-    };
-    formats::read(&member.path, bytes, &companion).map_err(|source| Error::Format { file: member.path.clone(), source })
+    formats::read(&member.path, bytes, &companion(tree, member))
+        .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
 fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> Result<Loaded, Error> {
@@ -73,7 +95,8 @@ fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> R
     };
     let file = members[0].path.clone();
     let series = dicom::assemble(instances, order).map_err(|source| Error::Format { file: file.clone(), source })?;
-    Ok(Loaded { file, image: series.image, positions: series.positions })
+    let files = if series.order.len() == series.image.size[2] { series.order } else { Vec::new() };
+    Ok(Loaded { file, image: series.image, positions: series.positions, files })
 }
 
 /// Lays pictures of one size and type upon each other along z.
@@ -85,6 +108,20 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         let described = |i: &Image| {
             format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
         };
+        let with_first = |what: String| {
+            let reason = format!("it and {}, the first of its stack, have {what}", members[0].path);
+            Error::Stack { file: member.path.clone(), reason }
+        };
+        if !share_palette(&mut first.palette, &image.palette) {
+            return Err(with_first(palette_difference(image.palette.as_deref(), first.palette.as_deref())));
+        }
+        if image.meaning.low_is_white != first.meaning.low_is_white {
+            return Err(with_first("white at opposite ends (MinIsWhite in one, MinIsBlack in the other)".into()));
+        }
+        if image.meaning.orientation != first.meaning.orientation {
+            let tag = |image: &Image| image.meaning.orientation.unwrap_or(1).to_string();
+            return Err(with_first(format!("different orientation tags, {} and {}", tag(&image), tag(&first))));
+        }
         if described(&image) != described(&first) || image.size[2..] != [1, 1] {
             return Err(Error::Stack {
                 file: member.path.clone(),
@@ -105,6 +142,21 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
         }
     }
     Ok(first)
+}
+
+/// Makes one palette of two, where one is the beginning of the other: writers leave out the colours that a picture does not
+/// use. False where they contradict each other.
+fn share_palette(palette: &mut Option<Vec<[u8; 4]>>, other: &Option<Vec<[u8; 4]>>) -> bool {
+    match (palette, other) {
+        (None, None) => true,
+        (Some(a), Some(b)) => {
+            let both = a.len().min(b.len());
+            let agree = a[..both] == b[..both];
+            a.extend(b.get(a.len()..).unwrap_or_default());
+            agree
+        }
+        _ => false,
+    }
 }
 
 /// Adds samples of the same type; the caller has compared the types.

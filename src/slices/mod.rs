@@ -11,21 +11,26 @@ use crate::formats;
 use crate::mask::Mask;
 use crate::spec::{Intensity, Label, Plane};
 
+mod binary;
 mod cut;
 mod intensity;
 mod labels;
 mod load;
+mod names;
+mod notes;
 mod picture;
+pub mod placement;
 mod plane;
 pub mod png;
 mod rle_table;
-mod space;
+mod segments;
 
 pub use cut::cut;
 pub use intensity::Grey;
 pub use load::{Loaded, load};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
+pub(crate) use plane::{slice_size, slice_values};
 
 /// What decides the slices of a dataset. Defaults are the protocol's. What is `None` is as each spec says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +38,8 @@ pub use plane::{Axis, anatomical_plane, main_axis};
 pub struct Options {
     /// A mask is kept if it has more pixels than this (protocol 2.5: 50).
     pub min_area: u32,
-    /// Plane of all cases, in place of the specs' own.
-    pub plane: Option<Plane>,
+    /// Planes of all cases, in place of the specs' own; empty for those.
+    pub planes: Vec<Plane>,
     /// Intensity rule of all cases, in place of the specs' own.
     pub intensity: Option<Intensity>,
     /// Which raters' masks are built (protocol 2.8: the first).
@@ -45,7 +50,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { min_area: 50, plane: None, intensity: None, raters: Raters::First, split_components: false }
+        Options { min_area: 50, planes: Vec::new(), intensity: None, raters: Raters::First, split_components: false }
     }
 }
 
@@ -74,12 +79,14 @@ pub struct CaseSlices {
     pub spacing: Option<[f64; 3]>,
     /// Orientation code, as nibabel's `aff2axcodes`.
     pub orientation: Option<String>,
+    /// Voxel index (x, y, z of the file) to RAS+ millimetres, where the header says.
+    pub affine: Option<[[f64; 4]; 3]>,
     /// Name of the plane that the slices lie in: `axial`, `coronal`, `sagittal` (closest, by the affine), the file axis
-    /// that was cut across where the frame is not known, `picture` for single pictures.
+    /// that was cut across where the frame is not known, `picture` for single pictures. Several with commas between.
     pub plane: String,
     /// Slices of the volume, kept or not.
     pub n_slices: u32,
-    /// Slices with at least one kept mask, in order.
+    /// Slices with at least one kept mask, in order of their names.
     pub slices: Vec<Slice>,
     /// Slices without any object.
     pub empty_slices: u32,
@@ -87,7 +94,11 @@ pub struct CaseSlices {
     pub dropped_slices: u32,
     /// Masks that were too small.
     pub dropped_masks: u32,
-    /// What the readers noted about the files.
+    /// How the masks found their places; the worst of several.
+    pub placement: placement::Placement,
+    /// How far voxels of image and masks that were paired lie apart by their headers, at most, in millimetres.
+    pub placement_error_mm: Option<f64>,
+    /// What the readers noted about the files, and what was noted when masks were placed.
     pub notes: Vec<String>,
 }
 
@@ -96,6 +107,8 @@ pub struct CaseSlices {
 pub struct Slice {
     /// Part of the id behind the case: `z0003`, or `t0012_z0003` where a case has frames.
     pub name: String,
+    /// Name of the plane it lies in.
+    pub plane: String,
     /// Position along the axis that was cut across, from 0, in storage order.
     pub index: u32,
     /// Frame (fourth axis), from 0.
@@ -178,6 +191,24 @@ pub enum Error {
         found: [usize; 4],
         /// Size of the image.
         expected: [usize; 4],
+    },
+    /// A mask whose header puts it elsewhere than its voxels' order does.
+    #[error(
+        "{mask} does not lie on the grid of its image {image}: {why} (the mask has {mask_grid}; the image has \
+         {image_grid}). Where both headers are right, pair = \"space\" in the spec goes by them; where they are known to \
+         lie, pair = \"index\" with a pair_reason goes by the order of voxels"
+    )]
+    Placement {
+        /// The mask's file.
+        mask: String,
+        /// The image's file.
+        image: String,
+        /// Size and frame of the mask.
+        mask_grid: String,
+        /// Size and frame of the image.
+        image_grid: String,
+        /// What differs.
+        why: String,
     },
     /// A value that the spec's label table does not have.
     #[error("{file}: label value {value} in slice {slice} is not in the spec, which knows {known}")]

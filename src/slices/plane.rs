@@ -38,11 +38,11 @@ impl Axis {
     }
 }
 
-/// The axis to cut across (protocol 2.1). An image of one page is a picture whatever its spacing: there is one way to see
-/// it.
+/// The axis to cut across (protocol 2.1). A volume of one slice, whichever axis it is stored along, is a picture: there is
+/// one way to see it, whatever its spacing and the file axis that the spec names.
 ///
 /// # Errors
-/// An anatomical plane of an image whose frame does not say where its axes point.
+/// An anatomical plane of an image whose frame does not say where its axes point, or of a single slice in another plane.
 pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) -> Result<Axis, String> {
     let anatomical = |normal: [char; 2]| {
         let known = geometry.filter(|g| g.frame != Frame::Spacing);
@@ -55,14 +55,23 @@ pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) ->
             .ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
         Ok([Axis::X, Axis::Y, Axis::Z][at])
     };
+    let single = single_slice(size);
+    let across = |axis: Axis| match single {
+        Some(single) if single != axis => Err(format!(
+            "it is a single slice ({}), which lies in the {} plane and not in the one that is asked for",
+            size[..3].iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
+            anatomical_plane(single, geometry)
+        )),
+        _ => Ok(axis),
+    };
     match plane {
+        Plane::X | Plane::Y | Plane::Z | Plane::Native if single.is_some() => Ok(single.unwrap_or(Axis::Z)),
         Plane::X => Ok(Axis::X),
         Plane::Y => Ok(Axis::Y),
         Plane::Z => Ok(Axis::Z),
-        Plane::Axial => anatomical(['S', 'I']),
-        Plane::Coronal => anatomical(['A', 'P']),
-        Plane::Sagittal => anatomical(['L', 'R']),
-        Plane::Native if size[2] == 1 => Ok(Axis::Z),
+        Plane::Axial => anatomical(['S', 'I']).and_then(across),
+        Plane::Coronal => anatomical(['A', 'P']).and_then(across),
+        Plane::Sagittal => anatomical(['L', 'R']).and_then(across),
         Plane::Native => {
             let Some([x, y, z]) = geometry.map(|g| g.spacing) else { return Ok(Axis::Z) };
             // Spacings that differ by less than 1 % are equal: headers round.
@@ -78,6 +87,11 @@ pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) ->
     }
 }
 
+/// The axis along which there is one slice and no more; the last of several such axes, for a picture of one row is one.
+pub(super) fn single_slice(size: [usize; 4]) -> Option<Axis> {
+    [Axis::Z, Axis::Y, Axis::X].into_iter().find(|axis| size[axis.index()] == 1)
+}
+
 /// Name of the plane across `axis`: the closest anatomical one, or the axis where the frame is not known.
 pub fn anatomical_plane(axis: Axis, geometry: Option<&Geometry>) -> String {
     let letter = geometry.filter(|g| g.frame != Frame::Spacing).and_then(|g| g.orientation().chars().nth(axis.index()));
@@ -90,14 +104,14 @@ pub fn anatomical_plane(axis: Axis, geometry: Option<&Geometry>) -> String {
 }
 
 /// Rows and columns of the slices of `image` across `axis`, and how many there are.
-pub(super) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
+pub(crate) fn slice_size(image: &Image, axis: Axis) -> (usize, usize, usize) {
     let (row, column) = axis.rows_and_columns();
     (image.size[row], image.size[column], image.size[axis.index()])
 }
 
 /// Slice `index` of frame `frame` across `axis` of `values` (the image's samples), row by row, components interleaved.
 /// Slices across the third axis lie in one piece and are not copied.
-pub(super) fn slice_values<'a, T: Copy>(
+pub(crate) fn slice_values<'a, T: Copy>(
     image: &Image,
     values: &'a [T],
     axis: Axis,
@@ -163,6 +177,21 @@ mod tests {
         assert_eq!(main_axis(Plane::Native, SIZE, None).unwrap(), Axis::Z);
         let columns_apart = Geometry::from_spacing([2.0, 0.5, 1.0]);
         assert_eq!(main_axis(Plane::Native, [30, 20, 1, 1], Some(&columns_apart)).unwrap(), Axis::Z);
+    }
+
+    #[test]
+    fn a_single_slice_is_a_picture_along_whichever_axis() {
+        let known = Geometry { frame: Frame::Header, ..Geometry::from_spacing([1.; 3]) };
+        let axis = |plane, size| main_axis(plane, size, Some(&known));
+        for plane in [Plane::Native, Plane::Z, Plane::X] {
+            assert_eq!(axis(plane, [1, 256, 256, 1]).unwrap(), Axis::X);
+            assert_eq!(axis(plane, [256, 1, 256, 1]).unwrap(), Axis::Y);
+            assert_eq!(axis(plane, [256, 256, 1, 1]).unwrap(), Axis::Z);
+            assert_eq!(axis(plane, [256, 1, 1, 1]).unwrap(), Axis::Z);
+        }
+        assert_eq!(axis(Plane::Sagittal, [1, 256, 256, 1]).unwrap(), Axis::X);
+        let error = axis(Plane::Axial, [1, 256, 256, 1]).unwrap_err();
+        assert!(error.contains("1 x 256 x 256") && error.contains("sagittal plane"), "{error}");
     }
 
     #[test]

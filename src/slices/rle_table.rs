@@ -50,6 +50,7 @@ pub(super) fn load(
         file: member.path.clone(),
         image: Image::picture(width, height, 1, Samples::U8(pixels)),
         positions: None,
+        files: Vec::new(),
     })
 }
 

@@ -7,7 +7,7 @@ use super::Pseudonym;
 use super::join::{Group, Joined, Match, Matches, Part, group, join, nearest};
 use super::place::{Places, known_folders};
 use crate::spec::pattern::{Pattern, Template, natural_order};
-use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, Spec, number_range};
+use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Pair, Spec, number_range};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -51,7 +51,29 @@ impl Source {
             1 => format!("images and masks joined by {by}"),
             _ => format!("images and masks of {} joined by {by}", names.join(", ")),
         });
-        lines.collect()
+        let mut lines: Vec<String> = lines.collect();
+        for joined in &self.joined {
+            let layout = &spec.layout[joined.layout];
+            let Some(how) = pairing(&layout.mask[joined.part]) else { continue };
+            let line = format!("masks of {} {how}", layout.name);
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+}
+
+/// How the voxels of masks find those of their images, where that is not by the rule for the same grid.
+fn pairing(part: &MaskPart) -> Option<String> {
+    match part.pair {
+        Pair::Grid => None,
+        Pair::Position => Some("paired slice by slice, by position".into()),
+        Pair::Space => Some("laid on their images by the headers of both, nearest voxel".into()),
+        Pair::Index => {
+            let reason = part.pair_reason.as_deref().unwrap_or("the spec says so");
+            Some(format!("paired by index, whatever their headers say: {reason}"))
+        }
     }
 }
 
@@ -397,7 +419,12 @@ fn lists_of(lists: &[Vec<Group>], layout: &Layout, image: &Group) -> Vec<CaseLis
             key: key.clone(),
             split: rules.split.as_deref().map(|t| Template::new(t).fill(&list.captures)),
         };
-        nearest(image, groups).into_iter().map(one).collect::<Vec<_>>()
+        // A dataset.json is of the images in its own folders.
+        let agrees = |list: &&Group| {
+            let same = |(name, text): (&String, &String)| image.captures.get(name).is_none_or(|own| own == text);
+            !rules.names || (list.captures.iter().all(same) && list.above == image.above)
+        };
+        nearest(image, groups).into_iter().filter(agrees).map(one).collect::<Vec<_>>()
     };
     lists.iter().enumerate().flat_map(of_part).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::claim::{CaseState, Source};
-use crate::spec::Spec;
+use crate::spec::{Expected, Spec};
 use crate::text::grouped;
 
 /// The cases of a source that are there, against those that its spec expects.
@@ -25,6 +25,10 @@ pub struct Completeness {
     pub ambiguous: u64,
     /// Labelled cases of a complete download, where the spec knows their number.
     pub expected: Option<u64>,
+    /// Labelled cases that are missing; 0 where their number is not known.
+    pub missing: u64,
+    /// Labelled cases beyond what is expected of their layout.
+    pub more: u64,
     /// Where these counts come from.
     pub origins: Vec<String>,
     /// What that means, in words.
@@ -32,8 +36,9 @@ pub struct Completeness {
 }
 
 impl Completeness {
-    /// Compares what is there with the counts of the spec: those that name the release and those that name none, summed
-    /// over the layouts that are there at all (tasks and sequences may be downloaded one by one).
+    /// Compares what is there with each count of the spec: those that name the release and those that name none. A layout of
+    /// which nothing is there is missing, unless it is a download of its own. What is too many of one layout makes up for
+    /// nothing that is missing of another, and layouts without a count are not compared where others have one.
     pub fn of(source: &Source, spec: &Spec) -> Self {
         let mut by_layout: BTreeMap<&str, u64> = BTreeMap::new();
         let (mut unlabelled, mut ambiguous) = (0, 0);
@@ -45,39 +50,59 @@ impl Completeness {
             }
         }
         let cases: u64 = by_layout.values().sum();
-        let applies: Vec<_> = spec
+        let there = |layout: &Option<String>| match layout {
+            Some(layout) => by_layout.get(layout.as_str()).copied().unwrap_or(0),
+            None => cases,
+        };
+        let applies: Vec<&Expected> = spec
             .expected
             .iter()
             .filter(|e| e.release.as_ref().is_none_or(|r| *r == source.release))
-            .filter(|e| e.layout.as_ref().is_none_or(|l| by_layout.contains_key(l.as_str())))
+            .filter(|e| !e.separate || there(&e.layout) > 0)
             .collect();
         let expected = (!applies.is_empty()).then(|| applies.iter().map(|e| u64::from(e.cases)).sum());
-        let mut origins: Vec<String> = applies.iter().map(|e| e.origin.clone()).collect();
-        origins.dedup();
+        let compared = |difference: fn(u64, u64) -> u64| -> Vec<(&str, u64)> {
+            let parts = applies
+                .iter()
+                .map(|e| (e.layout.as_deref().unwrap_or_default(), difference(u64::from(e.cases), there(&e.layout))));
+            parts.filter(|(_, number)| *number > 0).collect()
+        };
+        let (lacking, spare) = (compared(u64::saturating_sub), compared(|wanted, there| there.saturating_sub(wanted)));
+        let sum = |parts: &[(&str, u64)]| parts.iter().map(|(_, number)| number).sum::<u64>();
+        let (missing, more) = (sum(&lacking), sum(&spare));
+        let told = |parts: &[(&str, u64)], what: &str| {
+            let named = || parts.iter().map(|(layout, number)| format!("{layout} {}", grouped(*number)));
+            let of_which = match applies.len() {
+                1 => String::new(),
+                _ => format!(" ({})", named().collect::<Vec<_>>().join(", ")),
+            };
+            (!parts.is_empty()).then(|| format!("{} {what}{of_which}", grouped(sum(parts))))
+        };
+        let differences = [told(&lacking, "missing"), told(&spare, "more than expected")];
+        let differences: Vec<String> = differences.into_iter().flatten().collect();
         let state = match expected {
             _ if cases == 0 => "no labelled case".into(),
-            Some(n) if cases == n => "complete".into(),
-            Some(n) if cases < n => format!("{} missing", grouped(n - cases)),
-            Some(n) => format!("{} more than expected", grouped(cases - n)),
             None => "count not known".into(),
+            Some(_) if differences.is_empty() => "complete".into(),
+            Some(_) => differences.join(", "),
         };
+        let mut origins: Vec<String> = applies.iter().map(|e| e.origin.clone()).collect();
+        origins.dedup();
         let (slug, name) = (source.slug.clone(), spec.name.clone());
+        let release = source.release.clone();
         Completeness {
             source: slug,
             name,
-            release: source.release.clone(),
+            release,
             cases,
             unlabelled,
             ambiguous,
             expected,
+            missing,
+            more,
             origins,
             state,
         }
-    }
-
-    /// Labelled cases that are missing; 0 where their number is not known.
-    pub fn missing(&self) -> u64 {
-        self.expected.map_or(0, |expected| expected.saturating_sub(self.cases))
     }
 }
 
@@ -197,11 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_those_of_the_release_and_the_layouts_that_are_there() {
+    fn counts_are_those_of_the_release_and_absent_layouts_are_missing() {
         let mut spec = crate::spec::Registry::built_in().unwrap().get("acdc").unwrap().clone();
-        let expected = |release: Option<&str>, layout: Option<&str>, cases| crate::spec::Expected {
+        let expected = |release: Option<&str>, layout: Option<&str>, cases| Expected {
             release: release.map(String::from),
             layout: layout.map(String::from),
+            separate: false,
             cases,
             origin: "here".into(),
         };
@@ -209,11 +235,17 @@ mod tests {
         spec.expected = vec![
             expected(Some("1"), Some(&layout), 3),
             expected(Some("2"), None, 50),
-            expected(None, Some("another"), 70),
+            Expected { separate: true, ..expected(None, Some("another"), 70) },
         ];
         let two = Completeness::of(&source(&["p1", "p2"]), &spec);
-        assert_eq!((two.cases, two.expected, two.missing(), two.state.as_str()), (2, Some(3), 1, "1 missing"));
+        assert_eq!((two.cases, two.expected, two.missing, two.state.as_str()), (2, Some(3), 1, "1 missing"));
         assert_eq!(Completeness::of(&source(&["p1", "p2", "p3"]), &spec).state, "complete");
+        spec.expected[2].separate = false;
+        let three = Completeness::of(&source(&["p1", "p2", "p3"]), &spec);
+        assert_eq!((three.missing, three.state.as_str()), (70, "70 missing (another 70)"));
+        let five = Completeness::of(&source(&["p1", "p2", "p3", "p4", "p5"]), &spec);
+        let state = format!("70 missing (another 70), 2 more than expected ({layout} 2)");
+        assert_eq!((five.missing, five.state), (70, state), "what is too many makes up for nothing");
         spec.expected.clear();
         assert_eq!(Completeness::of(&source(&["p1"]), &spec).state, "count not known");
     }

@@ -19,6 +19,8 @@ pub(super) struct Group {
     pub(super) files: Vec<usize>,
     /// What the stack capture says of each of them; empty without a stack.
     pub(super) keys: Vec<String>,
+    /// Folder of the first file.
+    folder: String,
     /// Folders above the matched tail, as they count …
     place: Rc<Place>,
     /// … with those that `**/` passes over …
@@ -59,8 +61,9 @@ pub(super) fn group(
         let place = places.of(&above);
         let open =
             if found.between.is_empty() { place.clone() } else { places.of(&format!("{above}{}", found.between)) };
-        let whole = places.of(path.rsplit_once('/').map_or("", |(folder, _)| folder));
-        groups.push(Group { pattern, above, captures, files: vec![file], keys, place, open, whole });
+        let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+        let whole = places.of(&folder);
+        groups.push(Group { pattern, above, captures, files: vec![file], keys, folder, place, open, whole });
     }
     let path_of: HashMap<usize, &str> = paths.iter().copied().collect();
     for group in groups.iter_mut().filter(|group| group.files.len() > 1) {
@@ -72,6 +75,16 @@ pub(super) fn group(
         a.pattern.cmp(&b.pattern).then_with(|| natural_order(path_of[&a.files[0]], path_of[&b.files[0]]))
     });
     groups
+}
+
+impl Group {
+    /// Whether two groups lie below the same folders, of which the pattern of one names more than that of the other.
+    fn shares_folders(&self, other: &Group) -> bool {
+        let (short, long) = if self.above.len() < other.above.len() { (self, other) } else { (other, self) };
+        short.above.len() < long.above.len()
+            && long.above.starts_with(&short.above)
+            && short.folder.starts_with(&long.above)
+    }
 }
 
 /// Patterns of a mask part, and the groups that they find.
@@ -99,12 +112,21 @@ pub struct Joined {
     pub shared: Vec<(usize, Vec<usize>)>,
 }
 
-/// A mask group of an image: the position of the group, and how many folders they share.
+/// A mask group of an image: the position of the group, and how near they lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Match {
     pub(super) group: usize,
+    near: Near,
+}
+
+/// How near a mask lies to an image; the nearest comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Near {
     relation: Relation,
+    /// Folders that they share, as they count …
     depth: usize,
+    /// … and by their full names.
+    folders: usize,
 }
 
 /// The masks of one part by the image that they belong to.
@@ -121,12 +143,12 @@ pub(super) struct Matches {
 impl Match {
     /// True where another one of the same image is nearer.
     pub(super) fn farther_than(&self, other: &Match) -> bool {
-        (self.relation, self.depth) < (other.relation, other.depth)
+        self.near < other.near
     }
 }
 
-/// Positions of images by the values of some captures.
-type ByValue<'c> = HashMap<Vec<&'c str>, Vec<usize>>;
+/// Names of captures, and images by their values of these.
+type ByValue<'g> = (Vec<String>, HashMap<Vec<&'g str>, Vec<usize>>);
 
 /// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and of
 /// their cases.
@@ -146,11 +168,11 @@ pub(super) fn join(
         names.filter(|n| mask.names().contains(n)).map(String::from).collect()
     };
     // Images by the values that they share with a mask pattern, for each pair of patterns.
-    let mut by_value: HashMap<(usize, usize), (Vec<String>, ByValue)> = HashMap::new();
+    let mut by_value: HashMap<(usize, usize), ByValue> = HashMap::new();
     for (i, image_pattern) in image_patterns.iter().enumerate() {
         for (m, mask_pattern) in part.patterns.iter().enumerate() {
             let names = names_of(image_pattern, mask_pattern);
-            let mut found = ByValue::new();
+            let mut found: HashMap<Vec<&str>, Vec<usize>> = HashMap::new();
             for (at, image) in images.iter().enumerate().filter(|(_, image)| image.pattern == i) {
                 found.entry(values(&names, &image.captures)).or_default().push(at);
             }
@@ -161,7 +183,7 @@ pub(super) fn join(
     let closed = Folders::new(known, images.iter().map(|g| &*g.place), masks.iter().map(|g| &*g.place));
     let opened = Folders::new(known, images.iter().map(|g| &*g.open), masks.iter().map(|g| &*g.open));
     let relation = |image: &Group, mask: &Group| {
-        if table {
+        if table || image.shares_folders(mask) {
             return Relation::Own;
         }
         match image_patterns[image.pattern].has_any_folders() && part.patterns[mask.pattern].has_any_folders() {
@@ -185,7 +207,10 @@ pub(super) fn join(
                 }
                 relation => {
                     let depth = images[image].whole.common(&mask.whole);
-                    found.push((image, Match { group: at, relation, depth }));
+                    let folders =
+                        images[image].folder.split('/').zip(mask.folder.split('/')).take_while(|(a, b)| a == b);
+                    let near = Near { relation, depth, folders: folders.count() };
+                    found.push((image, Match { group: at, near }));
                 }
             }
         }
@@ -198,10 +223,9 @@ pub(super) fn join(
                     *best = *found;
                 }
             }
-            let own = found.iter().any(|(_, m)| m.relation == Relation::Own);
+            let own = found.iter().any(|(_, m)| m.near.relation == Relation::Own);
             found.retain(|(image, m)| {
-                let elsewhere = own && m.relation != Relation::Own;
-                !(elsewhere || m.farther_than(&nearest[sequences[*image].as_str()]))
+                !(m.farther_than(&nearest[sequences[*image].as_str()]) || own && m.near.relation != Relation::Own)
             });
         }
         if !found.is_empty() {
@@ -214,15 +238,15 @@ pub(super) fn join(
     }
     for (image, found) in matches.of.iter_mut().enumerate() {
         // A set of its own is not completed from elsewhere.
-        if found.iter().any(|m| m.relation == Relation::Own) {
-            for other in found.extract_if(.., |m| m.relation != Relation::Own) {
+        if found.iter().any(|m| m.near.relation == Relation::Own) {
+            for other in found.extract_if(.., |m| m.near.relation != Relation::Own) {
                 matches.apart.insert(other.group, image);
             }
         }
         let preferred = found.iter().map(|m| part.groups[m.group].pattern).min();
         let less = found.extract_if(.., |m| Some(part.groups[m.group].pattern) != preferred);
         matches.less[image].extend(less.map(|m| m.group));
-        found.sort_by_key(|m| (Reverse(m.relation), Reverse(m.depth), m.group));
+        found.sort_by_key(|m| (Reverse(m.near), m.group));
     }
     let joined =
         joined((layout, index), (images, image_patterns), part, (&matches, sequences, names, table), &names_of);

@@ -85,6 +85,9 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
                 continue;
             }
             let rules = &self.layout(case).list[list.part];
+            if rules.names {
+                continue;
+            }
             match (self.read)(list.file).and_then(|bytes| entries(&bytes, rules)) {
                 Ok(entries) => drop(self.known.insert(key, entries)),
                 Err(reason) => drop(self.problems.insert(list.file, reason)),

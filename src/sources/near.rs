@@ -92,7 +92,7 @@ mod tests {
             "database/training/patient001/patient001_frame01_seg.nii.gz",
         ]);
         assert_eq!((acdc[0].source.as_str(), acdc[0].images, acdc[0].masks), ("acdc", 1, 0));
-        assert!(acdc[0].says.contains("_gt.nii.gz"), "{}", acdc[0].says);
+        assert!(acdc[0].says.contains("_gt.nii"), "{}", acdc[0].says);
         let drive = near(&["DRIVE/test/images/01_test.tif", "DRIVE/test/1st_manual/01_manual1.gif"]);
         let drive = drive.iter().find(|n| n.source == "drive").unwrap();
         assert!(drive.says.contains("training/1st_manual"), "{}", drive.says);

@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 mod model;
+mod names;
 pub mod pattern;
 mod registry;
 mod taxonomy;
 mod validate;
 
 pub use model::*;
+pub use names::{Compared, compare_names, plain_name};
 pub use registry::Registry;
 pub use taxonomy::{Taxonomy, TaxonomyObject, taxonomy};
 

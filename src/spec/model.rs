@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+use super::taxonomy;
 use crate::digest::sha256;
 
 /// A source's spec.
@@ -29,7 +30,8 @@ pub struct Spec {
     /// BibTeX entries.
     #[serde(default)]
     pub citation: String,
-    /// Releases known, the newest first: the first whose evidence is all there names the release.
+    /// Releases known, the newest first: the first whose evidence is all there names the release. Several may share a name,
+    /// where a release is told in more than one way.
     pub release: Vec<Release>,
     /// The tree that is expected, drawn for people.
     #[serde(default)]
@@ -49,7 +51,13 @@ pub struct Spec {
     /// Match file names without regard to case.
     #[serde(default)]
     pub ignore_case: bool,
-    /// Sequence → modality (one of the eighteen of the taxonomy).
+    /// Objects that this source has and the taxonomy has not.
+    #[serde(default)]
+    pub object: Vec<OwnName>,
+    /// Modalities that this source has and the taxonomy has not.
+    #[serde(default)]
+    pub modality: Vec<OwnName>,
+    /// Sequence → modality (one of the eighteen of the taxonomy, or one of `modality`).
     #[serde(default)]
     pub sequences: BTreeMap<String, String>,
     /// Label tables by name: label value → what it is.
@@ -89,6 +97,18 @@ impl Spec {
         sha256(format!("{self:?}").as_bytes())
     }
 
+    /// Objects that labels may name: those of the taxonomy, then the spec's own.
+    pub fn object_names(&self) -> impl Iterator<Item = &str> {
+        let common = taxonomy().object.iter().map(|object| object.name.as_str());
+        common.chain(self.object.iter().map(|object| object.name.as_str()))
+    }
+
+    /// Modalities that sequences may name: those of the taxonomy, then the spec's own.
+    pub fn modality_names(&self) -> impl Iterator<Item = &str> {
+        let common = taxonomy().modalities.iter().map(String::as_str);
+        common.chain(self.modality.iter().map(|modality| modality.name.as_str()))
+    }
+
     /// Object and modality of every mask that the layouts can give.
     pub fn targets(&self) -> Vec<(&str, &str)> {
         let mut targets = Vec::new();
@@ -113,6 +133,17 @@ impl Spec {
         }
         targets
     }
+}
+
+/// An object or a modality that a spec defines for itself, beside those of the protocol.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnName {
+    /// Its name, as the tables will have it.
+    pub name: String,
+    /// What it is, in a sentence.
+    #[serde(default)]
+    pub description: String,
 }
 
 /// Terms of use.
@@ -184,7 +215,7 @@ pub struct Overlap {
     pub patients: Option<[String; 2]>,
 }
 
-/// A count of a complete download.
+/// A count of a complete download. Of those that hold for a release, each must be met.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
@@ -194,6 +225,9 @@ pub struct Expected {
     /// Layout counted; all of them where absent.
     #[serde(default)]
     pub layout: Option<String>,
+    /// The layout is a download of its own, which may be left out: nothing of it is missing where nothing of it is there.
+    #[serde(default)]
+    pub separate: bool,
     /// Number of labelled cases (one image with its masks, as the `cases` table counts them).
     pub cases: u32,
     /// Where the count comes from.
@@ -285,7 +319,12 @@ pub struct Layout {
 pub struct ListPart {
     /// Patterns of the files; all that there are count.
     pub path: Vec<String>,
+    /// The file is a `dataset.json` as the Medical Segmentation Decathlon and nnU-Net write it: what it calls labels and
+    /// modalities must not contradict the spec's tables. It says nothing else, and the other keys are not for it.
+    #[serde(default)]
+    pub names: bool,
     /// Template of the image's captures: the text by which the list names the case.
+    #[serde(default)]
     pub key: String,
     /// Column that holds this text, under the name that the first line gives it; of several names the first that is there
     /// counts. Without it the file is a plain list: one text a line, and nothing else.
@@ -325,7 +364,10 @@ pub struct ImagePart {
     /// Plane of the slices.
     #[serde(default)]
     pub plane: Plane,
-    /// What the plane is called, where the header cannot be believed (see `header`).
+    /// Several planes, in place of `plane`: slices are cut along each of them.
+    #[serde(default)]
+    pub planes: Vec<Plane>,
+    /// What the plane is called, where the header cannot be believed (see `header`) or has no word for it.
     #[serde(default)]
     pub plane_name: Option<PlaneName>,
     /// How stored values become 0–255.
@@ -400,7 +442,7 @@ pub enum Plane {
     Sagittal,
 }
 
-/// Name of an anatomical plane.
+/// Name of a plane.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlaneName {
@@ -410,6 +452,9 @@ pub enum PlaneName {
     Coronal,
     /// Slices from side to side.
     Sagittal,
+    /// Across the long axis of the heart, from its base to its apex: oblique in the body.
+    #[serde(rename = "short axis")]
+    ShortAxis,
 }
 
 impl PlaneName {
@@ -419,6 +464,7 @@ impl PlaneName {
             PlaneName::Axial => "axial",
             PlaneName::Coronal => "coronal",
             PlaneName::Sagittal => "sagittal",
+            PlaneName::ShortAxis => "short axis",
         }
     }
 }
@@ -480,9 +526,15 @@ pub struct MaskPart {
     /// Order of stacked files.
     #[serde(default)]
     pub order: Order,
-    /// How mask slices find their image slices.
+    /// What becomes of values or colours that `labels` does not have.
+    #[serde(default)]
+    pub other_labels: OtherLabels,
+    /// How mask voxels find their image voxels.
     #[serde(default)]
     pub pair: Pair,
+    /// Why the headers of this source are not to be believed, where `pair = "index"`.
+    #[serde(default)]
+    pub pair_reason: Option<String>,
     /// Template of the rater's name.
     #[serde(default)]
     pub rater: Option<String>,
@@ -501,26 +553,32 @@ pub enum Decode {
     /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
     #[default]
     Values,
-    /// Everything above a threshold is the one `label`. Colours count by their red, alpha never.
+    /// What looks white is the one `label`: the brighter of two values, the one colour beside black, or what alone is opaque.
+    /// Values that do not say which they are, are refused.
     Binary {
-        /// Values above it are the object; 0 where absent.
+        /// Values above it are the object; where absent, those above the middle between background and object.
         #[serde(default)]
-        above: f64,
+        above: Option<f64>,
         /// The object is everything at or below the threshold.
         #[serde(default)]
         inverted: bool,
     },
     /// Palette or RGB colours, looked up in `labels` as `#rrggbb`; black is background unless the table says otherwise.
     Colours,
-    /// One channel of a colour picture, above a threshold.
+    /// One channel of a colour picture, or one layer of a file of several, above a threshold.
     Channel {
-        /// 0 red, 1 green, 2 blue.
+        /// 0 red, 1 green, 2 blue, 3 opacity; or the number of the layer, from 0.
         channel: usize,
         /// Values above it are the object.
         above: f64,
     },
     /// Every positive value is one instance of the `label`.
     Instances,
+    /// A container that names its masks (DICOM segmentation or structure set, `.seg.nrrd`): each segment is a mask of its
+    /// own, placed by its own frames or contours, and `labels` has the segments' names as keys. A key is the
+    /// segment's name, else one of its coded terms: the type's meaning with its modifier (`Left Kidney`), the meaning
+    /// alone, `SCHEME:VALUE`. Case, blanks at the ends and `_` for a blank make no difference.
+    Segments,
     /// No picture: a row of a CSV table that all images share holds the runs of the one `label`, column by column, each
     /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several rows
     /// of one image are united; an image without a row is not labelled.
@@ -534,19 +592,33 @@ pub enum Decode {
     },
 }
 
-/// How mask slices find their image slices.
+/// What becomes of values or colours that the label table does not have.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherLabels {
+    /// The case fails, with the first of them.
+    #[default]
+    Refuse,
+    /// They are background; a note of the case counts them.
+    Ignore,
+}
+
+/// How mask voxels find their image voxels.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pair {
-    /// Same grid: slice k with slice k; shapes must be equal.
+    /// The same grid, in whatever order the two files store it; slices of stacks by name or position. Another grid is an
+    /// error; where a header does not say where its voxels lie they pair by index, and the case says so.
     #[default]
     Grid,
     /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
     /// unlabelled.
     Position,
     /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel. The
-    /// mask may be turned, cropped, or finer or coarser in plane; its slices must lie at slices of the image.
+    /// mask may be turned, cropped, finer or coarser.
     Space,
+    /// By index, whatever the headers say: for a source whose headers are known to lie. Needs `pair_reason`.
+    Index,
 }
 
 /// What it means that a mask file is not there.

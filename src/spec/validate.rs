@@ -1,11 +1,12 @@
 //! What TOML's types cannot say about a spec: names that must exist, patterns that must compile, captures that must be
 //! there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
-use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, Spec, taxonomy};
+use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
@@ -13,18 +14,21 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
     if spec.slug.is_empty() || !spec.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         problems.push(format!("slug {:?} must be lower-case letters, digits and dashes", spec.slug));
     }
+    let common = taxonomy();
+    let objects = common.object.iter().flat_map(|o| {
+        let synonyms = o.synonyms.iter().map(String::as_str);
+        std::iter::once(o.name.as_str()).chain(synonyms).map(|name| (name, o.name.as_str()))
+    });
+    check_own("object", &spec.object, objects, &mut problems);
+    check_own("modality", &spec.modality, common.modalities.iter().map(|m| (m.as_str(), m.as_str())), &mut problems);
     for (sequence, modality) in &spec.sequences {
-        if taxonomy().modality_index(modality).is_none() {
-            let nearest = taxonomy().modalities.iter().min_by_key(|m| edit_distance(m, modality));
-            problems.push(format!(
-                "sequence {sequence:?}: {modality:?} is not a modality of the taxonomy (nearest: {:?})",
-                nearest.map_or("", String::as_str)
-            ));
+        if !spec.modality_names().any(|name| name == modality) {
+            problems.push(format!("sequence {sequence:?}: {}", unknown("modality", modality, spec.modality_names())));
         }
     }
     for (table, labels) in &spec.labels {
         for (key, label) in labels {
-            check_label(&format!("labels.{table}.{key}"), label, &mut problems);
+            check_label(spec, &format!("labels.{table}.{key}"), label, &mut problems);
         }
     }
     if spec.release.is_empty() {
@@ -60,27 +64,66 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
         check_layout(spec, layout, &mut problems);
     }
     for expected in &spec.expected {
-        if let Some(layout) = &expected.layout
-            && !names.contains(layout)
+        match &expected.layout {
+            Some(layout) if !names.contains(layout) => {
+                problems.push(format!("expected: there is no layout {layout:?}"));
+            }
+            None if expected.separate => {
+                problems.push("expected: separate = true is for the count of a layout, and none is named".into());
+            }
+            _ => {}
+        }
+        if let Some(release) = &expected.release
+            && !spec.release.iter().any(|r| r.name == *release)
         {
-            problems.push(format!("expected: there is no layout {layout:?}"));
+            problems.push(format!("expected: there is no release {release:?}"));
         }
     }
     problems
+}
+
+/// Checks names that a spec defines for itself; `common` are those that the taxonomy has a word for, with that word.
+fn check_own<'a>(
+    kind: &str,
+    own: &[OwnName],
+    common: impl Iterator<Item = (&'a str, &'a str)>,
+    problems: &mut Vec<String>,
+) {
+    let common: BTreeMap<String, &str> = common.map(|(word, name)| (word.to_lowercase(), name)).collect();
+    let mut seen = BTreeSet::new();
+    for OwnName { name, .. } in own {
+        let place = format!("[[{kind}]] {name:?}");
+        if name.trim() != name || name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
+            problems.push(format!("{place}: a name is a text without slashes, and without blanks around it"));
+        }
+        match common.get(&name.to_lowercase()) {
+            Some(other) if other == name => {
+                problems.push(format!("{place}: the protocol has this {kind}, so it needs no [[{kind}]]"));
+            }
+            Some(other) => problems.push(format!("{place}: the protocol calls it {other:?}, use that name")),
+            None => {}
+        }
+        if !seen.insert(name.to_lowercase()) {
+            problems.push(format!("{place}: it is defined twice"));
+        }
+    }
+}
+
+/// Says that a name is not known, and which one is nearest.
+fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = known.min_by_key(|known| edit_distance(known, name)).unwrap_or_default();
+    format!(
+        "{name:?} is not a {kind} of the taxonomy (nearest: {nearest:?}); one that the protocol does not have is defined by [[{kind}]]",
+    )
 }
 
 fn compile(spec: &Spec, place: &str, pattern: &str, problems: &mut Vec<String>) -> Option<Pattern> {
     Pattern::new(pattern, spec.ignore_case).map_err(|e| problems.push(format!("{place}: {e}"))).ok()
 }
 
-fn check_label(place: &str, label: &Label, problems: &mut Vec<String>) {
-    if taxonomy().object(&label.object).is_none() {
-        let nearest = taxonomy().object.iter().min_by_key(|o| edit_distance(&o.name, &label.object));
-        problems.push(format!(
-            "{place}: {:?} is not an object of the taxonomy (nearest: {:?})",
-            label.object,
-            nearest.map_or("", |o| o.name.as_str())
-        ));
+fn check_label(spec: &Spec, place: &str, label: &Label, problems: &mut Vec<String>) {
+    if !spec.object_names().any(|name| name == label.object) {
+        problems.push(format!("{place}: {}", unknown("object", &label.object, spec.object_names())));
     }
     if let Some(side) = &label.laterality
         && side != "left"
@@ -121,6 +164,9 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
             problems.push(format!("{place}: stack = {stack:?}, which {source:?} does not capture"));
         }
     }
+    if !image.planes.is_empty() && image.plane != Plane::Native {
+        problems.push(format!("{place}: plane or planes, not both"));
+    }
     match (image.fourth_axis, image.channels.is_empty()) {
         (FourthAxis::Sequences, true) => problems.push(format!("{place}: fourth_axis = \"sequences\" needs channels")),
         (FourthAxis::None | FourthAxis::Frames, false) => {
@@ -155,6 +201,15 @@ fn check_list(spec: &Spec, place: &str, list: &ListPart, problems: &mut Vec<Stri
     if list.key_column.is_empty() && (list.split_column.is_some() || list.patient_column.is_some()) {
         problems.push(format!("{place}: a column is named, so key_column must say which one names the case"));
     }
+    if list.names {
+        if !list.key.is_empty() || list.split.is_some() || !list.key_column.is_empty() {
+            problems.push(format!("{place}: a dataset.json (names = true) has no key, split or columns"));
+        }
+        return;
+    }
+    if list.key.is_empty() {
+        problems.push(format!("{place}: key must say by which text the list names a case"));
+    }
     if list.split.is_none() && list.split_column.is_none() && list.patient_column.is_none() {
         problems.push(format!("{place}: it says nothing: one of split, split_column, patient_column is needed"));
     }
@@ -182,17 +237,44 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         }
     }
     if let Some(label) = &mask.label {
-        check_label(&place, label, problems);
+        check_label(spec, &place, label, problems);
     }
     if let Some(table) = &mask.labels
         && !spec.labels.contains_key(table)
     {
         problems.push(format!("{place}: there is no table [labels.{table}]"));
     }
+    match (mask.pair, &mask.pair_reason) {
+        (Pair::Index, None) => problems.push(format!(
+            "{place}: pair = \"index\" needs pair_reason = \"…\": why the headers of this source are not to be believed"
+        )),
+        (Pair::Grid | Pair::Position | Pair::Space, Some(_)) => {
+            problems.push(format!("{place}: pair_reason is only for pair = \"index\""));
+        }
+        _ => {}
+    }
     let one_label = mask.label.is_some() || (mask.label_from.is_some() && mask.labels.is_some());
+    if mask.other_labels == OtherLabels::Ignore
+        && !matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
+    {
+        problems
+            .push(format!("{place}: other_labels is for values, colours and segments, which are looked up in a table"));
+    }
     match mask.decode {
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
             problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));
+        }
+        Decode::Segments if mask.labels.is_none() || mask.label_from.is_some() || mask.label.is_some() => {
+            problems.push(format!(
+                "{place}: segments need labels = \"table\", whose keys are the segments' names (and no label or label_from)"
+            ));
+        }
+        Decode::Segments => {
+            let keys = mask.labels.iter().filter_map(|name| spec.labels.get(name)).flat_map(|table| table.keys());
+            let mut seen = BTreeSet::new();
+            for key in keys.filter(|key| !seen.insert(plain_name(key))) {
+                problems.push(format!("{place}: two keys of its table are the same name as {key:?}"));
+            }
         }
         Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances | Decode::RleTable { .. } if !one_label => {
             problems.push(format!("{place}: one object needs a label, or label_from with labels"));

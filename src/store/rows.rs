@@ -232,7 +232,7 @@ row! {
         pub split: Option<String>,
         /// Sequence or series of the scan, as the source names it.
         pub sequence: Option<String>,
-        /// Imaging modality, in the words of the protocol: CT, T2-FLAIR MRI.
+        /// Imaging modality, in the words of the protocol (CT, T2-FLAIR MRI), or one that the source's spec defines for itself.
         pub modality: String,
         /// Files of the download that went into the case.
         pub raw: Vec<RawMember>,
@@ -245,9 +245,13 @@ row! {
         pub spacing: Option<Vec<f64>> => "mm",
         /// Where x, y and z of the file point to, in three letters: RAS, LPS.
         pub orientation: Option<String>,
-        /// Viewing plane along which slices were taken.
+        /// Voxel index (x, y, z of the file) to RAS+ millimetres: three rows of four, row by row. Null where the header
+        /// does not say where the axes point.
+        pub affine: Option<Vec<f64>>,
+        /// Viewing plane along which slices were taken: axial, coronal, sagittal, short axis, an axis of the file or
+        /// picture; several with commas between.
         pub plane: Option<String>,
-        /// Slices that the volume has along that plane.
+        /// Slices that the volume has along these planes.
         pub n_slices: u32,
         /// Slices that were kept.
         pub kept: u32,
@@ -255,6 +259,14 @@ row! {
         pub dropped_slices: u32,
         /// Masks that were left out because they were too small.
         pub dropped_masks: u32,
+        /// How the masks found their places, the worst of several. same: on the image's own grid; reordered: the same
+        /// grid in another order, put right exactly; resampled: another grid, nearest voxel; by_index: a header does not
+        /// say where its voxels lie, or the spec says that it lies; shifted: by index, although the origins differ. Null
+        /// where nothing was built.
+        pub placement: Option<String>,
+        /// How far voxels of image and mask that were paired lie apart by their headers, at most. Null where a header
+        /// does not say.
+        pub placement_error_mm: Option<f64> => "mm",
         /// How it went: ok, skipped or failed.
         pub status: String,
         /// Why the case was skipped or failed.
@@ -277,7 +289,7 @@ row! {
         pub patient_id: String,
         /// Split that the source publishes: train, validation, test.
         pub split: Option<String>,
-        /// Imaging modality, in the words of the protocol.
+        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
         pub modality: String,
         /// Viewing plane along which the slice was taken.
         pub plane: String,
@@ -323,9 +335,9 @@ row! {
         pub patient_id: String,
         /// Short name of the dataset that the case comes from.
         pub source: String,
-        /// Imaging modality, in the words of the protocol.
+        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
         pub modality: String,
-        /// Common name of the anatomical structure or lesion.
+        /// Common name of the anatomical structure or lesion, or one that the source's spec defines for itself.
         pub object: String,
         /// Object and modality, by which results are grouped: `liver-CT`.
         pub target: String,
@@ -375,9 +387,9 @@ row! {
         pub patient_id: String,
         /// Short name of the dataset that the case comes from.
         pub source: String,
-        /// Imaging modality, in the words of the protocol.
+        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
         pub modality: String,
-        /// Common name of the anatomical structure or lesion.
+        /// Common name of the anatomical structure or lesion, or one that the source's spec defines for itself.
         pub object: String,
         /// Object and modality.
         pub target: String,
@@ -405,7 +417,8 @@ row! {
         pub boundary_complexity: f64,
         /// Order at which the decoded contour is close enough, whatever plateaus come before.
         pub fourier_order_true: u32,
-        /// Factor modality: its position in the protocol's list, a code without an order.
+        /// Factor modality: its position in the protocol's list, a code without an order. Those that specs define for
+        /// themselves follow from 18 on, in alphabetical order.
         pub modality_index: u8,
     }
 }
@@ -459,9 +472,9 @@ row! {
         pub patient_id: String,
         /// Short name of the dataset that the case comes from.
         pub source: String,
-        /// Imaging modality, in the words of the protocol.
+        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
         pub modality: String,
-        /// Common name of the anatomical structure or lesion.
+        /// Common name of the anatomical structure or lesion, or one that the source's spec defines for itself.
         pub object: String,
         /// Object and modality.
         pub target: String,

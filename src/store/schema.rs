@@ -16,11 +16,11 @@ use super::rows::{
 };
 
 /// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
 /// way to cut slices, another PNG encoder), so that shards written before are built again.
-pub const CONTENT_VERSION: u32 = 2;
+pub const CONTENT_VERSION: u32 = 3;
 
 /// A table of a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -89,7 +89,7 @@ impl Downloads {
     }
 
     fn rows<R: medcosmos::store::Projection>(&self) -> Vec<R> {
-        Dataset::open(&self.folder.path().join("data")).unwrap().rows().unwrap().map(Result::unwrap).collect()
+        Dataset::open(self.folder.path().join("data")).unwrap().rows().unwrap().map(Result::unwrap).collect()
     }
 
     fn reason(&self, path: &str) -> String {

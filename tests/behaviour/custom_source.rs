@@ -1,18 +1,24 @@
 //! A source of one's own: the worked example of `docs/custom-source.md`, done as it says.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use medcosmos::store::{CaseRow, Dataset, MaskRow};
+use medcosmos::store::{CaseRow, Dataset, FactorRow, MaskRow};
 
 use crate::phantom::{SIZE, gzip, image, labels, nifti, write};
 use crate::program::{Run, medcosmos};
 
 /// The spec in the document.
 fn spec() -> String {
+    spec_of("liver-study")
+}
+
+/// The spec of a source in the document.
+fn spec_of(slug: &str) -> String {
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/custom-source.md")).unwrap();
-    let (_, spec) = document.split_once("```toml\n").unwrap();
-    spec.split_once("```").unwrap().0.to_string()
+    let (_, spec) = document.split_once(&format!("```toml\nslug = {slug:?}")).unwrap();
+    format!("slug = {slug:?}{}", spec.split_once("```").unwrap().0)
 }
 
 /// The folder in the document; labels of 3 become 2, for the example has two.
@@ -87,4 +93,57 @@ fn a_list_without_its_column_is_told() {
     assert!(said.contains("groups.csv") && said.contains("expected a column \"group\""), "{said}");
     let cases: Vec<CaseRow> = Dataset::open(&data).unwrap().rows().unwrap().map(Result::unwrap).collect();
     assert!(cases.iter().filter(|c| c.status == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
+}
+
+/// Objects and modalities that the taxonomy does not have, as the document shows them: built, shown, evaluated.
+#[test]
+fn objects_and_modalities_of_ones_own_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, data, file) =
+        (folder.path().join("downloads"), folder.path().join("data"), folder.path().join("ovary-pet.toml"));
+    let spec = spec_of("ovary-pet");
+    fs::write(&file, &spec).unwrap();
+    for (name, values) in
+        [("pet", image(1)), ("ct", image(2)), ("cysts", labels(1).iter().map(|&v| v.min(2)).collect())]
+    {
+        write(&raw.join(format!("study/case001/{name}.nii.gz")), &gzip(&nifti(SIZE, &values)));
+    }
+    let shown = Run::done(medcosmos("sources").args(["show", "ovary-pet"]).arg("--spec").arg(&file)).out;
+    for words in [
+        "pet: PET (not of the protocol: uptake of FDG)",
+        "ct: CT\n",
+        "cyst → ovarian cyst (not of the protocol: simple and complex cysts of the ovary)",
+        "bladder → urinary bladder\n",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let summary = Run::done(medcosmos("sources").arg("--summary").arg("--spec").arg(&file)).out;
+    assert!(
+        summary.contains("19 modalities") && summary.contains("1 of the modalities, 1 of the objects"),
+        "{summary}"
+    );
+
+    Run::done(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
+    Run::done(medcosmos("evaluate").arg(&data).arg("--quiet"));
+    let dataset = Dataset::open(&data).unwrap();
+    let masks: Vec<MaskRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
+    let targets: BTreeSet<&str> = masks.iter().map(|m| m.target.as_str()).collect();
+    let wanted = ["ovarian cyst-CT", "ovarian cyst-PET", "urinary bladder-CT", "urinary bladder-PET"];
+    assert_eq!(targets.into_iter().collect::<Vec<_>>(), wanted);
+    let factors: Vec<FactorRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
+    let codes: BTreeSet<(&str, u8)> = factors.iter().map(|f| (f.modality.as_str(), f.modality_index)).collect();
+    assert_eq!((factors.len(), codes), (masks.len(), BTreeSet::from([("CT", 0), ("PET", 18)])));
+
+    for (from, to, words) in [
+        ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "nearest: \"ovarian cyst\""),
+        ("pet = \"PET\"", "pet = \"PETT\"", "nearest: \"PET\""),
+        ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol calls it \"urinary bladder\""),
+        ("name = \"PET\"", "name = \"ct\"", "the protocol calls it \"CT\""),
+        ("name = \"PET\"", "name = \"CT\"", "the protocol has this modality"),
+    ] {
+        assert!(spec.contains(from));
+        fs::write(&file, spec.replace(from, to)).unwrap();
+        let run = Run::of(medcosmos("sources").args(["show", "ovary-pet"]).arg("--spec").arg(&file));
+        assert!(run.status != 0 && run.err.contains(words), "{to}: {}", run.err);
+    }
 }

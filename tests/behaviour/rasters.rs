@@ -44,6 +44,7 @@ fn every_sample_of_a_format_has_its_values() {
         let found = match read(&folder.join(name)).unwrap() {
             Ok(image) => describe(&image),
             Err(Error::Unsupported { .. }) => "Unsupported".into(),
+            Err(Error::NotTogether { .. }) => "NotTogether".into(),
             Err(e) => e.to_string(),
         };
         if found != expected {

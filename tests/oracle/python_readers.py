@@ -194,8 +194,11 @@ def without_padding(values: np.ndarray, dataset: pydicom.Dataset) -> np.ndarray:
 
 
 def read_tifffile(path: Path) -> np.ndarray:
-    """All pages of full size as stored: indices of palettes, MinIsWhite not inverted."""
+    """All pages of full size as stored: indices of palettes, MinIsWhite not inverted. CMYK of 8 bits is Pillow's RGB."""
     with tifffile.TiffFile(path) as file:
+        if file.pages[0].photometric == tifffile.PHOTOMETRIC.SEPARATED and file.pages[0].dtype == np.uint8:
+            values = np.asarray(Image.open(path).convert("RGB"))
+            return values[np.newaxis, np.newaxis]
         pages = [page for page in file.pages if not page.is_reduced]
         # `shaped` has the axes separate samples, depth, y, x, contiguous samples; either kind of samples is one.
         arrays = [np.moveaxis(page.asarray().reshape(page.shaped)[:, 0], 0, -2) for page in pages]
@@ -219,7 +222,7 @@ def read_picture(path: Path) -> np.ndarray:
     elif picture.format == "PPM" and picture.mode == "I":
         values = np.asarray(picture).astype(np.uint16)[np.newaxis]
     else:
-        values = np.asarray(picture)[np.newaxis]
+        values = np.asarray(picture.convert("RGB") if picture.mode == "CMYK" else picture)[np.newaxis]
     if values.dtype == bool:
         values = values.astype(np.uint8)
     return values.reshape(1, *values.shape[:3], -1)

@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 import python_readers
@@ -97,6 +98,12 @@ def test_images_are_read_as_python_reads_them(medcosmos, formats, files, describ
             wrong[name] = description["error"]
             continue
         kind, _, detail = expected.partition(" ")
+        if kind == "structures":
+            regions = pydicom.dcmread(formats / name, force=True).StructureSetROISequence
+            names = [(int(region.ROINumber), str(region.ROIName)) for region in regions]
+            if [(segment["number"], segment["name"]) for segment in description["segments"]] != names:
+                wrong[name] = f"structures: expected {names}, found {description['segments']}"
+            continue
         try:
             reading = python_readers.read(formats / (detail if kind == "like" else name))
         except Exception as error:  # whatever a reader of another project may raise

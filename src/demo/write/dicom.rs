@@ -141,7 +141,7 @@ fn compressed_pixels(image: &Image, z: usize) -> io::Result<DataElement<InMemDic
 }
 
 /// A Decimal String: the most exact number of at most 16 characters.
-fn decimal(value: f64) -> String {
+pub(super) fn decimal(value: f64) -> String {
     (0..=14)
         .rev()
         .map(|digits| format!("{value:.digits$}"))

@@ -7,6 +7,7 @@
 mod archives;
 mod dicom;
 mod pictures;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod volumes;
@@ -18,6 +19,7 @@ use std::path::Path;
 use crate::image::Image;
 pub use archives::{tar, tar_gz, zip};
 pub use dicom::{DicomFacts, dicom_slices};
+pub use segments::{Contour, dicom_segmentation, slicer_segmentation, structure_set};
 
 /// Writes an image in the container that the file name says, uncompressed unless the container or the name (`.gz`)
 /// compresses; the folder must exist.

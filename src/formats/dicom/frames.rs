@@ -113,7 +113,7 @@ fn decode_frame(header: &Header, codec: Codec, bytes: &[u8], notes: &mut Vec<Str
             let (cells, info) = jpeg::decode(bytes, columns, rows, samples)?;
             let stream = colour_of_jpeg(&photometric, &info);
             if stream != photometric {
-                notes_once(notes, format!("the JPEG stream is {stream:?}, the header says {photometric:?}"));
+                notes_once(notes, format!("the JPEG stream is {stream}, the header says {photometric}"));
                 photometric = stream;
             }
             cells

@@ -1,12 +1,14 @@
 //! The facts of one instance: what a dataset tool asks of a DICOM file before, or instead of, its pixels.
 
+use std::fmt;
+
 use dicom_core::Tag;
 use dicom_core::dictionary::{UidDictionary, UidDictionaryEntry};
 use dicom_dictionary_std::{StandardSopClassDictionary, tags};
 
 use super::dataset::{DataSet, Part10, name};
 use super::{malformed, unsupported};
-use crate::formats::Result;
+use crate::formats::{Result, listed};
 use crate::image::Scaling;
 
 /// Photometric Interpretation (0028,0004): what the samples of a pixel mean (PS3.3 C.7.6.3.1.2).
@@ -78,6 +80,8 @@ pub struct Header {
     pub study: Option<String>,
     /// Series Instance UID. Derived objects may carry that of their source (I2CVB's masks do).
     pub series: Option<String>,
+    /// Frame of Reference UID: positions of objects that share it can be compared.
+    pub frame_of_reference: Option<String>,
     /// Series Description.
     pub series_description: Option<String>,
     /// Modality: `CT`, `MR`, `US`, `SEG`, …
@@ -118,6 +122,9 @@ pub struct Header {
     pub high_bit: usize,
     /// Pixel Representation 1: two's complement.
     pub signed: bool,
+    /// Stored values, from and to, that stand for no measurement: Pixel Padding Value and, where there is one, Pixel
+    /// Padding Range Limit (PS3.3 C.7.5.1.1.2).
+    pub padding: Option<[f64; 2]>,
     /// Rescale Slope and Intercept; of all frames where they agree.
     pub rescale: Option<Scaling>,
     /// Facts by frame from the functional groups: one entry for each frame, or a single one for all; empty where the
@@ -125,6 +132,22 @@ pub struct Header {
     pub per_frame: Vec<FrameHeader>,
     /// What is odd about the header, one sentence each.
     pub notes: Vec<String>,
+}
+
+impl fmt::Display for Photometric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Photometric::Monochrome1 => "MONOCHROME1",
+            Photometric::Monochrome2 => "MONOCHROME2",
+            Photometric::PaletteColor => "PALETTE COLOR",
+            Photometric::Rgb => "RGB",
+            Photometric::YbrFull => "YBR_FULL",
+            Photometric::YbrFull422 => "YBR_FULL_422",
+            Photometric::YbrIct => "YBR_ICT",
+            Photometric::YbrRct => "YBR_RCT",
+            Photometric::Other(text) => text,
+        })
+    }
 }
 
 impl Header {
@@ -204,6 +227,8 @@ impl Header {
         if data.get(tags::MODALITY_LUT_SEQUENCE).is_some() {
             facts.notes.push("the modality table (a non-linear rescale) is not applied".into());
         }
+        let signed = data.count(tags::PIXEL_REPRESENTATION)? == Some(1);
+        let padding = facts.padding(data, if signed { bits_allocated } else { 0 });
         let rescale = plane.rescale.or_else(|| {
             let all_agree = per_frame.iter().all(|f| f.rescale == first.rescale);
             if all_agree { first.rescale } else { None }
@@ -215,6 +240,7 @@ impl Header {
             patient_id: data.text(tags::PATIENT_ID),
             study: data.text(tags::STUDY_INSTANCE_UID),
             series: data.text(tags::SERIES_INSTANCE_UID),
+            frame_of_reference: data.text(tags::FRAME_OF_REFERENCE_UID),
             series_description: data.text(tags::SERIES_DESCRIPTION),
             modality: data.text(tags::MODALITY),
             image_type,
@@ -234,7 +260,8 @@ impl Header {
             bits_allocated,
             bits_stored,
             high_bit,
-            signed: data.count(tags::PIXEL_REPRESENTATION)? == Some(1),
+            signed,
+            padding,
             rescale,
             per_frame,
             notes: facts.notes,
@@ -279,12 +306,33 @@ impl Facts {
         self.numbers::<1>(data, tag).map(|[v]| v)
     }
 
+    /// The range of padding. Values of "US or SS" are read as unsigned where the file does not say which; `signed_bits` is
+    /// the width of signed pixels, 0 for unsigned ones.
+    fn padding(&mut self, data: &DataSet, signed_bits: usize) -> Option<[f64; 2]> {
+        let value =
+            [tags::PIXEL_PADDING_VALUE, tags::FLOAT_PIXEL_PADDING_VALUE, tags::DOUBLE_FLOAT_PIXEL_PADDING_VALUE];
+        let limit = [
+            tags::PIXEL_PADDING_RANGE_LIMIT,
+            tags::FLOAT_PIXEL_PADDING_RANGE_LIMIT,
+            tags::DOUBLE_FLOAT_PIXEL_PADDING_RANGE_LIMIT,
+        ];
+        let mut found = |tags: [Tag; 3]| {
+            let tag = tags.into_iter().find(|&tag| data.get(tag).is_some())?;
+            let value = self.number(data, tag)?;
+            let sign = signed_bits == 16 && value >= 32768.0;
+            Some(if sign { value - 65536.0 } else { value })
+        };
+        let value = found(value)?;
+        let limit = found(limit).unwrap_or(value);
+        Some([value.min(limit), value.max(limit)])
+    }
+
     fn positive_pair(&mut self, data: &DataSet, tag: Tag) -> Option<[f64; 2]> {
         let pair = self.numbers::<2>(data, tag)?;
         if pair.iter().all(|&v| v > 0.0) {
             return Some(pair);
         }
-        self.ignore(format!("{}: expected positive lengths, found {pair:?}: ignored", name(tag)));
+        self.ignore(format!("{}: expected positive lengths, found {} and {}: ignored", name(tag), pair[0], pair[1]));
         None
     }
 
@@ -297,8 +345,10 @@ impl Facts {
             return Some([normalised(row), normalised(column)]);
         }
         self.ignore(format!(
-            "{}: expected two perpendicular unit vectors, found {row:?} and {column:?}: ignored",
-            name(tags::IMAGE_ORIENTATION_PATIENT)
+            "{}: expected two perpendicular unit vectors, found {} and {}: ignored",
+            name(tags::IMAGE_ORIENTATION_PATIENT),
+            listed(&row),
+            listed(&column)
         ));
         None
     }

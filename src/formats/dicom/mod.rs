@@ -16,8 +16,11 @@
 //! (planar, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT). PALETTE COLOR stays indices with [`Image::palette`].
 //!
 //! **MONOCHROME1** (bright is dark: much of mammography and computed radiography) is *not* inverted, so that a mask of
-//! values and a rescale stay true. [`Header::bright_is_dark`] is true and the image has a note: who wants to show the
+//! values and a rescale stay true. [`Meaning::low_is_white`] is true and the image has a note: who wants to show the
 //! image, or feed it to a model, replaces `v` by `lowest + highest - v`.
+//!
+//! **Padding** (Pixel Padding Value and Range Limit) stays as stored, and [`Meaning::padding`] has its range: the standard
+//! keeps it out of windowing, and so does the range of an 8-bit slice.
 //!
 //! # What the wild breaks
 //!
@@ -51,6 +54,7 @@ mod multiframe;
 mod palette;
 mod pixels;
 mod rle;
+mod segments;
 mod series;
 mod stack;
 
@@ -62,10 +66,11 @@ mod sample_tests;
 mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};
+pub use segments::{segment_table, segments};
 pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
 
 use super::{Error, Result};
-use crate::image::{Image, Scaling};
+use crate::image::{Image, Meaning, Scaling};
 
 const FORMAT: &str = "DICOM";
 
@@ -121,6 +126,7 @@ pub fn read(bytes: &[u8]) -> Result<Instance> {
         scaling: header.rescale.unwrap_or(Scaling::IDENTITY),
         geometry: None,
         palette: decoded.palette,
+        meaning: Meaning { low_is_white: header.bright_is_dark(), padding: header.padding, ..Meaning::default() },
         notes,
     };
     let image = multiframe::place_frames(&header, image);

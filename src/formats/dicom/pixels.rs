@@ -55,7 +55,7 @@ pub(super) fn decode(header: &Header, data: &DataSet) -> Result<Decoded> {
             photometric = Photometric::Rgb;
         }
         if photometric != Photometric::Rgb {
-            return Err(unsupported(format!("three samples per pixel as {photometric:?}")));
+            return Err(unsupported(format!("three samples per pixel as {photometric}")));
         }
     }
     let palette = match photometric {

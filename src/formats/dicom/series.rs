@@ -7,9 +7,9 @@
 use super::header::Header;
 use super::multiframe::slice_positions;
 use super::stack::{Plane, SAME_POSITION, locations, same_orientation, stack};
-use super::{Instance, malformed, unsupported};
-use crate::formats::Result;
-use crate::image::{Image, Samples, Scaling};
+use super::{FORMAT, Instance, malformed, unsupported};
+use crate::formats::{Error, Result, listed};
+use crate::image::{Image, Samples, Scaling, palette_difference};
 use crate::with_samples;
 
 /// Which slice comes first.
@@ -55,7 +55,7 @@ pub fn slice_order(slices: &[(&str, &Header)], order: SliceOrder) -> Result<Vec<
     for pair in indices.windows(2) {
         let [a, b] = [pair[0], pair[1]];
         if keys[b] - keys[a] <= tolerance {
-            return Err(malformed(format!(
+            return Err(apart(format!(
                 "{} and {} share the {what} {}: not one volume",
                 named(slices, a),
                 named(slices, b),
@@ -66,9 +66,13 @@ pub fn slice_order(slices: &[(&str, &Header)], order: SliceOrder) -> Result<Vec<
     Ok(indices)
 }
 
+fn apart(reason: String) -> Error {
+    Error::NotTogether { format: FORMAT, reason }
+}
+
 fn keys(slices: &[(&str, &Header)], what: &str, key: impl Fn(&Header) -> Option<f64>) -> Result<Vec<f64>> {
     (0..slices.len())
-        .map(|i| key(slices[i].1).ok_or_else(|| malformed(format!("{} has not {what} to sort by", named(slices, i)))))
+        .map(|i| key(slices[i].1).ok_or_else(|| apart(format!("{} has not {what} to sort by", named(slices, i)))))
         .collect()
 }
 
@@ -108,7 +112,7 @@ pub fn match_positions(images: &[f64], masks: &[f64], tolerance: f64) -> Vec<Opt
 /// as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all, with a note.
 ///
 /// # Errors
-/// Those of [`slice_order`]; [`Malformed`](crate::formats::Error::Malformed) where slices differ in size, components,
+/// Those of [`slice_order`]; [`NotTogether`](crate::formats::Error::NotTogether) where slices differ in size, components,
 /// sample type, orientation or pixel spacing, naming the first and the one that differs;
 /// [`Unsupported`](crate::formats::Error::Unsupported) for several multi-frame instances.
 pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Series> {
@@ -131,11 +135,9 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let order = slice_order(&slices, order)?;
     for &index in &order[1..] {
         if let Some(difference) = difference(&instances[order[0]], &instances[index]) {
-            return Err(malformed(format!(
-                "{} and {} are not of one volume: {difference}",
-                named(&slices, order[0]),
-                named(&slices, index)
-            )));
+            let (first, other) = (named(&slices, order[0]), named(&slices, index));
+            let reason = format!("{first} and {other} are not of one volume: {difference}");
+            return Err(apart(reason));
         }
     }
     let headers: Vec<&Header> = order.iter().map(|&i| &instances[i].header).collect();
@@ -151,6 +153,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
         }
     }
     let scalings: Vec<Scaling> = order.iter().map(|&i| instances[i].image.scaling).collect();
+    let paddings: Vec<Option<[f64; 2]>> = order.iter().map(|&i| instances[i].image.meaning.padding).collect();
     let one_rescale = scalings.iter().all(|s| *s == scalings[0]);
     let bits = instances.iter().map(|i| i.image.bits).max().unwrap_or(8);
     let types: Option<Vec<_>> = instances.iter().map(|i| integer_type(&i.image.samples)).collect();
@@ -180,7 +183,15 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let template = template.ok_or_else(|| malformed("a series without instances"))?;
     let [width, height, ..] = template.size;
     let bits = if one_rescale { bits } else { 32 };
-    let image = Image { size: [width, height, order.len(), 1], samples, bits, scaling, geometry, notes, ..template };
+    let mut meaning = template.meaning;
+    if !one_rescale || paddings.iter().any(|p| *p != paddings[0]) {
+        if paddings.iter().any(Option::is_some) {
+            notes.push("the padding value differs by slice, or its rescale does: it counts as any other value".into());
+        }
+        meaning.padding = None;
+    }
+    let image =
+        Image { size: [width, height, order.len(), 1], samples, bits, scaling, geometry, meaning, notes, ..template };
     Ok(Series { image, order, positions })
 }
 
@@ -191,24 +202,25 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
         return Some(format!("{} x {} and {} x {} pixels", ha.columns, ha.rows, hb.columns, hb.rows));
     }
     if a.image.components != b.image.components || ha.bright_is_dark() != hb.bright_is_dark() {
-        return Some(format!("{:?} and {:?}", ha.photometric, hb.photometric));
+        return Some(format!("{} and {}", ha.photometric, hb.photometric));
     }
     let (ta, tb) = (integer_type(&a.image.samples), integer_type(&b.image.samples));
     if a.image.samples.dtype() != b.image.samples.dtype() && (ta.is_none() || tb.is_none()) {
         return Some(format!("samples of {} and {}", a.image.samples.dtype(), b.image.samples.dtype()));
     }
     if a.image.palette != b.image.palette {
-        return Some("different palettes".into());
+        return Some(palette_difference(a.image.palette.as_deref(), b.image.palette.as_deref()));
     }
     if let (Some(oa), Some(ob)) = (ha.orientation, hb.orientation)
         && !same_orientation(oa, ob)
     {
-        return Some(format!("orientations {oa:?} and {ob:?}"));
+        let words = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
+        return Some(format!("orientations {} and {}", words(oa), words(ob)));
     }
     if let (Some([ra, ca]), Some([rb, cb])) = (ha.pixel_spacing, hb.pixel_spacing)
         && ((ra - rb).abs() > 1e-3 * ra || (ca - cb).abs() > 1e-3 * ca)
     {
-        return Some(format!("pixel spacings {:?} and {:?}", [ra, ca], [rb, cb]));
+        return Some(format!("pixel spacings {ra} x {ca} mm and {rb} x {cb} mm"));
     }
     None
 }

@@ -18,7 +18,7 @@
 mod tests;
 
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes};
-use super::{Companion, Error, Result};
+use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
 const FORMAT: &str = "MetaImage";
@@ -98,14 +98,18 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
     }
     let sizes: Vec<usize> = fields.list(&["DimSize"], ndims)?.ok_or_else(|| missing("DimSize"))?;
     if sizes.contains(&0) {
-        return Err(malformed(format!("DimSize is {sizes:?}; no axis can be empty")));
+        return Err(malformed(format!("DimSize is {}; no axis can be empty", listed(&sizes))));
     }
-    let size = four_axes(&sizes).ok_or_else(|| malformed(format!("the product of DimSize {sizes:?} is too large")))?;
+    let size = four_axes(&sizes)
+        .ok_or_else(|| malformed(format!("the product of DimSize {} is too large", listed(&sizes))))?;
     let components = fields.one("ElementNumberOfChannels")?.unwrap_or(1);
     if components == 0 {
         return Err(malformed("ElementNumberOfChannels is 0".into()));
     }
     let dtype = dtype(fields.text(&["ElementType"]).ok_or_else(|| missing("ElementType"))?)?;
+
+    // Colours are three or four bytes; the format has no word for them.
+    let layers = components > 1 && (dtype != Dtype::U8 || !matches!(components, 3 | 4));
 
     let mut notes = Vec::new();
     let geometry = Some(geometry(&fields, ndims, &mut notes)?);
@@ -134,7 +138,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         n => Skip::Bytes(usize::try_from(n).map_err(|_| malformed(format!("HeaderSize is {n}")))?),
     };
     Ok(Parsed {
-        header: Header { size, components, dtype, scaling: Scaling::IDENTITY, geometry, notes },
+        header: Header { size, components, layers, dtype, scaling: Scaling::IDENTITY, geometry, notes },
         endian: if big { Endian::Big } else { Endian::Little },
         encoding,
         compressed_size: fields.one("CompressedDataSize")?,

@@ -43,6 +43,7 @@ impl Fields {
     }
 
     fn affine(&self, notes: &mut Vec<String>) -> ([[f64; 4]; 3], Frame) {
+        self.compare_forms(notes);
         let is_set = |name: &str, code: i32, notes: &mut Vec<String>| {
             if code != 0 && !(1..=5).contains(&code) {
                 notes.push(format!("{name} is {code}, which means nothing; the transform was ignored."));
@@ -62,6 +63,29 @@ impl Fields {
             notes.push(format!("The {name} holds values that are not finite; it was ignored."));
         }
         ([[0.0; 4]; 3], Frame::Spacing)
+    }
+
+    /// Tells of two forms that put voxels half a voxel or more apart: programs differ in the one they believe.
+    fn compare_forms(&self, notes: &mut Vec<String>) {
+        let set = |code: i32| (1..=5).contains(&code);
+        let (sform, qform) = (self.srow, self.qform());
+        let finite = |affine: &[[f64; 4]; 3]| affine.iter().flatten().all(|v| v.is_finite());
+        if !set(self.sform_code) || !set(self.qform_code) || !finite(&sform) || !finite(&qform) {
+            return;
+        }
+        let last = self.sizes().map(|n| (n - 1.0).max(0.0));
+        let corner =
+            |n: usize| -> [f64; 3] { std::array::from_fn(|axis| if n >> axis & 1 == 1 { last[axis] } else { 0.0 }) };
+        let at = |affine: &[[f64; 4]; 3], [x, y, z]: [f64; 3]| affine.map(|r| r[0] * x + r[1] * y + r[2] * z + r[3]);
+        let apart = |n: usize| {
+            let (s, q) = (at(&sform, corner(n)), at(&qform, corner(n)));
+            s.iter().zip(q).map(|(s, q)| (s - q).powi(2)).sum::<f64>().sqrt()
+        };
+        let farthest = (0..8).map(apart).fold(0.0, f64::max);
+        let voxel = self.pixdim[1..4].iter().map(|step| step.abs()).filter(|step| *step > 0.0).fold(f64::MAX, f64::min);
+        if farthest >= voxel / 2.0 {
+            notes.push(format!("The sform and the qform put voxels up to {farthest:.2} apart; the sform was taken."));
+        }
     }
 
     /// The affine of the quaternion. Its real part is what is left to length 1; rounding may leave a little less than

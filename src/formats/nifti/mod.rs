@@ -149,7 +149,7 @@ fn parse(name: &str, head: &[u8]) -> Result<Parsed> {
     let scaling = if components > 1 { Scaling::IDENTITY } else { fields.scaling()? };
     let geometry = fields.geometry(&mut notes);
     let layout = fields.layout(name, &mut notes)?;
-    let header = Header { size, components, dtype, scaling, geometry: Some(geometry), notes };
+    let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok(Parsed { header, endian, layout })
 }
 
@@ -165,7 +165,8 @@ impl Fields {
                 b"n+1\0" | b"ni1\0" => 1,
                 magic => {
                     return Err(malformed(format!(
-                        "expected a header size of 348 or 540 and the magic n+1 or ni1, found {sizeof} and {magic:?}"
+                        "expected a header size of 348 or 540 and the magic n+1 or ni1, found {sizeof} and {}",
+                        magic.escape_ascii()
                     )));
                 }
             },
@@ -181,7 +182,7 @@ impl Fields {
         }
         let endian = if sizeof == 540 { Endian::Little } else { Endian::Big };
         if !matches!(&head[4..7], b"n+2" | b"ni2") {
-            return Err(malformed(format!("expected the magic n+2 or ni2, found {:?}", &head[4..8])));
+            return Err(malformed(format!("expected the magic n+2 or ni2, found {}", head[4..8].escape_ascii())));
         }
         Ok((Fields::version_2(Cursor { head, endian }), endian))
     }
@@ -287,7 +288,8 @@ pub(super) fn size_of_axes(format: &'static str, dim: &[i64; 8], notes: &mut Vec
             _ => return Err(malformed(format!("dim[{axis}] is {size}, and must be at least 1"))),
         }
     }
-    four_axes(&sizes).ok_or_else(|| malformed(format!("the product of the axes {sizes:?} is too large")))
+    four_axes(&sizes)
+        .ok_or_else(|| malformed(format!("the product of the axes {} is too large", super::listed(&sizes))))
 }
 
 /// Type and components of a `datatype` code.

@@ -2,13 +2,15 @@
 
 use super::fields::Fields;
 use super::{Result, malformed, unsupported};
-use crate::formats::voxels::four_axes;
+use crate::formats::{listed, voxels::four_axes};
 use crate::image::{Frame, Geometry};
 
 /// Sizes in the order of an image, and its frame.
 pub(super) struct Axes {
     pub size: [usize; 4],
     pub components: usize,
+    /// The components are no colours: their axis is a list or a vector, or nothing is said of it.
+    pub layers: bool,
     pub geometry: Option<Geometry>,
 }
 
@@ -21,7 +23,7 @@ pub(super) fn of(fields: &Fields, notes: &mut Vec<String>) -> Result<Axes> {
     fields.required("sizes")?;
     let sizes: Vec<usize> = fields.per_axis("sizes", dimension)?.unwrap_or_default();
     if sizes.contains(&0) {
-        return Err(malformed(format!("sizes are {sizes:?}; no axis can be empty")));
+        return Err(malformed(format!("sizes are {}; no axis can be empty", listed(&sizes))));
     }
     let directions = fields.vectors("spacedirections")?;
     if let Some(directions) = &directions
@@ -52,17 +54,23 @@ pub(super) fn of(fields: &Fields, notes: &mut Vec<String>) -> Result<Axes> {
     let last = space.last().map_or(0, |axis| axis + 1);
     if last - first != space.len() || first > 1 {
         return Err(unsupported(format!(
-            "axes in the order of sizes {sizes:?}, of which {space:?} are of space; reorder them to components, x, y, z, t"
+            "axes in the order of sizes {}, of which {} are of space; reorder them to components, x, y, z, t",
+            listed(&sizes),
+            listed(&space)
         )));
     }
     let components = sizes[..first].iter().product();
     let mut image_axes = sizes[first..last].to_vec();
     image_axes.resize(3, 1);
     image_axes.extend(&sizes[last..]);
-    let size =
-        four_axes(&image_axes).ok_or_else(|| malformed(format!("the product of the sizes {sizes:?} is too large")))?;
+    let size = four_axes(&image_axes)
+        .ok_or_else(|| malformed(format!("the product of the sizes {} is too large", listed(&sizes))))?;
+    let colours = kinds.as_ref().is_some_and(|kinds| {
+        let kind = kinds[0].to_ascii_lowercase();
+        kind.ends_with("-color")
+    });
     let geometry = geometry(fields, &space, directions, spacings, notes)?;
-    Ok(Axes { size, components, geometry })
+    Ok(Axes { size, components, layers: components > 1 && !colours, geometry })
 }
 
 /// Signs that turn the space's axes into RAS+, and whether the name is anatomical.

@@ -5,7 +5,11 @@ use std::str::FromStr;
 use super::{Result, malformed};
 
 /// Field names, lower case and without blanks (the specification allows `data file` and `datafile`), with their values.
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct Fields {
+    fields: Vec<(String, String)>,
+    /// `key:=value` lines are the writer's own.
+    keys: Vec<(String, String)>,
+}
 
 impl Fields {
     /// Reads lines up to the empty one, or to the end of a detached header, and gives the rest of the bytes. The names of
@@ -17,7 +21,7 @@ impl Fields {
             let magic: String = magic.chars().take(16).collect();
             return Err(malformed(format!("expected a first line of NRRD0001 to NRRD0005, found {magic:?}")));
         }
-        let mut fields = Vec::new();
+        let (mut fields, mut keys) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
             let (text, after) = line(rest);
             rest = after;
@@ -31,8 +35,8 @@ impl Fields {
                 let text: String = text.chars().take(40).collect();
                 return Err(malformed(format!("header line {text:?} is neither a field, a key, a comment nor empty")));
             };
-            // `key:=value` lines are the writer's own.
-            if value.starts_with('=') {
+            if let Some(value) = value.strip_prefix('=') {
+                keys.push((unescaped(name), unescaped(value)));
                 continue;
             }
             let name = name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
@@ -42,11 +46,15 @@ impl Fields {
                 break;
             }
         }
-        Ok((Fields(fields), rest))
+        Ok((Fields { fields, keys }, rest))
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn into_keys(self) -> Vec<(String, String)> {
+        self.keys
     }
 
     pub fn required(&self, name: &str) -> Result<&str> {
@@ -89,6 +97,12 @@ impl Fields {
         }
         Ok(Some(vectors))
     }
+}
+
+/// Keys and values have their line ends and backslashes escaped.
+fn unescaped(text: &str) -> String {
+    let parts: Vec<String> = text.split("\\\\").map(|part| part.replace("\\n", "\n")).collect();
+    parts.join("\\")
 }
 
 /// The first line without its end, and what follows.

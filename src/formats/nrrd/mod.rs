@@ -17,12 +17,14 @@
 
 mod axes;
 mod fields;
+mod segments;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
 
 use self::fields::Fields;
+pub use self::segments::{segment_table, segments};
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
@@ -38,7 +40,7 @@ const FORMAT: &str = "NRRD";
 /// [`Error::Truncated`] where it is too short; [`Error::Malformed`] for a header that lacks a field or contradicts
 /// itself, or is of another version, and for a damaged compressed stream.
 pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    let Parsed { header, endian, encoding, line_skip, skip, files, rest } = parse(bytes)?;
+    let Parsed { header, endian, encoding, line_skip, skip, files, rest, .. } = parse(bytes)?;
     let mut files = files.fetch(FORMAT, rest, companion)?;
     if line_skip > 0 {
         files = files.into_iter().map(|file| after_lines(file, line_skip)).collect::<Result<_>>()?;
@@ -66,6 +68,8 @@ fn unsupported(feature: String) -> Error {
 
 struct Parsed<'a> {
     header: Header,
+    /// `key:=value` lines, as written.
+    keys: Vec<(String, String)>,
     endian: Endian,
     encoding: Encoding,
     line_skip: usize,
@@ -87,7 +91,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         None => return Err(malformed(format!("{} samples without the field endian", dtype.name()))),
     };
     let mut notes = Vec::new();
-    let axes::Axes { size, components, geometry } = axes::of(&fields, &mut notes)?;
+    let axes::Axes { size, components, layers, geometry } = axes::of(&fields, &mut notes)?;
     let files = match fields.get("datafile") {
         Some(value) => DataFiles::parse(FORMAT, value, rest)?,
         None => DataFiles::Local,
@@ -97,8 +101,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
         -1 => Skip::ToEnd,
         n => Skip::Bytes(usize::try_from(n).map_err(|_| malformed(format!("byte skip is {n}")))?),
     };
-    let header = Header { size, components, dtype, scaling: Scaling::IDENTITY, geometry, notes };
-    Ok(Parsed { header, endian, encoding, line_skip, skip, files, rest })
+    let header = Header { size, components, layers, dtype, scaling: Scaling::IDENTITY, geometry, notes };
+    Ok(Parsed { header, keys: fields.into_keys(), endian, encoding, line_skip, skip, files, rest })
 }
 
 /// What follows the first `lines` lines of a file.

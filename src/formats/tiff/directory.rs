@@ -25,6 +25,8 @@ pub(in crate::formats) const TILE_WIDTH: u16 = 322;
 pub(in crate::formats) const TILE_LENGTH: u16 = 323;
 pub(in crate::formats) const TILE_OFFSETS: u16 = 324;
 pub(in crate::formats) const TILE_BYTE_COUNTS: u16 = 325;
+pub(in crate::formats) const INK_SET: u16 = 332;
+pub(in crate::formats) const EXTRA_SAMPLES: u16 = 338;
 pub(in crate::formats) const SAMPLE_FORMAT: u16 = 339;
 pub(in crate::formats) const JPEG_TABLES: u16 = 347;
 
@@ -51,13 +53,23 @@ pub(in crate::formats) struct Directory<'a> {
     fields: BTreeMap<u16, Field<'a>>,
 }
 
+/// The orientation, if it is one that turns or mirrors (2 to 8), of an EXIF block, which is a TIFF file without pixels.
+pub(in crate::formats) fn exif_orientation(block: &[u8]) -> Option<u8> {
+    let file = File::open(block).ok()?;
+    let (directory, _) = file.directory(file.first).ok()?;
+    directory.orientation().ok()?
+}
+
 impl<'a> File<'a> {
     /// Reads the header.
     pub(in crate::formats) fn open(bytes: &'a [u8]) -> Result<Self> {
         let big_endian = match bytes.get(..2) {
             Some(b"II") => false,
             Some(b"MM") => true,
-            found => return Err(malformed(format!("expected II or MM at the start, found {found:?}"))),
+            found => {
+                let found = found.map_or("less than two bytes".into(), |b| b.escape_ascii().to_string());
+                return Err(malformed(format!("expected II or MM at the start, found {found}")));
+            }
         };
         let file = File { bytes, big_endian, big_tiff: false, first: 0 };
         match file.number(2, 2)? {
@@ -130,6 +142,11 @@ fn type_size(kind: u16) -> Option<u64> {
 }
 
 impl<'a> Directory<'a> {
+    /// The Orientation tag, if it turns or mirrors: 2 to 8.
+    pub(in crate::formats) fn orientation(&self) -> Result<Option<u8>> {
+        Ok(self.number(ORIENTATION)?.and_then(|n| u8::try_from(n).ok()).filter(|n| (2..=8).contains(n)))
+    }
+
     /// All values of a tag of an integer type.
     pub(in crate::formats) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };

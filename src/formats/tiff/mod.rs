@@ -6,7 +6,7 @@
 //! Read: unsigned integers of 1 to 16, 32 and 64 bits, signed ones of 8 to 64, floats of 16, 32 and 64; strips and tiles,
 //! chunky and planar, both byte orders and bit orders, both predictors; no compression, LZW (the old kind, too), Deflate,
 //! PackBits, Zstandard, LZMA, CCITT Group 4, JPEG. Values come as stored: palettes as indices, MinIsWhite not
-//! inverted, alpha and other extra samples as further components. The number of components is SamplesPerPixel whatever
+//! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The number of components is SamplesPerPixel whatever
 //! the photometric interpretation says: CVC-ClinicDB calls its three-component frames MinIsBlack.
 //!
 //! The reader is our own, and small, because the `tiff` crate refuses or expands what is common here (palettes, values of
@@ -47,13 +47,13 @@ fn truncated(what: String, expected: u64, found: u64) -> Error {
 /// Reads all pages as one image, pages along z.
 ///
 /// # Errors
-/// As [`read_pages`]; [`Error::Unsupported`] where pages differ in size, type or palette, which [`read_pages`] can read.
+/// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which [`read_pages`] can read.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let file = File::open(bytes)?;
     let (pages, skipped) = pages(&file)?;
     if let Some(i) = pages.iter().position(|page| !page.is_like(&pages[0])) {
-        let (first, other) = (pages[0].describe(), pages[i].describe());
-        return Err(unsupported(format!("pages that differ as one image: page 0 has {first}, page {i} {other}")));
+        let reason = format!("pages 0 and {i} are not of one image: {}", pages[0].difference(&pages[i]));
+        return Err(Error::NotTogether { format: FORMAT, reason });
     }
     let mut values = Vec::new();
     for page in &pages {
@@ -322,7 +322,7 @@ mod tests {
     fn pages_that_differ_are_read_one_by_one() {
         let file = write(&[page(2, 1, 8, &[&[1, 2]]), page(1, 1, 8, &[&[3]])], true, false);
         let error = read(&file).unwrap_err().to_string();
-        assert!(error.contains("page 0 has 2 x 1") && error.contains("page 1 1 x 1"), "{error}");
+        assert!(error.contains("pages 0 and 1 are not of one image: 2 x 1") && error.contains("and 1 x 1"), "{error}");
         let pages = read_pages(&file).unwrap();
         assert_eq!(pages[1].samples, Samples::U8(vec![3]));
     }

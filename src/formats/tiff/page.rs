@@ -5,7 +5,7 @@ use super::directory::{self as tag, Directory, File};
 use super::samples::{self, Predictor, SampleType};
 use super::{Error, Result, malformed, truncated, unsupported};
 use crate::formats::jpeg;
-use crate::image::Image;
+use crate::image::{Image, Meaning, Samples, palette_difference};
 
 /// No image is larger than this, in bytes: a header that says so is wrong.
 pub(super) const MOST_BYTES: u64 = 16 << 30;
@@ -29,6 +29,9 @@ pub(super) struct Page<'a> {
     segments: Vec<(u64, u64)>,
     jpeg_tables: &'a [u8],
     palette: Option<Vec<[u8; 4]>>,
+    meaning: Meaning,
+    /// Inks: cyan, magenta, yellow and black are the first four components.
+    cmyk: bool,
     /// The ImageDescription tag, in which ImageJ and tifffile tell of pages without a directory.
     pub(super) description: &'a [u8],
     notes: Vec<String>,
@@ -69,11 +72,13 @@ impl<'a> Page<'a> {
             1 => Predictor::None,
             2 => Predictor::Horizontal,
             3 if kind.format == samples::Format::Float => Predictor::FloatingPoint,
-            other => return Err(unsupported(format!("predictor {other} for {:?} samples", kind.format))),
+            other => return Err(unsupported(format!("predictor {other} for {} samples", kind.format))),
         };
         let planar = directory.number(tag::PLANAR_CONFIGURATION)? == Some(2) && components > 1;
         let photometric = directory.number(tag::PHOTOMETRIC)?.unwrap_or(1);
         check_colours(photometric, compression, kind, planar, components)?;
+
+        let cmyk = is_cmyk(directory, photometric, kind, components)?;
 
         let (width, height, components) = (width as usize, height as usize, components as usize);
         let grid = Grid::parse(directory, width, height)?;
@@ -103,8 +108,10 @@ impl<'a> Page<'a> {
             segments: Vec::new(),
             jpeg_tables: directory.bytes(tag::JPEG_TABLES).unwrap_or_default(),
             palette: palette(directory, photometric, kind, components)?,
+            meaning: meaning(directory, photometric, components)?,
+            cmyk,
             description: directory.bytes(tag::IMAGE_DESCRIPTION).unwrap_or_default(),
-            notes: notes(directory, photometric)?,
+            notes: notes(directory, photometric, cmyk)?,
         };
         let file_size = file.bytes.len() as u64;
         page.segments = match counts {
@@ -221,13 +228,19 @@ impl<'a> Page<'a> {
 
     /// The image of `count` decoded pages like this one.
     pub(super) fn image(&self, bytes: Vec<u8>, count: usize) -> Image {
-        let samples = samples::typed(bytes, self.kind);
+        let mut samples = samples::typed(bytes, self.kind);
+        let mut components = self.components;
+        if self.cmyk {
+            samples = rgb_of_inks(&samples, components);
+            components -= 1;
+        }
         Image {
             size: [self.width, self.height, count, 1],
             bits: self.kind.bits as u8,
             palette: self.palette.clone(),
+            meaning: self.meaning,
             notes: self.notes.clone(),
-            ..Image::picture(self.width, self.height * count, self.components, samples)
+            ..Image::picture(self.width, self.height * count, components, samples)
         }
     }
 
@@ -271,13 +284,23 @@ impl<'a> Page<'a> {
         (self.width, self.height, self.components, self.kind)
             == (other.width, other.height, other.components, other.kind)
             && self.palette == other.palette
+            && (self.cmyk, self.meaning.low_is_white, self.meaning.layers)
+                == (other.cmyk, other.meaning.low_is_white, other.meaning.layers)
+    }
+
+    /// What keeps two pages from being layers of one image, in words.
+    pub(super) fn difference(&self, other: &Page) -> String {
+        match self.palette == other.palette || self.palette.is_none() || other.palette.is_none() {
+            true => format!("{} and {}", self.describe(), other.describe()),
+            false => palette_difference(self.palette.as_deref(), other.palette.as_deref()),
+        }
     }
 
     /// Size and type in words, for messages.
     pub(super) fn describe(&self) -> String {
         let (w, h, n) = (self.width, self.height, self.components);
         let palette = if self.palette.is_some() { ", with a palette" } else { "" };
-        format!("{w} x {h} pixels of {n} x {:?} {} bits{palette}", self.kind.format, self.kind.bits)
+        format!("{w} x {h} pixels of {n} x {} {} bits{palette}", self.kind.format, self.kind.bits)
     }
 }
 
@@ -304,7 +327,10 @@ fn uniform(directory: &Directory, tag: u16, name: &str, components: u64) -> Resu
     let first = values.first().copied().unwrap_or(1);
     match values.iter().take(components as usize).all(|&v| v == first) {
         true => Ok(first),
-        false => Err(unsupported(format!("components that differ in {name}: {:?}", &values[..values.len().min(8)]))),
+        false => {
+            let values: Vec<String> = values.iter().take(8).map(u64::to_string).collect();
+            Err(unsupported(format!("components that differ in {name}: {}", values.join(", "))))
+        }
     }
 }
 
@@ -349,8 +375,52 @@ fn palette(
     Ok(Some((0..colours).map(|i| [channel(0, i), channel(1, i), channel(2, i), 255]).collect()))
 }
 
-fn notes(directory: &Directory, photometric: u64) -> Result<Vec<String>> {
+/// Whether the first four components are inks of Photoshop's kind. Other ink sets have names of their own.
+fn is_cmyk(directory: &Directory, photometric: u64, kind: SampleType, components: u64) -> Result<bool> {
+    if photometric != 5 || components < 4 || directory.number(tag::INK_SET)?.unwrap_or(1) != 1 {
+        return Ok(false);
+    }
+    match (kind.format, kind.bits) {
+        (samples::Format::Unsigned, 8 | 16) => Ok(true),
+        (format, bits) => Err(unsupported(format!("CMYK of {format} {bits} bits; convert the file to RGB"))),
+    }
+}
+
+/// Red, green, blue and what follows, of inks with 0 for none.
+fn rgb_of_inks(samples: &Samples, components: usize) -> Samples {
+    match samples {
+        Samples::U8(v) => {
+            let rgb = |ink: &[u8]| [&jpeg::rgb_of_ink([ink[0], ink[1], ink[2], ink[3]])[..], &ink[4..]].concat();
+            Samples::U8(v.chunks_exact(components).flat_map(rgb).collect())
+        }
+        Samples::U16(v) => {
+            let rgb = |ink: &[u16]| {
+                let light = 0xffff - u64::from(ink[3]);
+                let left = |ink: u16| (light - (u64::from(ink) * light + 0x7fff) / 0xffff) as u16;
+                [&[left(ink[0]), left(ink[1]), left(ink[2])][..], &ink[4..]].concat()
+            };
+            Samples::U16(v.chunks_exact(components).flat_map(rgb).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// What the values mean to a viewer. A second component that is not called alpha is a layer.
+fn meaning(directory: &Directory, photometric: u64, components: usize) -> Result<Meaning> {
+    let alpha = directory.numbers(tag::EXTRA_SAMPLES)?.is_some_and(|kinds| matches!(kinds[..], [1 | 2, ..]));
+    Ok(Meaning {
+        low_is_white: photometric == 0,
+        layers: components == 2 && !alpha || components > 4 && photometric != 5,
+        orientation: directory.orientation().ok().flatten(),
+        ..Meaning::default()
+    })
+}
+
+fn notes(directory: &Directory, photometric: u64, cmyk: bool) -> Result<Vec<String>> {
     let mut notes = Vec::new();
+    if cmyk {
+        notes.push("TIFF: stored as CMYK, converted to RGB without a colour profile".into());
+    }
     if photometric == 0 {
         notes.push("TIFF: MinIsWhite: the smallest value is white; values are as stored".into());
     }

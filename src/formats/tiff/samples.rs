@@ -11,6 +11,16 @@ pub(super) enum Format {
     Float,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Format::Unsigned => "unsigned",
+            Format::Signed => "signed",
+            Format::Float => "float",
+        })
+    }
+}
+
 /// How one value is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SampleType {
@@ -31,7 +41,7 @@ impl SampleType {
             (Format::Unsigned, 1..=16 | 32 | 64)
             | (Format::Signed, 8 | 16 | 32 | 64)
             | (Format::Float, 16 | 32 | 64) => Ok(SampleType { format, bits: bits as usize }),
-            _ => Err(unsupported(format!("{format:?} samples of {bits} bits"))),
+            _ => Err(unsupported(format!("{format} samples of {bits} bits"))),
         }
     }
 

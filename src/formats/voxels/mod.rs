@@ -25,7 +25,7 @@ use bytemuck::Pod;
 
 pub(super) use self::detached::DataFiles;
 use super::{Error, Result, gzip};
-use crate::image::{Geometry, Image, Samples, Scaling};
+use crate::image::{Geometry, Image, Meaning, Samples, Scaling};
 
 /// Numeric type of a stored sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct Header {
     pub size: [usize; 4],
     /// Values per voxel, interleaved, as [`Image::components`].
     pub components: usize,
+    /// The components are no colours.
+    pub layers: bool,
     /// Type of the stored values.
     pub dtype: Dtype,
     /// Stored to real values.
@@ -108,8 +110,8 @@ impl Header {
             .ok_or_else(|| Error::Malformed {
                 format,
                 reason: format!(
-                    "{:?} voxels of {} {} do not fit in memory",
-                    self.size,
+                    "{} voxels of {} {} do not fit in memory",
+                    self.size.map(|n| n.to_string()).join(" x "),
                     self.components,
                     self.dtype.name()
                 ),
@@ -126,6 +128,7 @@ impl Header {
             scaling: self.scaling,
             geometry: self.geometry,
             palette: None,
+            meaning: Meaning { layers: self.layers, ..Meaning::default() },
             notes: self.notes,
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
 use crate::raw::{DigestCache, HEAD_BYTES, Member, Tree, stand_in};
-use crate::slices;
+use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
 use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
@@ -16,7 +16,7 @@ mod shards;
 
 pub(super) use files::{NO_SOURCE, planned_files};
 pub use report::{BuildReport, SourceReport};
-use report::{report, unclaimed};
+use report::{placement_count, report, unclaimed};
 pub(super) use shards::{Digests, shards, write_shard};
 
 /// Options of the build.
@@ -24,7 +24,7 @@ pub(super) use shards::{Digests, shards, write_shard};
 pub struct BuildOptions {
     /// How slices are made.
     pub slices: slices::Options,
-    /// Stop at the first case that fails.
+    /// Stop at the first case that fails, or whose masks were paired by index against their headers.
     pub strict: bool,
 }
 
@@ -61,7 +61,8 @@ pub fn build(
     let outcome = side_by_side(&work, |work| {
         if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
-            if !(options.strict && receipt.counts.contains_key("case_failed")) {
+            let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
+            if !(options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
                 progress.advance(work.cases.len() as u64);
                 return Ok(false);
             }

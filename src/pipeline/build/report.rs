@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::pipeline::Result;
+use crate::slices::placement::Placement;
 use crate::sources::{FileUse, NearMiss, Scan};
 use crate::spec::Registry;
 use crate::store::{CaseRow, Dataset};
@@ -45,6 +46,8 @@ pub struct SourceReport {
     pub dropped_slices: u64,
     /// Masks that were too small.
     pub dropped_masks: u64,
+    /// Cases by how their masks found their places, but for those on the image's own grid.
+    pub placements: BTreeMap<Placement, u64>,
     /// Cases left out, with the reason.
     pub skipped: Vec<(String, String)>,
     /// Cases that failed, with the reason.
@@ -71,6 +74,11 @@ impl BuildReport {
     pub fn clean(&self) -> bool {
         self.problems.is_empty() && self.sources.values().all(|s| s.failed.is_empty())
     }
+}
+
+/// Name of the count of a receipt that tells how many cases were placed so.
+pub(super) fn placement_count(placement: Placement) -> String {
+    format!("placement_{placement}")
 }
 
 /// Reads the outcome back from the dataset, so that a resumed run reports the whole and not its own part.
@@ -100,6 +108,12 @@ pub(super) fn report(dataset: &Dataset, found: &Scan, registry: &Registry) -> Re
         entry.empty_slices += count("slice_empty");
         entry.dropped_slices += count("slice_dropped_small");
         entry.dropped_masks += count("mask_dropped_small");
+        for placement in Placement::ALL.into_iter().filter(|p| *p != Placement::Same) {
+            let cases = count(&placement_count(placement));
+            if cases > 0 {
+                *entry.placements.entry(placement).or_default() += cases;
+            }
+        }
     }
     for row in dataset.rows::<CaseRow>()? {
         let row = row?;

@@ -1,5 +1,6 @@
 //! The rows of a case, its slices and its masks.
 
+use super::report::placement_count;
 use super::shards::Digests;
 use crate::mask::Connectivity;
 use crate::pipeline::Result;
@@ -36,11 +37,14 @@ pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digest
         dtype: None,
         spacing: None,
         orientation: None,
+        affine: None,
         plane: None,
         n_slices: 0,
         kept: 0,
         dropped_slices: 0,
         dropped_masks: 0,
+        placement: None,
+        placement_error_mm: None,
         status: "ok".into(),
         reason: None,
         notes: Vec::new(),
@@ -52,23 +56,27 @@ pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow,
     row.dtype = Some(cut.dtype.into());
     row.spacing = cut.spacing.map(|s| s.to_vec());
     row.orientation = cut.orientation;
-    row.plane = Some(cut.plane.clone());
+    row.affine = cut.affine.map(|affine| affine.concat());
+    row.plane = Some(cut.plane);
     row.n_slices = cut.n_slices;
     row.kept = cut.slices.len() as u32;
     row.dropped_slices = cut.dropped_slices;
     row.dropped_masks = cut.dropped_masks;
-    row.notes = cut.notes;
+    row.placement = Some(cut.placement.text().into());
+    row.placement_error_mm = cut.placement_error_mm;
+    row.notes = cut.notes.iter().map(|note| case.public(note)).collect();
     if cut.slices.is_empty() {
         row.status = "skipped".into();
         row.reason = Some("no slice has an object that is large enough".into());
     }
     writer.count(if cut.slices.is_empty() { "case_skipped" } else { "case" }, 1);
+    writer.count(&placement_count(cut.placement), 1);
     writer.count("slice_empty", cut.empty_slices as u64);
     writer.count("slice_dropped_small", cut.dropped_slices as u64);
     writer.count("mask_dropped_small", cut.dropped_masks as u64);
     writer.push(row)?;
     for slice in cut.slices {
-        let (slice, mut masks) = slice_rows(case, &cut.plane, slice);
+        let (slice, mut masks) = slice_rows(case, slice);
         writer.push(slice)?;
         masks.sort_by(|a, b| a.mask_id.cmp(&b.mask_id));
         for mask in masks {
@@ -78,7 +86,7 @@ pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow,
     Ok(())
 }
 
-fn slice_rows(case: &Case, plane: &str, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
+fn slice_rows(case: &Case, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
     let slice_id = format!("{}/{}", case.id, slice.name);
     let masks = slice.masks.iter().map(|object| mask_row(case, &slice_id, slice.spacing, object)).collect();
     let row = SliceRow {
@@ -87,7 +95,7 @@ fn slice_rows(case: &Case, plane: &str, slice: Slice) -> (SliceRow, Vec<MaskRow>
         patient_id: case.patient.clone(),
         split: case.split.clone(),
         modality: case.modality.clone(),
-        plane: plane.to_string(),
+        plane: slice.plane,
         slice_index: slice.index,
         frame: slice.frame,
         height: slice.height,

@@ -4,6 +4,7 @@ use super::BuildOptions;
 use super::rows::{case_row, push_case};
 use crate::pipeline::{Error, Progress, Result};
 use crate::raw::Tree;
+use crate::slices::placement::Placement;
 use crate::slices::{self, CaseSlices};
 use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
@@ -102,13 +103,17 @@ pub(in crate::pipeline) fn write_shard(
             (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
             (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
-                Ok(slices) => Outcome::Cut(slices),
+                Ok(slices) => Outcome::Cut(Box::new(slices)),
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
         match outcome {
-            Outcome::Cut(cut) => push_case(&mut writer, case, row, cut)?,
+            Outcome::Cut(cut) if options.strict && cut.placement == Placement::Shifted => {
+                let reason = cut.notes.join("; ");
+                return Err(Error::Strict { case: case.id.clone(), reason });
+            }
+            Outcome::Cut(cut) => push_case(&mut writer, case, row, *cut)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
                 (row.status, row.reason) = ("skipped".into(), Some(case.public(&reason)));
@@ -140,7 +145,7 @@ fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
 }
 
 enum Outcome {
-    Cut(CaseSlices),
+    Cut(Box<CaseSlices>),
     Skipped(String),
     Failed(String),
 }

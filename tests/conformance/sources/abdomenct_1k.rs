@@ -53,6 +53,11 @@ fn write(raw: &Raw) {
     let image = scan(CORONAL_SIZE, "int16", CORONAL_SPACING, &[CORONAL_LIVER]);
     let mask = volume(CORONAL_SIZE, "uint8", CORONAL_SPACING, 0.0, &[CORONAL_LIVER]);
     case_of(raw, "AbdomenCT-1K-ImagePart3", "00803", &image, &mask);
+    for (number, images, masks) in [("00901", "imagesTr", "labels"), ("00902", "Images", "Masks")] {
+        let folder = "of others";
+        raw.image(&format!("{folder}/{images}/Case_{number}_0000.nii.gz"), &scan(SIZE, "int16", SPACING, &[SPLEEN]));
+        raw.image(&format!("{folder}/{masks}/Case_{number}.nii.gz"), &volume(SIZE, "uint8", SPACING, 0.0, &[SPLEEN]));
+    }
     // One of the former hidden test set.
     raw.image("AbdomenCT-1K-ImagePart1/Case_00012_0000.nii.gz", &scan(SIZE, "int16", SPACING, &[]));
 }
@@ -86,6 +91,8 @@ pub fn fixture() -> Fixture {
             ct("Case_00433").objects([kidney(KIDNEY)]),
             ct("Case_00802").cut(Axis::X, "axial", (0.8, 0.7)).objects([kidney(KITS_KIDNEY)]),
             ct("Case_00803").spacing(3.0, 0.7).objects([liver(CORONAL_LIVER)]),
+            ct("Case_00901").objects([spleen()]),
+            ct("Case_00902").objects([spleen()]),
         ],
         skipped: &[("Case_00012", "not labelled")],
         damage: Damage {

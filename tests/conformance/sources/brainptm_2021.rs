@@ -1,7 +1,7 @@
 //! BrainPTM 2021: one file a tract, images and tracts in trees of their own, tracts that overlap and that may be
-//! absent; a test set whose masks are placeholders.
+//! absent; a test set whose masks are placeholders; diffusion on another grid.
 
-use medcosmos::image::Image;
+use medcosmos::image::{Geometry, Image};
 
 use crate::fixture::{
     Axis, Damage, Ell, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, stacked, volume,
@@ -21,9 +21,29 @@ fn image(dtype: &str) -> Image {
     scan(SIZE, dtype, SPACING, &TRACTS.map(|(_, shape)| shape))
 }
 
+/// Larger than the T1 volume by as many voxels on its sides.
+const MARGIN: [usize; 3] = [2, 3, 0];
+
+/// Where a shape of the T1 volume lies in the diffusion volume.
+fn moved(shape: Ell) -> Ell {
+    let by = |at: [usize; 3]| [at[0] + MARGIN[0], at[1] + MARGIN[1], at[2] + MARGIN[2]];
+    Ell { from: by(shape.from), to: by(shape.to), ..shape }
+}
+
+/// On a grid of its own, as the header says.
+fn diffusion() -> Image {
+    let [x, y, z] = SIZE;
+    let size = [x + 2 * MARGIN[0], y + 2 * MARGIN[1], z + 2 * MARGIN[2]];
+    let mut image = scan(size, "int16", SPACING, &TRACTS.map(|(_, shape)| moved(shape)));
+    let spacing = SPACING.unwrap();
+    let origin = [0, 1, 2].map(|axis| -(MARGIN[axis] as f64) * spacing[axis]);
+    image.geometry = Some(Geometry::from_lps(origin, [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], spacing));
+    stacked(&[image.clone(), image.clone(), image])
+}
+
 fn data(raw: &Raw, folder: &str) {
     raw.image(&format!("{folder}/T1.nii.gz"), &image("int16"));
-    raw.image(&format!("{folder}/Diffusion.nii.gz"), &stacked(&[image("int16"), image("int16"), image("int16")]));
+    raw.image(&format!("{folder}/Diffusion.nii.gz"), &diffusion());
     raw.file(&format!("{folder}/Diffusion.bvals"), "0 1000 1000\n");
     raw.file(&format!("{folder}/Diffusion.bvecs"), "0 1 0\n0 0 1\n0 0 0\n");
     raw.image(&format!("{folder}/brain_mask.nii.gz"), &volume(SIZE, "uint8", SPACING, 1.0, &[]));
@@ -62,6 +82,10 @@ pub fn fixture() -> Fixture {
         case(id, modality).patient(patient).split("train").cut(Axis::Z, "axial", (1.25, 1.31)).objects(objects)
     };
     let all = [optic(), spinal()].concat();
+    let on_diffusion = |objects: &[ExpectedObject]| -> Vec<ExpectedObject> {
+        let moved = |shapes: &[Ell]| shapes.iter().copied().map(moved).collect();
+        objects.iter().map(|o| ExpectedObject { shape: moved(&o.shape), ..o.clone() }).collect()
+    };
     Fixture {
         slug: "brainptm-2021",
         write,
@@ -74,11 +98,11 @@ pub fn fixture() -> Fixture {
         ],
         cases: vec![
             image("case_1_T1", "T1W MRI", "case_1", &all),
-            image("case_1_b0", "DW MRI", "case_1", &all),
-            image("case_1_b1000", "DW MRI", "case_1", &all),
+            image("case_1_b0", "DW MRI", "case_1", &on_diffusion(&all)),
+            image("case_1_b1000", "DW MRI", "case_1", &on_diffusion(&all)),
             image("case_10_T1", "T1W MRI", "case_10", &optic()),
-            image("case_10_b0", "DW MRI", "case_10", &optic()),
-            image("case_10_b1000", "DW MRI", "case_10", &optic()),
+            image("case_10_b0", "DW MRI", "case_10", &on_diffusion(&optic())),
+            image("case_10_b1000", "DW MRI", "case_10", &on_diffusion(&optic())),
         ],
         skipped: &[],
         damage: Damage {

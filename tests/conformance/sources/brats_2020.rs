@@ -47,6 +47,10 @@ fn write(raw: &Raw) {
     let misnamed = format!("{KAGGLE}/BraTS20_Training_355");
     patient(raw, &misnamed, ".nii", "W39_1998.09.19_Segm.nii", &[ENHANCING]);
     raw.file(&format!("{KAGGLE}/name_mapping.csv"), "");
+    let hdf5 = "archive/BraTS2020_training_data/content/data";
+    for file in ["volume_1_slice_0.h5", "meta_data.csv", "name_mapping.csv"] {
+        raw.file(&format!("{hdf5}/{file}"), "of the copy in HDF5");
+    }
     let validation = "archive/BraTS2020_ValidationData/MICCAI_BraTS2020_ValidationData";
     images(raw, &format!("{validation}/BraTS20_Validation_125"), ".nii", &[]);
 }

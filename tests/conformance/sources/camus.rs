@@ -26,6 +26,9 @@ fn write(raw: &Raw) {
     nifti(raw, "patient0001_2CH_ED", &[CAVITY, WALL, ATRIUM]);
     nifti(raw, "patient0001_2CH_ES", &[CAVITY, WALL, SMALL_ATRIUM]);
     nifti(raw, "patient0002_4CH_ED", &[CAVITY]);
+    let stem = "CAMUS_public/database_nifti/patient0003/patient0003_4CH_ED";
+    raw.image(&format!("{stem}.nii"), &scan(SIZE, "uint8", SPACING, &[WALL]));
+    raw.image(&format!("{stem}_gt.nii"), &volume(SIZE, "uint8", SPACING, 0.0, &[WALL]));
     for file in ["Info_2CH.cfg", "patient0001_2CH_half_sequence.nii.gz", "patient0001_2CH_half_sequence_gt.nii.gz"] {
         raw.file(&format!("CAMUS_public/database_nifti/patient0001/{file}"), "not used, so not read");
     }
@@ -62,6 +65,7 @@ pub fn fixture() -> Fixture {
             frame("patient0001_2CH_ED", "patient0001").split("test").objects([cavity(), wall(), atrium(ATRIUM)]),
             frame("patient0001_2CH_ES", "patient0001").split("test").objects([cavity(), wall(), atrium(SMALL_ATRIUM)]),
             frame("patient0002_4CH_ED", "patient0002").split("validation").objects([cavity()]),
+            frame("patient0003_4CH_ED", "patient0003").split("test").objects([wall()]),
             frame("patient0450_4CH_ES", "patient0450").split("train").objects([wall(), atrium(ATRIUM)]),
         ],
         skipped: &[],

@@ -14,6 +14,10 @@ fn eye(raw: &Raw, eye: &str) {
 fn write(raw: &Raw) {
     eye(raw, "01L");
     eye(raw, "01R");
+    // A copy, with pictures in PNG.
+    raw.image("chase/image/Image_02L.png", &colour(45, 32, &[VESSEL]));
+    raw.image("chase/mask1/Image_02L_1stHO.png", &bilevel(&mask(45, 32, &[VESSEL])));
+    raw.image("chase/mask2/Image_02L_2ndHO.png", &bilevel(&mask(45, 32, &[SECOND])));
 }
 
 pub fn fixture() -> Fixture {
@@ -25,6 +29,7 @@ pub fn fixture() -> Fixture {
         cases: vec![
             case("01L", "Fundus").patient("01").objects([vessels().left()]),
             case("01R", "Fundus").patient("01").objects([vessels().right()]),
+            case("02L", "Fundus").patient("02").objects([vessels().left()]),
         ],
         skipped: &[],
         damage: Damage {

@@ -21,6 +21,10 @@ fn write(raw: &Raw) {
     image(raw, "test", "01", "test");
     image(raw, "training", "21", "training");
     image(raw, "training", "22", "training");
+    // A copy in PNG.
+    raw.image("DRIVE/training/images/23_training.png", &colour(45, 32, &[VESSEL]));
+    raw.image("DRIVE/training/1st_manual/23_manual1.png", &mask(45, 32, &[VESSEL]));
+    raw.image("DRIVE/training/mask/23_training_mask.png", &mask(45, 32, &[FIELD_OF_VIEW]));
 }
 
 pub fn fixture() -> Fixture {
@@ -33,6 +37,7 @@ pub fn fixture() -> Fixture {
             case("01", "Fundus").split("test").objects([vessels()]),
             case("21", "Fundus").split("train").objects([vessels()]),
             case("22", "Fundus").split("train").objects([vessels()]),
+            case("23", "Fundus").split("train").objects([vessels()]),
         ],
         skipped: &[],
         damage: Damage {

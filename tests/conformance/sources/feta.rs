@@ -61,6 +61,9 @@ fn write(raw: &Raw) {
     MIAL.child(raw, "feta_2.2", "sub-001", &all);
     IRTK.child(raw, "feta_2.2", "sub-041", &[tissue(4), tissue(7)]);
     NMIC.child(raw, "feta22_Vienna", "sub-101", &[tissue(2), tissue(4)]);
+    let stem = "early/sub-feta002/anat/sub-feta002";
+    raw.image(&format!("{stem}_T2w.nii.gz"), &MIAL.place(scan(SIZE, "float32", None, &[tissue(3)])));
+    raw.image(&format!("{stem}_dseg.nii.gz"), &MIAL.place(volume(SIZE, "uint8", None, 0.0, &[tissue(3)])));
     raw.file("feta_2.2/participants.tsv", "participant_id\tPathology\tGestational age\n");
 }
 
@@ -81,6 +84,7 @@ pub fn fixture() -> Fixture {
         cases: vec![
             child("sub-001_rec-mial", "sub-001", 0.5).objects(tissues(&[1, 2, 3, 4, 5, 6, 7])),
             child("sub-041_rec-irtk", "sub-041", 0.8).objects(tissues(&[4, 7])),
+            child("sub-feta002", "sub-002", 0.5).objects(tissues(&[3])),
             child("sub-101_rec-nmic", "sub-101", 1.0).objects(tissues(&[2, 4])),
         ],
         skipped: &[],

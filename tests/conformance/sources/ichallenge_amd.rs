@@ -14,7 +14,11 @@ const HAEMORRHAGE: Ell = Ell::new([4, 22, 0], [18, 34, 0], 0.0);
 const SCAR: Ell = Ell::new([22, 24, 0], [36, 36, 0], 0.0);
 const OTHERS: Ell = Ell::new([39, 22, 0], [53, 32, 0], 0.0);
 /// Grey that resizing left, nearer to white than to black.
-const RIM: Ell = Ell::new([37, 20, 0], [54, 36, 0], 200.0);
+const RIM: [Ell; 3] = [
+    Ell::new([36, 19, 0], [55, 35, 0], 220.0),
+    Ell::new([37, 20, 0], [55, 34, 0], 190.0),
+    Ell::new([38, 21, 0], [54, 33, 0], 150.0),
+];
 
 fn photograph(raw: &Raw, group: &str, id: &str, shapes: &[Ell]) {
     let path = format!("iChallenge-AMD-Training400/Training400/{group}/{id}.jpg");
@@ -40,7 +44,7 @@ fn write(raw: &Raw) {
     lesion(raw, "exudate", "A0001", &[EXUDATE]);
     lesion(raw, "hemorrhage", "A0001", &[HAEMORRHAGE]);
     lesion(raw, "scar", "A0001", &[SCAR]);
-    lesion(raw, "others", "A0001", &[RIM, OTHERS]);
+    lesion(raw, "others", "A0001", &[RIM[0], RIM[1], RIM[2], OTHERS]);
     raw.image("Training400-Lesion/Lesion_Illustration/A0001.jpg", &colour(56, 38, &[SCAR]));
 
     // The disc is out of view.

@@ -1,5 +1,6 @@
 //! iChallenge-PALM: BMP masks that are black where the object is, and absent where there is none. Two packagings side
-//! by side, each with photographs of its own: one tree from figshare, archives inside archives from the challenge.
+//! by side, each with photographs of its own: one tree from figshare, archives inside archives from the challenge. A task
+//! of AI Studio has them in one folder.
 
 use medcosmos::image::Image;
 
@@ -10,7 +11,11 @@ const DISC: Ell = Ell::new([5, 6, 0], [24, 17, 0], 0.0);
 const ATROPHY: Ell = Ell::new([18, 10, 0], [36, 26, 0], 0.0);
 const DETACHMENT: Ell = Ell::new([38, 2, 0], [52, 30, 0], 0.0);
 /// Grey that resizing left, nearer to white than to black.
-const RIM: Ell = Ell::new([36, 1, 0], [54, 34, 0], 180.0);
+const RIM: [Ell; 3] = [
+    Ell::new([35, 0, 0], [55, 33, 0], 220.0),
+    Ell::new([36, 0, 0], [54, 32, 0], 190.0),
+    Ell::new([37, 1, 0], [53, 31, 0], 150.0),
+];
 
 fn image(shapes: &[Ell]) -> Image {
     colour(56, 38, shapes)
@@ -24,7 +29,7 @@ fn figshare(raw: &Raw) {
     raw.image("PALM/Training/Images/P0001.jpg", &image(&[DISC, ATROPHY, DETACHMENT]));
     raw.image("PALM/Training/Disc Masks/P0001.bmp", &inverted(&[DISC]));
     raw.image("PALM/Training/Lesion Masks/Atrophy/P0001.bmp", &inverted(&[ATROPHY]));
-    raw.image("PALM/Training/Lesion Masks/Detachment/P0001.bmp", &inverted(&[RIM, DETACHMENT]));
+    raw.image("PALM/Training/Lesion Masks/Detachment/P0001.bmp", &inverted(&[RIM[0], RIM[1], RIM[2], DETACHMENT]));
     raw.image("PALM/Validation/Images/V0001.jpg", &image(&[ATROPHY]));
     raw.image("PALM/Validation/Lesion Masks/Atrophy/V0001.bmp", &inverted(&[ATROPHY]));
     raw.image("PALM/Testing/Images/T0001.jpg", &image(&[DISC]));
@@ -53,9 +58,18 @@ fn challenge(raw: &Raw) {
     raw.file("PALM-Validation-GT/PM_Label_and_Fovea_Location.xlsx", "a diagnosis and a point");
 }
 
+fn ai_studio(raw: &Raw) {
+    raw.image("Train/fundus_images/V0003.jpg", &image(&[DISC, ATROPHY]));
+    raw.image("Train/Disc_Masks/V0003.bmp", &inverted(&[DISC]));
+    raw.image("Train/Lesion_Masks/Atrophy/V0003.bmp", &inverted(&[ATROPHY]));
+    raw.file("Train/Fovea_Localization.xlsx", "a point");
+    raw.file("Train/Classification.xlsx", "a diagnosis");
+}
+
 fn write(raw: &Raw) {
     figshare(raw);
     challenge(raw);
+    ai_studio(raw);
 }
 
 pub fn fixture() -> Fixture {
@@ -89,6 +103,7 @@ pub fn fixture() -> Fixture {
             photograph("T0001", "test").objects([disc()]),
             photograph("V0001", "validation").objects([atrophy()]),
             photograph("V0002", "validation").objects([disc(), detachment()]),
+            photograph("V0003", "train").objects([disc(), atrophy()]),
         ],
         skipped: &[("T0002", "not labelled")],
         damage: Damage {

@@ -61,6 +61,9 @@ fn write(raw: &Raw) {
     for part in ["T1", "T2", "label"] {
         as_nifti(raw, &format!("{second}-{part}.hdr"));
     }
+    let renamed = "copy/train/subject-3";
+    images(raw, renamed, ["T1", "T2"], &[FLUID, WHITE]);
+    label(raw, renamed, "uint8", &[FLUID.of(10.0), WHITE.of(250.0)]);
     images(raw, "iSeg-2017-Testing/subject-11", ["T1", "T2"], &[]);
 }
 
@@ -92,6 +95,8 @@ pub fn fixture() -> Fixture {
             image("subject-10_T2", "T2W MRI", "subject-10", &[fluid(), white()]),
             image("subject-2_T1", "T1W MRI", "subject-2", &[grey()]),
             image("subject-2_T2", "T2W MRI", "subject-2", &[grey()]),
+            image("subject-3_T1", "T1W MRI", "subject-3", &[fluid(), white()]),
+            image("subject-3_T2", "T2W MRI", "subject-3", &[fluid(), white()]),
         ],
         skipped: &[],
         damage: Damage {

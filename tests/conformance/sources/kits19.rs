@@ -13,25 +13,28 @@ const SMALL_TUMOUR: Ell = Ell::new([0, 30, 25], [1, 36, 31], 2.0);
 
 fn image(raw: &Raw, case: &str, structures: &[Ell]) {
     let image = facing(scan(SIZE, "float32", SPACING, structures), "IPL");
-    raw.image(&format!("kits19/data/{case}/imaging.nii.gz"), &image);
+    raw.image(&format!("{case}/imaging.nii.gz"), &image);
 }
 
 fn patient(raw: &Raw, case: &str, structures: &[Ell]) {
     image(raw, case, structures);
     // Nine of the real labels were saved again, among them those of case 15.
-    let again = case == "case_00015";
+    let again = case.ends_with("case_00015");
     let dtype = if again { "uint16" } else { "uint8" };
     let mut label = facing(volume(SIZE, dtype, SPACING, 0.0, structures), "IPL");
     if again {
         label.geometry.as_mut().unwrap().frame = Frame::Qform;
     }
-    raw.image(&format!("kits19/data/{case}/segmentation.nii.gz"), &label);
+    raw.image(&format!("{case}/segmentation.nii.gz"), &label);
 }
 
 fn write(raw: &Raw) {
-    patient(raw, "case_00000", &[KIDNEY, TUMOUR]);
-    patient(raw, "case_00015", &[KIDNEY, SMALL_TUMOUR]);
-    image(raw, "case_00210", &[KIDNEY]);
+    patient(raw, "kits19/data/case_00000", &[KIDNEY, TUMOUR]);
+    patient(raw, "kits19/data/case_00015", &[KIDNEY, SMALL_TUMOUR]);
+    image(raw, "kits19/data/case_00210", &[KIDNEY]);
+    // Copies keep other folders above the cases.
+    patient(raw, "kits19/case_00003", &[TUMOUR]);
+    patient(raw, "copy/train/case_00004", &[KIDNEY]);
     raw.file("kits19/data/kits.json", "[]");
     for file in ["README.md", "LICENSE", "requirements.txt", ".gitignore", "starter_code/get_imaging.py"] {
         raw.file(&format!("kits19/{file}"), "of the repository");
@@ -39,7 +42,7 @@ fn write(raw: &Raw) {
 }
 
 fn unknown_label(raw: &Raw) {
-    patient(raw, "case_00015", &[KIDNEY.of(3.0)]);
+    patient(raw, "kits19/data/case_00015", &[KIDNEY.of(3.0)]);
 }
 
 pub fn fixture() -> Fixture {
@@ -51,6 +54,8 @@ pub fn fixture() -> Fixture {
         archives: &[("kits19", "kits19.zip")],
         cases: vec![
             train("case_00000").objects([kidney().without(TUMOUR), object("kidney_tumour", "kidney tumour", TUMOUR)]),
+            train("case_00003").objects([object("kidney_tumour", "kidney tumour", TUMOUR)]),
+            train("case_00004").objects([kidney()]),
             train("case_00015").objects([kidney(), object("kidney_tumour", "kidney tumour", SMALL_TUMOUR)]),
         ],
         skipped: &[],

@@ -5,12 +5,20 @@ use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case,
 
 const TOOL: Ell = Ell::new([5, 6, 0], [24, 17, 0], 255.0);
 const SECOND: Ell = Ell::new([29, 20, 0], [40, 34, 0], 255.0);
-const RIM: Ell = Ell::new([4, 5, 0], [26, 20, 0], 100.0);
+/// Grey that resizing left, nearer to black than to white.
+const RIM: [Ell; 3] = [
+    Ell::new([2, 3, 0], [27, 20, 0], 30.0),
+    Ell::new([3, 4, 0], [26, 19, 0], 70.0),
+    Ell::new([4, 5, 0], [25, 18, 0], 110.0),
+];
 
 fn write(raw: &Raw) {
     let folder = "kvasir-instrument";
     raw.image(&format!("{folder}/images/ckcu8ty6z00083b5yzlbgumx2.jpg"), &colour(52, 41, &[TOOL]));
-    raw.image(&format!("{folder}/masks/ckcu8ty6z00083b5yzlbgumx2.png"), &repeated(&mask(52, 41, &[RIM, TOOL]), 4));
+    raw.image(
+        &format!("{folder}/masks/ckcu8ty6z00083b5yzlbgumx2.png"),
+        &repeated(&mask(52, 41, &[RIM[0], RIM[1], RIM[2], TOOL]), 4),
+    );
     raw.image(&format!("{folder}/images/ckcux1a5l00083b5y0kqa4m1d.jpg"), &colour(45, 36, &[TOOL, SECOND]));
     raw.image(&format!("{folder}/masks/ckcux1a5l00083b5y0kqa4m1d.png"), &repeated(&mask(45, 36, &[TOOL, SECOND]), 3));
     raw.file(&format!("{folder}/bboxes.json"), "{}");

@@ -13,17 +13,25 @@ const LEFT_ADRENAL: Ell = Ell::new([10, 30, 0], [27, 41, 1], 13.0);
 const GALLBLADDER: Ell = Ell::new([3, 18, 0], [8, 23, 3], 4.0);
 
 fn patient(raw: &Raw, number: &str, organs: &[Ell]) {
+    let stem = "RawData/Training";
+    pair(raw, &format!("{stem}/img/img{number}.nii.gz"), &format!("{stem}/label/label{number}.nii.gz"), organs);
+}
+
+fn pair(raw: &Raw, image_path: &str, label_path: &str, organs: &[Ell]) {
     let image = facing(scan(SIZE, "int16", SPACING, organs), "LAS");
     let mut label = facing(volume(SIZE, "uint8", SPACING, 0.0, organs), "LAS");
     // The affines agree to rounding only.
     label.geometry.as_mut().unwrap().affine[0][3] = 1e-4;
-    raw.image(&format!("RawData/Training/img/img{number}.nii.gz"), &image);
-    raw.image(&format!("RawData/Training/label/label{number}.nii.gz"), &label);
+    raw.image(image_path, &image);
+    raw.image(label_path, &label);
 }
 
 fn write(raw: &Raw) {
     patient(raw, "0010", &[SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALLBLADDER, PORTAL_VEIN, LEFT_ADRENAL]);
     patient(raw, "0021", &[LEFT_KIDNEY]);
+    pair(raw, "monai/imagesTr/img0022.nii.gz", "monai/labelsTr/label0022.nii.gz", &[SPLEEN, LEFT_ADRENAL]);
+    raw.file("monai/imagesTs/img0062.nii.gz", "not labelled, so not read");
+    raw.file("monai/dataset_0.json", "{}");
     raw.file("RawData/Testing/img/img0061.nii.gz", "not labelled, so not read");
     raw.file("RegData/Training-Training/img/0001/img0001-0002.nii.gz", "a registered pair");
     raw.file("averaged-training-images/DET0000101_avg.nii.gz", "an average");
@@ -53,6 +61,10 @@ pub fn fixture() -> Fixture {
                 object("left_adrenal_gland", "adrenal gland", LEFT_ADRENAL).left(),
             ]),
             train("0021").objects([left_kidney()]),
+            train("0022").objects([
+                object("spleen", "spleen", SPLEEN),
+                object("left_adrenal_gland", "adrenal gland", LEFT_ADRENAL).left(),
+            ]),
         ],
         skipped: &[],
         damage: Damage {

@@ -38,6 +38,7 @@ fn write(raw: &Raw) {
     for table in [
         "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv",
         "M&Ms Dataset information - diagnosis - opendataset.csv",
+        "mnms_dataset_info.xls",
     ] {
         raw.file(&format!("OpenDataset/{table}"), "\u{feff},External code,VendorName,ED,ES\n0,A0S9V9,Siemens,0,2\n");
     }
@@ -51,7 +52,7 @@ pub fn fixture() -> Fixture {
     let left = |shape| object("left_ventricular_cavity", "left ventricle", shape);
     let wall = || object("left_ventricular_myocardium", "left ventricular myocardium", WALL);
     let right = || object("right_ventricular_cavity", "right ventricle", RIGHT);
-    let subject = |id, split| case(id, "Cine-MRI").split(split).cut(Axis::Z, "z", (1.3, 1.2));
+    let subject = |id, split| case(id, "Cine-MRI").split(split).cut(Axis::Z, "short axis", (1.3, 1.2));
     Fixture {
         slug: "mnms",
         write,

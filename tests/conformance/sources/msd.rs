@@ -10,9 +10,13 @@ const FIRST: Ell = Ell::new([3, 4, 0], [16, 15, 1], 1.0);
 const SECOND: Ell = Ell::new([18, 6, 2], [29, 19, 3], 2.0);
 
 fn task(raw: &Raw, task: &str, case: &str, image: &Image, shapes: &[Ell]) {
-    raw.image(&format!("{task}/imagesTr/{case}.nii.gz"), image);
-    raw.image(&format!("{task}/labelsTr/{case}.nii.gz"), &volume(SIZE, "float32", SPACING, 0.0, shapes));
+    pair(raw, task, &format!("{case}.nii.gz"), image, shapes);
     raw.file(&format!("{task}/labelsTr/._{case}.nii.gz"), "resource fork");
+}
+
+fn pair(raw: &Raw, task: &str, file: &str, image: &Image, shapes: &[Ell]) {
+    raw.image(&format!("{task}/imagesTr/{file}"), image);
+    raw.image(&format!("{task}/labelsTr/{file}"), &volume(SIZE, "float32", SPACING, 0.0, shapes));
 }
 
 fn hippocampus(raw: &Raw, case: &str, dtype: &str, shapes: &[Ell]) {
@@ -22,6 +26,8 @@ fn hippocampus(raw: &Raw, case: &str, dtype: &str, shapes: &[Ell]) {
 fn write(raw: &Raw) {
     hippocampus(raw, "hippocampus_001", "uint8", &[FIRST, SECOND]);
     hippocampus(raw, "hippocampus_003", "float32", &[FIRST]);
+    // Unpacked by hand.
+    pair(raw, "Task09_Spleen", "spleen_2.nii", &scan(SIZE, "int16", SPACING, &[FIRST]), &[FIRST]);
     let sequence = |dtype| scan(SIZE, dtype, SPACING, &[SECOND]);
     task(raw, "Task05_Prostate", "prostate_00", &stacked(&[sequence("int16"), sequence("int16")]), &[SECOND]);
     raw.image("Task04_Hippocampus/imagesTs/hippocampus_002.nii.gz", &scan(SIZE, "uint8", SPACING, &[]));
@@ -44,6 +50,7 @@ pub fn fixture() -> Fixture {
         cases: vec![
             train("hippocampus_001", "T1W MRI").objects([anterior(), posterior()]),
             train("hippocampus_003", "T1W MRI").objects([anterior()]),
+            train("spleen_2", "CT").objects([object("spleen", "spleen", FIRST)]),
             train("prostate_00_ADC", "ADC MRI").patient("prostate_00").objects([transition()]),
             train("prostate_00_T2w", "T2W MRI").patient("prostate_00").objects([transition()]),
         ],

@@ -94,6 +94,9 @@ fn write(raw: &Raw) {
     retriever(raw, "PROSTATE-DIAGNOSIS", "ProstateDx-03-0001", false);
     coarser(raw, "Test/ProstateDx-03-0001_truth.nrrd");
     retriever(raw, "PROSTATE-DIAGNOSIS", "ProstateDx-01-0100", false);
+    // A program that downloads series by series names folders by the series alone.
+    let by_series = "tciaDownload/1.3.6.1.4.1.14519.5.2.1.7307.2101.337767542120034137099613344111";
+    raw.file(&format!("{by_series}/1-01.dcm"), "whose it is, only its header says");
     raw.file("ISBI-Prostate-Challenge-Training.tcia", "downloadServerUrl=");
 }
 

@@ -1,5 +1,5 @@
 //! SIIM-ACR: JPEG in DICOM, the masks as runs in a table that names images by their file; a table of the first stage
-//! with blanks, a second copy of the tree, a copy in PNG.
+//! with blanks, a second copy of the tree, copies in PNG: under names of their own, smaller, or for the tables.
 
 use medcosmos::demo::write::{DicomFacts, dicom_slices};
 use medcosmos::image::Geometry;
@@ -16,6 +16,8 @@ const SMALL: &str = "1.2.276.0.7230010.3.1.4.8323329.2.1517875162.147872";
 const NORMAL: &str = "1.2.276.0.7230010.3.1.4.8323329.3.1517875162.147873";
 const WITHOUT_ROW: &str = "1.2.276.0.7230010.3.1.4.8323329.4.1517875162.147874";
 const FORMER_TEST: &str = "1.2.276.0.7230010.3.1.4.8323329.5.1517875162.147875";
+const SMALLER: &str = "1.2.276.0.7230010.3.1.4.8323329.6.1517875162.147876";
+const PICTURE: &str = "1.2.276.0.7230010.3.1.4.8323329.7.1517875162.147877";
 
 fn dicom(raw: &Raw, folder: &str, name: &str, shapes: &[Ell]) {
     let mut image = grey(SIZE[0], SIZE[1], shapes);
@@ -65,7 +67,14 @@ fn write(raw: &Raw) {
     series(raw, "siim/dicom-images-train", NORMAL, &[]);
     series(raw, "siim/dicom-images-train", WITHOUT_ROW, &[]);
     series(raw, "siim/dicom-images-test", FORMER_TEST, &[APEX]);
-    let second = format!("ImageId,EncodedPixels\n{}{FORMER_TEST},{}\n", table(""), runs(APEX));
+    let picture = format!("{PICTURE},{}\n", runs(BASE));
+    let second = format!("ImageId,EncodedPixels\n{}{FORMER_TEST},{}\n{picture}", table(""), runs(APEX));
+    raw.image(&format!("siim-png-images/input/train_png/{PICTURE}.png"), &grey(SIZE[0], SIZE[1], &[BASE]));
+    raw.file("siim-png-images/input/train-rle.csv", format!("ImageId,EncodedPixels\n{picture}"));
+    let smaller = "siimacr-pneumothorax-segmentation-data-256";
+    raw.image(&format!("{smaller}/train/{SMALLER}.png"), &grey(22, 26, &[APEX]));
+    raw.image(&format!("{smaller}/masks/{SMALLER}.png"), &mask(22, 26, &[APEX]));
+    raw.image(&format!("{smaller}/test/{FORMER_TEST}.png"), &grey(22, 26, &[]));
     raw.file("siim/stage_2_train.csv", second);
     raw.file("siim/stage_2_sample_submission.csv", "ImageId,EncodedPixels\nID_0123456789,-1\n");
     dicom(raw, "siim/stage_2_images", "ID_0123456789", &[]);
@@ -87,6 +96,11 @@ pub fn fixture() -> Fixture {
         cases: vec![
             dicom(BOTH).split("train").objects([pneumothorax(APEX).and(BASE)]),
             dicom(FORMER_TEST).split("test").objects([pneumothorax(APEX)]),
+            case(PICTURE, "X-ray").split("train").objects([pneumothorax(BASE)]),
+            case("png256_1.2.276.0.7230010.3.1.4.8323329.6.1517875162.147876", "X-ray")
+                .patient(SMALLER)
+                .split("train")
+                .objects([pneumothorax(APEX)]),
             case("7_test_1", "X-ray").split("test").objects([pneumothorax(APEX)]),
         ],
         skipped: &[

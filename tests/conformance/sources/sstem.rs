@@ -1,5 +1,5 @@
 //! ssTEM: stacks whose maps leave nothing over. ISBI 2012 has cells (255) and the membrane (0) between them; the variant
-//! of the same name has membranes of five values and organelles, 255 being the rest.
+//! of the same name has membranes of five values and organelles, 255 being the rest. A copy has one page a file.
 
 use medcosmos::image::Image;
 
@@ -43,7 +43,20 @@ fn variant(raw: &Raw) {
     raw.file(&format!("{folder}/README.md"), "description");
 }
 
+fn pages(raw: &Raw) {
+    let shapes = [CELL, NEXT_CELL];
+    let (image, labels) = (scan(SIZE, "uint8", None, &shapes), volume(SIZE, "uint8", None, 0.0, &shapes));
+    for page in 0..SIZE[2] {
+        raw.image(&format!("unet/data/membrane/train/image/{page}.png"), &slice(&image, page));
+        raw.image(&format!("unet/data/membrane/train/label/{page}.png"), &slice(&labels, page));
+        raw.image(&format!("unet/data/membrane/test/{page}.png"), &slice(&image, page));
+    }
+    raw.file("unet/data/membrane/test/0_predict.png", "a prediction");
+    raw.file("unet/data/membrane/train/aug/image_0_1234.png", "bent");
+}
+
 fn write(raw: &Raw) {
+    pages(raw);
     isbi(raw, &volume(SIZE, "uint8", None, 0.0, &[CELL, NEXT_CELL]));
     variant(raw);
 }
@@ -74,7 +87,11 @@ pub fn fixture() -> Fixture {
         slug: "sstem",
         write,
         archives: &[("groundtruth-drosophila-vnc-master", "groundtruth-drosophila-vnc-master.zip")],
-        cases: vec![stack("stack1", 4.6).objects(objects), stack("train", 4.0).objects([cells, wall])],
+        cases: vec![
+            stack("stack1", 4.6).objects(objects),
+            stack("train", 4.0).objects([cells.clone(), wall.clone()]),
+            stack("membrane_train", 4.0).patient("train").objects([cells, wall]),
+        ],
         skipped: &[],
         damage: Damage {
             image: ("train-volume.tif", &["train"]),

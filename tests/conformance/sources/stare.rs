@@ -3,10 +3,10 @@
 use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, colour, mask, object, repeated};
 
 const VESSEL: Ell = Ell::new([5, 6, 0], [24, 17, 0], 255.0);
-/// The darkest that is still a vessel.
-const FAINT: Ell = Ell::new([27, 4, 0], [40, 13, 0], 128.0);
-/// The brightest that is none.
-const SHADE: Ell = Ell::new([28, 16, 0], [41, 27, 0], 127.0);
+/// White that is not quite white.
+const FAINT: Ell = Ell::new([27, 4, 0], [40, 13, 0], 245.0);
+/// Black that is not quite black.
+const SHADE: Ell = Ell::new([28, 16, 0], [41, 27, 0], 10.0);
 const SECOND: Ell = Ell::new([8, 9, 0], [30, 20, 0], 255.0);
 
 fn photograph(raw: &Raw, id: &str) {

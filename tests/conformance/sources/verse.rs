@@ -55,7 +55,9 @@ fn write(raw: &Raw) {
     pair(raw, "challenge/verse014.nii.gz", "challenge/verse014_seg.nii.gz", pir, &[C1]);
     pair(raw, "challenge/verse512_CT-iso.nii.gz", "challenge/verse512_CT-iso_seg.nii.gz", pir, &[L6]);
     pair(raw, "challenge/GL003_CT_ax.nii.gz", "challenge/GL003_CT_ax_seg.nii.gz", lps, &[T13]);
-    for file in ["verse014_ctd.json", "verse014_snapshot.png", "verse512_iso-ctd.json"] {
+    raw.file("dataset-03test/licence.txt", "the licence");
+    raw.file("dataset-03test/readme.txt", "description");
+    for file in ["verse014_ctd.json", "verse014_snapshot.png", "verse512_iso-ctd.json", "verse512_CT-iso.png"] {
         raw.file(&format!("challenge/{file}"), "centres, or a picture");
     }
 }

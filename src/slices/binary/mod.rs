@@ -1,0 +1,470 @@
+//! Where the object of a mask file of one object begins: one value for each pixel, and the value above which it is.
+//!
+//! A mask counts as it looks. What a viewer shows white is the object, whatever the file stores for it: 1, 255 or 65535, a
+//! palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the values of the
+//! whole file are looked at before any pixel is decided:
+//!
+//! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
+//! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
+//!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
+//! - A value in between is an edge where it only borders on others. Where it fills a field of 3 x 3 pixels, or where there
+//!   are so few values that edges would have more, it is an object of its own: refused where it would be lost, or where no
+//!   threshold says on which side it is.
+//! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
+//!   with a note. All else is refused: an object does not vanish.
+
+use std::borrow::Cow;
+
+use super::plane::{Axis, slice_size, slice_values};
+use crate::image::{Image, Scaling};
+use crate::mask::Mask;
+use crate::mask::label_map::class_masks;
+use crate::with_samples;
+
+mod census;
+mod channel;
+
+pub(super) use census::Census;
+use census::Value;
+use channel::one_channel;
+pub(super) use channel::{component, layers_problem};
+
+/// Part of the range at either end that is noise of the end.
+const NOISE: f64 = 1.0 / 16.0;
+/// Whole numbers in a smaller range than this have no noise: each may be a label.
+const LABELS: f64 = 128.0;
+/// More values than this in between are levels of a soft mask, which a threshold of the spec may cut.
+const LEVELS: usize = 64;
+
+/// A mask file of one object, of which it is known what is inside.
+pub(super) struct Silhouette<'a> {
+    image: Cow<'a, Image>,
+    shown: Shown,
+    above: f64,
+    inverted: bool,
+    /// How the object was found, where that is not plain.
+    pub(super) notes: Vec<String>,
+}
+
+impl<'a> Silhouette<'a> {
+    /// Looks at all values of a file. `above` and `inverted` are the spec's.
+    ///
+    /// # Errors
+    /// Values that do not say what is inside: the sentence names them, and what the spec can say.
+    pub(super) fn new(image: &'a Image, axis: Axis, above: Option<f64>, inverted: bool) -> Result<Self, String> {
+        let mut notes = Vec::new();
+        let image = one_channel(image, axis, &mut notes)?;
+        let census = Census::of(&image);
+        let shown = Shown::new(&image, &census, above, &mut notes)?;
+        let mut values: Vec<Value> = census.values(&shown);
+        if values.len() > 2 {
+            census.mark_fields(&image, axis, &shown, &mut values);
+        }
+        if census.not_finite > 0 {
+            notes.push(format!("{} voxels of a mask are not finite: background", census.not_finite));
+        }
+        let above =
+            limit(&values, above, inverted, 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0, &mut notes)
+                .map_err(|problem| format!("{problem}; its values are {}", listed(&values)))?;
+        Ok(Silhouette { image, shown, above, inverted, notes })
+    }
+
+    /// The values of one component above a threshold, as told: channels of a colour picture, layers of a volume.
+    ///
+    /// # Errors
+    /// A component that is not there, or values of another scale than the threshold's.
+    pub(super) fn of_channel(image: &'a Image, channel: usize, above: f64) -> Result<Self, String> {
+        let channels = if image.palette.is_some() { 3 } else { image.components };
+        if channel >= channels {
+            return Err(format!("the spec reads channel {channel}, but it has {channels} component(s)"));
+        }
+        let all = Census::of(image);
+        let image = match &image.palette {
+            Some(_) => Cow::Owned(component(&image.clone().expand_palette(), channel)),
+            None if image.components == 1 => Cow::Borrowed(image),
+            None => Cow::Owned(component(image, channel)),
+        };
+        if above > 1.0 && image.palette.is_none() && all.high == 1.0 && image.scaling == Scaling::IDENTITY {
+            return Err(format!("the spec looks for values above {above}, but it has no value above 1"));
+        }
+        let shown = Shown { sum: None, scaling: image.scaling };
+        Ok(Silhouette { image, shown, above, inverted: false, notes: Vec::new() })
+    }
+
+    /// The object in one slice.
+    pub(super) fn mask(&self, axis: Axis, slice: usize, frame: usize) -> Mask {
+        let (height, width, _) = slice_size(&self.image, axis);
+        with_samples!(&self.image.samples, values => {
+            let plane = slice_values(&self.image, values, axis, slice, frame);
+            let inside = |stored| {
+                let value = self.shown.of(stored as f64);
+                // What is not finite is on neither side of a threshold, and no object.
+                (value.is_finite() && (value > self.above) != self.inverted).then_some(0)
+            };
+            class_masks(height as u32, width as u32, &plane, 1, inside).remove(0)
+        })
+    }
+}
+
+/// Stored values to those that are looked at.
+struct Shown {
+    /// Where the lowest value is white: the sum of a stored value and the one that it looks like.
+    sum: Option<f64>,
+    scaling: Scaling,
+}
+
+impl Shown {
+    fn new(image: &Image, census: &Census, above: Option<f64>, notes: &mut Vec<String>) -> Result<Self, String> {
+        let mut shown = Shown { sum: None, scaling: image.scaling };
+        if image.meaning.low_is_white && image.palette.is_none() {
+            let white = white_of(census.low, census.high, image.bits).ok_or_else(|| {
+                format!(
+                    "its lowest value is white, but values from {} to {} do not say what black is: convert it to MinIsBlack",
+                    census.low, census.high
+                )
+            })?;
+            shown.sum = Some(white);
+            notes.push("the lowest value of a mask is white: it counts as it looks".into());
+        }
+        // Rescaled as its image is (to Hounsfield units, say), a mask still stores 0 for background.
+        let separates = above.is_some_and(|t| {
+            (census.low..census.high).contains(&((t - shown.scaling.intercept) / shown.scaling.slope))
+        });
+        if shown.scaling.intercept != 0.0 && census.low == 0.0 && !separates {
+            shown.scaling = Scaling::IDENTITY;
+            notes.push("the rescale of a mask was left out: it would make its background another value than 0".into());
+        }
+        Ok(shown)
+    }
+
+    fn of(&self, stored: f64) -> f64 {
+        let stored = self.sum.map_or(stored, |sum| sum - stored);
+        stored * self.scaling.slope + self.scaling.intercept
+    }
+}
+
+/// The value that stands for black where 0 is white: 1, 255, 65535 or the most that the bits can hold, whichever the values
+/// reach.
+pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
+    let most = 1u64.checked_shl(bits.into()).map_or(f64::INFINITY, |n| n as f64 - 1.0);
+    if high == 0.0 && low == 0.0 {
+        return (bits <= 16).then_some(most);
+    }
+    let mut whites = [1.0, 255.0, 65535.0, most];
+    whites.sort_by(f64::total_cmp);
+    whites.into_iter().find(|&white| low >= 0.0 && high <= white && white.is_finite())
+}
+
+/// The value above which the object is.
+fn limit(
+    values: &[Value],
+    above: Option<f64>,
+    inverted: bool,
+    most: f64,
+    notes: &mut Vec<String>,
+) -> Result<f64, String> {
+    let (Some(first), Some(last)) = (values.first(), values.last()) else { return Ok(f64::INFINITY) };
+    let (low, high) = (first.shown, last.shown);
+    let is_white = |v: f64| v == most || [1.0, 255.0, 65535.0].contains(&v);
+    let whole = values.iter().all(|v| v.shown.fract() == 0.0);
+    if low == high || high >= LABELS && low >= high * (1.0 - NOISE) {
+        // One value, or white with its noise.
+        return match above {
+            None if low == 0.0 => Ok(0.0),
+            None if low > 0.0 => Ok(low / 2.0),
+            Some(t) if low > t || high == 0.0 => Ok(t),
+            Some(t) if high <= t && high == 1.0 && most == 1.0 => Ok(0.5),
+            Some(t) => {
+                Err(format!("the spec's threshold of {t} does not say whether a file of one value is full or empty"))
+            }
+            None => Err("a file of one negative value is neither full nor empty".into()),
+        };
+    }
+    let noise = if whole && high - low < LABELS { 0.0 } else { (high - low) * NOISE };
+    let (dark, bright) = (low + noise, high - noise);
+    let count = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).map(|v| v.count).sum::<u64>();
+    let kinds = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).count();
+    let middle: Vec<&Value> = values.iter().filter(|v| v.shown > dark && v.shown < bright).collect();
+    let (in_dark, in_bright) = (count(&|v| v <= dark), count(&|v| v >= bright));
+    let (dark_kinds, bright_kinds) = (kinds(&|v| v <= dark), kinds(&|v| v >= bright));
+
+    let cut = match above {
+        Some(t) if t < low => {
+            return Err(format!("all of it lies above the spec's threshold of {t} (write a higher above = …)"));
+        }
+        Some(t) if t >= high && low == 0.0 && is_white(high) && middle.is_empty() => {
+            notes.push(format!("no value of a mask lies above the threshold of {t}: {high} is taken for the object"));
+            (low + high) / 2.0
+        }
+        Some(t) if t >= high => {
+            return Err(format!(
+                "no value lies above the spec's threshold of {t} (write above = … for one object, or decode = {{ kind = \"values\" \
+                 }} with a label for each)"
+            ));
+        }
+        Some(t) => {
+            let through = |from: f64, to: f64| kinds(&|v| v > from && v <= to) > 0;
+            let noisy = dark_kinds > 1 && bright_kinds > 1;
+            if noisy && (t < dark && through(t, dark) || t >= bright && through(bright - noise / 16.0, t)) {
+                let half = ((low + high) / 2.0).floor();
+                return Err(format!(
+                    "the spec's threshold of {t} lies within what compression leaves around {low} and {high} (write above = {half})"
+                ));
+            }
+            t
+        }
+        None if low < 0.0 || low > high * NOISE || low != 0.0 && noise == 0.0 => {
+            return Err(
+                "none of its values is a background of 0 (say above = … if they are one object and its background)"
+                    .into(),
+            );
+        }
+        None => (low + high) / 2.0,
+    };
+
+    let object = if inverted { in_dark } else { in_bright };
+    let stray = |v: &Value| !v.fills && (v.count * 100 <= object || v.count <= 50 && v.count * 10 <= object);
+    let is_class = |v: &&&Value| match middle.len() {
+        _ if noise == 0.0 && values.len() <= 16 => true,
+        1 | 2 => !stray(v),
+        levels if above.is_some() && levels > LEVELS => false,
+        _ => v.fills,
+    };
+    let classes: Vec<&Value> = middle.iter().filter(is_class).copied().collect();
+    let undecided = match above {
+        None => classes.first(),
+        // What the threshold leaves out would be lost; what it takes in is the spec's own word.
+        Some(_) => classes.iter().find(|v| (v.shown > cut) == inverted),
+    };
+    if let Some(value) = undecided {
+        return Err(format!(
+            "it is read as one object, but {} is neither background nor edge. Write decode = {{ kind = \"values\" }} with a \
+             label for each, or above = 0 if every value is of the object",
+            value.shown
+        ));
+    }
+    // Noise of compression is around both ends; a few values beside one end only are drawn.
+    let drawn = |from: f64, to: f64, others: usize| -> Option<&Value> {
+        let beside: Vec<&Value> = values.iter().filter(|v| v.shown > from && v.shown < to).collect();
+        (noise > 0.0 && others == 1 && beside.len() <= 3).then(|| beside.into_iter().find(|v| v.fills)).flatten()
+    };
+    if let Some(value) =
+        drawn(low, dark + f64::EPSILON * dark, bright_kinds).or(drawn(bright - noise / 16.0, high, dark_kinds))
+    {
+        match above {
+            None => {
+                return Err(format!(
+                    "it is read as one object, but {} fills fields of its own. Write decode = {{ kind = \"values\" }} with a \
+                     label for each, or above = {} if it belongs to what it is nearest to",
+                    value.shown,
+                    cut.floor()
+                ));
+            }
+            Some(_) if value.shown <= cut => {
+                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
+            }
+            Some(_) => {}
+        }
+    }
+    let between: u64 = middle.iter().map(|v| v.count).sum();
+    if above.is_none() && (between > 8 * in_dark.min(in_bright) || between > in_dark.max(in_bright)) {
+        return Err(
+            "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)"
+                .into(),
+        );
+    }
+    Ok(cut)
+}
+
+/// Values and how many pixels have each, the most frequent first.
+fn listed(values: &[Value]) -> String {
+    let mut values = values.to_vec();
+    values.sort_by(|a, b| b.count.cmp(&a.count).then(a.shown.total_cmp(&b.shown)));
+    let words = values.iter().map(|v| format!("{} ({} px)", (v.shown * 1e6).round() / 1e6, v.count));
+    first_of(words, values.len())
+}
+
+fn first_of(words: impl Iterator<Item = String>, all: usize) -> String {
+    const SHOWN: usize = 8;
+    let mut text = words.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if all > SHOWN {
+        text += &format!(" and {} more", all - SHOWN);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Samples;
+
+    const SIDE: usize = 24;
+
+    /// Two squares off the centre that do not touch.
+    fn square(i: usize, which: usize) -> bool {
+        let (x, y) = (i % SIDE, i / SIDE);
+        match which {
+            0 => (12..20).contains(&x) && (3..11).contains(&y),
+            _ => (2..9).contains(&x) && (14..20).contains(&y),
+        }
+    }
+
+    /// A picture of a background, the first square, the second, value by value.
+    fn drawn<T: Copy, const N: usize>(background: [T; N], first: [T; N], second: [T; N]) -> Image
+    where
+        Samples: From<Vec<T>>,
+    {
+        let pixel = |i| {
+            if square(i, 0) {
+                first
+            } else if square(i, 1) {
+                second
+            } else {
+                background
+            }
+        };
+        let values: Vec<T> = (0..SIDE * SIDE).flat_map(pixel).collect();
+        Image::picture(SIDE, SIDE, N, values.into())
+    }
+
+    fn read(image: &Image, above: Option<f64>, inverted: bool) -> Result<Vec<u8>, String> {
+        Silhouette::new(image, Axis::Z, above, inverted).map(|s| s.mask(Axis::Z, 0, 0).to_bitmap())
+    }
+
+    #[track_caller]
+    fn finds(image: &Image, thresholds: &[Option<f64>]) {
+        for &above in thresholds {
+            let expected: Vec<u8> = (0..SIDE * SIDE).map(|i| square(i, 0).into()).collect();
+            assert_eq!(read(image, above, false).unwrap(), expected, "{above:?}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(image: &Image, above: Option<f64>, words: &[&str]) {
+        let error = read(image, above, false).unwrap_err();
+        assert!(words.iter().all(|word| error.contains(word)), "{error}");
+    }
+
+    const EITHER: [Option<f64>; 2] = [None, Some(127.0)];
+
+    #[test]
+    fn one_object_in_whichever_numbers() {
+        finds(&drawn([0u8], [1], [0]), &EITHER);
+        finds(&drawn([0u8], [255], [0]), &EITHER);
+        finds(&drawn([0u16], [65535], [0]), &EITHER);
+        finds(&drawn([0u16], [1], [0]), &EITHER);
+        finds(&drawn([0f32], [1.0], [0.0]), &[None, Some(0.5), Some(127.0)]);
+        finds(&drawn([0i32], [7], [0]), &[None]);
+        finds(&drawn([100u8], [200], [100]), &[Some(150.0)]);
+    }
+
+    #[test]
+    fn one_object_in_whichever_channel() {
+        for thing in [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 128, 0], [250, 255, 252]] {
+            finds(&drawn([0u8; 3], thing, [0; 3]), &EITHER);
+        }
+        finds(&drawn([0u8, 0, 0, 0], [0, 0, 0, 255], [0, 0, 0, 0]), &EITHER);
+        finds(&drawn([255u8, 255, 255, 0], [255; 4], [255, 255, 255, 0]), &EITHER);
+        finds(&drawn([0u8, 255], [255, 255], [0, 255]), &EITHER);
+        finds(&drawn([0u8, 0], [0, 255], [0, 0]), &EITHER);
+        finds(&drawn([0u8; 4], [255; 4], [0; 4]), &EITHER);
+        finds(&drawn([0u16; 3], [0, 65535, 0], [0; 3]), &EITHER);
+        refuses(&drawn([0u8, 0, 0, 255], [255, 255, 255, 0], [0, 0, 0, 255]), None, &["bright and fully transparent"]);
+    }
+
+    #[test]
+    fn palettes_and_the_lowest_value_count_as_they_look() {
+        let indexed = |palette: [[u8; 4]; 2], object: u8| {
+            let image = drawn([1 - object], [object], [1 - object]);
+            Image { palette: Some(palette.to_vec()), bits: 1, ..image }
+        };
+        let (black, white) = ([0, 0, 0, 255], [255; 4]);
+        finds(&indexed([black, white], 1), &EITHER);
+        finds(&indexed([white, black], 0), &EITHER);
+        finds(&indexed([black, [0, 200, 0, 255]], 1), &EITHER);
+        for (background, object, bits) in [(1u8, 0, 1), (255, 0, 8), (1, 0, 8)] {
+            let mut image = Image { bits, ..drawn([background], [object], [background]) };
+            image.meaning.low_is_white = true;
+            finds(&image, &EITHER);
+            let turned = read(&image, None, true).unwrap();
+            assert!((0..SIDE * SIDE).all(|i| (turned[i] == 1) != square(i, 0)));
+        }
+    }
+
+    #[test]
+    fn two_objects_are_never_one() {
+        for above in EITHER {
+            refuses(
+                &drawn([0u8], [127], [254]),
+                above,
+                &["127 is neither", "0 (470 px)", "127 (64 px)", "254 (42 px)"],
+            );
+            refuses(&drawn([0u8], [1], [2]), above, &["1 (64 px)", "2 (42 px)"]);
+            refuses(
+                &drawn([0u8; 3], [255, 0, 0], [0, 255, 0]),
+                above,
+                &["several colours", "#ff0000 (64 px)", "#00ff00"],
+            );
+            refuses(&drawn([0u8; 3], [255, 0, 0], [255, 100, 0]), above, &["several colours"]);
+            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["none is black"]);
+        }
+        let both: Vec<u8> = (0..SIDE * SIDE).map(|i| (square(i, 0) || square(i, 1)).into()).collect();
+        assert_eq!(read(&drawn([0u8], [1], [2]), Some(0.0), false).unwrap(), both);
+        assert_eq!(read(&drawn([0u8], [127], [254]), Some(100.0), false).unwrap(), both);
+        refuses(&drawn([0u8], [255], [1]), None, &["1 fills fields"]);
+        let beside = Silhouette::new(&drawn([0u8], [255], [1]), Axis::Z, Some(127.0), false).unwrap().notes.join("");
+        assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
+    }
+
+    #[test]
+    fn layers_are_no_colours() {
+        let mut image = drawn([0u8; 2], [255, 0], [0, 255]);
+        image.meaning.layers = true;
+        refuses(&image, None, &["2 layers"]);
+        let second = Silhouette::of_channel(&image, 1, 0.0).unwrap().mask(Axis::Z, 0, 0);
+        assert_eq!(second.area(), 42);
+        assert!(Silhouette::of_channel(&image, 2, 0.0).is_err());
+        assert!(Silhouette::of_channel(&drawn([0u8; 3], [1; 3], [0; 3]), 1, 127.0).is_err());
+    }
+
+    #[test]
+    fn edges_and_noise_are_cut_in_the_middle() {
+        // A square with soft edges, noise of compression around both ends, and strays.
+        let soft = |i: usize| {
+            let (x, y) = (i % SIDE, i / SIDE);
+            let inset =
+                |v: usize, from: usize, to: usize| (v + 1).saturating_sub(from).min((to + 1).saturating_sub(v)).min(4);
+            [0, 50, 110, 190, 255][inset(x, 8, 18).min(inset(y, 4, 15))]
+        };
+        let values: Vec<u8> = (0..SIDE * SIDE).map(soft).collect();
+        let image = Image::picture(SIDE, SIDE, 1, values.clone().into());
+        let expected: Vec<u8> = values.iter().map(|&v| u8::from(v > 127)).collect();
+        for above in EITHER {
+            assert_eq!(read(&image, above, false).unwrap_or_else(|e| panic!("{e}")), expected);
+        }
+        let noisy = |i: usize| if square(i, 0) { 255 - (i * 7 % 6) as u8 } else { (i * 5 % 8) as u8 };
+        let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(noisy).collect::<Vec<_>>().into());
+        finds(&image, &EITHER);
+        refuses(&image, Some(0.5), &["within what compression leaves", "above = 127"]);
+        let mut strays = drawn([0u8], [255], [0]);
+        if let Samples::U8(v) = &mut strays.samples {
+            v[0] = 1;
+            v[30] = 1;
+        }
+        finds(&strays, &EITHER);
+    }
+
+    #[test]
+    fn what_does_not_say_what_it_is_is_refused() {
+        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value lies above", "100 (64 px)"]);
+        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all of it lies above"]);
+        refuses(&drawn([100u8], [200], [100]), None, &["background of 0"]);
+        refuses(&drawn([-1i16], [0], [-1]), None, &["background of 0"]);
+        let picture: Vec<u8> = (0..SIDE * SIDE).map(|i| (i * 37 % 256) as u8).collect();
+        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["it is a picture"]);
+        for (image, above) in [(drawn([0u8], [0], [0]), None), (drawn([0u8], [0], [0]), Some(127.0))] {
+            assert_eq!(read(&image, above, false).unwrap(), [0; SIDE * SIDE]);
+        }
+        assert_eq!(read(&drawn([255u8], [255], [255]), Some(127.0), false).unwrap(), [1; SIDE * SIDE]);
+    }
+}

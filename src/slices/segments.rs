@@ -1,0 +1,310 @@
+//! Masks of containers that hold several under names: each segment read as a mask of its own, with the label that the spec
+//! has for its name, and laid on the image by where its own frames or contours lie.
+
+use std::collections::BTreeMap;
+
+use super::cut::{Add, MaskReader};
+use super::load::{companion, load_from, with_bytes};
+use super::placement::{Placed, Placement, place};
+use super::{Error, Loaded};
+use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target, read, table};
+use crate::formats::{self, Container, dicom};
+use crate::image::{Frame, Image, Samples};
+use crate::sources::CaseMask;
+use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, Pair, compare_names, number_range, plain_name};
+
+/// What to do about a container of several masks.
+const CURE: &str = "decode = { kind = \"segments\" }, with their names as the keys of the label table, reads each as a mask of \
+                    its own";
+
+/// How the segments of a file get their labels.
+#[derive(Clone, Copy)]
+enum By {
+    /// Names of the table.
+    Name,
+    /// Numbers of the table.
+    Number,
+    /// There is one, and the spec says what it is.
+    One,
+}
+
+/// Gives the masks of a container of segments to `add`. Any other file comes back as an image that has to be placed.
+///
+/// # Errors
+/// A container of several masks that the spec reads as one; segments that the label table does not have, or that are
+/// there twice; names that contradict the table; another frame of reference than the image's, other pixels or another
+/// place.
+pub(super) fn add_each(
+    reader: &MaskReader,
+    part: &MaskPart,
+    found: &CaseMask,
+    add: &mut Add,
+) -> Result<Option<Loaded>, Error> {
+    let first = &reader.tree.members()[found.files[0]];
+    let problem = |reason: String| Error::Spec { file: first.path.clone(), reason };
+    let labels = part.labels.as_ref().and_then(|name| reader.spec.labels.get(name));
+    let way = with_bytes(reader.tree, found.files[0], |bytes| {
+        let known = table(&first.path, bytes).map_err(|source| Error::Format { file: first.path.clone(), source })?;
+        if let Some(by) = way(part, found, known.as_ref()).map_err(problem)? {
+            return Ok(Err(by));
+        }
+        let mut loaded = load_from(reader.tree, &found.files, bytes, part.order)?;
+        if let (Decode::Values, Some(known)) = (&part.decode, &known) {
+            loaded.image.notes.extend(compared(known, labels).map_err(problem)?);
+        }
+        Ok(Ok(loaded))
+    })?;
+    let by = match way {
+        Ok(loaded) => return Ok(Some(loaded)),
+        Err(by) => by,
+    };
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    for &file in &found.files {
+        let member = &reader.tree.members()[file];
+        let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
+        let segments = with_bytes(reader.tree, file, |bytes| {
+            read(&member.path, bytes, &companion(reader.tree, member))
+                .map_err(|source| Error::Format { file: member.path.clone(), source })
+        })?
+        .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
+        let mut notes = segments.notes.clone();
+        notes.extend(compared_frames(reader, &segments.table).map_err(problem)?);
+        let (wanted, said) = labelled(&segments, by, part, labels, found).map_err(problem)?;
+        notes.extend(said);
+        for (index, key, label, note) in wanted {
+            let segment = &segments.table.segments[index];
+            if let Some(other) = seen.insert(key.clone(), segment.describe()) {
+                let reason = format!("{other} and {} are both {key:?} by the label table", segment.describe());
+                return Err(problem(reason));
+            }
+            let mut placed = placed(reader, part, &member.path, &segments, index)?;
+            let own = placed.notes.drain(..).chain(note).map(|n| format!("segment {:?}: {n}", segment.name));
+            placed.notes = notes.drain(..).chain(own).collect();
+            let found = CaseMask { label: Some(label.clone()), label_key: Some(key), ..found.clone() };
+            add(&found, placed)?;
+        }
+    }
+    Ok(None)
+}
+
+/// How a file is read segment by segment; `None` where it is read as the image that it also is.
+fn way(part: &MaskPart, found: &CaseMask, known: Option<&Table>) -> Result<Option<By>, String> {
+    let Some(known) = known else {
+        return match part.decode {
+            Decode::Segments => {
+                Err("the spec reads its segments by name, but it is no container of segments: expected a \
+                                     DICOM segmentation or structure set, or a NRRD with the keys of 3D Slicer"
+                    .into())
+            }
+            _ => Ok(None),
+        };
+    };
+    let several = known.segments.len() > 1;
+    let alone = found.files.len() == 1 && part.pair != Pair::Index;
+    Ok(match (&part.decode, known.kind) {
+        (Decode::Segments, _) => Some(By::Name),
+        (Decode::Values, Kind::LabelMap) if alone => Some(By::Number),
+        (Decode::Binary { above, inverted: false }, Kind::Segmentation | Kind::LabelMap)
+            if alone && !several && above.is_none_or(|above| above < 1.0) =>
+        {
+            Some(By::One)
+        }
+        (Decode::Binary { .. } | Decode::Channel { .. }, _) if several => return Err(many(known)),
+        _ if !known.is_one_map() => return Err(many(known)),
+        _ => None,
+    })
+}
+
+fn many(known: &Table) -> String {
+    format!(
+        "it is {} of {} segment(s), which the spec reads as one mask: {}. {CURE}",
+        known.kind.text(),
+        known.segments.len(),
+        known.describe()
+    )
+}
+
+/// Names of the values of a file that is read as an image, compared with the table; sentences worth noting.
+///
+/// # Errors
+/// Names that contradict the table.
+fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, String> {
+    let Some(labels) = labels else { return Ok(Vec::new()) };
+    let said = known.segments.iter().map(|segment| {
+        let names = [&segment.name].into_iter().chain(&segment.terms).map(String::as_str).collect();
+        (i64::from(segment.number), names)
+    });
+    let compared = compare_names(said, labels);
+    if compared.contradictions.is_empty() {
+        return Ok(compared.unknown.into_iter().map(|what| format!("its header says: {what}")).collect());
+    }
+    Err(format!(
+        "the names in its header contradict the label table: {}. Numbers of segments differ from file to file: {CURE}",
+        compared.contradictions.join("; ")
+    ))
+}
+
+/// Segment, key of the table, label, and what is worth noting.
+type Labelled = (usize, String, Label, Option<String>);
+
+/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header, those
+/// that the spec ignores.
+fn labelled(
+    segments: &Segments,
+    by: By,
+    part: &MaskPart,
+    labels: Option<&LabelTable>,
+    found: &CaseMask,
+) -> Result<(Vec<Labelled>, Vec<String>), String> {
+    let known = &segments.table;
+    let ignores = part.other_labels == OtherLabels::Ignore;
+    let (mut ignored, mut notes): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let no_table = || "the spec gives its segments no label table".to_string();
+    let mut wanted: Vec<Labelled> = Vec::new();
+    match by {
+        By::One => {
+            let label = found.label.clone().ok_or("the spec gives its segment no label")?;
+            let key = found.label_key.clone().unwrap_or_else(|| "1".into());
+            wanted.extend((0..known.segments.len()).map(|index| (index, key.clone(), label.clone(), None)));
+        }
+        By::Number => {
+            let labels = labels.ok_or_else(no_table)?;
+            notes = compared(known, Some(labels))?;
+            for (index, segment) in known.segments.iter().enumerate() {
+                let is = |key: &str| number_range(key).is_some_and(|range| range.contains(&i64::from(segment.number)));
+                match labels.iter().find(|(key, _)| is(key)) {
+                    Some((key, label)) => wanted.push((index, key.clone(), label.clone(), None)),
+                    None if ignores => ignored.push(segment.describe()),
+                    None => return Err(unknown(segment, known, labels)),
+                }
+            }
+        }
+        By::Name => {
+            let labels = labels.ok_or_else(no_table)?;
+            for (index, segment) in known.segments.iter().enumerate() {
+                match key_of(segment, labels) {
+                    Some((key, note)) => wanted.push((index, key.clone(), labels[key].clone(), note)),
+                    None if ignores => ignored.push(segment.describe()),
+                    None => return Err(unknown(segment, known, labels)),
+                }
+            }
+        }
+    }
+    let values: Vec<String> =
+        segments.unnamed().iter().map(|(layer, value)| format!("{value} in layer {layer}")).collect();
+    if !values.is_empty() {
+        return Err(format!(
+            "it marks pixels that are of none of its segments: {} (of {})",
+            values.join(", "),
+            known.describe()
+        ));
+    }
+    if wanted.is_empty() && !ignored.is_empty() {
+        return Err(format!("none of its segments is in the label table: {}", known.describe()));
+    }
+    wanted.sort_by(|a, b| a.1.cmp(&b.1));
+    if !ignored.is_empty() {
+        notes.push(format!("segments that the spec ignores: {}", ignored.join(", ")));
+    }
+    Ok((wanted, notes))
+}
+
+/// The key of the table that a segment's name is, else one of its terms, in their order. A name and a term of different
+/// keys are worth a note.
+fn key_of<'a>(segment: &Segment, labels: &'a LabelTable) -> Option<(&'a String, Option<String>)> {
+    let key = |name: &str| labels.keys().find(|key| plain_name(key) == plain_name(name));
+    let coded = segment.terms.iter().find_map(|term| key(term));
+    match (key(&segment.name), coded) {
+        (Some(named), Some(coded)) if named != coded => {
+            Some((named, Some(format!("its code says {coded:?}; its name decides"))))
+        }
+        (Some(key), _) => Some((key, None)),
+        (None, coded) => coded.map(|key| (key, None)),
+    }
+}
+
+fn unknown(segment: &Segment, known: &Table, labels: &LabelTable) -> String {
+    let keys = labels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!(
+        "segment {} is not in the label table, which has {keys}; its segments: {}",
+        segment.describe(),
+        known.describe()
+    )
+}
+
+/// Positions can only be compared within one frame of reference. What else is odd about what the file was drawn on is
+/// noted.
+fn compared_frames(reader: &MaskReader, known: &Table) -> Result<Option<String>, String> {
+    if known.frame_of_reference.is_none() && known.series.is_empty() {
+        return Ok(None);
+    }
+    let file = reader.case.image[0];
+    let member = &reader.tree.members()[file];
+    let header = with_bytes(reader.tree, file, |bytes| {
+        let is_dicom = formats::detect(&member.path, bytes) == Some(Container::Dicom);
+        Ok(is_dicom.then(|| dicom::header(bytes).ok()).flatten())
+    });
+    let Ok(Some(header)) = header else { return Ok(None) };
+    if let (Some(own), Some(image)) = (&known.frame_of_reference, &header.frame_of_reference)
+        && own != image
+    {
+        return Err(format!(
+            "it lies in the frame of reference {own}, its image {} in {image}: their positions cannot be compared",
+            member.path
+        ));
+    }
+    Ok(match &header.series {
+        Some(series) if !known.series.is_empty() && !known.series.contains(series) => {
+            Some(format!("it was drawn on the series {}, its image is of {series}", known.series.join(", ")))
+        }
+        _ => None,
+    })
+}
+
+/// One segment on the grid of the image.
+fn placed(
+    reader: &MaskReader,
+    part: &MaskPart,
+    file: &str,
+    segments: &Segments,
+    index: usize,
+) -> Result<Placed, Error> {
+    let segment = &segments.table.segments[index];
+    let problem = |reason: String| Error::Spec {
+        file: file.to_string(),
+        reason: format!("segment {}: {reason} (its image is {})", segment.describe(), reader.grid.file),
+    };
+    let grid = reader.grid;
+    let [x, y, z, frames] = grid.size;
+    if frames > 1 {
+        return Err(problem(format!("its image has {frames} frames, and segments are of one volume")));
+    }
+    let volume = |pair: Pair| {
+        let image = segments.volume(index).map_err(|misfit| problem(misfit.to_string()))?;
+        place(grid, Loaded { file: file.to_string(), image, positions: None, files: Vec::new() }, pair, [None, None])
+    };
+    if part.pair == Pair::Index {
+        return volume(Pair::Index);
+    }
+    let geometry = grid.geometry.as_ref().filter(|g| g.frame != Frame::Spacing && grid.believed);
+    let target = Target { size: [x, y, z], geometry, heights: grid.heights.as_deref() };
+    let kind = segments.table.kind;
+    match segments.on_grid(index, target) {
+        Ok(on) => {
+            let mut image = Image::picture(x, y * z, 1, Samples::U8(on.marks));
+            image.size = [x, y, z, 1];
+            image.geometry = grid.geometry.clone();
+            let mask = Loaded { file: file.to_string(), image, positions: None, files: Vec::new() };
+            let placement = if on.reordered { Placement::Reordered } else { Placement::Same };
+            let error_mm = geometry.is_some().then_some(on.error_mm);
+            Ok(Placed { mask, slices: None, placement, error_mm, notes: on.notes })
+        }
+        // The rules for volumes: by index where a header says nothing, else refused with both grids.
+        Err(_) if kind == Kind::Nrrd && part.pair == Pair::Grid => volume(Pair::Grid),
+        Err(Misfit::OffGrid(_)) if kind != Kind::StructureSet && part.pair == Pair::Space => volume(Pair::Space),
+        Err(Misfit::OffGrid(why)) if kind != Kind::StructureSet => Err(problem(format!(
+            "{why}. Where both headers are right, pair = \"space\" in the spec takes the nearest pixel"
+        ))),
+        Err(misfit) => Err(problem(misfit.to_string())),
+    }
+}

@@ -1,0 +1,321 @@
+//! Predictions of other programs: what is understood is compared to the pixel, what is not clear is refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use medcosmos::demo::write::image as write_image;
+use medcosmos::image::{Frame, Geometry, Image, Samples};
+use medcosmos::store::{Dataset, MetricRow};
+
+use crate::phantom::{SIZE, cardiac_case, labels, write};
+use crate::program::{Run, medcosmos};
+
+/// A dataset, and a folder for predictions beside it.
+struct Place {
+    folder: tempfile::TempDir,
+    spec: Option<PathBuf>,
+}
+
+impl Place {
+    /// Two cases of ACDC, with labels 1, 2 and 3 in each of three slices.
+    fn cardiac() -> Place {
+        let place = Place { folder: tempfile::tempdir().unwrap(), spec: None };
+        cardiac_case(&place.path("raw"), 1, 1);
+        cardiac_case(&place.path("raw"), 2, 1);
+        place.build()
+    }
+
+    /// One picture with three cells.
+    fn cells() -> Place {
+        let mut place = Place { folder: tempfile::tempdir().unwrap(), spec: None };
+        write(&place.path("cells.toml"), SPEC.as_bytes());
+        place.spec = Some(place.path("cells.toml"));
+        write_image(&created(&place.path("raw/images/a.png")), &picture(&cells([60, 70, 80]))).unwrap();
+        write_image(&created(&place.path("raw/masks/a.png")), &picture(&cells([1, 2, 3]))).unwrap();
+        place.build()
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.folder.path().join(below)
+    }
+
+    fn build(self) -> Place {
+        let mut build = medcosmos("build");
+        build.arg(self.path("raw")).arg("--out").arg(self.path("data"));
+        self.spec.iter().for_each(|spec| {
+            build.arg("--spec").arg(spec);
+        });
+        Run::done(&mut build);
+        self
+    }
+
+    fn import(&self, from: &str, more: &[&str]) -> Run {
+        let mut import = medcosmos("import");
+        import.arg(self.path("data")).arg(self.path(from)).args(["--model", "m"]).args(more);
+        self.spec.iter().for_each(|spec| {
+            import.arg("--spec").arg(spec);
+        });
+        Run::of(&mut import)
+    }
+
+    /// The Dice of every mask that has a prediction.
+    fn dice(&self) -> Vec<f64> {
+        Run::done(medcosmos("evaluate").arg(self.path("data")));
+        let rows = Dataset::open(self.path("data")).unwrap().rows::<MetricRow>().unwrap();
+        rows.map(Result::unwrap).filter(|row| row.choice == "oracle").map(|row| row.dice).collect()
+    }
+}
+
+const SPEC: &str = r#"
+slug = "cells"
+name = "Cells"
+[licence]
+id = "LicenseRef-test"
+terms = "Test."
+share_derived = "yes"
+[[release]]
+name = "1"
+evidence = ["images/{p}.png"]
+[sequences]
+S = "Microscopy"
+[[layout]]
+name = "cases"
+case = "{p}"
+patient = "{p}"
+[layout.image]
+path = ["images/{p}.png"]
+sequence = "S"
+plane = "native"
+[[layout.mask]]
+path = ["masks/{p}.png"]
+decode = { kind = "instances" }
+label = { name = "cell", object = "cell" }
+"#;
+
+const WIDTH: usize = 60;
+const HEIGHT: usize = 50;
+
+fn created(path: &Path) -> PathBuf {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    path.to_path_buf()
+}
+
+/// Three squares of different sizes with these values.
+fn cells(values: [u8; 3]) -> Vec<u8> {
+    let squares = [(3, 3, 10), (30, 5, 14), (10, 28, 18)];
+    let mut pixels = vec![0; WIDTH * HEIGHT];
+    for ((x0, y0, side), value) in squares.into_iter().zip(values) {
+        for y in y0..y0 + side {
+            pixels[y * WIDTH + x0..][..side].fill(value);
+        }
+    }
+    pixels
+}
+
+fn picture(pixels: &[u8]) -> Image {
+    Image::picture(WIDTH, HEIGHT, 1, Samples::U8(pixels.to_vec()))
+}
+
+#[test]
+fn instances_are_matched_by_overlap_and_not_by_number() {
+    let place = Place::cells();
+    write_image(&created(&place.path("permuted/cells/a/z0000.png")), &picture(&cells([9, 1, 4]))).unwrap();
+    assert_eq!(place.import("permuted", &[]).status, 0);
+    assert_eq!(place.dice(), [1.0, 1.0, 1.0]);
+
+    // One is missed, and what lies elsewhere is one too many.
+    let mut pixels = cells([2, 1, 0]);
+    pixels[45 * WIDTH + 40..][..15].fill(7);
+    write_image(&created(&place.path("flat/cells_a_z0000.png")), &picture(&pixels)).unwrap();
+    let report = place.import("flat", &["--json"]).json();
+    assert_eq!((report["missed_instances"].as_u64(), report["surplus_instances"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(place.dice(), [1.0, 1.0, 0.0]);
+
+    // A map of the foreground does not tell instances apart.
+    write_image(&created(&place.path("foreground/cells/a/z0000.png")), &picture(&cells([255, 255, 255]))).unwrap();
+    place.import("foreground", &[]).failed(1, &["number the instances", "z0000.png"]);
+    Run::done(medcosmos("verify").arg(place.path("data")));
+}
+
+/// The labels of a slice of a case, by what each value becomes.
+fn label_map(place: &Place, folder: &str, values: [u8; 4]) {
+    let [width, height, _] = SIZE;
+    for (patient, seed) in [(1, 3), (2, 5)] {
+        for (z, slice) in labels(seed).chunks(width * height).enumerate() {
+            let pixels = slice.iter().map(|&label| values[label as usize]).collect();
+            let path = place.path(&format!("{folder}/acdc/patient{patient:03}_frame01/z{z:04}.png"));
+            write_image(&created(&path), &Image::picture(width, height, 1, Samples::U8(pixels))).unwrap();
+        }
+    }
+}
+
+#[test]
+fn values_that_are_no_labels_are_refused_with_what_was_found() {
+    let place = Place::cardiac();
+    label_map(&place, "labels", [0, 1, 2, 3]);
+    assert_eq!(place.import("labels", &[]).status, 0);
+    assert_eq!(place.dice(), [1.0; 18]);
+    label_map(&place, "scaled", [0, 85, 170, 255]);
+    place.import("scaled", &[]).failed(1, &["z0000.png", "0, 85, 170, 255", "the labels are 1 ("]);
+    label_map(&place, "binary", [0, 255, 255, 255]);
+    place.import("binary", &[]).failed(1, &["0, 255", "the labels are 1 ("]);
+
+    let [width, height, _] = SIZE;
+    let mask = "acdc/patient001_frame01/z0000/left_ventricular_cavity.png";
+    let grey: Vec<u8> = (0..width * height).map(|i| (i % 3 * 127) as u8).collect();
+    write_image(&created(&place.path("grey").join(mask)), &Image::picture(width, height, 1, Samples::U8(grey)))
+        .unwrap();
+    place.import("grey", &[]).failed(1, &["0, 127, 254", "threshold"]);
+    write_image(
+        &created(&place.path("turned").join(mask)),
+        &Image::picture(height, width, 1, Samples::U8(vec![0; width * height])),
+    )
+    .unwrap();
+    place.import("turned", &[]).failed(1, &["rows and columns swapped"]);
+
+    for (file, words) in [("x/patient009.nii.gz", "patient009.nii.gz"), ("y/p.npz", ".npz (such as p.npz)")] {
+        write(&place.path(file), b"");
+        place.import(file.split('/').next().unwrap(), &[]).failed(1, &[words]);
+    }
+}
+
+/// A volume of labels of a case, in an order of axes of its own.
+fn volume(values: &[i16], order: [usize; 3], flipped: [bool; 3], offset: f64) -> Image {
+    let spacing = [1.5, 1.5, 8.0];
+    let size = order.map(|axis| SIZE[axis]);
+    let mut affine = [[0.0; 4]; 3];
+    for (own, &axis) in order.iter().enumerate() {
+        let sign = if flipped[own] { -1.0 } else { 1.0 };
+        affine[axis][own] = sign * spacing[axis];
+        affine[axis][3] = if flipped[own] { spacing[axis] * (SIZE[axis] - 1) as f64 } else { 0.0 };
+    }
+    affine[0][3] += offset;
+    let mut voxels = Vec::new();
+    for k in 0..size[2] {
+        for j in 0..size[1] {
+            for i in 0..size[0] {
+                let mut at = [0; 3];
+                for (own, (&axis, n)) in order.iter().zip([i, j, k]).enumerate() {
+                    at[axis] = if flipped[own] { size[own] - 1 - n } else { n };
+                }
+                voxels.push(values[at[0] + SIZE[0] * (at[1] + SIZE[1] * at[2])]);
+            }
+        }
+    }
+    let mut image = Image::picture(size[0], size[1] * size[2], 1, Samples::I16(voxels));
+    image.size = [size[0], size[1], size[2], 1];
+    image.geometry = Some(Geometry { spacing: order.map(|axis| spacing[axis]), affine, frame: Frame::Sform });
+    image
+}
+
+/// A dataset of one volume that says where it lies.
+fn placed() -> Place {
+    let place = Place::cardiac();
+    let raw = place.path("raw/training");
+    fs::remove_dir_all(&raw).unwrap();
+    fs::remove_dir_all(place.path("data")).unwrap();
+    let [x, y, z] = [0, 1, 2];
+    for (name, values) in [("", crate::phantom::image(3)), ("_gt", labels(3))] {
+        let path = raw.join(format!("patient001/patient001_frame01{name}.nii.gz"));
+        write_image(&created(&path), &volume(&values, [x, y, z], [false; 3], 0.0)).unwrap();
+    }
+    place.build()
+}
+
+#[test]
+fn volumes_are_placed_by_their_headers_and_cut_as_their_images() {
+    let place = placed();
+    let orders = [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]];
+    for (n, order) in orders.into_iter().enumerate() {
+        let flipped = [n % 2 == 1, n > 1, n == 2];
+        let name = [
+            "patient001_frame01.nii.gz",
+            "acdc_patient001_frame01.nii",
+            "acdc/patient001_frame01.nrrd",
+            "patient001_frame01.mha",
+        ][n];
+        let folder = format!("order{n}");
+        write_image(&created(&place.path(&folder).join(name)), &volume(&labels(3), order, flipped, 0.0)).unwrap();
+        let run = place.import(&folder, &[]);
+        assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+        assert_eq!(run.out.contains("stored in another order"), n > 0, "{}", run.out);
+        assert_eq!(place.dice(), [1.0; 9], "{order:?} {flipped:?}");
+    }
+    let own = [0, 1, 2];
+    let same = volume(&labels(3), own, [false; 3], 0.0);
+    write_image(&created(&place.path("named/seg_patient001_frame01_x.nii")), &same).unwrap();
+    place.import("named", &[]).failed(1, &["seg_patient001_frame01_x.nii", "--match"]);
+    assert_eq!(place.import("named", &["--match", "seg_{case}_x.nii"]).status, 0);
+    assert_eq!(place.dice(), [1.0; 9]);
+
+    let mut cropped = same.clone();
+    cropped.size[2] -= 1;
+    let Samples::I16(voxels) = &mut cropped.samples else { unreachable!() };
+    voxels.truncate(SIZE[0] * SIZE[1] * (SIZE[2] - 1));
+    write_image(&created(&place.path("cropped/patient001_frame01.nii")), &cropped).unwrap();
+    place.import("cropped", &[]).failed(1, &["does not lie on the grid of acdc/patient001_frame01"]);
+    let unsure = volume(&labels(3), own, [false; 3], 30.0);
+    write_image(&created(&place.path("shifted/patient001_frame01.nii")), &unsure).unwrap();
+    assert!(place.import("shifted", &[]).out.contains("although their headers put them elsewhere"));
+}
+
+#[test]
+fn names_in_dataset_json_decide_or_are_refused() {
+    let place = placed();
+    let turned: Vec<i16> = labels(3).into_iter().map(|label| [0, 3, 2, 1][label as usize]).collect();
+    let names = ["right ventricular cavity", "left ventricular myocardium", "left ventricular cavity"];
+    let file = |folder: &str, labels: serde_json::Value| {
+        write_image(
+            &created(&place.path(folder).join("patient001_frame01.nii.gz")),
+            &volume(&turned, [0, 1, 2], [false; 3], 0.0),
+        )
+        .unwrap();
+        write(&place.path(folder).join("dataset.json"), serde_json::json!({"labels": labels}).to_string().as_bytes());
+    };
+    file("named", serde_json::json!({"background": 0, names[2]: 1, names[1]: 2, names[0]: 3}));
+    let run = place.import("named", &[]);
+    assert!(run.status == 0 && run.out.contains("by the names in dataset.json"), "{}{}", run.out, run.err);
+    assert_eq!(place.dice(), [1.0; 9]);
+    file("mixed", serde_json::json!({"background": 0, names[2]: 1, "MYO": 2, names[0]: 3}));
+    place.import("mixed", &[]).failed(1, &["dataset.json", "2 (MYO)", "no number is certain"]);
+}
+
+#[test]
+fn two_halves_are_one_prediction_unless_they_are_candidates() {
+    let place = Place::cardiac();
+    let [width, height, _] = SIZE;
+    let object: Vec<usize> =
+        labels(3)[..width * height].iter().enumerate().filter(|(_, label)| **label == 1).map(|(i, _)| i).collect();
+    let runs = |half: &[usize]| {
+        let inside = |x: usize, y: usize| half.contains(&(y * width + x));
+        let mut counts = vec![0u32];
+        let mut last = false;
+        for (x, y) in (0..width).flat_map(|x| (0..height).map(move |y| (x, y))) {
+            if inside(x, y) != last {
+                counts.push(0);
+                last = !last;
+            }
+            *counts.last_mut().unwrap() += 1;
+        }
+        serde_json::json!({"size": [height, width], "counts": counts})
+    };
+    let (first, second) = object.split_at(object.len() / 2);
+    let result = |half: &[usize], score: f64| serde_json::json!({"image_id": 4, "category_id": 7, "segmentation": runs(half), "score": score});
+    let list = serde_json::json!([result(first, 0.9), result(second, 0.8)]).to_string();
+    write(&place.path("results.json"), list.as_bytes());
+    let images = serde_json::json!({
+        "images": [{"id": 4, "file_name": "images/acdc/patient001_frame01/z0000.png"}],
+        "categories": [{"id": 7, "name": "right ventricular cavity"}],
+    });
+    place.import("results.json", &[]).failed(1, &["list of results", "--annotations"]);
+    write(&place.path("ids.json"), images.to_string().as_bytes());
+    let ids = place.path("ids.json");
+    let ids = ids.to_str().unwrap();
+    let run = place.import("results.json", &["--annotations", ids]);
+    assert_eq!(run.status, 3, "{}", run.err);
+    assert!(run.out.contains("1 masks have several predictions, which are united"), "{}", run.out);
+    assert_eq!(place.dice(), [1.0]);
+    place.import("results.json", &["--annotations", ids, "--candidates"]);
+    let dice = place.dice();
+    assert!((dice[0] - 2.0 / 3.0).abs() < 0.02, "{dice:?}");
+}

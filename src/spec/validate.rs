@@ -251,13 +251,16 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
     if matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
         && let Some((table, labels)) = mask.labels.as_ref().and_then(|name| spec.labels.get_key_value(name))
     {
-        let mut seen: BTreeMap<(String, Option<&str>), &String> = BTreeMap::new();
+        // Equal labels may be two encodings of one thing: whether both occur in one file, only that tells.
+        let mut seen: BTreeMap<(String, Option<&str>), (&String, &Label)> = BTreeMap::new();
         for (key, label) in labels {
-            if let Some(other) = seen.insert((file_safe(&label.name), label.laterality.as_deref()), key) {
+            let id = file_safe(&label.name);
+            if let Some((other, same)) = seen.insert((id.clone(), label.laterality.as_deref()), (key, label))
+                && (&same.name, &same.object) != (&label.name, &label.object)
+            {
                 problems.push(format!(
-                    "{place}: {other} and {key} of [labels.{table}] are both called {:?} in ids, so that their masks cannot be told \
-                     apart; give them names of their own (left kidney, right kidney) or a laterality, or one key for both (\"1-2\")",
-                    file_safe(&label.name)
+                    "{place}: {other} and {key} of [labels.{table}] are both called {id:?} in ids, so that their masks cannot be \
+                     told apart; give them names of their own"
                 ));
             }
         }

@@ -475,7 +475,7 @@ fn cases_of(
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
     let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
-    let patient = patient.map_or_else(|| name.to_string(), |p| file_safe(&p));
+    let patient = patient.map_or_else(|| name.to_string(), |p| id_part(&p));
     let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
     let split = split.map(|s| renamed(s, &rules.split_names));
     let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {

@@ -7,7 +7,9 @@ use super::Pseudonym;
 use super::join::{Group, Joined, Match, Matches, Part, group, join, nearest};
 use super::place::{Places, known_folders};
 use crate::spec::pattern::{Pattern, Template, natural_order};
-use crate::spec::{Absent, Decode, FourthAxis, Label, Layout, MaskPart, Pair, Spec, number_range};
+use crate::spec::{
+    Absent, Decode, FourthAxis, Label, LabelTable, Layout, MaskPart, Pair, Spec, file_safe, number_range,
+};
 
 /// A source that was found in a tree.
 #[derive(Clone, Debug)]
@@ -110,6 +112,8 @@ pub struct Case {
     pub lists: Vec<CaseList>,
     /// Data files of headers among the files above (`.raw` of a `.mhd`, `.img` of a `.hdr`).
     pub companions: Vec<usize>,
+    /// What a user should know of how its files were joined, a sentence each.
+    pub notes: Vec<String>,
     /// Whether it can be built.
     pub state: CaseState,
     /// What stands in the tables for a name or a birth date in its files' names.
@@ -237,7 +241,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             matches.push(found);
         }
         for (at, image) in images.iter().enumerate() {
-            let name = file_safe(&names[at]);
+            let name = id_part(&names[at]);
             used.extend(&image.files);
             let (found, copies) = collect_masks(spec, layout, &masks, &matches, (at, image), &path_of);
             reasons.extend(copies);
@@ -246,7 +250,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
                 let (mask, _) = matches.apart.iter().find(|(_, image)| **image == at)?;
                 Some(path_of[&part.groups[*mask].files[0]])
             });
-            let state = completeness(layout, &found, elsewhere);
+            let state = completeness(layout, &found, elsewhere, &path_of);
             let lists = lists_of(&lists, layout, image);
             source.cases.extend(cases_of(spec, index, &name, image, &found, &lists, &state));
         }
@@ -280,6 +284,20 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         case.companions.sort();
         case.companions.dedup();
         used.extend(&case.companions);
+    }
+    for joined in &source.joined {
+        for (mask, images) in &joined.shared {
+            for case in source.cases.iter_mut().filter(|case| images.contains(&case.image[0])) {
+                let others = images.iter().filter(|image| **image != case.image[0]).map(|image| path_of[image]);
+                let note = format!(
+                    "its mask {} serves {} images of its sequence, among them {}",
+                    path_of[mask],
+                    images.len(),
+                    others.take(2).collect::<Vec<_>>().join(" and ")
+                );
+                case.notes.push(note);
+            }
+        }
     }
     // The data of a header that is left out is left out for the same reason.
     let data: Vec<_> =
@@ -318,14 +336,19 @@ fn collect_masks(
     let (mut found, mut unused): (Vec<CaseMask>, Vec<(usize, String)>) = (Vec::new(), Vec::new());
     for (index, part) in layout.mask.iter().enumerate() {
         let groups = &masks[index].groups;
-        let mut taken: HashMap<(String, String), (usize, Match)> = HashMap::new();
+        let mut taken: HashMap<(String, String, Option<String>), (usize, Match)> = HashMap::new();
         let mut raters: Vec<(String, CaseMask)> = Vec::new();
         for &found in &matches[index].of[at] {
             let group = &groups[found.group];
             let capture = |name: &Option<String>| name.as_ref().and_then(|n| group.captures.get(n).cloned());
             let key = capture(&part.label_from);
             let rater = part.rater.as_ref().map(|t| Template::new(t).fill(&group.captures));
-            let identity = (key.clone().unwrap_or_default(), rater.clone().unwrap_or_default());
+            let laterality = capture(&part.laterality_from).and_then(|side| match side.bytes().next() {
+                Some(b'L' | b'l') => Some("left".to_string()),
+                Some(b'R' | b'r') => Some("right".to_string()),
+                _ => None,
+            });
+            let identity = (key.clone().unwrap_or_default(), rater.clone().unwrap_or_default(), laterality.clone());
             if let Some((first, nearest)) = taken.get(&identity) {
                 let mask: &mut CaseMask = &mut raters[*first].1;
                 if found.farther_than(nearest) {
@@ -339,12 +362,7 @@ fn collect_masks(
             }
             taken.insert(identity, (raters.len(), found));
             let table = part.labels.as_ref().and_then(|name| spec.labels.get(name));
-            let label = part.label.clone().or_else(|| table?.get(key.as_ref()?).cloned());
-            let laterality = capture(&part.laterality_from).and_then(|side| match side.bytes().next() {
-                Some(b'L' | b'l') => Some("left".to_string()),
-                Some(b'R' | b'r') => Some("right".to_string()),
-                _ => None,
-            });
+            let label = part.label.clone().or_else(|| label_of(spec, table?, key.as_ref()?));
             let row = match &part.decode {
                 Decode::RleTable { row, .. } => Some(Template::new(row).fill(&image.captures)),
                 _ => None,
@@ -378,9 +396,20 @@ fn collect_masks(
     (found, unused)
 }
 
+/// The label of a key; where the spec ignores case, that of the key which differs in it alone.
+fn label_of(spec: &Spec, table: &LabelTable, key: &str) -> Option<Label> {
+    let alike = || table.iter().find(|(own, _)| spec.ignore_case && own.to_lowercase() == key.to_lowercase());
+    table.get(key).or_else(|| alike().map(|(_, label)| label)).cloned()
+}
+
 /// A case is complete when every mask part that must be there is. Where none at all was found the case is unlabelled.
 /// `elsewhere` is a mask that has the name for it and lies in another folder tree.
-fn completeness(layout: &Layout, found: &[CaseMask], elsewhere: Option<&str>) -> CaseState {
+fn completeness(
+    layout: &Layout,
+    found: &[CaseMask],
+    elsewhere: Option<&str>,
+    path_of: &HashMap<usize, &str>,
+) -> CaseState {
     let elsewhere = elsewhere.map_or_else(String::new, |mask| {
         format!(
             "; {mask} has the name for it, but lies in another folder tree: if it belongs to the image, put both below one \
@@ -401,9 +430,13 @@ fn completeness(layout: &Layout, found: &[CaseMask], elsewhere: Option<&str>) ->
     if found.is_empty() {
         return CaseState::Skipped(format!("not labelled: none of its masks is there{elsewhere}"));
     }
-    let unknown = found.iter().find(|m| m.label.is_none() && m.label_key.is_some());
-    if let Some(key) = unknown.and_then(|m| m.label_key.as_ref()) {
-        return CaseState::Skipped(format!("the spec has no label {key:?}"));
+    let unknown = found.iter().filter(|m| m.label.is_none()).find_map(|m| Some((m, m.label_key.as_ref()?)));
+    if let Some((mask, key)) = unknown {
+        let table = layout.mask[mask.part].labels.as_deref().unwrap_or_default();
+        let file = mask.files.first().and_then(|file| path_of.get(file)).copied().unwrap_or_default();
+        return CaseState::Skipped(format!(
+            "the spec has no label {key:?}, of {file}: add it to [labels.{table}], or a [[skip]] for such files"
+        ));
     }
     CaseState::Complete
 }
@@ -442,7 +475,7 @@ fn cases_of(
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
     let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
-    let patient = patient.map_or_else(|| name.to_string(), |p| file_safe(&p));
+    let patient = patient.map_or_else(|| name.to_string(), |p| id_part(&p));
     let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
     let split = split.map(|s| renamed(s, &rules.split_names));
     let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {
@@ -452,6 +485,11 @@ fn cases_of(
     sequences
         .into_iter()
         .map(|(sequence, channel)| {
+            let alike = |own: &&String| spec.ignore_case && own.to_lowercase() == sequence.to_lowercase();
+            let sequence = match spec.sequences.contains_key(&sequence) {
+                true => sequence,
+                false => spec.sequences.keys().find(alike).cloned().unwrap_or(sequence),
+            };
             let modality = spec.sequences.get(&sequence).cloned();
             let state = match (&modality, state) {
                 (None, CaseState::Complete) => {
@@ -479,11 +517,18 @@ fn cases_of(
                 masks: masks.to_vec(),
                 lists: lists.to_vec(),
                 companions: Vec::new(),
+                notes: Vec::new(),
                 state,
                 pseudonym: None,
             }
         })
         .collect()
+}
+
+/// A text as the whole of an id's part: never empty, and never a name that means a folder (`.`, `..`).
+fn id_part(text: &str) -> String {
+    let name = file_safe(text);
+    if name.bytes().all(|b| b == b'.') { format!("_{}", name.replace('.', "_")) } else { name }
 }
 
 /// Patterns as a sentence offers them: `"a" or "b"`.
@@ -513,19 +558,6 @@ pub(super) fn companions(path: &str) -> Vec<String> {
         _ => &[],
     };
     endings.iter().map(|ending| format!("{stem}.{ending}")).collect()
-}
-
-/// A text as part of an id: letters, digits, dots, dashes and underscores stay, runs of anything else become one `_`.
-pub(crate) fn file_safe(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
-            out.push(c);
-        } else if !out.ends_with('_') && !out.is_empty() {
-            out.push('_');
-        }
-    }
-    out.trim_end_matches('_').to_string()
 }
 
 #[cfg(test)]

@@ -185,6 +185,7 @@ mod tests {
             lists: Vec::new(),
             companions: Vec::new(),
             state: CaseState::Complete,
+            notes: Vec::new(),
             pseudonym: None,
         };
         Source {

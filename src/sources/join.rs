@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use super::place::{Folders, Place, Places, Relation};
-use crate::spec::pattern::{Captures, Pattern, natural_order};
+use crate::spec::pattern::{Captures, OpenFolder, Pattern, Template, natural_order};
 use crate::spec::{Decode, Layout};
 
 /// Files that make one image or mask.
@@ -27,6 +27,8 @@ pub(super) struct Group {
     open: Rc<Place>,
     /// … and all of them.
     whole: Rc<Place>,
+    /// Folders of which the pattern leaves some text open.
+    left_open: Vec<OpenFolder>,
 }
 
 /// Groups files by what `patterns` capture; files that differ only in `stack` belong together. A file goes to the first
@@ -45,7 +47,7 @@ pub(super) fn group(
         else {
             continue;
         };
-        let (above, mut captures) = (found.above.to_string(), found.captures);
+        let (above, mut captures, left_open) = (found.above.to_string(), found.captures, found.folders);
         let mut keys = Vec::new();
         if let Some(stack) = stack {
             let stacked = captures.remove(stack).unwrap_or_default();
@@ -63,7 +65,7 @@ pub(super) fn group(
             if found.between.is_empty() { place.clone() } else { places.of(&format!("{above}{}", found.between)) };
         let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         let whole = places.of(&folder);
-        groups.push(Group { pattern, above, captures, files: vec![file], keys, folder, place, open, whole });
+        groups.push(Group { pattern, above, captures, files: vec![file], keys, folder, place, open, whole, left_open });
     }
     let path_of: HashMap<usize, &str> = paths.iter().copied().collect();
     for group in groups.iter_mut().filter(|group| group.files.len() > 1) {
@@ -84,6 +86,12 @@ impl Group {
         short.above.len() < long.above.len()
             && long.above.starts_with(&short.above)
             && short.folder.starts_with(&long.above)
+    }
+
+    /// Folders of which only `*` and captures in `alone` take text, as they count.
+    fn open_but_for(&self, alone: &dyn Fn(&str) -> bool) -> Place {
+        let folders = self.left_open.iter().filter(|folder| folder.captures.iter().all(|name| alone(name)));
+        Place::new(&folders.map(|folder| format!("{}/", folder.name)).collect::<String>())
     }
 }
 
@@ -148,7 +156,7 @@ impl Match {
 }
 
 /// Names of captures, and images by their values of these.
-type ByValue<'g> = (Vec<String>, HashMap<Vec<&'g str>, Vec<usize>>);
+type ByValue = (Vec<String>, HashMap<Vec<String>, Vec<usize>>);
 
 /// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and of
 /// their cases.
@@ -172,9 +180,9 @@ pub(super) fn join(
     for (i, image_pattern) in image_patterns.iter().enumerate() {
         for (m, mask_pattern) in part.patterns.iter().enumerate() {
             let names = names_of(image_pattern, mask_pattern);
-            let mut found: HashMap<Vec<&str>, Vec<usize>> = HashMap::new();
+            let mut found: HashMap<Vec<String>, Vec<usize>> = HashMap::new();
             for (at, image) in images.iter().enumerate().filter(|(_, image)| image.pattern == i) {
-                found.entry(values(&names, &image.captures)).or_default().push(at);
+                found.entry(values(image_pattern, &names, &image.captures)).or_default().push(at);
             }
             by_value.insert((i, m), (names, found));
         }
@@ -182,9 +190,38 @@ pub(super) fn join(
     let (known, masks) = ((known, layout.anywhere), &part.groups);
     let closed = Folders::new(known, images.iter().map(|g| &*g.place), masks.iter().map(|g| &*g.place));
     let opened = Folders::new(known, images.iter().map(|g| &*g.open), masks.iter().map(|g| &*g.open));
+    // Captures that say what an image or mask is, and not whose.
+    let kinds: Vec<String> = Template::new(&layout.image.sequence)
+        .names()
+        .into_iter()
+        .chain(stacks.into_iter().flatten())
+        .chain(rules.label_from.as_deref())
+        .chain(rules.laterality_from.as_deref())
+        .map(String::from)
+        .chain(
+            rules
+                .rater
+                .iter()
+                .flat_map(|rater| Template::new(rater).names().into_iter().map(String::from).collect::<Vec<_>>()),
+        )
+        .collect();
+    // What only one side captures joins nothing: such folders must agree as those do that no pattern names.
+    let left_open_apart = |image: &Group, mask: &Group| {
+        if image.left_open.is_empty() || mask.left_open.is_empty() {
+            return false;
+        }
+        let alone =
+            |other: &Group, name: &str| !other.captures.contains_key(name) && !kinds.iter().any(|kind| kind == name);
+        let of_image = image.open_but_for(&|name| alone(mask, name));
+        let of_mask = mask.open_but_for(&|name| alone(image, name));
+        of_image.beside(&of_mask)
+    };
     let relation = |image: &Group, mask: &Group| {
         if table || image.shares_folders(mask) {
             return Relation::Own;
+        }
+        if !layout.anywhere && left_open_apart(image, mask) {
+            return Relation::Apart;
         }
         match image_patterns[image.pattern].has_any_folders() && part.patterns[mask.pattern].has_any_folders() {
             true => opened.relation(&image.open, &mask.open),
@@ -197,7 +234,11 @@ pub(super) fn join(
     for (at, mask) in part.groups.iter().enumerate() {
         let candidates = (0..image_patterns.len()).flat_map(|i| {
             let (names, found) = &by_value[&(i, mask.pattern)];
-            found.get(&values(names, &mask.captures)).map_or(&[][..], Vec::as_slice)
+            let all = found.get(&values(&image_patterns[i], names, &mask.captures)).map_or(&[][..], Vec::as_slice);
+            // Where case is ignored, one that agrees in it as well comes first.
+            let exact = |at: &&usize| names.iter().all(|n| images[**at].captures.get(n) == mask.captures.get(n));
+            let only_exact = all.iter().any(|at| exact(&at));
+            all.iter().filter(move |at| !only_exact || exact(at))
         });
         let mut found: Vec<(usize, Match)> = Vec::new();
         for &image in candidates {
@@ -304,8 +345,8 @@ fn joined(
     }
 }
 
-fn values<'c>(names: &[String], captures: &'c Captures) -> Vec<&'c str> {
-    names.iter().map(|n| captures.get(n).map_or("", String::as_str)).collect()
+fn values(pattern: &Pattern, names: &[String], captures: &Captures) -> Vec<String> {
+    names.iter().map(|n| pattern.compared(captures.get(n).map_or("", String::as_str))).collect()
 }
 
 /// Of several lists that say the same kind of thing, those nearest to an image.

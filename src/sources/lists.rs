@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::claim::{file_safe, renamed};
-use super::table::{Table, bare};
+use super::claim::renamed;
+use super::table::{Table, bare, other_encoding};
 use super::{Case, CaseState, Scan};
 use crate::raw::stand_in;
 use crate::spec::pattern::composed;
-use crate::spec::{Layout, ListPart, Registry, Spec};
+use crate::spec::{Layout, ListPart, Registry, Spec, file_safe};
 
 /// What a list says of one of its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,7 +88,8 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
             if rules.names {
                 continue;
             }
-            match (self.read)(list.file).and_then(|bytes| entries(&bytes, rules)) {
+            let read = (self.read)(list.file).and_then(|bytes| entries(&bytes, rules));
+            match read.and_then(|entries| distinct_patients(entries, self.layout(case))) {
                 Ok(entries) => drop(self.known.insert(key, entries)),
                 Err(reason) => drop(self.problems.insert(list.file, reason)),
             }
@@ -132,7 +133,8 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         Some(Said { split: said.split.or_else(|| list.split.clone()), ..said })
     }
 
-    /// Refuses lists none of whose keys is a case, where no other list of the same kind names one.
+    /// Refuses lists none of whose keys is a case, though there are cases of which no list says anything, and those of a kind
+    /// of which none names one.
     fn refuse_strangers(&mut self, cases: &[Case]) {
         let mut useful: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut read: BTreeSet<usize> = BTreeSet::new();
@@ -142,10 +144,15 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
                 read.insert(list.file);
             }
         }
-        let strange = self
-            .known
-            .iter()
-            .filter(|((layout, part, file), _)| !useful.contains(&(*layout, *part)) && !read.contains(file));
+        // Lists that are consulted for complete cases of which no list says anything.
+        let complete = cases.iter().filter(|case| case.state == CaseState::Complete);
+        let without = complete.filter(|case| !case.lists.iter().any(|list| self.said(case, list).is_some()));
+        let unnamed: BTreeSet<(usize, usize)> =
+            without.flat_map(|case| case.lists.iter().map(|list| (case.layout, list.file))).collect();
+        let strange = self.known.iter().filter(|((layout, part, file), entries)| {
+            let lone = !entries.is_empty() && unnamed.contains(&(*layout, *file));
+            (lone || !useful.contains(&(*layout, *part))) && !read.contains(file)
+        });
         for ((layout, _, file), entries) in strange {
             let own = cases.iter().filter(|c| c.layout == *layout).flat_map(|c| &c.lists).find(|l| l.file == *file);
             let such_as = entries.keys().next().map_or_else(String::new, |key| format!(", such as {key:?}"));
@@ -241,6 +248,22 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
     }
 }
 
+/// Refuses a list whose patients would be one person in the tables although they are not.
+fn distinct_patients(entries: Entries, layout: &Layout) -> Result<Entries, String> {
+    let mut ids: BTreeMap<String, String> = BTreeMap::new();
+    for who in entries.values().filter_map(|said| said.patient.as_ref()) {
+        let who = renamed(who.clone(), &layout.patient_names);
+        if let Some(other) = ids.insert(file_safe(&who), who.clone()).filter(|other| *other != who) {
+            return Err(format!(
+                "the patients {other:?} and {who:?} would have one id, {:?}, so neither split nor patient is taken from it; give \
+                 them other names ([layout.patient_names])",
+                file_safe(&who)
+            ));
+        }
+    }
+    Ok(entries)
+}
+
 /// A key with the leading zeros of its numbers left out.
 fn without_zeros(key: &str) -> String {
     let mut out = String::with_capacity(key.len());
@@ -255,12 +278,18 @@ fn without_zeros(key: &str) -> String {
     out
 }
 
+/// What programs write where a table has no value.
+const NO_VALUE: &[&str] = &["nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nat"];
+
 /// What a list says, by key.
 fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
     if let Some(looks) = stand_in(bytes) {
         return Err(format!("it is {}{}", looks.what, looks.advice));
     }
     let mut found = Entries::new();
+    if let Some(reason) = other_encoding(bytes) {
+        return Err(reason);
+    }
     if rules.key_column.is_empty() {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         for line in text.split(|&b| b == b'\n' || b == b'\r') {
@@ -285,7 +314,15 @@ fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
         if let Some(absent) = [split, patient].into_iter().flatten().find(|&column| row.get(column).is_none()) {
             return Err(format!("row {number}, of {key:?}, ends before column {}, which is needed", absent + 1));
         }
-        let said = Said { split: split.and_then(field), patient: patient.and_then(field) };
+        let value =
+            |column: usize| field(column).filter(|text| !NO_VALUE.contains(&text.to_ascii_lowercase().as_str()));
+        let said = Said { split: split.and_then(value), patient: patient.and_then(value) };
+        if let Some(who) = said.patient.as_ref().filter(|who| file_safe(who).is_empty()) {
+            return Err(format!(
+                "row {number}, of {key:?}, has the patient {who:?}, in which no letter or digit stands, so neither split nor \
+                 patient is taken from it"
+            ));
+        }
         if let Err([a, b]) = found.entry(key.clone()).or_default().and(&said) {
             return Err(format!(
                 "it contradicts itself: {key:?} is {a:?} and {b:?} (row {number}), so neither split nor patient is taken from it"

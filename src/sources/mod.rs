@@ -7,6 +7,7 @@
 
 mod claim;
 mod completeness;
+mod headers;
 mod join;
 mod lists;
 mod near;
@@ -16,7 +17,6 @@ mod scan;
 mod settle;
 mod table;
 
-pub(crate) use claim::file_safe;
 pub use claim::{Case, CaseList, CaseMask, CaseState, Source};
 pub use completeness::{Completeness, absent_numbers};
 pub use join::Joined;

@@ -66,13 +66,18 @@ fn near_miss(spec: &Spec, paths: &[String]) -> Option<NearMiss> {
                 release.evidence.iter().filter(|pattern| fits(pattern) == 0).cloned().collect()
             };
             let missing = spec.release.iter().map(missing).min_by_key(Vec::len).unwrap_or_default();
-            format!(
-                "{} file(s) match {slug}'s image pattern and {} its mask pattern, but none matches {}, which tells that the \
-                 source is there",
+            let found = format!(
+                "{} file(s) match {slug}'s image pattern and {} its mask pattern",
                 grouped(images),
-                grouped(masks),
-                missing.join(" and ")
-            )
+                grouped(masks)
+            );
+            if missing.is_empty() {
+                let says = format!(
+                    "{found}, but not as one download: give the folder that they lie in, or name --source {slug}"
+                );
+                return Some(NearMiss { source: slug.clone(), images, masks, says });
+            }
+            format!("{found}, but none matches {}, which tells that the source is there", missing.join(" and "))
         }
     };
     Some(NearMiss { source: slug.clone(), images, masks, says })

@@ -90,16 +90,25 @@ struct Folder {
     holds: bool,
 }
 
+/// A folder's name in full: without the ends of archives, and of what Google Drive puts behind it.
+fn full_name(component: &str) -> &str {
+    let mut name = component;
+    while let Some(end) = ARCHIVES.iter().find(|end| ends_with(name, end) && name.len() > end.len()) {
+        name = &name[..name.len() - end.len()];
+    }
+    without_copy_mark(without_drive_part(name))
+}
+
 impl Folder {
     /// `None` where nothing of the name counts.
     fn new(component: &str) -> Option<Self> {
-        let mut name = component;
-        while let Some(end) = ARCHIVES.iter().find(|end| ends_with(name, end) && name.len() > end.len()) {
-            name = &name[..name.len() - end.len()];
-        }
+        let name = full_name(component);
         let mut words: Vec<String> = Vec::new();
         let mut holds = false;
-        for word in words_of(without_drive_part(name)) {
+        if !name.is_empty() && !name.chars().any(char::is_alphanumeric) {
+            return Some(Folder { stem: name.to_string(), holds });
+        }
+        for word in words_of(name) {
             if HOLDS.contains(&word.as_str()) {
                 holds = true;
             } else if let Some(rest) = LONG.iter().find_map(|w| word.strip_suffix(w).or(word.strip_prefix(w))) {
@@ -110,6 +119,10 @@ impl Folder {
             } else {
                 words.push(word);
             }
+        }
+        // A sign at the end tells groups apart: HIV+ and HIV-.
+        if let (Some(sign @ ('+' | '-')), Some(last)) = (name.chars().last(), words.last_mut()) {
+            last.push(sign);
         }
         (!words.is_empty()).then(|| Folder { stem: words.join("-"), holds })
     }
@@ -133,7 +146,28 @@ fn without_drive_part(name: &str) -> &str {
         let (date, time) = stamp.strip_suffix('Z')?.split_once('T')?;
         (digits(date) && date.len() == 8 && digits(time) && time.len() == 6).then_some(before)
     });
-    stamp.unwrap_or(name)
+    // OneDrive: `OneDrive_2024-01-31`, `OneDrive_1_31-1-2024`.
+    let one_drive = || {
+        let (before, stamp) = name.split_once("OneDrive_")?;
+        let plain = stamp.bytes().all(|b| b.is_ascii_digit() || b == b'_' || b == b'-');
+        plain.then_some(if before.is_empty() { "OneDrive" } else { before.trim_end_matches(['_', '-', ' ']) })
+    };
+    stamp.or_else(one_drive).unwrap_or(name)
+}
+
+/// A name without what a system puts behind the second one of that name: `masks (1)`, `masks - Copy`, `masks copy 2`.
+fn without_copy_mark(name: &str) -> &str {
+    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+    let numbered = name.strip_suffix(')').and_then(|t| t.rsplit_once(" (")).filter(|(_, n)| digits(n));
+    let base = match numbered {
+        Some((before, _)) => before,
+        None => {
+            name.rsplit_once(' ').filter(|(before, n)| digits(n) && ends_with(before, " copy")).map_or(name, |(b, _)| b)
+        }
+    };
+    let mark = [" - copy", " copy"].into_iter().find(|mark| ends_with(base, mark) && base.len() > mark.len());
+    let base = mark.map_or(base, |mark| &base[..base.len() - mark.len()]);
+    if base.trim().is_empty() { name } else { base }
 }
 
 /// Words of a name in lower case: runs of letters or of digits; a capital after a small letter begins another one.
@@ -156,16 +190,32 @@ fn words_of(name: &str) -> Vec<String> {
     words
 }
 
-/// Folders of a file as they count.
+/// Folders of a file as they count, and by their full names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Place(Vec<Folder>);
+pub(super) struct Place(Vec<Folder>, Vec<String>);
 
 impl Place {
     pub(super) fn new(folders: &str) -> Self {
         let mut found: Vec<Folder> = folders.split('/').filter_map(Folder::new).collect();
         // An archive is often unpacked into a folder of its own name.
         found.dedup_by(|a, b| a.stem == b.stem);
-        Place(found)
+        let names = folders.split('/').filter(|name| !name.is_empty());
+        let mut full: Vec<String> = names.map(|name| full_name(name).to_string()).collect();
+        full.dedup();
+        Place(found, full)
+    }
+
+    /// True where both have folders of their own below those that they share, as these count.
+    pub(super) fn beside(&self, other: &Place) -> bool {
+        let common = self.common(other);
+        self.0.len() > common && other.0.len() > common
+    }
+
+    /// The folders by their full names, from above down to the first in which it differs from another; `None` where one lies
+    /// above the other.
+    fn root(&self, other: &Place) -> Option<&[String]> {
+        let common = self.1.iter().zip(&other.1).take_while(|(a, b)| a == b).count();
+        (self.1.len() > common && other.1.len() > common).then(|| &self.1[..=common])
     }
 
     /// How many folders two places have in common from above.
@@ -174,7 +224,7 @@ impl Place {
     }
 
     /// The folders from above down to each of them.
-    fn levels(&self) -> impl Iterator<Item = Vec<&str>> + '_ {
+    fn levels(&self) -> impl Iterator<Item = Vec<&str>> {
         (0..=self.0.len()).map(|depth| self.0[..depth].iter().map(|f| f.stem.as_str()).collect())
     }
 
@@ -215,6 +265,8 @@ pub(super) struct Folders<'p> {
     anywhere: bool,
     images: HashSet<Vec<&'p str>>,
     masks: HashSet<Vec<&'p str>>,
+    /// Folders by their full names that hold images, and those that hold masks, at any depth.
+    full: [HashSet<&'p [String]>; 2],
 }
 
 impl<'p> Folders<'p> {
@@ -223,11 +275,12 @@ impl<'p> Folders<'p> {
         images: impl Iterator<Item = &'p Place>,
         masks: impl Iterator<Item = &'p Place>,
     ) -> Self {
-        let levels = |places: &mut dyn Iterator<Item = &'p Place>| -> HashSet<Vec<&'p str>> {
-            let places: HashSet<&Place> = places.collect();
-            places.into_iter().flat_map(Place::levels).collect()
+        let (images, masks): (HashSet<&Place>, HashSet<&Place>) = (images.collect(), masks.collect());
+        let levels = |places: &HashSet<&'p Place>| places.iter().flat_map(|place| place.levels()).collect();
+        let full = |places: &HashSet<&'p Place>| {
+            places.iter().flat_map(|place| (1..=place.1.len()).map(|depth| &place.1[..depth])).collect()
         };
-        Folders { known, anywhere, images: levels(&mut { images }), masks: levels(&mut { masks }) }
+        Folders { known, anywhere, images: levels(&images), masks: levels(&masks), full: [full(&images), full(&masks)] }
     }
 
     /// How a mask at one place lies to an image at another.
@@ -235,6 +288,10 @@ impl<'p> Folders<'p> {
     /// Folders that differ are no hindrance where the spec says so ([`Layout::anywhere`](crate::spec::Layout)), names them or, if only one side has any, where they say what they
     /// hold. Where both sides have folders of their own, neither may hold images and masks of its own.
     pub(super) fn relation(&self, image: &Place, mask: &Place) -> Relation {
+        let whole = |root: Option<&[String]>| root.is_some_and(|root| self.full.iter().all(|side| side.contains(root)));
+        if !self.anywhere && whole(image.root(mask)) && whole(mask.root(image)) {
+            return Relation::Apart;
+        }
         let common = image.common(mask);
         let (of_image, of_mask) = (&image.0[common..], &mask.0[common..]);
         if of_image.is_empty() && of_mask.is_empty() {
@@ -245,8 +302,10 @@ impl<'p> Folders<'p> {
         if !of_image.iter().chain(of_mask).all(release) {
             return Relation::Apart;
         }
-        let whole =
-            beside && (self.masks.contains(&image.level(common + 1)) || self.images.contains(&mask.level(common + 1)));
+        let of_image = self.masks.contains(&image.level(common + 1));
+        let of_mask = self.images.contains(&mask.level(common + 1));
+        // Of names that are unique, only two whole trees are not one download.
+        let whole = beside && if self.anywhere { of_image && of_mask } else { of_image || of_mask };
         if whole { Relation::Apart } else { Relation::Near }
     }
 }
@@ -304,6 +363,19 @@ mod tests {
             ("x/scans-of-it/", "x/drawn by us.zip/", Relation::Near),
         ] {
             assert_eq!(relation(&[image], &[mask]), expected, "{image} {mask}");
+        }
+        // Names that differ in what does not count are two folders all the same, where each is whole.
+        for (a, b) in [("data/", "raw/"), ("HIV+/", "HIV-/"), ("siteA/", "site A/"), ("+/", "-/"), ("part1/", "part2/")]
+        {
+            assert_eq!(relation(&[a, b], &[b, a]), Relation::Apart, "{a} {b}");
+        }
+        for (a, b) in [("HIV+/", "HIV-/"), ("+/", "-/"), ("😀/", "😁/")] {
+            assert_eq!(relation(&[a], &[b]), Relation::Apart, "{a} {b}");
+        }
+        let drive = ["d-20240131T101500Z-1-001/", "d-20240131T101500Z-1-002/"];
+        assert_eq!(relation(&drive, &[drive[1], drive[0]]), Relation::Own, "parts of one download");
+        for (a, b) in [("images/", "masks (1)/"), ("A/", "A copy/"), ("A/", "A - Copy (2)/")] {
+            assert_eq!(relation(&[a], &[b]), Relation::Own, "{a} {b}");
         }
         // Two trees that are whole each are never mixed, whatever the spec calls them.
         let whole = ["scans-of-it/", "drawn-by-us/"];

@@ -1,8 +1,8 @@
 //! All specs of a registry applied to a tree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::claim::{CaseState, Source, claim, release_in};
+use super::claim::{Case, CaseState, Source, claim};
 use super::settle;
 use crate::raw::{DigestCache, Tree};
 use crate::spec::pattern::composed;
@@ -39,8 +39,8 @@ pub enum FileUse {
 /// Finds the sources of `registry` among `paths` (the members of a tree, in its order), by their names alone: several images
 /// may give one case, until [`settle`](super::settle) looks into them.
 ///
-/// A file below a folder or archive that is named exactly as a source's slug can only belong to that source, where that has its
-/// evidence there. A file that two sources claim all the same belongs to neither: the cases are skipped with the names of
+/// A file below a folder or archive that is named exactly as a source's slug belongs to that source, where that has its
+/// evidence there and knows the file; of several such folders the innermost counts. A file that two sources claim all the same belongs to neither: the cases are skipped with the names of
 /// both, and naming the source (`--source`) settles it.
 pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
     scan_below(registry, "", paths)
@@ -76,29 +76,30 @@ pub fn scan_below(registry: &Registry, root: &str, paths: &[&str]) -> Scan {
     Scan { sources, files }
 }
 
-/// The source that each file must belong to by the name of a folder above it.
+/// The source that each file must belong to by the name of a folder above it: of several such folders the innermost, and of
+/// the files below it those that the source knows.
 fn owners(registry: &Registry, paths: &[String]) -> Vec<Option<usize>> {
     let slugs: HashMap<&str, usize> = registry.specs().iter().enumerate().map(|(i, s)| (s.slug.as_str(), i)).collect();
-    let mut owns: HashMap<String, bool> = HashMap::new();
-    let mut owner_of = |path: &str| {
-        let mut start = 0;
-        for (end, _) in path.match_indices('/') {
-            let source = slugs.get(&path[start..end]).copied();
-            start = end + 1;
-            let Some(source) = source else { continue };
-            let folder = &path[..start];
-            if !owns.contains_key(folder) {
-                let inside = paths.iter().filter(|p| p.starts_with(folder)).map(|p| (0, p.as_str()));
-                let there = release_in(&registry.specs()[source], &inside.collect::<Vec<_>>()).is_some();
-                owns.insert(folder.to_string(), there);
-            }
-            if owns[folder] {
-                return Some(source);
-            }
-        }
-        None
+    let mut owned: HashMap<String, HashSet<usize>> = HashMap::new();
+    let known_below = |folder: &str, source: usize| -> HashSet<usize> {
+        let inside = paths.iter().enumerate().filter(|(_, path)| path.starts_with(folder));
+        let inside: Vec<(usize, &str)> = inside.map(|(file, path)| (file, path.as_str())).collect();
+        let Some(found) = claim(&registry.specs()[source], &inside) else { return HashSet::new() };
+        found.cases.iter().flat_map(Case::files).chain(found.skipped.iter().map(|(file, _)| *file)).collect()
     };
-    paths.iter().map(|path| owner_of(path)).collect()
+    let mut owner_of = |(file, path): (usize, &String)| {
+        let ends: Vec<usize> = path.match_indices('/').map(|(end, _)| end).collect();
+        ends.into_iter().rev().find_map(|end| {
+            let start = path[..end].rfind('/').map_or(0, |at| at + 1);
+            let source = slugs.get(&path[start..end]).copied()?;
+            let folder = &path[..=end];
+            if !owned.contains_key(folder) {
+                owned.insert(folder.to_string(), known_below(folder, source));
+            }
+            owned[folder].contains(&file).then_some(source)
+        })
+    };
+    paths.iter().enumerate().map(&mut owner_of).collect()
 }
 
 /// What becomes of each of so many files.
@@ -186,6 +187,20 @@ mod tests {
         assert!(matches!(&second.state, CaseState::Skipped(reason) if reason.starts_with("not labelled")));
         assert!(matches!(&scan.files[1], FileUse::Skipped { reason, .. } if reason.contains("cine loop")));
         assert_eq!(scan.files[5], FileUse::Unclaimed);
+    }
+
+    #[test]
+    fn a_folder_called_like_a_source_has_only_what_that_knows() {
+        let scan = found(&[
+            "drive/ACDC/patient001/patient001_frame01.nii.gz",
+            "drive/ACDC/patient001/patient001_frame01_gt.nii.gz",
+            "drive/DRIVE/training/1st_manual/21_manual1.gif",
+            "drive/DRIVE/training/images/21_training.tif",
+            "drive/x/mnms/OpenDataset/Training/Labeled/A0S9V9/A0S9V9_sa.nii.gz",
+            "drive/x/mnms/OpenDataset/Training/Labeled/A0S9V9/A0S9V9_sa_gt.nii.gz",
+        ]);
+        let found: Vec<_> = scan.sources.iter().map(|s| (s.slug.as_str(), s.cases.len())).collect();
+        assert_eq!(found, [("acdc", 1), ("drive", 1), ("mnms", 1)]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 
 use super::claim::{Case, CaseState, Source, companions, release_in};
+use super::headers::find_data;
 use super::scan::{FileUse, Scan, uses};
 use crate::digest::sha256;
 use crate::raw::{DigestCache, Member, Tree};
@@ -23,6 +24,7 @@ const MOST_UNPACKED: u64 = 16 << 30;
 /// and those that may be another compression of the same.
 pub fn settle(found: &mut Scan, registry: &Registry, tree: &Tree, cache: Option<&mut DigestCache>) {
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+    let data = find_data(found, tree);
     let in_question: Vec<usize> = files_in_question(found, tree).into_iter().collect();
     let members: Vec<&Member> = in_question.iter().map(|&file| &tree.members()[file]).collect();
     let digests = tree.digests(&members, cache).into_iter().map(Result::ok);
@@ -32,7 +34,15 @@ pub fn settle(found: &mut Scan, registry: &Registry, tree: &Tree, cache: Option<
         unpacked: HashMap::new(),
         claims: HashMap::new(),
     };
-    settle_by(found, registry, &paths, &mut |a, b| contents.same(a, b));
+    // A header whose data is not known is a copy of no other.
+    let whole = |files: &[usize]| -> Option<Vec<usize>> {
+        let apart = files.iter().filter_map(|file| data.get(file).cloned()).collect::<Option<Vec<_>>>()?;
+        Some([files, &apart.concat()[..]].concat())
+    };
+    settle_by(found, registry, &paths, &mut |a, b| match (whole(a), whole(b)) {
+        (Some(a), Some(b)) => contents.same(&a, &b),
+        _ => a == b,
+    });
 }
 
 /// As [`settle`]; `same` tells whether two lists of files have the same content.
@@ -104,9 +114,10 @@ impl Contents<'_> {
         if a == b || known.is_some_and(|(a, b)| a == b) {
             return true;
         }
-        // Of unpacked ones either the sizes differ, or one cannot be read; the latter fails where it is used.
         if !is_packed(&member(a).path) && !is_packed(&member(b).path) {
-            return false;
+            // What cannot be read fails where it is used.
+            let open = known.is_none() && member(a).size == member(b).size;
+            return open && self.unpacked(a).is_some_and(|a| Some(a) == self.unpacked(b));
         }
         let (Some((size_a, sum_a)), Some((size_b, sum_b))) = (self.claimed(a), self.claimed(b)) else { return false };
         if size_a != size_b || sum_a.zip(sum_b).is_some_and(|(a, b)| a != b) {
@@ -335,8 +346,10 @@ impl Settling<'_> {
             return false;
         }
         b.masks.iter().all(|mask| {
-            let own =
-                |m: &&super::CaseMask| (m.part, &m.label_key, &m.rater) == (mask.part, &mask.label_key, &mask.rater);
+            let own = |m: &&super::CaseMask| {
+                (m.part, &m.label_key, &m.rater, &m.laterality)
+                    == (mask.part, &mask.label_key, &mask.rater, &mask.laterality)
+            };
             a.masks.iter().find(own).is_some_and(|m| self.same(&m.files, &mask.files))
         })
     }

@@ -12,6 +12,9 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads the line of names.
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, String> {
+        if let Some(reason) = other_encoding(bytes) {
+            return Err(reason);
+        }
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         stray_quote(bytes, separator(bytes))?;
         let mut reader = csv::ReaderBuilder::new()
@@ -27,12 +30,27 @@ impl<'a> Table<'a> {
     /// The column of a name; of several names, of the first that there is.
     pub(crate) fn column(&self, wanted: &[String]) -> Result<usize, String> {
         let found = wanted.iter().find_map(|name| self.names.iter().position(|n| n == name));
+        if let Some(twice) = found.filter(|at| self.names[at + 1..].contains(&self.names[*at])) {
+            return Err(format!("two columns are called {:?}: remove or rename one", self.names[twice]));
+        }
         found.ok_or_else(|| format!("expected a column {:?}, its columns are {:?}", wanted.join(" or "), self.names))
     }
 
-    /// The rows, one after the other.
+    /// The rows, one after the other. A row with more values than there are columns has a separator inside of a value, so that
+    /// nobody can say what stands in which column.
     pub(crate) fn rows(&mut self) -> impl Iterator<Item = Result<Row, String>> + '_ {
-        self.reader.byte_records().map(|row| row.map(Row).map_err(|e| e.to_string()))
+        let columns = self.names.len();
+        self.reader.byte_records().zip(2..).map(move |(row, number)| {
+            let row = row.map_err(|e| e.to_string())?;
+            match row.iter().skip(columns).any(|value| !bare(value).is_empty()) {
+                false => Ok(Row(row)),
+                true => Err(format!(
+                    "row {number} has {} values, and there are {columns} columns: put values that hold a separator into \
+                     quotation marks",
+                    row.len()
+                )),
+            }
+        })
     }
 }
 
@@ -44,6 +62,12 @@ impl Row {
     pub(crate) fn get(&self, column: usize) -> Option<&[u8]> {
         self.0.get(column).map(bare)
     }
+}
+
+/// Why a text in UTF-16 is not read: `None` for others.
+pub(super) fn other_encoding(bytes: &[u8]) -> Option<String> {
+    let utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    utf_16.then(|| "it is a text in UTF-16: save it as UTF-8".to_string())
 }
 
 /// Refuses a table in which a quotation mark swallows rows: one that is never closed, is closed inside a value, or has whole
@@ -118,8 +142,7 @@ mod tests {
 
     #[test]
     fn whatever_the_separator_blanks_quotes_and_line_ends() {
-        for text in
-            ["\u{feff}id;who\ns1;7\n", "id, who\r\n\"s1\", \"7\"\r\n", "id\twho\ns1\t7", "id,who\n s1 ,7,more\n"]
+        for text in ["\u{feff}id;who\ns1;7\n", "id, who\r\n\"s1\", \"7\"\r\n", "id\twho\ns1\t7", "id,who\n s1 ,7,, \n"]
         {
             let mut table = Table::new(text.as_bytes()).unwrap();
             let who = table.column(&["name".into(), "who".into()]).unwrap();
@@ -133,5 +156,11 @@ mod tests {
         let error = Table::new(b"id,who\n").unwrap().column(&["fname".into(), "image".into()]).unwrap_err();
         assert!(error.contains("fname or image") && error.contains("\"who\""), "{error}");
         assert!(Table::new(b"").unwrap().column(&["id".into()]).is_err());
+        let twice = Table::new(b"id,who,who\n").unwrap().column(&["who".into()]).unwrap_err();
+        assert!(twice.contains("two columns"), "{twice}");
+        assert!(Table::new(b"\xff\xfei\0d\0").err().unwrap().contains("UTF-16"));
+        let mut more = Table::new(b"id,who\n1,a\n2,a, b\n").unwrap();
+        let error = more.rows().find_map(Result::err).unwrap();
+        assert!(error.starts_with("row 3 has 3 values"), "{error}");
     }
 }

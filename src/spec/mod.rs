@@ -16,7 +16,7 @@ mod taxonomy;
 mod validate;
 
 pub use model::*;
-pub use names::{Compared, compare_names, plain_name};
+pub use names::{Compared, compare_names, file_safe, plain_name, sided_names};
 pub use registry::Registry;
 pub use taxonomy::{Taxonomy, TaxonomyObject, taxonomy};
 

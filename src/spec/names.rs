@@ -1,11 +1,51 @@
 //! Names of labels, as they are compared: those that a file has for its values against those of a spec's table.
 
-use super::{Label, LabelTable, number_range};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::pattern::Pattern;
+use super::{Label, LabelTable, Layout, Spec, number_range};
 
 /// A name without what writers differ in: lower case, words with one blank between, `_` as a blank, `tumour` for `tumor`.
 pub fn plain_name(name: &str) -> String {
     let words = name.split(|c: char| c.is_whitespace() || c == '_').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").to_lowercase().replace("tumor", "tumour")
+}
+
+/// A text as part of an id: letters, digits, dots, dashes and underscores stay, runs of anything else become one `_`.
+pub fn file_safe(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            out.push(c);
+        } else if !out.ends_with('_') && !out.is_empty() {
+            out.push('_');
+        }
+    }
+    out.trim_end_matches('_').to_string()
+}
+
+/// Names of labels, as they stand in ids, that a layout has on more than one side: only the side tells their masks apart.
+pub fn sided_names(spec: &Spec, layout: &Layout) -> BTreeSet<String> {
+    let mut sides: BTreeMap<String, BTreeSet<Option<&str>>> = BTreeMap::new();
+    let in_name = |path: &String, name: &str| {
+        Pattern::new(path, spec.ignore_case).is_ok_and(|pattern| pattern.names().contains(&name))
+    };
+    for mask in &layout.mask {
+        let table = mask.labels.iter().filter_map(|table| spec.labels.get(table)).flat_map(|table| table.values());
+        // A side in the name of the mask alone, and not in that of its image, is one of several.
+        let several = mask
+            .laterality_from
+            .as_deref()
+            .is_some_and(|side| !layout.image.path.iter().any(|path| in_name(path, side)));
+        for label in mask.label.iter().chain(table) {
+            let found = sides.entry(file_safe(&label.name)).or_default();
+            match several {
+                true => found.extend([Some("left"), Some("right")]),
+                false => _ = found.insert(label.laterality.as_deref()),
+            }
+        }
+    }
+    sides.into_iter().filter(|(_, sides)| sides.len() > 1).map(|(name, _)| name).collect()
 }
 
 /// What a file's names of its values say of a label table.

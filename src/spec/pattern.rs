@@ -25,6 +25,9 @@ use unicode_normalization::UnicodeNormalization;
 /// Stands among the groups of a pattern for the folders that `**/` passes over.
 const ANY_FOLDERS: &str = "**";
 
+/// Stands among the groups of a pattern for what `*` passes over.
+const ANY_TEXT: &str = "*";
+
 /// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as one.
 pub fn composed(text: &str) -> String {
     text.nfc().collect()
@@ -39,6 +42,17 @@ pub struct Found<'p> {
     pub between: String,
     /// What was captured.
     pub captures: Captures,
+    /// Folders of the matched tail of which the pattern leaves some text open.
+    pub folders: Vec<OpenFolder>,
+}
+
+/// A folder in a path of which a pattern leaves some text open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFolder {
+    /// Its name in the path.
+    pub name: String,
+    /// Captures that take text of it; none where only `*` does.
+    pub captures: Vec<String>,
 }
 
 /// What a pattern captured, name by name.
@@ -51,6 +65,9 @@ pub struct Pattern {
     regex: Regex,
     /// Capture name of each group of the regex, in order; a name may repeat.
     groups: Vec<String>,
+    /// Of each group with alternatives, these as written.
+    choices: Vec<Vec<String>>,
+    ignore_case: bool,
 }
 
 impl Pattern {
@@ -59,11 +76,12 @@ impl Pattern {
     /// # Errors
     /// A sentence that says what is wrong: an unclosed brace or bracket, an empty name, a broken regular expression.
     pub fn new(source: &str, ignore_case: bool) -> Result<Self, String> {
-        let mut groups = Vec::new();
-        let body = compile(&composed(source), &mut groups).map_err(|reason| format!("pattern {source:?}: {reason}"))?;
+        let mut found = Vec::new();
+        let body = compile(&composed(source), &mut found).map_err(|reason| format!("pattern {source:?}: {reason}"))?;
         let flags = if ignore_case { "(?i)" } else { "" };
         let regex = Regex::new(&format!("{flags}(?:^|/){body}$")).map_err(|e| format!("pattern {source:?}: {e}"))?;
-        Ok(Pattern { source: source.to_string(), regex, groups })
+        let (groups, choices) = found.into_iter().unzip();
+        Ok(Pattern { source: source.to_string(), regex, groups, choices, ignore_case })
     }
 
     /// The pattern as written.
@@ -74,7 +92,7 @@ impl Pattern {
     /// Names that this pattern captures, each once, in order of appearance.
     pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
-        for group in self.groups.iter().filter(|group| *group != ANY_FOLDERS) {
+        for group in self.groups.iter().filter(|group| *group != ANY_FOLDERS && *group != ANY_TEXT) {
             if !names.contains(&group.as_str()) {
                 names.push(group);
             }
@@ -100,24 +118,53 @@ impl Pattern {
         let above = &path[..if path[start..].starts_with('/') { start + 1 } else { start }];
         let mut captures = Captures::new();
         let mut between = String::new();
+        // Positions of the folders of which some text is open, and by which captures.
+        let mut open: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
+        let file = path.rfind('/').map_or(0, |at| at + 1);
         for (i, name) in self.groups.iter().enumerate() {
             let text = found.get(i + 1);
             if name == ANY_FOLDERS {
                 between.push_str(text.map_or("", |text| text.as_str()));
                 continue;
             }
+            if let Some(text) = text.filter(|text| text.start() < file) {
+                let begin = path[..text.start()].rfind('/').map_or(0, |at| at + 1);
+                let end = path[text.start()..].find('/').map_or(path.len(), |at| text.start() + at);
+                let names = open.entry((begin, end)).or_default();
+                names.extend((name != ANY_TEXT).then(|| name.clone()));
+            }
+            if name == ANY_TEXT {
+                continue;
+            }
             let Some(text) = text else {
                 captures.entry(name.clone()).or_default();
                 continue;
             };
+            // Of alternatives in another case, the one that is written.
+            let written =
+                self.choices[i].iter().find(|choice| composed(choice).to_lowercase() == text.as_str().to_lowercase());
+            let text = written.filter(|_| self.ignore_case).map_or(text.as_str(), String::as_str);
+            let same = |before: &str| match self.ignore_case {
+                true => before.to_lowercase() == text.to_lowercase(),
+                false => before == text,
+            };
             match captures.get(name) {
-                Some(before) if !before.is_empty() && before != text.as_str() => return None,
+                Some(before) if !before.is_empty() && !same(before) => return None,
+                Some(before) if !before.is_empty() => {}
                 _ => {
-                    captures.insert(name.clone(), text.as_str().to_string());
+                    captures.insert(name.clone(), text.to_string());
                 }
             }
         }
-        Some(Found { above, between, captures })
+        let folders = open
+            .into_iter()
+            .map(|((begin, end), captures)| OpenFolder { name: path[begin..end].to_string(), captures });
+        Some(Found { above, between, captures, folders: folders.collect() })
+    }
+
+    /// A captured text as it is compared with that of another pattern: without its case, where the pattern ignores it.
+    pub fn compared(&self, text: &str) -> String {
+        if self.ignore_case { text.to_lowercase() } else { text.to_string() }
     }
 
     /// True where the pattern matches `path`.
@@ -126,21 +173,25 @@ impl Pattern {
     }
 }
 
-fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
+/// Name of a group, and the alternatives that it has.
+type Group = (String, Vec<String>);
+
+fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = source;
     let mut open = 0usize;
     while let Some(c) = rest.chars().next() {
         if let Some(after) = rest.strip_prefix("**/") {
             out.push_str("((?:.*/)?)");
-            groups.push(ANY_FOLDERS.to_string());
+            groups.push((ANY_FOLDERS.to_string(), Vec::new()));
             rest = after;
             continue;
         }
         let after = &rest[c.len_utf8()..];
         rest = match c {
             '*' => {
-                out.push_str("[^/]*");
+                out.push_str("([^/]*)");
+                groups.push((ANY_TEXT.to_string(), Vec::new()));
                 after
             }
             '[' => {
@@ -154,9 +205,9 @@ fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
                 after
             }
             '{' => {
-                let (name, group, after) = capture(after)?;
-                groups.push(name);
-                out.push_str(&group);
+                let (group, regex, after) = capture(after)?;
+                groups.push(group);
+                out.push_str(&regex);
                 after
             }
             '}' => return Err("a } without its {".into()),
@@ -177,24 +228,28 @@ fn compile(source: &str, groups: &mut Vec<String>) -> Result<String, String> {
     Ok(out)
 }
 
-/// Reads a capture after its opening brace: its name, the regex group, and what follows the closing brace.
-fn capture(text: &str) -> Result<(String, String, &str), String> {
+/// Reads a capture after its opening brace: its name and alternatives, the regex group, and what follows the closing brace.
+fn capture(text: &str) -> Result<(Group, String, &str), String> {
     let (inner, after) = match text.split_once(":/") {
         // A regular expression may hold braces: it ends at "/}".
         Some((name, regex)) if !name.contains('}') => {
             let (regex, after) = regex.split_once("/}").ok_or("a {name:/regex/} without its end")?;
-            return Ok((check_name(name)?, format!("({regex})"), after));
+            return Ok(((check_name(name)?, Vec::new()), format!("({regex})"), after));
         }
         _ => text.split_once('}').ok_or("a { without its }")?,
     };
     let (name, kind) = inner.split_once(':').unwrap_or((inner, ""));
+    let mut written = Vec::new();
     let group = match kind {
         "" => "([^/]+?)".to_string(),
         "d" => "([0-9]+)".to_string(),
         digits if digits.bytes().all(|b| b == b'd') => format!("([0-9]{{{}}})", digits.len()),
-        choices => format!("({})", choices.split('|').map(regex::escape).collect::<Vec<_>>().join("|")),
+        choices => {
+            written = choices.split('|').map(String::from).collect();
+            format!("({})", choices.split('|').map(regex::escape).collect::<Vec<_>>().join("|"))
+        }
     };
-    Ok((check_name(name)?, group, after))
+    Ok(((check_name(name)?, written), group, after))
 }
 
 fn check_name(name: &str) -> Result<String, String> {
@@ -304,6 +359,21 @@ mod tests {
     fn names_are_compared_in_one_unicode_form() {
         let pattern = Pattern::new("mu\u{308}ller_{id}.png", false).unwrap();
         assert!(pattern.matches("m\u{fc}ller_1.png") && pattern.matches(&composed("mu\u{308}ller_1.png")));
+    }
+
+    #[test]
+    fn alternatives_are_as_written_whatever_the_case_of_a_name() {
+        let pattern = Pattern::new("{p}/{p}_{s:T1|T2}.nii", true).unwrap();
+        let found = pattern.find("P1/p1_t2.NII").unwrap();
+        assert_eq!((found.captures["s"].as_str(), found.captures["p"].as_str()), ("T2", "P1"));
+    }
+
+    #[test]
+    fn folders_that_are_left_open_are_told() {
+        let pattern = Pattern::new("images*/{s}/[x/]{id}.png", false).unwrap();
+        let found = pattern.find("a/imagesTr/p1/7.png").unwrap();
+        let folders: Vec<_> = found.folders.iter().map(|f| (f.name.as_str(), f.captures.len())).collect();
+        assert_eq!(folders, [("imagesTr", 0), ("p1", 1)]);
     }
 
     #[test]

@@ -187,6 +187,38 @@ mod tests {
     }
 
     #[test]
+    fn names_that_ids_cannot_tell_apart_are_refused_and_sides_tell_them() {
+        let spec = |labels: &str| {
+            let text = format!(
+                "slug = \"x\"\nname = \"x\"\n[licence]\nid = \"a\"\nterms = \"b\"\nshare_derived = \"yes\"\n[[release]]\nname = \"1\"\n\
+                 evidence = [\"{{p}}.nii\"]\n[sequences]\nS = \"CT\"\n[[layout]]\nname = \"l\"\ncase = \"{{p}}\"\n[layout.image]\n\
+                 path = [\"{{p}}.nii\"]\nsequence = \"S\"\n[[layout.mask]]\npath = [\"{{p}}_m.nii\"]\nlabels = \"k\"\n\
+                 [labels.k]\n{labels}"
+            );
+            parse("my.toml", &text)
+        };
+        let label = |n: u8, name: &str, more: &str| format!("{n} = {{ name = {name:?}, object = \"kidney\"{more} }}\n");
+        let error = spec(&(label(1, "G3+", "") + &label(2, "G3", ""))).unwrap_err().to_string();
+        assert!(error.contains("both called \"G3\""), "{error}");
+        assert!(spec(&label(1, "+", "")).unwrap_err().to_string().contains("no letter or digit"));
+        let sides = [", laterality = \"left\"", ", laterality = \"right\""];
+        let spec =
+            spec(&(label(1, "kidney", sides[0]) + &label(2, "kidney", sides[1]) + &label(3, "mass", ""))).unwrap();
+        let sided = crate::spec::sided_names(&spec, &spec.layout[0]);
+        assert_eq!(sided.into_iter().collect::<Vec<_>>(), ["kidney"]);
+    }
+
+    #[test]
+    fn ids_of_built_in_sources_need_no_side() {
+        for spec in Registry::built_in().unwrap().specs() {
+            for layout in &spec.layout {
+                let sided = crate::spec::sided_names(spec, layout);
+                assert!(sided.is_empty(), "{}: {sided:?}", spec.slug);
+            }
+        }
+    }
+
+    #[test]
     fn a_wrong_name_gets_a_hint() {
         let error = Registry::built_in().unwrap().get("acdcc").unwrap_err().to_string();
         assert!(error.contains("did you mean \"acdc\"?"), "{error}");

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::names::plain_name;
+use super::names::{file_safe, plain_name};
 use super::pattern::{Pattern, Template};
 use super::registry::edit_distance;
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
@@ -125,6 +125,10 @@ fn check_label(spec: &Spec, place: &str, label: &Label, problems: &mut Vec<Strin
     if !spec.object_names().any(|name| name == label.object) {
         problems.push(format!("{place}: {}", unknown("object", &label.object, spec.object_names())));
     }
+    if file_safe(&label.name).is_empty() {
+        problems
+            .push(format!("{place}: the name {:?} has no letter or digit, so it cannot stand in an id", label.name));
+    }
     if let Some(side) = &label.laterality
         && side != "left"
         && side != "right"
@@ -243,6 +247,23 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         && !spec.labels.contains_key(table)
     {
         problems.push(format!("{place}: there is no table [labels.{table}]"));
+    }
+    if matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
+        && let Some((table, labels)) = mask.labels.as_ref().and_then(|name| spec.labels.get_key_value(name))
+    {
+        // Equal labels may be two encodings of one thing: whether both occur in one file, only that tells.
+        let mut seen: BTreeMap<(String, Option<&str>), (&String, &Label)> = BTreeMap::new();
+        for (key, label) in labels {
+            let id = file_safe(&label.name);
+            if let Some((other, same)) = seen.insert((id.clone(), label.laterality.as_deref()), (key, label))
+                && (&same.name, &same.object) != (&label.name, &label.object)
+            {
+                problems.push(format!(
+                    "{place}: {other} and {key} of [labels.{table}] are both called {id:?} in ids, so that their masks cannot be \
+                     told apart; give them names of their own"
+                ));
+            }
+        }
     }
     match (mask.pair, &mask.pair_reason) {
         (Pair::Index, None) => problems.push(format!(

@@ -1,12 +1,15 @@
 //! The rows of a case, its slices and its masks.
 
+use std::collections::BTreeSet;
+
 use super::report::placement_count;
 use super::shards::Digests;
 use crate::mask::Connectivity;
 use crate::pipeline::Result;
 use crate::raw::Tree;
 use crate::slices::{CaseSlices, ObjectMask, Slice};
-use crate::sources::{Case, file_safe};
+use crate::sources::Case;
+use crate::spec::{Spec, file_safe, sided_names};
 use crate::store::{CaseRow, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
 
 /// The row of a case before anything is known of its pixels.
@@ -51,7 +54,36 @@ pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digest
     }
 }
 
-pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow, cut: CaseSlices) -> Result<()> {
+/// The rows of the slices and masks of a case.
+pub(super) type SliceRows = Vec<(SliceRow, Vec<MaskRow>)>;
+
+/// The rows of what was cut of a case, of each slice in the order of their ids; the reason where two masks would have one id.
+pub(super) fn slice_rows(spec: &Spec, case: &Case, slices: Vec<Slice>) -> std::result::Result<SliceRows, String> {
+    let sided = sided_names(spec, &spec.layout[case.layout]);
+    let rows: SliceRows = slices.into_iter().map(|slice| rows_of(case, &sided, slice)).collect();
+    for (_, masks) in &rows {
+        if let Some([a, b]) = masks.array_windows().find(|[a, b]| a.mask_id == b.mask_id) {
+            let described = |mask: &MaskRow| format!("{:?} ({})", mask.label_name, mask.label_value);
+            return Err(format!(
+                "two masks of one slice would have the id {}: {} and {}; give them names of their own in the spec (`name` of the \
+                 labels), a laterality, or a rater, or remove one of their files",
+                a.mask_id,
+                described(a),
+                described(b)
+            ));
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes the rows of a case that was cut: `row` is completed by what `cut` says, and `rows` are those of its slices.
+pub(super) fn push_case(
+    writer: &mut ShardWriter,
+    mut row: CaseRow,
+    case: &Case,
+    cut: CaseSlices,
+    rows: SliceRows,
+) -> Result<()> {
     row.shape = cut.shape;
     row.dtype = Some(cut.dtype.into());
     row.spacing = cut.spacing.map(|s| s.to_vec());
@@ -59,26 +91,24 @@ pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow,
     row.affine = cut.affine.map(|affine| affine.concat());
     row.plane = Some(cut.plane);
     row.n_slices = cut.n_slices;
-    row.kept = cut.slices.len() as u32;
+    row.kept = rows.len() as u32;
     row.dropped_slices = cut.dropped_slices;
     row.dropped_masks = cut.dropped_masks;
     row.placement = Some(cut.placement.text().into());
     row.placement_error_mm = cut.placement_error_mm;
-    row.notes = cut.notes.iter().map(|note| case.public(note)).collect();
-    if cut.slices.is_empty() {
+    row.notes = cut.notes.iter().chain(&case.notes).map(|note| case.public(note)).collect();
+    if rows.is_empty() {
         row.status = "skipped".into();
         row.reason = Some("no slice has an object that is large enough".into());
     }
-    writer.count(if cut.slices.is_empty() { "case_skipped" } else { "case" }, 1);
+    writer.count(if rows.is_empty() { "case_skipped" } else { "case" }, 1);
     writer.count(&placement_count(cut.placement), 1);
     writer.count("slice_empty", cut.empty_slices as u64);
     writer.count("slice_dropped_small", cut.dropped_slices as u64);
     writer.count("mask_dropped_small", cut.dropped_masks as u64);
     writer.push(row)?;
-    for slice in cut.slices {
-        let (slice, mut masks) = slice_rows(case, slice);
+    for (slice, masks) in rows {
         writer.push(slice)?;
-        masks.sort_by(|a, b| a.mask_id.cmp(&b.mask_id));
         for mask in masks {
             writer.push(mask)?;
         }
@@ -86,9 +116,11 @@ pub(super) fn push_case(writer: &mut ShardWriter, case: &Case, mut row: CaseRow,
     Ok(())
 }
 
-fn slice_rows(case: &Case, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
+fn rows_of(case: &Case, sided: &BTreeSet<String>, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
     let slice_id = format!("{}/{}", case.id, slice.name);
-    let masks = slice.masks.iter().map(|object| mask_row(case, &slice_id, slice.spacing, object)).collect();
+    let row = |object| mask_row(case, (&slice_id, sided), slice.spacing, object);
+    let mut masks: Vec<MaskRow> = slice.masks.iter().map(row).collect();
+    masks.sort_by(|a, b| a.mask_id.cmp(&b.mask_id));
     let row = SliceRow {
         case_id: case.id.clone(),
         source: case.source.clone(),
@@ -114,10 +146,14 @@ fn slice_rows(case: &Case, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
     (row, masks)
 }
 
-/// `<slice>/<label>`, then `-<instance>` and `@<rater>` where there are several: instances are padded, so that they sort
-/// as they count.
-fn mask_id(slice_id: &str, object: &ObjectMask) -> String {
-    let mut id = format!("{slice_id}/{}", file_safe(&object.label.name));
+/// `<slice>/<label>`, `_left` or `_right` where only the side tells labels of the layout apart, then `-<instance>` and
+/// `@<rater>` where there are several: instances are padded, so that they sort as they count.
+fn mask_id(slice_id: &str, sided: &BTreeSet<String>, object: &ObjectMask) -> String {
+    let name = file_safe(&object.label.name);
+    let mut id = format!("{slice_id}/{name}");
+    if let Some(side) = object.label.laterality.as_deref().filter(|_| sided.contains(&name)) {
+        id.push_str(&format!("_{side}"));
+    }
     if let Some(instance) = object.instance {
         id.push_str(&format!("-{instance:05}"));
     }
@@ -127,12 +163,17 @@ fn mask_id(slice_id: &str, object: &ObjectMask) -> String {
     id
 }
 
-fn mask_row(case: &Case, slice_id: &str, spacing: Option<(f64, f64)>, object: &ObjectMask) -> MaskRow {
+fn mask_row(
+    case: &Case,
+    (slice_id, sided): (&str, &BTreeSet<String>),
+    spacing: Option<(f64, f64)>,
+    object: &ObjectMask,
+) -> MaskRow {
     let mask = &object.mask;
     let area = mask.area();
     let (centroid_x, centroid_y) = mask.centroid().unwrap_or_default();
     MaskRow {
-        mask_id: mask_id(slice_id, object),
+        mask_id: mask_id(slice_id, sided, object),
         slice_id: slice_id.to_string(),
         case_id: case.id.clone(),
         patient_id: case.patient.clone(),

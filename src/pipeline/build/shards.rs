@@ -1,7 +1,7 @@
 //! The shards of a build: which there are, and what is written into each.
 
 use super::BuildOptions;
-use super::rows::{case_row, push_case};
+use super::rows::{SliceRows, case_row, push_case, slice_rows};
 use crate::pipeline::{Error, Progress, Result};
 use crate::raw::Tree;
 use crate::slices::placement::Placement;
@@ -72,7 +72,7 @@ fn shard_key(
     };
     let described = cases.iter().map(|case| {
         let files: Vec<String> = case.files().map(file).collect();
-        format!("{} {:?} {}", case.id, case.state, files.join(" "))
+        format!("{} {:?} {}{}", case.id, case.state, files.join(" "), case.notes.concat())
     });
     let key = ShardKey::new().with("release", release).with("spec", spec.digest());
     let options = serde_json::to_string(&options.slices).expect("options are plain data");
@@ -103,17 +103,20 @@ pub(in crate::pipeline) fn write_shard(
             (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
             (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
-                Ok(slices) => Outcome::Cut(Box::new(slices)),
+                Ok(mut cut) => match slice_rows(work.spec, case, std::mem::take(&mut cut.slices)) {
+                    Ok(rows) => Outcome::Cut(Box::new(cut), rows),
+                    Err(reason) => Outcome::Failed(reason),
+                },
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
         match outcome {
-            Outcome::Cut(cut) if options.strict && cut.placement == Placement::Shifted => {
+            Outcome::Cut(cut, _) if options.strict && cut.placement == Placement::Shifted => {
                 let reason = cut.notes.join("; ");
                 return Err(Error::Strict { case: case.id.clone(), reason });
             }
-            Outcome::Cut(cut) => push_case(&mut writer, case, row, *cut)?,
+            Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
                 (row.status, row.reason) = ("skipped".into(), Some(case.public(&reason)));
@@ -145,7 +148,8 @@ fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
 }
 
 enum Outcome {
-    Cut(Box<CaseSlices>),
+    /// What was cut, with the rows of its slices.
+    Cut(Box<CaseSlices>, SliceRows),
     Skipped(String),
     Failed(String),
 }

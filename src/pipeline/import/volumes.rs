@@ -17,8 +17,8 @@ use crate::pipeline::slices_of::table_file;
 use crate::projection;
 use crate::slices::placement::{Grid, Placed, Placement, place};
 use crate::slices::{Axis, Loaded, slice_size, slice_values};
-use crate::sources::file_safe;
 use crate::spec::Pair;
+use crate::spec::file_safe;
 use crate::store::{Dataset, Receipt, Rows, Table};
 use crate::with_samples;
 

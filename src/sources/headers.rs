@@ -1,0 +1,99 @@
+//! Headers that lie apart from their data: which files they name, where these do not have the header's own stem.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::claim::companions;
+use super::scan::Scan;
+use crate::raw::Tree;
+use crate::spec::pattern::composed;
+
+/// Most bytes that a header without data has.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Data files of headers by the header's file: positions in the tree; `None` where not all that it names are known.
+pub(super) type DataFiles = HashMap<usize, Option<Vec<usize>>>;
+
+/// Reads the headers of a scan's cases for the data files that they name, and counts these as files of the cases. Those whose
+/// data lie beside them under the same stem are read where their case has rivals.
+pub(super) fn find_data(found: &mut Scan, tree: &Tree) -> DataFiles {
+    let paths: Vec<String> = tree.members().iter().map(|member| composed(&member.path)).collect();
+    let mut by_path: Option<HashMap<&str, usize>> = None;
+    let mut files = DataFiles::new();
+    for source in &mut found.sources {
+        let mut count: BTreeMap<String, usize> = BTreeMap::new();
+        for case in &source.cases {
+            *count.entry(case.id.clone()).or_default() += 1;
+        }
+        for case in &mut source.cases {
+            let alone = count[&case.id] == 1;
+            let rivals: Vec<usize> = case.masks.iter().flat_map(|mask| &mask.rivals).flatten().copied().collect();
+            let own: Vec<usize> = case.image.iter().chain(case.masks.iter().flat_map(|m| &m.files)).copied().collect();
+            for file in own.iter().chain(&rivals).copied() {
+                let path = &paths[file];
+                if !is_header(path) {
+                    continue;
+                }
+                let known =
+                    by_path.get_or_insert_with(|| paths.iter().enumerate().map(|(i, p)| (p.as_str(), i)).collect());
+                if alone && rivals.is_empty() && companions(path).iter().any(|name| known.contains_key(name.as_str())) {
+                    continue;
+                }
+                let data = files.entry(file).or_insert_with(|| {
+                    let member = &tree.members()[file];
+                    let bytes = (member.size <= MOST_BYTES).then(|| tree.read(member).ok())??;
+                    let folder = path.rfind('/').map_or("", |at| &path[..=at]);
+                    let names = named_data(&bytes)?;
+                    let of = |name: &String| known.get(composed(&format!("{folder}{name}")).as_str()).copied();
+                    names.iter().map(of).collect()
+                });
+                if let Some(data) = data.as_ref().filter(|_| own.contains(&file)) {
+                    case.companions.extend(data);
+                }
+            }
+            case.companions.sort();
+            case.companions.dedup();
+        }
+    }
+    files
+}
+
+fn is_header(path: &str) -> bool {
+    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
+    ["mhd", "nhdr"].iter().any(|header| end.eq_ignore_ascii_case(header))
+}
+
+/// Names of the data files in a header of MetaImage or NRRD; none where it holds its data itself, `None` where it does not say
+/// them one by one.
+fn named_data(header: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(header);
+    let mut lines = text.lines();
+    let value = lines.by_ref().find_map(|line| {
+        let (key, value) = line.split_once([':', '='])?;
+        let key = key.trim().to_ascii_lowercase();
+        matches!(key.as_str(), "elementdatafile" | "data file" | "datafile").then(|| value.trim().to_string())
+    })?;
+    let first = value.split_whitespace().next().unwrap_or_default();
+    let plain = |name: &str| name.strip_prefix("./").unwrap_or(name).to_string();
+    if first.eq_ignore_ascii_case("local") {
+        return Some(Vec::new());
+    }
+    if first.eq_ignore_ascii_case("list") {
+        return Some(lines.map(str::trim).filter(|line| !line.is_empty()).map(plain).collect());
+    }
+    (!value.contains('%') && !value.is_empty()).then(|| vec![plain(&value)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_name_their_data() {
+        let said = |text: &str| named_data(text.as_bytes());
+        assert_eq!(said("NDims = 3\nElementDataFile = data img.bin\r\n"), Some(vec!["data img.bin".to_string()]));
+        assert_eq!(said("NRRD0004\nencoding: raw\ndata file: ./mask.raw\n"), Some(vec!["mask.raw".to_string()]));
+        assert_eq!(said("ElementDataFile = LIST\na.raw\nb.raw\n").unwrap().len(), 2);
+        assert_eq!(said("ElementDataFile = LOCAL\n"), Some(vec![]));
+        assert_eq!((said("ElementDataFile = s%d.raw 1 4 1\n"), said("junk")), (None, None));
+    }
+}

@@ -133,8 +133,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         Some(Said { split: said.split.or_else(|| list.split.clone()), ..said })
     }
 
-    /// Refuses lists none of whose keys is a case, though there are cases of which no list says anything, and those of a kind
-    /// of which none names one.
+    /// Refuses lists none of whose keys is a case, where no other list of the same kind names one.
     fn refuse_strangers(&mut self, cases: &[Case]) {
         let mut useful: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut read: BTreeSet<usize> = BTreeSet::new();
@@ -144,15 +143,10 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
                 read.insert(list.file);
             }
         }
-        // Lists that are consulted for complete cases of which no list says anything.
-        let complete = cases.iter().filter(|case| case.state == CaseState::Complete);
-        let without = complete.filter(|case| !case.lists.iter().any(|list| self.said(case, list).is_some()));
-        let unnamed: BTreeSet<(usize, usize)> =
-            without.flat_map(|case| case.lists.iter().map(|list| (case.layout, list.file))).collect();
-        let strange = self.known.iter().filter(|((layout, part, file), entries)| {
-            let lone = !entries.is_empty() && unnamed.contains(&(*layout, *file));
-            (lone || !useful.contains(&(*layout, *part))) && !read.contains(file)
-        });
+        let strange = self
+            .known
+            .iter()
+            .filter(|((layout, part, file), _)| !useful.contains(&(*layout, *part)) && !read.contains(file));
         for ((layout, _, file), entries) in strange {
             let own = cases.iter().filter(|c| c.layout == *layout).flat_map(|c| &c.lists).find(|l| l.file == *file);
             let such_as = entries.keys().next().map_or_else(String::new, |key| format!(", such as {key:?}"));

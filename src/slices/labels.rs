@@ -161,7 +161,7 @@ impl<'a> Decoder<'a> {
             &self.image,
             self.axis,
             |v| !background(v),
-            |v, around| {
+            |v, around, _| {
                 alone += u64::from(!around.contains(&v));
             },
         );

@@ -16,7 +16,7 @@ pub(super) struct Value {
     pub(super) count: u64,
     /// It fills a field of 3 x 3 pixels somewhere.
     pub(super) fills: bool,
-    /// Pixels that do not lie between darker and brighter ones, as those of an edge do. Not counted at the ends.
+    /// Pixels that do not have both darker and brighter ones within two pixels, as those of an edge do. Not counted at the ends.
     pub(super) apart: u64,
     /// Those of `apart` that have two equal neighbours or more.
     pub(super) even: u64,
@@ -143,16 +143,13 @@ impl Census {
             image,
             axis,
             |stored| stored > self.low && stored < self.high,
-            |stored, around| {
-                let (mut darker, mut brighter, mut equal, mut outside) = (0, 0, 0, !is_between(stored));
-                for &near in around {
-                    darker += usize::from(near < stored);
-                    brighter += usize::from(near > stored);
-                    equal += usize::from(near == stored);
-                    outside = outside || !is_between(near);
-                }
+            |stored, near, ring| {
+                let both = || near.iter().chain(ring);
+                let (darker, brighter) = (both().any(|&n| n < stored), both().any(|&n| n > stored));
+                let equal = near.iter().filter(|&&n| n == stored).count();
+                let outside = !is_between(stored) || near.iter().any(|&n| !is_between(n));
                 inner += u64::from(!outside);
-                if darker == 0 || brighter == 0 {
+                if !darker || !brighter {
                     let counts = &mut apart[self.bin(stored)];
                     counts[0] += 1;
                     counts[1] += u64::from(equal >= 2);
@@ -174,12 +171,12 @@ impl Census {
 }
 
 /// Calls `seen` with the value of each pixel of a one-component image that `looks` is true of, and with those of its eight
-/// neighbours in its slice (fewer at the border).
+/// neighbours in its slice and of the sixteen around those (fewer at the border).
 pub(in crate::slices) fn each_neighbourhood(
     image: &Image,
     axis: Axis,
     looks: impl Fn(f64) -> bool,
-    mut seen: impl FnMut(f64, &[f64]),
+    mut seen: impl FnMut(f64, &[f64], &[f64]),
 ) {
     let (rows, columns, slices) = slice_size(image, axis);
     with_samples!(&image.samples, values => {
@@ -192,16 +189,24 @@ pub(in crate::slices) fn each_neighbourhood(
                         continue;
                     }
                     let (row, column) = (at / columns, at % columns);
-                    let (mut around, mut n) = ([0.0; 8], 0);
-                    for r in row.saturating_sub(1)..(row + 2).min(rows) {
-                        for c in column.saturating_sub(1)..(column + 2).min(columns) {
-                            if (r, c) != (row, column) {
-                                around[n] = plane[r * columns + c] as f64;
-                                n += 1;
+                    let (mut near, mut ring) = (([0.0; 8], 0), ([0.0; 16], 0));
+                    for r in row.saturating_sub(2)..(row + 3).min(rows) {
+                        for c in column.saturating_sub(2)..(column + 3).min(columns) {
+                            let neighbour = plane[r * columns + c] as f64;
+                            match r.abs_diff(row).max(c.abs_diff(column)) {
+                                0 => {}
+                                1 => {
+                                    near.0[near.1] = neighbour;
+                                    near.1 += 1;
+                                }
+                                _ => {
+                                    ring.0[ring.1] = neighbour;
+                                    ring.1 += 1;
+                                }
                             }
                         }
                     }
-                    seen(value, &around[..n]);
+                    seen(value, &near.0[..near.1], &ring.0[..ring.1]);
                 }
             }
         }

@@ -7,9 +7,9 @@
 //! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
-//! - A value in between is an edge where its pixels lie between darker and brighter ones. Where it fills a field of 3 x 3
-//!   pixels, or where most of its pixels have only darker or only brighter neighbours, it is an object of its own: refused
-//!   where it would be lost, or where no threshold says on which side it is.
+//! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a field
+//!   of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object of its own:
+//!   refused where it would be lost, or where no threshold says on which side it is.
 //! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
 //! - What lies in between and borders on neither end, more of it than of edges, is a picture.
 //! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
@@ -117,9 +117,9 @@ impl<'a> Silhouette<'a> {
             return Err(format!("{} values of its channel {channel} are infinite: write 0 and 1", census.infinite));
         }
         if high <= above && low < high {
-            // Compression leaves a little of the other channels.
+            // Compression of colours leaves a quarter of the other channels at most.
             census.look_around(&image, axis, &shown, [low, high], &mut values);
-            let noise = if brightest < LABELS { 0.0 } else { brightest * NOISE };
+            let noise = if brightest < LABELS { 0.0 } else { brightest / 4.0 };
             if high - low > noise || values.len() <= 3 && values[1..].iter().any(|v| v.fills) {
                 return Err(format!(
                     "no value of its channel {channel} lies above the spec's threshold of {above} (write a lower above = …); its \

@@ -115,6 +115,11 @@ pub enum Frame {
     Header,
 }
 
+/// Length of each column of an affine: the steps along x, y and z that it takes.
+pub fn axis_lengths(affine: &[[f64; 4]; 3]) -> [f64; 3] {
+    std::array::from_fn(|axis| affine.iter().map(|row| row[axis].powi(2)).sum::<f64>().sqrt())
+}
+
 /// The physical frame of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Geometry {
@@ -179,8 +184,7 @@ impl Geometry {
     pub fn orientation(&self) -> String {
         const CODES: [[char; 2]; 3] = [['L', 'R'], ['P', 'A'], ['I', 'S']];
         let mut cosines = [[0.0f64; 3]; 3];
-        for axis in 0..3 {
-            let length = (0..3).map(|r| self.affine[r][axis].powi(2)).sum::<f64>().sqrt();
+        for (axis, length) in axis_lengths(&self.affine).into_iter().enumerate() {
             for (row, cosine) in cosines.iter_mut().enumerate() {
                 cosine[axis] = if length > 0.0 { self.affine[row][axis] / length } else { 0.0 };
             }

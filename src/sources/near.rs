@@ -31,6 +31,10 @@ pub struct NearMiss {
 pub fn near_misses(registry: &Registry, found: &Scan, root: &str, paths: &[&str]) -> Vec<NearMiss> {
     let free = found.files.iter().zip(paths).filter(|(file, _)| **file == FileUse::Unclaimed);
     let free: Vec<String> = free.take(MOST_FILES).map(|(_, path)| composed(&format!("{root}/{path}"))).collect();
+    // To compile the patterns of all specs takes longer than to match a few files.
+    if free.is_empty() {
+        return Vec::new();
+    }
     let absent = registry.specs().iter().filter(|spec| !found.sources.iter().any(|source| source.slug == spec.slug));
     let mut near: Vec<NearMiss> = absent.filter_map(|spec| near_miss(spec, &free)).collect();
     near.sort_by(|a, b| (b.images + b.masks).cmp(&(a.images + a.masks)).then_with(|| a.source.cmp(&b.source)));
@@ -45,8 +49,8 @@ fn near_miss(spec: &Spec, paths: &[String]) -> Option<NearMiss> {
     };
     // The layout that most files fit, and the pattern of it that should have had some.
     let images_of = |layout: &crate::spec::Layout| layout.image.path.iter().map(fits).max().unwrap_or(0);
-    let layout = spec.layout.iter().max_by_key(|layout| (images_of(layout), std::cmp::Reverse(layout.name.len())))?;
-    let images = images_of(layout);
+    let counted = spec.layout.iter().map(|layout| (images_of(layout), layout));
+    let (images, layout) = counted.max_by_key(|(images, layout)| (*images, std::cmp::Reverse(layout.name.len())))?;
     let masks = spec.layout.iter().flat_map(|l| &l.mask).flat_map(|m| &m.path).map(fits).max().unwrap_or(0);
     if images + masks == 0 {
         return None;

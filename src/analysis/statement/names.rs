@@ -17,7 +17,7 @@ use sqlparser::ast::{
     VisitMut, VisitorMut, With, visit_expressions,
 };
 
-use super::stages::with_aliases;
+use super::stages::{aliases, with_aliases};
 use super::{Refusal, STAGE, has, is_aggregate, is_window, parse, stage, stop};
 use crate::store::Table;
 
@@ -153,14 +153,7 @@ fn of_select(select: &mut Select, order: &mut [OrderByExpr], known: &Known) -> R
     for table in &mut select.from {
         joined(table, known, &mut relations, &mut conditions)?;
     }
-    let aliases: Vec<(String, Expr)> = select
-        .projection
-        .iter()
-        .filter_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr.clone())),
-            _ => None,
-        })
-        .collect();
+    let aliases = aliases(select);
     let mut names = Names { relations: &relations, aliases: &aliases, known, depth: 0, qualify: false };
     // The tables are done: only what is selected of them is looked at.
     let from = std::mem::take(&mut select.from);

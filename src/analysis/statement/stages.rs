@@ -101,14 +101,7 @@ fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusa
 
     // What the select calls its columns, before their text changes.
     with_aliases(select);
-    let aliases: Vec<(String, Expr)> = select
-        .projection
-        .iter()
-        .filter_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr.clone())),
-            _ => None,
-        })
-        .collect();
+    let aliases = aliases(select);
 
     let mut lift = Lift { keys, aggregates: Vec::new(), depth: 0 };
     for item in &mut select.projection {
@@ -150,6 +143,15 @@ fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusa
     select.selection = having;
     select.group_by = GroupByExpr::Expressions(Vec::new(), Vec::new());
     Ok(())
+}
+
+/// What a select calls its columns, and what they stand for.
+pub(super) fn aliases(select: &Select) -> Vec<(String, Expr)> {
+    let items = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { expr, alias } => Some((alias.value.clone(), expr.clone())),
+        _ => None,
+    });
+    items.collect()
 }
 
 /// Says of every column what it is called.

@@ -2,7 +2,7 @@
 //! where its code is set, else an affine from the spacing alone.
 
 use super::Fields;
-use crate::image::{Frame, Geometry};
+use crate::image::{Frame, Geometry, axis_lengths};
 
 /// Largest relative gap between an axis of the affine and `pixdim` that is passed over in silence.
 const TOLERANCE: f64 = 0.01;
@@ -128,8 +128,7 @@ impl Fields {
 
     /// Tells of every axis whose length in the affine is not the spacing.
     fn compare(&self, affine: &[[f64; 4]; 3], spacing: [f64; 3], notes: &mut Vec<String>) {
-        let lengths: [f64; 3] =
-            std::array::from_fn(|axis| affine.iter().map(|r| r[axis] * r[axis]).sum::<f64>().sqrt());
+        let lengths = axis_lengths(affine);
         let apart = (0..self.axes().min(3)).any(|i| (lengths[i] - spacing[i]).abs() > TOLERANCE * spacing[i]);
         if apart {
             let [x, y, z] = lengths.map(|l| (l * 1e4).round() / 1e4);

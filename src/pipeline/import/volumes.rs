@@ -12,7 +12,7 @@ use super::names::{Names, Template};
 use super::pictures::files_below;
 use super::{Error, ImportReport, OfSlice, Result, Wanted, problem};
 use crate::formats;
-use crate::image::{Frame, Geometry, Image, Samples};
+use crate::image::{Frame, Geometry, Image, Samples, axis_lengths};
 use crate::pipeline::slices_of::table_file;
 use crate::projection;
 use crate::slices::placement::{Grid, Placed, Placement, place};
@@ -241,8 +241,7 @@ fn grid(case: &Lies, axis: Axis, slice: [u32; 2]) -> std::result::Result<Grid, S
         (Some(a), spacing) => {
             let row = |r: usize| [a[4 * r], a[4 * r + 1], a[4 * r + 2], a[4 * r + 3]];
             let affine = [row(0), row(1), row(2)];
-            let length = |c: usize| affine.iter().map(|row| row[c] * row[c]).sum::<f64>().sqrt();
-            let spacing = spacing.unwrap_or([length(0), length(1), length(2)]);
+            let spacing = spacing.unwrap_or_else(|| axis_lengths(&affine));
             Some(Geometry { spacing, affine, frame: Frame::Header })
         }
         (None, Some(spacing)) => Some(Geometry::from_spacing(spacing)),

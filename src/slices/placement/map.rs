@@ -79,11 +79,6 @@ impl Map {
     }
 }
 
-/// Length of each axis of an affine.
-pub(super) fn lengths(geometry: &Geometry) -> [f64; 3] {
-    std::array::from_fn(|axis| geometry.affine.iter().map(|r| r[axis] * r[axis]).sum::<f64>().sqrt())
-}
-
 /// An order in which a mask stores the grid of its image: for each image axis the mask axis that runs along it, and
 /// whether it runs the other way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

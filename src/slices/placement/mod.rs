@@ -10,7 +10,7 @@ use std::fmt;
 use super::{Error, Loaded};
 use crate::formats::dicom::Positions;
 use crate::formats::voxels::recycle;
-use crate::image::{Frame, Geometry, Image};
+use crate::image::{Frame, Geometry, Image, axis_lengths};
 use crate::spec::Pair;
 use crate::with_samples;
 
@@ -404,7 +404,7 @@ fn says_nothing(frame: &Geometry, other: &Geometry) -> bool {
     straight
         && at_zero
         && matches!(signs, [true, true, true] | [false, false, true])
-        && (unit || same_spacing(size, map::lengths(other)))
+        && (unit || same_spacing(size, axis_lengths(&other.affine)))
 }
 
 fn same_spacing(a: [f64; 3], b: [f64; 3]) -> bool {
@@ -474,7 +474,7 @@ fn difference(map: &Map, image: &Grid, own: &Grid, [at, of]: [&Geometry; 2]) -> 
     if image.size != own.size {
         parts.push("they have other sizes".to_string());
     }
-    if !same_spacing(map::lengths(of), map::lengths(at)) {
+    if !same_spacing(axis_lengths(&of.affine), axis_lengths(&at.affine)) {
         parts.push("their voxels have other sizes".to_string());
     }
     if at.orientation() != of.orientation() {

@@ -14,6 +14,7 @@ mod custom_source;
 mod determinism;
 mod facts;
 mod filelists;
+mod keys;
 mod leaks;
 mod looks;
 mod outdated;

@@ -12,6 +12,7 @@ mod cli;
 mod cosmos;
 mod custom_source;
 mod determinism;
+mod factors;
 mod facts;
 mod filelists;
 mod leaks;
@@ -27,6 +28,7 @@ mod program;
 mod rasters;
 #[cfg(feature = "query")]
 mod report;
+mod rle_table;
 mod samples;
 mod segments;
 mod sharing;

@@ -545,7 +545,11 @@ fn stages_and_sources_are_committed_one_after_the_other() {
     let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
     write_rows(&dataset, &predict, (0..3).map(|c| prediction("acdc/p1/z0003/lv", c)).collect());
     let partial = commit(&dataset, std::slice::from_ref(&predict), Verify::Full).unwrap();
-    assert_eq!((partial.shards.len(), partial.tables[&Table::Masks].rows), (2, 4), "chaos is not committed, and left alone");
+    assert_eq!(
+        (partial.shards.len(), partial.tables[&Table::Masks].rows),
+        (2, 4),
+        "chaos is not committed, and left alone"
+    );
     let manifest = commit(&dataset, &[predict.clone(), chaos.clone()], Verify::Full).unwrap();
     assert_eq!(manifest.tables[&Table::Masks], TableTotal { files: 2, rows: 8, ..manifest.tables[&Table::Masks] });
     assert_eq!(manifest.tables[&Table::Predictions].rows, 3);

@@ -59,9 +59,7 @@ fn the_worked_example_works() {
     let cases: Vec<CaseRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
     let told: Vec<_> = cases
         .iter()
-        .map(|c| {
-            (c.case_id.as_str(), c.patient_id.as_str(), c.split.as_deref(), c.modality.as_str(), c.status.name())
-        })
+        .map(|c| (c.case_id.as_str(), c.patient_id.as_str(), c.split.as_deref(), c.modality.as_str(), c.status.name()))
         .collect();
     assert_eq!(
         told,

@@ -167,7 +167,10 @@ fn rows<R: medcosmos::store::Projection>(dataset: &Path) -> Vec<R> {
 
 /// Pairs of patients by how they are linked.
 fn links(dataset: &Path) -> Vec<(String, String, String)> {
-    rows::<LeakRow>(dataset).into_iter().map(|row| (row.patient_id, row.other_patient_id, row.kind.to_string())).collect()
+    rows::<LeakRow>(dataset)
+        .into_iter()
+        .map(|row| (row.patient_id, row.other_patient_id, row.kind.to_string()))
+        .collect()
 }
 
 fn link(a: &str, b: &str, kind: &str) -> (String, String, String) {

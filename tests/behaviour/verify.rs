@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use medcosmos::integrity::{DatasetReport, verify_dataset};
 use medcosmos::pipeline::Progress;
-use medcosmos::store::{Stage, 
-    CaseRow, Dataset, Manifest, MaskRow, Partition, Receipt, Rle, Row, Shard, SliceRow, Verify, commit,
+use medcosmos::store::{
+    CaseRow, Dataset, Manifest, MaskRow, Partition, Receipt, Rle, Row, Shard, SliceRow, Stage, Verify, commit,
 };
 use serde_json::Value;
 use tempfile::TempDir;

@@ -81,7 +81,7 @@ pub fn scan_with_images(dataset: &Path, table: Table) -> Result<LazyFrame, Analy
 }
 
 /// Parquet files of the same columns as one frame, their rows in the order of the paths.
-pub(super) fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
+fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
     let files = Files { paths };
     let schema = guarded(|| files.schema(None))?;
     LazyFrame::anonymous_scan(Arc::new(files), ScanArgsAnonymous { schema: Some(schema), ..Default::default() })

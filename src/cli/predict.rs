@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, Global, Outcome};
-use crate::models::sam::{DEFAULT_MODEL, EncoderClip, EverythingOptions, Model, Provider};
-use crate::models::{ClickChoice, ClickOptions, OTSU_BOX};
-use crate::pipeline::{self, PredictOptions, PredictReport, Predictor, Selection};
-use crate::prompts::{JitterLevel, PromptRule, Strategy};
+use super::{Global, Outcome};
+use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
+use crate::models::{self, BUILT_IN, ClickChoice, ClickOptions, ModelOptions};
+use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
+use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
 use crate::store::Dataset;
 use crate::text::grouped;
 
@@ -16,8 +16,7 @@ use crate::text::grouped;
 pub(super) struct Arguments {
     /// Dataset made by `build`
     dataset: PathBuf,
-    /// SAM model: an installed name or a folder with model.toml; or otsu-box, the baseline without weights
-    #[arg(long, default_value = DEFAULT_MODEL)]
+    #[arg(long, default_value = DEFAULT_MODEL, help = model_help())]
     model: String,
     /// Strategies, separated by commas: S1 everything, S2 one point, S3 five points, S4 five positive and five negative
     /// points, S5 one box, S6 box and point
@@ -69,7 +68,7 @@ struct SelectionArguments {
 #[command(next_help_heading = "Moved prompts")]
 struct RandomnessArguments {
     /// Move the prompts of S2 to S6 at random as well, by so many pixels; the paper: 0-10,10-20,20-30
-    #[arg(long, value_delimiter = ',', value_parser = parse_level, value_name = "LEVELS")]
+    #[arg(long, value_delimiter = ',', value_name = "LEVELS")]
     jitter: Vec<JitterLevel>,
     /// Seeds of the moves
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
@@ -147,21 +146,10 @@ fn parse_choice(text: &str) -> Result<ClickChoice, String> {
     }
 }
 
-fn parse_level(text: &str) -> Result<JitterLevel, String> {
-    let number = |s: &str| s.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
-    let level = text.split_once('-').and_then(|(low, high)| Some((number(low)?, number(high)?)));
-    match level {
-        Some((low, high)) if low < high => Ok(JitterLevel { low, high }),
-        _ => Err("expected a range of pixels such as 10-20".into()),
-    }
-}
-
-/// The predictor of a name.
-pub(super) fn predictor(name: &str) -> Result<Predictor, Failure> {
-    match name {
-        OTSU_BOX => Ok(Predictor::OtsuBox),
-        _ => Ok(Predictor::Sam(Box::new(Model::find(name)?))),
-    }
+/// The help of `--model`.
+fn model_help() -> String {
+    let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
+    format!("SAM model: an installed name or a folder with model.toml{built_in}")
 }
 
 impl Arguments {
@@ -170,16 +158,19 @@ impl Arguments {
         &self.model
     }
 
+    fn model_options(&self, dataset: &Dataset) -> ModelOptions {
+        ModelOptions {
+            clip: self.encoder_clip,
+            provider: self.provider,
+            embeddings: self.keep_embeddings.then(|| dataset.embedding_cache()),
+        }
+    }
+
     fn options(&self) -> PredictOptions {
         let Arguments { selection, randomness, clicks, everything, .. } = self;
-        let strategies = match self.model.as_str() {
-            OTSU_BOX => vec![Strategy::Box],
-            _ => self.strategies.clone(),
-        };
         PredictOptions {
-            strategies,
+            strategies: self.strategies.clone(),
             rule: self.prompts,
-            clip: self.encoder_clip,
             jitter: randomness.jitter.clone(),
             seeds: randomness.seeds.clone(),
             clicks: clicks.clicks.map(|n| ClickOptions {
@@ -199,8 +190,6 @@ impl Arguments {
                 crop_box_iou: everything.crop_nms,
             },
             keep_candidates: self.keep_candidates,
-            keep_embeddings: self.keep_embeddings,
-            provider: self.provider,
             selection: Selection {
                 condition: selection.condition.clone(),
                 sample: selection.sample,
@@ -213,8 +202,8 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
-    let predictor = predictor(&arguments.model)?;
-    let report = pipeline::predict(&dataset, &predictor, &arguments.options(), &global.progress())?;
+    let model = models::open(&arguments.model, &arguments.model_options(&dataset))?;
+    let report = pipeline::predict(&dataset, &*model, &arguments.options(), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => println!("{}", sentence(&report)),

@@ -14,6 +14,10 @@ use sha2::{Digest, Sha256};
 
 use crate::mask::Mask;
 
+mod everything;
+
+pub use everything::EverythingOptions;
+
 /// Number of points of either kind in S3 and S4.
 pub const POINTS: usize = 5;
 
@@ -261,6 +265,19 @@ impl JitterLevel {
 
     fn distance(self, unit: f64) -> f64 {
         self.low + (self.high - self.low) * unit
+    }
+}
+
+impl FromStr for JitterLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |s: &str| s.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+        let level = text.split_once('-').and_then(|(low, high)| Some((number(low)?, number(high)?)));
+        match level {
+            Some((low, high)) if low < high => Ok(JitterLevel { low, high }),
+            _ => Err("expected a range of pixels such as 10-20".into()),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
 use super::runtime::{Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
-use crate::mask::Mask;
+use crate::models::{Candidate, Refined};
 use crate::prompts::Prompt;
 
 /// Logit above which a pixel belongs to the mask.
@@ -55,17 +55,6 @@ impl Output {
     }
 }
 
-/// One mask that the decoder offers for a prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    /// Mask token: 0 the single-mask one, 1 to 3 those of multimask output.
-    pub token: usize,
-    /// The decoder's own estimate of the IoU; may exceed 1.
-    pub predicted_iou: f32,
-    /// The mask, of the slice's size.
-    pub mask: Mask,
-}
-
 /// What the decoder gives for one prompt, before upsampling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowResolution {
@@ -82,16 +71,20 @@ impl LowResolution {
         &self.logits[token * length..(token + 1) * length]
     }
 
-    /// The wanted candidates at the slice's size.
+    /// The wanted candidates at the slice's size, in the order of their tokens.
     pub fn candidates(&self, output: Output, upsampler: &mut Upsampler) -> Vec<Candidate> {
-        output
-            .tokens(self.predicted_iou.len())
-            .map(|token| Candidate {
-                token,
-                predicted_iou: self.predicted_iou[token],
-                mask: upsampler.mask(self.mask(token), MASK_THRESHOLD),
-            })
-            .collect()
+        output.tokens(self.predicted_iou.len()).map(|token| self.candidate(token, upsampler)).collect()
+    }
+
+    /// The wanted candidates with their logits.
+    pub(super) fn refined(&self, output: Output, upsampler: &mut Upsampler) -> Vec<Refined> {
+        let of = |token| Refined { candidate: self.candidate(token, upsampler), logits: self.mask(token).to_vec() };
+        output.tokens(self.predicted_iou.len()).map(of).collect()
+    }
+
+    fn candidate(&self, token: usize, upsampler: &mut Upsampler) -> Candidate {
+        let mask = upsampler.mask(self.mask(token), MASK_THRESHOLD);
+        Candidate { mask, predicted_iou: Some(self.predicted_iou[token]), stability: None }
     }
 }
 
@@ -351,7 +344,8 @@ mod tests {
     }
 
     fn embed_22_heart_4_6(runtime: &Runtime, model: &Model) -> Embedding {
-        use crate::models::sam::{Encoder, EncoderClip, SlicePixels};
+        use crate::models::sam::{Encoder, EncoderClip};
+        use crate::slices::SlicePixels;
         let (height, width, pixels) = crate::models::sam::golden::slice_file("22_Heart_4_6");
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
         let mut encoder = Encoder::load(runtime, model, SessionOptions::default()).unwrap();

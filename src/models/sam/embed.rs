@@ -6,11 +6,12 @@ use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
 use super::SamError;
-use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, SlicePixels, encoder_input};
+use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, encoder_input};
 use super::interface::Signature;
 use super::model::{Model, ModelError};
 use super::runtime::{Provider, Runtime, SessionOptions};
 use crate::digest;
+use crate::slices::SlicePixels;
 
 /// Channels of an embedding.
 pub const EMBEDDING_CHANNELS: usize = 256;

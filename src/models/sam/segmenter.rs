@@ -99,7 +99,7 @@ impl Segmenter for Sam {
     }
 
     fn key(&self, key: ShardKey) -> ShardKey {
-        key.with("clip", self.options.clip.to_string())
+        key.with_json("clip", &self.options.clip)
             .with("embeddings", if self.cache.is_some() { "f16" } else { "f32" })
             .with("provider", self.options.provider.name())
     }

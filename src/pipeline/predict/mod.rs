@@ -11,7 +11,7 @@ use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
 use crate::models::{ClickOptions, Segmenter};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Verify, commit, discard_stale};
+use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Stage, Verify, commit, discard_stale};
 
 mod pass;
 mod plan;
@@ -136,7 +136,7 @@ impl<'a> Job<'a> {
         }
         model.load()?;
         let job = Job { dataset, model, options, builds, chosen, passes };
-        dataset.record_options(&format!("predict {}", model.name()), &job.key())?;
+        dataset.record_options(&format!("{} {}", Stage::Predict, model.name()), &job.key())?;
         Ok(job)
     }
 
@@ -184,7 +184,7 @@ impl<'a> Job<'a> {
         let mut expected = shards;
         expected.extend(self.other_passes()?);
         discard_stale(self.dataset, &expected)?;
-        discard_outdated(self.dataset, &["predict"])?;
+        discard_outdated(self.dataset, &[Stage::Predict])?;
         discard_outdated(self.dataset, MEASURES)?;
         commit(self.dataset, &expected, Verify::Quick)?;
         Ok(())

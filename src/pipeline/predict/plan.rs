@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{Job, Pass, Result};
-use crate::store::{Partition, Receipt, Shard, ShardKey, ShardState, Verify};
+use crate::store::{Partition, Receipt, Shard, ShardKey, ShardState, Stage, Table, Verify};
 
 /// The shards of a prediction.
 pub(super) struct Plan<'a> {
@@ -47,7 +47,7 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
             plan.shards.push(shard);
         }
         if !open.is_empty() {
-            let slices = masks.map_or_else(|| build.files["slices"].rows, number_of_slices);
+            let slices = masks.map_or_else(|| build.rows(Table::Slices), number_of_slices);
             let masks = masks.map(|masks| masks.iter().map(String::as_str).collect());
             plan.work.push(Work { build, masks, slices, passes: open });
         }
@@ -66,7 +66,7 @@ impl Job<'_> {
         let key = ShardKey::new()
             .with("model", self.model.digest())
             .with("candidates", if self.options.keep_candidates { "all" } else { "chosen" })
-            .with("rule", format!("{:?}", self.options.rule));
+            .with_json("rule", &self.options.rule);
         self.model.key(key)
     }
 
@@ -76,7 +76,7 @@ impl Job<'_> {
             Some(masks) => key.with_digest_of("masks", masks),
             None => key,
         };
-        Ok(Shard::new("predict", Partition::model(self.model.name(), &build.source)?, key)?)
+        Ok(Shard::new(Stage::Predict, Partition::model(self.model.name(), &build.source)?, key))
     }
 
     /// Finished shards of other passes of the same model and options: they stay.
@@ -84,7 +84,7 @@ impl Job<'_> {
         let (name, common) = (self.model.name(), self.key());
         let done: BTreeSet<String> = self.passes.iter().map(Pass::name).collect();
         let stays = |receipt: &Receipt| {
-            receipt.stage == "predict"
+            receipt.stage == Stage::Predict
                 && receipt.model.as_deref() == Some(name)
                 && receipt.key.holds(&common)
                 && receipt.key.get("pass").is_some_and(|pass| !done.contains(pass))
@@ -92,7 +92,7 @@ impl Job<'_> {
         };
         let mut found = Vec::new();
         for receipt in self.dataset.receipts()?.into_iter().filter(stays) {
-            let shard = Shard::new("predict", Partition::model(name, &receipt.source)?, receipt.key)?;
+            let shard = Shard::new(Stage::Predict, Partition::model(name, &receipt.source)?, receipt.key);
             if matches!(self.dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
                 found.push(shard);
             }

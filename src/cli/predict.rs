@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::named;
 use super::{Global, Outcome};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
-use crate::models::{self, BUILT_IN, ClickChoice, ClickOptions, ModelOptions};
+use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
 use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
-use crate::store::Dataset;
+use crate::store::{Choice, Dataset};
 use crate::text::grouped;
 
 /// Options of `predict`.
@@ -23,13 +24,13 @@ pub(super) struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "S2,S5")]
     strategies: Vec<Strategy>,
     /// How points are drawn: as the paper's text says, or as its released code does
-    #[arg(long, value_parser = parse_rule, default_value = "paper", value_name = "paper|code")]
+    #[arg(long, value_parser = named::<PromptRule>(), default_value_t, value_name = "RULE")]
     prompts: PromptRule,
     /// Intensities before the encoder: none (plain SAM), or cosmos (clipped as the released code does)
-    #[arg(long, value_parser = parse_clip, default_value = "none", value_name = "none|cosmos")]
+    #[arg(long, value_parser = named::<EncoderClip>(), default_value_t, value_name = "CLIP")]
     encoder_clip: EncoderClip,
     /// What computes: cpu, or cuda or tensorrt where the ONNX Runtime that is loaded has them
-    #[arg(long, default_value_t)]
+    #[arg(long, value_parser = named::<Provider>(), default_value_t)]
     provider: Provider,
     /// Keep every candidate mask, not only the closest to the truth and the best rated
     #[arg(long)]
@@ -82,8 +83,8 @@ struct ClickArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
     clicks: Option<u8>,
     /// The mask that the simulated user goes on with: the best rated, or the closest to the truth
-    #[arg(long, default_value = "score", value_parser = parse_choice, value_name = "score|oracle")]
-    click_choice: ClickChoice,
+    #[arg(long, value_parser = named::<Choice>(), default_value_t = Choice::Score, value_name = "CHOICE")]
+    click_choice: Choice,
     /// Do not give the logits of the last step to the decoder
     #[arg(long)]
     no_mask_prompt: bool,
@@ -120,30 +121,6 @@ struct EverythingArguments {
     /// As --nms, between masks of different crops
     #[arg(long, default_value_t = EverythingOptions::default().crop_box_iou, value_name = "IOU")]
     crop_nms: f32,
-}
-
-fn parse_rule(text: &str) -> Result<PromptRule, String> {
-    match text {
-        "paper" => Ok(PromptRule::Paper),
-        "code" => Ok(PromptRule::Code),
-        _ => Err("expected paper or code".into()),
-    }
-}
-
-fn parse_clip(text: &str) -> Result<EncoderClip, String> {
-    match text {
-        "none" => Ok(EncoderClip::None),
-        "cosmos" => Ok(EncoderClip::Cosmos),
-        _ => Err("expected none or cosmos".into()),
-    }
-}
-
-fn parse_choice(text: &str) -> Result<ClickChoice, String> {
-    match text {
-        "score" => Ok(ClickChoice::Score),
-        "oracle" => Ok(ClickChoice::Oracle),
-        _ => Err("expected score or oracle".into()),
-    }
 }
 
 /// The help of `--model`.

@@ -12,17 +12,7 @@ use super::{PreparedSlice, Result};
 use crate::mask::Mask;
 use crate::mask::regions::Bitmap;
 use crate::prompts::{Point, Prompt};
-
-/// Which candidate a simulated user goes on with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClickChoice {
-    /// The one that the model rates best. The default: methods that are compared with have no oracle.
-    #[default]
-    Score,
-    /// The one that agrees best with the truth.
-    Oracle,
-}
+use crate::store::Choice;
 
 /// What decides a simulated interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +20,16 @@ pub enum ClickChoice {
 pub struct ClickOptions {
     /// Most clicks.
     pub clicks: usize,
-    /// Candidate after each click.
-    pub choice: ClickChoice,
+    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates best:
+    /// methods that are compared with have no oracle.
+    pub choice: Choice,
     /// Give the last logits as a mask prompt. Models without such an input do without.
     pub mask_prompt: bool,
 }
 
 impl Default for ClickOptions {
     fn default() -> Self {
-        ClickOptions { clicks: 10, choice: ClickChoice::Score, mask_prompt: true }
+        ClickOptions { clicks: 10, choice: Choice::Score, mask_prompt: true }
     }
 }
 
@@ -74,8 +65,8 @@ pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &Cl
         prompt.points.push(point);
         let offered = slice.refine(&prompt, logits.as_deref())?;
         let choice = match options.choice {
-            ClickChoice::Score => score_choice(offered.iter().map(|o| o.candidate.predicted_iou)),
-            ClickChoice::Oracle => oracle_choice(offered.iter().map(|o| &o.candidate.mask), truth),
+            Choice::Score => score_choice(offered.iter().map(|o| o.candidate.predicted_iou)),
+            Choice::Oracle => oracle_choice(offered.iter().map(|o| &o.candidate.mask), truth),
         };
         // A model that finds nothing ends the interaction.
         let Some(chosen) = choice.and_then(|i| offered.into_iter().nth(i)) else { break };
@@ -157,7 +148,7 @@ mod tests {
         let (height, width, pixels) = slice_file("22_Heart_4_6");
         let mut slice = sam.prepare(SlicePixels::new(height, width, 1, &pixels).unwrap()).unwrap();
         let truth = label_mask("22_Heart_4_6", 85);
-        for choice in [ClickChoice::Score, ClickChoice::Oracle] {
+        for choice in [Choice::Score, Choice::Oracle] {
             for mask_prompt in [false, true] {
                 let options = ClickOptions { clicks: 5, choice, mask_prompt };
                 let clicks = simulate_clicks(&mut *slice, &truth, &options).unwrap();

@@ -23,7 +23,7 @@ pub mod otsu_box;
 pub mod sam;
 
 pub use candidates::{Candidate, oracle_choice, score_choice, smoothed_dice};
-pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
+pub use clicks::{Click, ClickOptions, number_of_clicks, simulate_clicks};
 pub use otsu_box::OtsuBox;
 
 /// Why a model failed: whatever error it has, with a message for the user.

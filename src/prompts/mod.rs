@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::mask::Mask;
+use crate::named;
 
 mod everything;
 
@@ -90,16 +91,17 @@ impl FromStr for Strategy {
     }
 }
 
-/// Where a rule for drawing prompts comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptRule {
-    /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled. The
-    /// default.
-    #[default]
-    Paper,
-    /// The authors' released code: the centroid is the first point, inside or not.
-    Code,
+named! {
+    /// Where a rule for drawing prompts comes from.
+    #[derive(Default)]
+    pub enum PromptRule("prompt rule") {
+        /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled. The
+        /// default.
+        #[default]
+        Paper = "paper",
+        /// The authors' released code: the centroid is the first point, inside or not.
+        Code = "code",
+    }
 }
 
 /// One point of a prompt, in pixels of the slice.

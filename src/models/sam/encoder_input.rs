@@ -4,44 +4,22 @@
 //! bilinear filter, mean and standard deviation of ImageNet, zero padding right and below *after* normalisation), and
 //! before them, if asked for, the intensity clip of the COSMOS authors' released code.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::resize::resize_bilinear;
+use crate::named;
 use crate::slices::SlicePixels;
 
-/// Intensity clip before the encoder (`encoder_clip`, protocol 3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EncoderClip {
-    /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
-    #[default]
-    None,
-    /// That of the released code: clip to the 0.95th and 99.5th percentile of all channels, stretch to 0–255, keep
-    /// zeros at zero, truncate to 8 bits. (0.95 percent, not 95: the code says so.)
-    Cosmos,
-}
-
-impl fmt::Display for EncoderClip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EncoderClip::None => "none",
-            EncoderClip::Cosmos => "cosmos",
-        })
-    }
-}
-
-impl FromStr for EncoderClip {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "none" => Ok(EncoderClip::None),
-            "cosmos" => Ok(EncoderClip::Cosmos),
-            other => Err(format!("unknown encoder clip `{other}`, expected none or cosmos")),
-        }
+named! {
+    /// Intensity clip before the encoder (`encoder_clip`, protocol 3).
+    #[derive(Default)]
+    pub enum EncoderClip("encoder clip") {
+        /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
+        #[default]
+        None = "none",
+        /// That of the released code: clip to the 0.95th and 99.5th percentile of all channels, stretch to 0–255, keep
+        /// zeros at zero, truncate to 8 bits. (0.95 percent, not 95: the code says so.)
+        Cosmos = "cosmos",
     }
 }
 
@@ -126,29 +104,31 @@ impl ResizedFrame {
     }
 }
 
-/// Order of the axes of the encoder's input tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channel, row, column.
-    #[default]
-    Chw,
-    /// Row, column, channel.
-    Hwc,
+named! {
+    /// Order of the axes of the encoder's input tensor.
+    #[derive(Default)]
+    pub enum Layout("layout") {
+        /// Channel, row, column.
+        #[default]
+        Chw = "chw",
+        /// Row, column, channel.
+        Hwc = "hwc",
+    }
 }
 
-/// How far a slice is prepared before it is given to the encoder; the graph does the rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Prepared {
-    /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
-    #[default]
-    Padded,
-    /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give it
-    /// `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
-    Resized,
-    /// Normalised: the graph resizes its longest side to the frame, and pads.
-    Original,
+named! {
+    /// How far a slice is prepared before it is given to the encoder; the graph does the rest.
+    #[derive(Default)]
+    pub enum Prepared("preparation") {
+        /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
+        #[default]
+        Padded = "padded",
+        /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give
+        /// it `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
+        Resized = "resized",
+        /// Normalised: the graph resizes its longest side to the frame, and pads.
+        Original = "original",
+    }
 }
 
 /// What an encoder expects of its input (part of `model.toml`).

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use medcosmos::digest::canonical_json;
-use medcosmos::sam::{ClickOptions, EverythingOptions};
+use medcosmos::models::ClickOptions;
+use medcosmos::prompts::EverythingOptions;
 use medcosmos::store::Dataset;
 use serde_json::{Value, json};
 

@@ -13,9 +13,9 @@ use super::options::{AnalysisOptions, NOMINAL_FACTOR};
 use super::statistics::Undefined;
 use super::statistics::adjust::Adjustment;
 use super::statistics::bootstrap::{CorrelationIntervals, Interval, correlation_intervals};
+use super::statistics::correlation::Correlation;
 use super::statistics::kruskal::{KruskalWallis, kruskal_wallis};
 use super::statistics::partial::{RankCorrelations, rank_columns};
-use super::statistics::spearman::Correlation;
 use polars::prelude::*;
 use std::collections::BTreeSet;
 

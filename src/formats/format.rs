@@ -20,6 +20,9 @@ pub struct Format {
     pub start: Start,
     /// Extensions of headers whose data lie beside them under the same stem, and of those data, as they are written.
     pub companions: &'static [(&'static str, &'static [&'static str])],
+    /// Names of the data files that a header gives, none where it holds its data itself; `None` where it does not say them
+    /// one by one. `None` in place of the function where headers give no names.
+    pub named_data: Option<NamedData>,
     /// Decodes a file, which may be compressed with gzip.
     pub read: fn(&File, &Companion) -> Result<Image>,
     /// Follows the bytes of a file to its end without decoding them, for `verify`; `None` where that tells nothing.
@@ -31,6 +34,9 @@ pub struct Format {
     pub segments: fn(&File, &Companion) -> Result<Option<Segments>>,
 }
 
+/// Reads the names of data files from a header.
+pub type NamedData = fn(&[u8]) -> Option<Vec<String>>;
+
 impl Format {
     /// What an entry need not say: no signature, no companions, nothing to follow, no masks under names.
     pub(super) const PLAIN: Format = Format {
@@ -39,6 +45,7 @@ impl Format {
         signature: |_| false,
         start: Start::Any,
         companions: &[],
+        named_data: None,
         read: |_, _| Err(super::Error::Unknown("there is no reader".into())),
         probe: None,
         describe: |_| Ok(None),

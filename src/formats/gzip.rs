@@ -8,8 +8,8 @@
 //! libdeflate goes first with the size that the caller or the trailer gives, and its result counts only where it is
 //! provably whole; everything else is streamed through zlib-rs, which also finds the reason of a failure.
 //!
-//! A file of several members is walked over by [`Members`], whoever reads it: whole buffers here, a download as its bytes
-//! stream past ([`probe`]), an archive as a stream ([`Reader`]).
+//! A file of several members is walked over by `Members`, whoever reads it: whole buffers here, a download as its bytes
+//! stream past (`probe`), an archive as a stream (`Reader`).
 //!
 //! In the wild: several members; zeros after the last one (tapes, block devices); a size field (`ISIZE`) that is the
 //! size modulo 2^32, or wrong; files cut while downloading.

@@ -1,7 +1,7 @@
 //! All formats, one line each, and what is asked of them together: which one a file is in, what it holds, what its
 //! extension promises.
 
-use super::format::{File, Format, Start};
+use super::format::{File, Format, NamedData, Start};
 use super::probe::Probe;
 use super::segments::{Segments, Table};
 use super::{Companion, Error, Result, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff};
@@ -139,6 +139,13 @@ pub(crate) fn companions(path: &str) -> Vec<String> {
     endings.map(|ending| format!("{stem}.{ending}")).collect()
 }
 
+/// What reads the names of data files from a header at `path`; `None` where such files are no header that gives names.
+pub(crate) fn named_data(path: &str) -> Option<NamedData> {
+    let extension = extension_of(path)?;
+    let is_header = |format: &&&Format| format.companions.iter().any(|(header, _)| *header == extension);
+    FORMATS.iter().find(is_header)?.named_data
+}
+
 /// Whether first bytes are a magic number: of a format, whatever the file is named, of gzip, or of a format that is not
 /// read here.
 pub(crate) fn has_signature(head: &[u8]) -> bool {
@@ -218,6 +225,21 @@ mod tests {
         assert_eq!(companions("a/b.HDR"), ["a/b.img", "a/b.img.gz", "a/b.IMG"]);
         assert_eq!(companions("a.nii.gz"), [""; 0]);
         assert_eq!([start_of("zraw"), start_of("img"), start_of("txt")], [Some(Start::Any), Some(Start::Any), None]);
+    }
+
+    #[test]
+    fn headers_name_their_data() {
+        let said = |name: &str, text: &str| named_data(name).unwrap()(text.as_bytes());
+        let mhd = |text: &str| said("a/b.mhd", text);
+        assert_eq!(mhd("NDims = 3\nElementDataFile = data img.bin\r\n"), Some(vec!["data img.bin".to_string()]));
+        assert_eq!(
+            said("a.nhdr", "NRRD0004\nencoding: raw\ndata file: ./mask.raw\n"),
+            Some(vec!["mask.raw".to_string()])
+        );
+        assert_eq!(mhd("ElementDataFile = LIST\na.raw\nb.raw\n").unwrap().len(), 2);
+        assert_eq!(mhd("ElementDataFile = LOCAL\n"), Some(vec![]));
+        assert_eq!((mhd("ElementDataFile = s%d.raw 1 4 1\n"), mhd("junk")), (None, None));
+        assert!(named_data("a.hdr").is_none() && named_data("a.mha").is_none());
     }
 
     #[test]

@@ -74,11 +74,12 @@ mod tree;
 mod zip;
 
 pub use crate::fault::{Fault, Looks};
+pub use archive::Options;
 pub use digest::DigestCache;
 pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub use registry::archive_of;
-pub(crate) use registry::{is_compressed, is_compression};
-pub use tree::{Member, Options, Tree};
+pub(crate) use registry::{is_compressed, is_compression, without_ending};
+pub use tree::{Member, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
 #[derive(Debug, Error)]

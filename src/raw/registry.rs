@@ -62,6 +62,17 @@ pub(super) fn by_name(name: &str) -> Hint {
     if known { Hint::None } else { Hint::Compressed }
 }
 
+/// A name without the extension of an archive or a compression; `None` where it has none, or nothing else.
+pub(crate) fn without_ending(name: &str) -> Option<&str> {
+    let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())?;
+    let extension = extension.to_ascii_lowercase();
+    let mut tars = CODECS.iter().flat_map(|codec| codec.tars).flat_map(|(_, extensions)| *extensions);
+    let known = is_compression(&extension)
+        || ARCHIVES.iter().any(|kind| kind.extensions.contains(&extension.as_str()))
+        || tars.any(|tar| *tar == extension);
+    known.then_some(stem)
+}
+
 /// Whether an extension, in lower case, is that of single compressed files.
 pub(crate) fn is_compression(extension: &str) -> bool {
     CODECS.iter().any(|codec| codec.extensions.contains(&extension))

@@ -5,6 +5,7 @@
 //! lacks something says what and passes, but where the variable `CI` is `true` a missing folder of samples is a failure.
 //! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
+mod architecture;
 mod archives;
 mod bad_input;
 mod cases;

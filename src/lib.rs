@@ -5,7 +5,7 @@
 //! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] →
 //! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
-//! and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`named`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -14,6 +14,7 @@ pub mod digest;
 mod fault;
 pub mod image;
 pub mod mask;
+pub mod named;
 pub mod text;
 
 pub mod formats;

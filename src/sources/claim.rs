@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::Serialize;
+
 use super::Pseudonym;
 use super::join::{Group, Joined, Match, Matches, Part, group, join, nearest};
 use super::place::{Places, known_folders};
@@ -174,7 +176,7 @@ pub struct CaseMask {
 }
 
 /// Whether a case can be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CaseState {
     /// Image and masks are there.
     Complete,

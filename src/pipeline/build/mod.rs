@@ -8,7 +8,7 @@ use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
-use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
+use crate::store::{Dataset, Shard, ShardState, Stage, Verify, commit, discard_stale};
 
 mod files;
 mod report;
@@ -49,7 +49,7 @@ pub fn build(
     }
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
-    dataset.record_options("build", &options.slices)?;
+    dataset.record_options(Stage::Build.name(), &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {

@@ -1,7 +1,6 @@
 //! Whole trees: archives of every kind are built, damaged and read back.
 
 use std::io::{Cursor, Write};
-use std::path::Path;
 
 use ::zip::CompressionMethod;
 use ::zip::write::{SimpleFileOptions, ZipWriter};
@@ -356,36 +355,4 @@ fn digests_are_cached_and_checked() {
     assert_eq!(DigestCache::load(&cache_file).len(), members.len());
     std::fs::write(&cache_file, [0xFF, 0xFE, 0, 1]).unwrap();
     assert!(DigestCache::load(&cache_file).is_empty());
-}
-
-/// The folder of sample files, if it is there.
-fn samples() -> Option<std::path::PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
-    let folder = std::env::var_os("MEDCOSMOS_SAMPLES").map_or_else(beside, Into::into).join("raw");
-    folder.is_dir().then_some(folder)
-}
-
-#[test]
-fn samples_have_the_same_digests_in_folders_and_archives() {
-    let Some(samples) = samples() else {
-        crate::skip::skip("no sample files");
-        return;
-    };
-    let digests = |tree: &Tree, prefix: &str| -> Vec<(String, String)> {
-        assert_eq!(tree.problems(), []);
-        let members: Vec<&Member> = tree.members().iter().collect();
-        let paths = members.iter().map(|m| m.path.strip_prefix(prefix).unwrap().to_owned());
-        paths.zip(tree.digests(&members, None).into_iter().map(Result::unwrap)).collect()
-    };
-    for source in ["idrid-2018", "drive", "kits19"] {
-        let tree = Tree::open(&samples.join(source)).unwrap();
-        let expected = digests(&tree, "");
-        assert!(!expected.is_empty());
-        let files: Files = tree.members().iter().map(|m| (m.path.clone(), tree.read(m).unwrap())).collect();
-        let archives = [("x.zip", zip(&files)), ("x.tar.gz", tar_gz(&files)), ("x.7z", seven_z(&files, true))];
-        for (name, bytes) in archives {
-            let (_folder, tree) = open(&[(name, &bytes)]);
-            assert_eq!(digests(&tree, &format!("{name}/")), expected, "{source} in {name}");
-        }
-    }
 }

@@ -45,7 +45,7 @@ impl Shared {
     }
 }
 
-/// A kind of archives: all that other modules know of it.
+/// A kind of archive: everything that other modules need to know about it.
 pub(super) struct ArchiveKind {
     /// Name, as messages give it.
     pub name: &'static str,

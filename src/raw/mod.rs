@@ -6,7 +6,7 @@
 //! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
 //! recognises files by the tail of their path need not know how a download was kept.
 //!
-//! What other modules know of a kind of archive or compression is its entry in `registry.rs` or `codec.rs`.
+//! Each kind of archive has one entry, listed in `registry.rs`; each compression has one in `codec.rs`.
 //!
 //! Every file below the root is accounted for: it is a member, an archive whose entries are members, one of the
 //! [`Problem`]s, or [`Ignored`]. A bad archive or entry never stops the others.

@@ -169,7 +169,9 @@ impl Sources {
         let mut shown = BTreeMap::new();
         for at in (0..tokens.len()).filter(|&at| tokens[at].word() == Some("use")) {
             for (mut path, name) in use_tree(&tokens[at + 1..]).0 {
-                if path.first().is_some_and(|first| self.files.contains_key(&[&module[..], &[first.clone()]].concat()))
+                if path
+                    .first()
+                    .is_some_and(|first| self.files.contains_key(&[module, std::slice::from_ref(first)].concat()))
                 {
                     path.insert(0, "self".into());
                 }
@@ -228,7 +230,7 @@ fn way_back(arrows: &BTreeMap<&str, BTreeSet<String>>, start: &str) -> Option<Ve
         let mut longer = Vec::new();
         for way in ways {
             for next in arrows.get(way.last()?.as_str()).into_iter().flatten() {
-                let way = [&way[..], &[next.clone()]].concat();
+                let way = [&way, std::slice::from_ref(next)].concat();
                 if next == start {
                     return way.iter().all(|module| module.as_str() >= start).then_some(way);
                 }

@@ -4,25 +4,25 @@
 use super::format::{File, Format, NamedData, Start};
 use super::probe::Probe;
 use super::segments::{Segments, Table};
-use super::{Companion, Error, Result, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff};
+use super::{Companion, Error, Result, dicom, gzip};
 use crate::fault::substitute;
 use crate::image::Image;
 
 /// The formats, in the order in which their signatures are looked for.
 pub static FORMATS: &[&Format] = &[
-    &png::ENTRY,
-    &jpeg::ENTRY,
-    &gif::ENTRY,
+    &super::png::ENTRY,
+    &super::jpeg::ENTRY,
+    &super::gif::ENTRY,
     // Before TIFF: the preamble of DICOM is free for another format's header, and is used for TIFF's.
-    &dicom::ENTRY,
-    &tiff::ENTRY,
-    &nrrd::ENTRY,
+    &super::dicom::ENTRY,
+    &super::tiff::ENTRY,
+    &super::nrrd::ENTRY,
     // Before Analyze, whose header it extends.
-    &nifti::ENTRY,
-    &analyze::ENTRY,
-    &metaimage::ENTRY,
-    &bmp::ENTRY,
-    &pnm::ENTRY,
+    &super::nifti::ENTRY,
+    &super::analyze::ENTRY,
+    &super::metaimage::ENTRY,
+    &super::bmp::ENTRY,
+    &super::pnm::ENTRY,
 ];
 
 /// Files of downloads that are not read as images. They are listed so that they are not mistaken for damaged images or for
@@ -190,6 +190,7 @@ pub(crate) fn is_known(extension: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::{nifti, tiff};
 
     fn detected(name: &str, bytes: &[u8]) -> Option<&'static Format> {
         detect(&File::new(name, bytes))

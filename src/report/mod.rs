@@ -16,6 +16,7 @@
 mod contours;
 mod data;
 mod definitions;
+mod escape;
 mod factors;
 mod looks;
 mod outline;

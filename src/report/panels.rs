@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::escape::escape;
 use super::looks::{Look, Pick};
 use super::outline::outline;
-use super::page::{Figure, Section, data_url, escape};
+use super::page::{Figure, Section, data_url};
 use super::plots::COLOURS;
 use super::{ReportError, count_of, decode_mask, metric_words};
 use crate::analysis::join::Condition;

@@ -5,6 +5,7 @@
 //! variable `CI` is `true`.
 //! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
+mod architecture;
 mod archives;
 mod bad_input;
 mod cases;

@@ -23,7 +23,7 @@ use std::io::Read;
 
 use bytemuck::Pod;
 
-pub(super) use self::detached::DataFiles;
+pub(super) use self::detached::{DataFiles, named_data};
 use super::{Error, Result, gzip};
 use crate::image::{Geometry, Image, Meaning, Samples, Scaling};
 

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+#[expect(unsafe_code, reason = "see the comment at the place")]
 fn main() -> ExitCode {
     // polars adds up the parts of a group in the order in which its threads end, and the last digit of a mean then differs
     // from run to run. With this variable set it adds row by row. It is read where a query runs, and has no other switch.

@@ -5,6 +5,8 @@
 //! variable `CI` is `true`.
 //! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod archives;
 mod bad_input;
 mod cases;

@@ -17,6 +17,7 @@ mod determinism;
 mod factors;
 mod facts;
 mod filelists;
+mod keys;
 mod leaks;
 mod looks;
 mod outdated;

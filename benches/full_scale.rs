@@ -6,6 +6,8 @@
 //! memory and the cost of a slice: where the last is flat, nothing grows faster than the work. `MEDCOSMOS_SLICES` sets
 //! another size. The largest run writes some gigabytes below the system's folder for temporary files.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};

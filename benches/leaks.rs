@@ -7,6 +7,8 @@
 //! `MEDCOSMOS_BENCH_PAIRS` (2000) and `MEDCOSMOS_BENCH_SLICES` (1000000) say how much of each; 0 leaves one out. The dataset
 //! takes about 1.5 kB a slice in the folder for temporary files.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;

@@ -5,6 +5,8 @@
 //! alone; `-- pairs FILE` the metrics, `-- masks FILE` the coding and `-- contours FILE` the boundary complexity of the
 //! masks in a file that `compare.py` writes.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! Speed of what is done for every mask: label maps to masks, metrics, factors. `cargo bench --bench measures`.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use divan::{Bencher, black_box};
 use medcosmos::factors::{BoundaryComplexity, FourierOptions, IntensityContrast, Picture, outer_contour};
 use medcosmos::mask::label_map::value_masks;

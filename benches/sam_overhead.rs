@@ -4,6 +4,8 @@
 //! `cargo bench --bench sam_overhead` needs the released slices and the model in `../shared` (or the folder that
 //! `MEDCOSMOS_SAMPLES` names, and `models` beside it), and ONNX Runtime.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -6,7 +6,6 @@
 //! [`sources`] → [`slices`] → [`store`] → [`prompts`] → [`models`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] →
 //! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
 //! those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`named`] and [`text`].
-#![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 

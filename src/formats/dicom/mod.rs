@@ -62,8 +62,6 @@ mod stack;
 #[cfg(test)]
 mod build;
 #[cfg(test)]
-mod sample_tests;
-#[cfg(test)]
 mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};

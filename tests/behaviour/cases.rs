@@ -313,6 +313,6 @@ fn near_misses_and_other_sources_are_told() {
     let scan = downloads.run("scan", &["raw"]);
     says(&scan.out, &["1 file(s) match acdc's image pattern, none its mask pattern", "sources check acdc"]);
     let (run, _) = downloads.build();
-    assert!(!run.out.contains("fit no source"), "{}", run.out);
-    says(&run.out, &["fit none of the sources that were asked for (mine)"]);
+    assert!(!run.out.contains("match no source"), "{}", run.out);
+    says(&run.out, &["match none of the selected sources (mine)"]);
 }

@@ -110,9 +110,9 @@ fn objects_and_modalities_of_ones_own_work() {
     }
     let shown = Run::done(medcosmos("sources").args(["show", "ovary-pet"]).arg("--spec").arg(&file)).out;
     for words in [
-        "pet: PET (not of the protocol: uptake of FDG)",
+        "pet: PET (not in the protocol: uptake of FDG)",
         "ct: CT\n",
-        "cyst → ovarian cyst (not of the protocol: simple and complex cysts of the ovary)",
+        "cyst → ovarian cyst (not in the protocol: simple and complex cysts of the ovary)",
         "bladder → urinary bladder\n",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");

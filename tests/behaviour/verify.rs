@@ -114,7 +114,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     let (raw, list) = (tiny.raw(), tiny.raw().join("checksums.tsv"));
     let first = tiny.verify(&[]);
     assert_eq!(first.status, 0, "{}{}", first.out, first.err);
-    for words in ["9 file(s) of", "tiny", "complete", "verify", "--write` makes one", "Nothing is wrong.", "known-bad"]
+    for words in ["9 file(s) of", "tiny", "complete", "verify", "--write` creates them", "No faults.", "known-bad"]
     {
         assert!(first.out.contains(words), "{words}: {}", first.out);
     }
@@ -127,7 +127,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     assert!(text.contains(&format!("{digest}\t{}\tscans.zip/case03.nii.gz\n", files(3)[0].1.len())), "{text}");
     let whole = tiny.verify(&[]);
     assert_eq!(whole.status, 0, "{}{}", whole.out, whole.err);
-    assert!(whole.out.contains("9 of 9 file(s) are as"), "{}", whole.out);
+    assert!(whole.out.contains("9 of 9 file(s) match"), "{}", whole.out);
 
     // An altered byte that no format notices, a zip without its end, a page named zip, a case less, a file more.
     fs::write(raw.join("readme.txt"), b"four cares").unwrap();
@@ -356,7 +356,7 @@ fn a_whole_dataset_is_whole_and_damaged_files_are_named() {
     let data = built.data();
     let whole = built.verify(&[]);
     assert_eq!(whole.status, 0, "{}{}", whole.out, whole.err);
-    assert!(whole.out.contains("Nothing is wrong.") && whole.out.contains("masks"), "{}", whole.out);
+    assert!(whole.out.contains("No faults.") && whole.out.contains("masks"), "{}", whole.out);
     let json = built.verify(&["--json"]).json();
     assert_eq!((&json["sound"], &json["rows"]["masks"]), (&true.into(), &21.into()));
     let before = files_of(&data);
@@ -482,7 +482,7 @@ fn a_dataset_comes_out_of_its_downloads_byte_for_byte_or_it_is_said_why() {
     let deep = |options: &[&str]| built.verify(&[&["--deep", raw.to_str().unwrap()], options].concat());
     let same = deep(&[]);
     assert_eq!(same.status, 0, "{}{}", same.out, same.err);
-    assert!(same.out.contains("6 raw file(s) read, 4 of 4 shard(s) came out byte for byte"), "{}", same.out);
+    assert!(same.out.contains("6 raw file(s) read, 4 of 4 shard(s) are byte-identical"), "{}", same.out);
 
     // Rows that only an own hand can have made: all receipts agree, and the downloads give others.
     built.rewrite(|cases, _, _| cases[0].notes.push("mine".into()));

@@ -50,7 +50,7 @@ fn the_worked_example_works() {
     fs::write(&file, spec()).unwrap();
 
     let check = Run::done(medcosmos("sources").arg("check").arg(&file).arg("--raw").arg(&raw)).out;
-    for words in ["3 case(s) can be built", "liver-study/P03_T1: not labelled", "notes.txt: remarks of the readers"] {
+    for words in ["3 case(s) can be built", "liver-study/P03_T1: not labelled", "notes.txt: remarks of the annotators"] {
         assert!(check.contains(words), "{words}: {check}");
     }
     Run::done(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));

@@ -89,7 +89,7 @@ pub fn correlate(condition: &Condition, rows: &Rows, options: &AnalysisOptions) 
     let row_of = |(place, factor): (usize, &String)| {
         let nominal = factor == NOMINAL_FACTOR;
         let column = used.iter().position(|&f| f == place);
-        let constant = || format!("{factor} has one value only");
+        let constant = || format!("{factor} has only one value");
         let of = |correlation: Result<Correlation, Undefined>| correlation.map_err(name);
         let missing =
             || Err(if kept.len() < 3 { name(Undefined::TooFewRows { n: kept.len(), needed: 3 }) } else { constant() });
@@ -144,8 +144,8 @@ fn name_columns(reason: &Undefined, options: &AnalysisOptions, used: &[usize]) -
         None => &options.metric,
     };
     match reason {
-        Undefined::Constant { column } => format!("{} has one value only", name(*column)),
-        Undefined::Collinear { column } => format!("{} follows from the other columns", name(*column)),
+        Undefined::Constant { column } => format!("{} has only one value", name(*column)),
+        Undefined::Collinear { column } => format!("{} is determined by the other columns", name(*column)),
         other => other.to_string(),
     }
 }

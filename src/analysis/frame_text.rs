@@ -23,7 +23,7 @@ pub fn frame_to_text(frame: &DataFrame, width: usize, rows: usize) -> String {
     };
     let mut text = shown.columns().iter().fold(TextTable::new(), column_of).render(width);
     if frame.height() > rows {
-        text += &format!("… and {} more rows\n", frame.height() - rows);
+        text += &format!("… {} more rows\n", frame.height() - rows);
     }
     text
 }

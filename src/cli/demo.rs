@@ -359,7 +359,9 @@ mod tests {
         assert!(prepare(&foreign).unwrap_err().to_string().contains("--out"));
         assert_eq!(fs::read_to_string(foreign.join(README)).unwrap(), "mine");
 
-        assert!(prepare_downloads(&foreign).unwrap_err().to_string().contains("a folder of their own"));
+        assert!(
+            prepare_downloads(&foreign).unwrap_err().to_string().contains("a new folder for the phantom downloads")
+        );
         for raw in [&out.join("raw"), &folder.path().join("downloads")] {
             prepare_downloads(raw).unwrap();
             fs::write(raw.join("more"), "").unwrap();

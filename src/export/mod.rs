@@ -50,10 +50,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The folder holds something already.
-    #[error("{0} is not empty: choose a new folder")]
+    #[error("{0}: the folder is not empty; choose a new one")]
     NotEmpty(PathBuf),
     /// The dataset has not been built, or its build was not finished.
-    #[error("{0}: no finished build is in it; run `medcosmos build` to its end first")]
+    #[error("{0}: the dataset has no finished build; complete `medcosmos build` first")]
     Unfinished(PathBuf),
     /// A file cannot be written.
     #[error("{path}: {source}")]

@@ -223,7 +223,7 @@ pub enum Error {
         known: String,
     },
     /// A table of masks that has no row for the image.
-    #[error("not labelled: {table} has no row for {row}")]
+    #[error("unlabelled: {table} has no row for {row}")]
     Unlabelled {
         /// The table's file.
         table: String,

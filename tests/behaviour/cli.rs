@@ -115,12 +115,16 @@ fn sources_are_listed_shown_and_cited() {
 fn a_check_says_what_each_pattern_matches() {
     let (raw, _) = built();
     let check = Run::done(medcosmos("sources").args(["check", "acdc", "--raw"]).arg(raw)).out;
-    assert!(check.contains("2 match") && check.contains("such as training/patient001/"), "{check}");
+    assert!(check.contains("2 match") && check.contains("e.g. training/patient001/"), "{check}");
     assert!(check.contains("2 case(s) can be built"), "{check}");
-    assert!(check.contains("notes.txt: no pattern matches it"), "{check}");
+    assert!(check.contains("notes.txt: matches no pattern"), "{check}");
     let other = Run::of(medcosmos("sources").args(["check", "drive", "--raw"]).arg(raw));
     assert_eq!(other.status, 1);
-    assert!(other.out.contains("not recognised: no release has a match for each of its evidence patterns"), "{}", other.out);
+    assert!(
+        other.out.contains("not recognised: no release has a match for each of its evidence patterns"),
+        "{}",
+        other.out
+    );
     let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset_specs/acdc.toml");
     let by_file = Run::done(medcosmos("sources").arg("check").arg(&spec).arg("--raw").arg(raw)).out;
     assert_eq!(by_file, check, "a file and the slug of the same spec");

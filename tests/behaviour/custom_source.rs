@@ -50,7 +50,7 @@ fn the_worked_example_works() {
     fs::write(&file, spec()).unwrap();
 
     let check = Run::done(medcosmos("sources").arg("check").arg(&file).arg("--raw").arg(&raw)).out;
-    for words in ["3 case(s) can be built", "liver-study/P03_T1: not labelled", "notes.txt: remarks of the annotators"] {
+    for words in ["3 case(s) can be built", "liver-study/P03_T1: unlabelled", "notes.txt: remarks of the annotators"] {
         assert!(check.contains(words), "{words}: {check}");
     }
     Run::done(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
@@ -90,7 +90,7 @@ fn a_list_without_its_column_is_told() {
     let run = Run::of(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
     let said = format!("{}{}", run.out, run.err);
-    assert!(said.contains("groups.csv") && said.contains("expected a column \"group\""), "{said}");
+    assert!(said.contains("groups.csv") && said.contains("no column \"group\""), "{said}");
     let cases: Vec<CaseRow> = Dataset::open(&data).unwrap().rows().unwrap().map(Result::unwrap).collect();
     assert!(cases.iter().filter(|c| c.status == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
 }
@@ -137,9 +137,9 @@ fn objects_and_modalities_of_ones_own_work() {
     for (from, to, words) in [
         ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "nearest: \"ovarian cyst\""),
         ("pet = \"PET\"", "pet = \"PETT\"", "nearest: \"PET\""),
-        ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol calls it \"urinary bladder\""),
-        ("name = \"PET\"", "name = \"ct\"", "the protocol calls it \"CT\""),
-        ("name = \"PET\"", "name = \"CT\"", "the protocol has this modality"),
+        ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol's name is \"urinary bladder\""),
+        ("name = \"PET\"", "name = \"ct\"", "the protocol's name is \"CT\""),
+        ("name = \"PET\"", "name = \"CT\"", "this modality is already in the protocol"),
     ] {
         assert!(spec.contains(from));
         fs::write(&file, spec.replace(from, to)).unwrap();

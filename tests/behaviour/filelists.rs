@@ -50,7 +50,7 @@ fn left_over_and_contested(scan: &Scan, paths: &[String]) -> (Vec<String>, Vec<S
     let free = scan.files.iter().zip(paths).filter(|(file, _)| **file == FileUse::Unclaimed);
     let cases = scan.sources.iter().flat_map(|source| &source.cases);
     let contested =
-        cases.filter(|case| matches!(&case.state, CaseState::Skipped(why) if why.contains("fits the sources")));
+        cases.filter(|case| matches!(&case.state, CaseState::Skipped(why) if why.contains("matches the sources")));
     (free.map(|(_, path)| path.clone()).collect(), contested.map(|case| case.id.clone()).collect())
 }
 

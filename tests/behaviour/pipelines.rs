@@ -123,7 +123,7 @@ fn a_case_that_fails_does_not_stop_the_others_and_is_in_the_status() {
 fn phantom_downloads_have_a_folder_of_their_own() {
     let place = Workplace::new("raw = 'raw'\n[demo]\n");
     let run = place.run(&[]);
-    run.failed(1, &["small.toml: [demo]: ", "raw holds other files"]);
+    run.failed(1, &["small.toml: [demo]: ", "raw contains other files"]);
     let run = place.run(&["--raw", "phantoms", "--quiet"]);
     assert_eq!(run.status, 0, "{}{}", run.out, run.err);
     let found = Run::done(medcosmos("scan").arg(place.path("phantoms")).arg("--json")).json();

@@ -223,7 +223,7 @@ mod tests {
         for row in correlate(&Condition::default(), &rows, &options(&["size", "volume"])) {
             assert_eq!((row.partial, row.interval), (None, None));
             assert!(row.plain.is_some() && row.plain_interval.is_some());
-            assert_eq!(row.reason.as_deref(), Some("volume follows from the other columns"));
+            assert_eq!(row.reason.as_deref(), Some("volume is determined by the other columns"));
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn a_metric_with_one_value_or_too_few_rows_is_told() {
         let same = rows(&[("dice", &[0.5; 8]), ("size", &SIZE)]);
         let found = correlate(&Condition::default(), &same, &options(&["size"]));
-        assert_eq!((found[0].plain, found[0].reason.as_deref()), (None, Some("dice has one value only")));
+        assert_eq!((found[0].plain, found[0].reason.as_deref()), (None, Some("dice has only one value")));
         for n in 0..3 {
             let few = rows(&[("dice", &DICE[..n]), ("size", &SIZE[..n])]);
             let found = correlate(&Condition::default(), &few, &options(&["size"]));

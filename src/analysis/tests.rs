@@ -199,7 +199,7 @@ fn one_modality_has_no_correlation_and_is_not_controlled_for() {
         assert_eq!((row.n, row.partial.unwrap().df, row.controls.len()), (30, 25, 3));
     }
     assert_eq!((rows[4].partial, rows[4].plain, rows[4].groups), (None, None, None));
-    assert_eq!(rows[4].reason.as_deref(), Some("modality_index has one value only"));
+    assert_eq!(rows[4].reason.as_deref(), Some("modality_index has only one value"));
 }
 
 #[test]
@@ -360,8 +360,8 @@ fn the_report_fits_a_page_and_names_what_is_missing() {
     }
     for words in [
         "tiny   S2 1 point     30  0.425 ± 0.265",
-        "modality_index has one value only",
-        "masks left out: 0 without a factor, 0 without dice, 0 of excluded categories",
+        "modality_index has only one value",
+        "masks left out: 0 without a factor, 0 without dice, 0 excluded",
     ] {
         assert!(text.contains(words), "{words} in\n{text}");
     }

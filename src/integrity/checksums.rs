@@ -207,7 +207,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             let error = Checksums::read(&path).unwrap_err().to_string();
             assert!(error.contains("checksums.tsv") && error.contains(word), "{error}");
-            assert!(list(&[("a", "1")]).write(&path).unwrap_err().to_string().contains("left as it is"));
+            assert!(list(&[("a", "1")]).write(&path).unwrap_err().to_string().contains("choose another file"));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert!(Checksums::read(&folder.path().join("none")).is_err());

@@ -441,7 +441,7 @@ row! {
         /// Variant of the prompt: empty for none, `jitter10-20/seed0` for random displacement, `click03` after the
         /// third click.
         pub variant: String,
-        /// Prompt points as x0, y0, x1, y1, …
+        /// Prompt points as x0, y0, x1, y1 and so on.
         pub points: Vec<f64> => "px",
         /// Label of each point: 1 positive, 0 negative.
         pub point_labels: Vec<u8>,

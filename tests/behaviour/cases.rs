@@ -158,7 +158,7 @@ fn an_image_elsewhere_is_never_taken() {
         downloads.image(image, 1).mask(mask, 1);
         let (run, cases) = downloads.build();
         assert_eq!((run.status, cases[0].1.as_str()), (1, "skipped"), "{image} {mask}: {}", run.out);
-        says(&run.out, &["lies in another folder tree", "No case was built"]);
+        says(&run.out, &["is in another folder tree", "No case was built"]);
     }
 }
 

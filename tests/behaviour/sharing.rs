@@ -59,7 +59,7 @@ fn the_terms_of_the_whole_are_those_of_the_strictest() {
     assert_eq!(found["whole"]["non_commercial"][0], "acdc");
     let text = place.done("licences", &[]).out;
     assert!(text.contains("Ask the owners before you redistribute it: the terms of cosmos-png"), "{text}");
-    assert!(text.contains("must be under CC-BY-NC-SA-4.0 again"), "{text}");
+    assert!(text.contains("must be licensed under CC-BY-NC-SA-4.0"), "{text}");
     let text = place.done("licences", &["--attribution"]).out;
     assert!(text.contains("@") && text.contains("`source=acdc`"), "{text}");
 }

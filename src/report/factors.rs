@@ -13,6 +13,7 @@ use crate::analysis::correlations;
 use crate::analysis::curves::CurveRow;
 use crate::analysis::options::{Binning, Curve};
 use crate::analysis::report::strategy_words;
+use crate::store::Choice;
 
 /// The name of a factor on an axis.
 fn factor_words(factor: &str) -> String {
@@ -121,8 +122,8 @@ pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> 
          independent. Plain: without controlling. The modality is a nominal code: use its group test (Kruskal–Wallis), \
          not its correlation.",
     );
-    let keys: BTreeSet<(&str, &str)> =
-        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    let keys: BTreeSet<(&str, Choice)> =
+        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
     for (model, choice) in keys {
         let here = |row: &&correlations::CorrelationRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<_> = analysis.correlations.iter().filter(here).cloned().collect();
@@ -141,7 +142,7 @@ const COLUMNS: [(&str, &str, Kind); 13] = [
     ("strategy", "Strategy", Kind::Words),
     ("factor", "Factor", Kind::Words),
     ("partial_rho", "Partial ρ", Kind::Signed(3)),
-    ("ci_low", "Interval from", Kind::Signed(3)),
+    ("ci_low", "Interval, lower", Kind::Signed(3)),
     ("ci_high", "to", Kind::Signed(3)),
     ("p", "p", Kind::P),
     ("p_adjusted", "p adjusted", Kind::P),

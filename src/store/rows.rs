@@ -11,7 +11,9 @@ use std::cmp::Ordering;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Field};
+use serde::Serialize;
 
+use super::names::{CaseStatus, Choice, FileStatus, LeakKind};
 use super::schema::{Column, Table};
 use super::value::{Bytes, EncodedImage, RawMember, Rle, Value};
 
@@ -126,7 +128,7 @@ macro_rules! row {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct $name {
             $($(#[doc = $meaning])+ $(#[doc = concat!(" Unit: ", $unit, ".")])? pub $column: $type,)+
         }
@@ -185,7 +187,7 @@ row! {
         /// Size, if known.
         pub size: Option<u64> => "byte",
         /// used, skipped or failed. A used file may belong to a failed case.
-        pub status: String,
+        pub status: FileStatus,
         /// Why the file was skipped or could not be read.
         pub reason: Option<String>,
     }
@@ -267,7 +269,7 @@ row! {
         /// no position.
         pub placement_error_mm: Option<f64> => "mm",
         /// ok, skipped or failed.
-        pub status: String,
+        pub status: CaseStatus,
         /// Why the case was skipped or failed.
         pub reason: Option<String>,
         /// Remarks on how the case was read.
@@ -488,7 +490,7 @@ row! {
         pub variant: String,
         /// How the candidate was chosen: oracle (the highest Dice against the truth) or score (the highest predicted
         /// IoU).
-        pub choice: String,
+        pub choice: Choice,
         /// The candidate that was chosen, from 0.
         pub candidate: u32,
         /// The model's own estimate of the candidate's IoU.
@@ -544,7 +546,7 @@ row! {
         /// Slug of the other patient's source.
         pub other_source: String,
         /// exact (equal pixels), near (another encoding) or declared (stated by the sources).
-        pub kind: String,
+        pub kind: LeakKind,
         /// Number of slices of the first patient that match one of the other; 0 if only declared.
         pub slices: u32,
         /// Correlation of local contrast between the thumbnails of the most similar pair of slices, 1 for equal pixels;
@@ -573,7 +575,7 @@ row! {
         /// First slice, by id, of the duplicates. If it is the slice itself, this is the one to keep.
         pub first_slice_id: String,
         /// exact (equal pixels) or near (another encoding).
-        pub kind: String,
+        pub kind: LeakKind,
         /// Similarity to the closest duplicate.
         pub similarity: f64,
         /// Leak group of the patient.

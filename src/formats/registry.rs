@@ -98,7 +98,7 @@ fn refuse_substitute(file: &File) -> Result<()> {
     match by_signature(file) {
         Some(_) => Ok(()),
         None => match substitute(file.bytes) {
-            Some(looks) => Err(Error::Unknown(format!("the file is {}{}", looks.what, looks.advice))),
+            Some(looks) => Err(Error::Unknown(format!("it is {}{}", looks.what, looks.advice))),
             None => Ok(()),
         },
     }

@@ -29,8 +29,8 @@ impl Allowed {
 /// Options of `export`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Sources whose terms prohibit redistribution of derived data, or do not address it, are refused; `medcosmos licences` lists \
-them.
+Sources whose terms prohibit redistribution of derived data, or do not address it, are refused;
+`medcosmos licences` lists them.
 
 Example:
   medcosmos export data/ --form coco --out coco/ --leave-out han-seg")]
@@ -50,8 +50,9 @@ pub(super) struct ExportArguments {
 /// Options of `package`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The copy contains the tables with their receipts, a dataset card (README.md), ATTRIBUTION.md and CITATION.bib. Sources whose \
-terms prohibit redistribution of derived data, or do not address it, are refused; `medcosmos licences` lists them.
+The copy contains the tables with their receipts, a dataset card (README.md), ATTRIBUTION.md and
+CITATION.bib. Sources whose terms prohibit redistribution of derived data, or do not address it,
+are refused; `medcosmos licences` lists them.
 
 Example:
   medcosmos package data/ --out shared/ --i-have-permission drive")]

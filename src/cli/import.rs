@@ -11,22 +11,27 @@ use crate::text::{at_most, grouped};
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-PNG folder: <mask_id>.png (0 and one other value), or <slice_id>.png with the label_value of each mask or, for instances, \
-their numbers. `/` in an id may be a folder or `_`; --match sets other names. If a slice has one label and its file one \
-value besides 0 (such as 255), that value is the object; any other value that is not a label is refused.
+PNG folder: <mask_id>.png (0 and one other value), or <slice_id>.png with the label_value of each
+mask or, for instances, their numbers. `/` in an id may be a folder or `_`; --match sets other
+names. If a slice has one label and its file one value besides 0 (such as 255), that value is the
+object; any other value that is not a label is refused.
 
-Volume folder (.nii.gz, .nii, .nrrd, .mha): one label map per case, named after it, as nnU-Net writes them. Each is placed on \
-the grid of its image by both headers and cut as the image was. Values are those of the source's labels; if nnU-Net's \
-dataset.json is in the folder and uses the source's label names, the names decide.
+Volume folder (.nii.gz, .nii, .nrrd, .mha): one label map per case, named after it, as nnU-Net
+writes them. Each is placed on the grid of its image by both headers and cut as the image was.
+Values are those of the source's labels; if nnU-Net's dataset.json is in the folder and uses the
+source's label names, the names decide.
 
-COCO file: file_name identifies slices, categories identify labels, segmentations are run-length encoded. A bare list of \
-results (as for pycocotools' loadRes) needs --annotations, or annotations.json in the same folder.
+COCO file: file_name identifies slices, categories identify labels, segmentations are run-length
+encoded. A bare list of results (as for pycocotools' loadRes) needs --annotations, or
+annotations.json in the same folder.
 
-Parquet file: columns mask_id and counts (COCO's compressed run lengths), optionally height, width and predicted_iou.
+Parquet file: columns mask_id and counts (COCO's compressed run lengths), optionally height, width
+and predicted_iou.
 
-Instances are matched to ground truth instances by overlap, not by number: the pair with the highest IoU first, each instance \
-at most once, none below IoU 0.5; missed instances get an empty prediction. Several predictions of one mask are merged; \
-with --candidates they are candidates, the best-rated first.
+Instances are matched to ground truth instances by overlap, not by number: the pair with the
+highest IoU first, each instance at most once, none below IoU 0.5; missed instances get an empty
+prediction. Several predictions of one mask are merged; with --candidates they are candidates, the
+best-rated first.
 
 docs/predictions.md has examples for nnU-Net, SAM, COCO and Parquet.
 

@@ -12,9 +12,10 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 /// Options of `leaks`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A leak is the same image under two patients, or in two official splits of one patient: with equal pixels (exact), in \
-another encoding (near), or as stated by the sources (declared). Leaks are recorded in the tables `leaks` and \
-`duplicates`; nothing is deleted. `medcosmos split` keeps linked patients together.
+A leak is the same image under two patients, or in two official splits of one patient: with equal
+pixels (exact), in another encoding (near), or as stated by the sources (declared). Leaks are
+recorded in the tables `leaks` and `duplicates`; nothing is deleted. `medcosmos split` keeps
+linked patients together.
 
 Examples:
   medcosmos leaks data/

@@ -18,9 +18,10 @@ const WRONG_USAGE: u8 = 2;
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A pipeline file sets `raw` and `dataset` and has one table per stage: [demo] (phantom downloads), [build], [leaks], [split], \
-[setup], [[predict]], [[import]], [evaluate], [analyze], [report]; all are optional. The keys of a table are the long options of \
-its command; [[import]] also needs `from`, the predictions. Paths are relative to the working directory.")]
+A pipeline file sets `raw` and `dataset` and has one table per stage: [demo] (phantom downloads),
+[build], [leaks], [split], [setup], [[predict]], [[import]], [evaluate], [analyze], [report]; all
+are optional. The keys of a table are the long options of its command; [[import]] also needs
+`from`, the predictions. Paths are relative to the working directory.")]
 pub(super) struct Arguments {
     /// Pipeline file; pipelines/ has examples
     file: PathBuf,

@@ -12,9 +12,10 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 /// Options of `split`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Every patient, and every group of patients that `medcosmos leaks` links, is assigned to one split. Official splits are kept; \
-a group that spans several goes to train. All other patients are assigned so that each target is represented in proportion. \
-The table `splits` holds the result. With --folds, patients of an official test set are in no fold.
+Every patient, and every group of patients that `medcosmos leaks` links, is assigned to one split.
+Official splits are kept; a group that spans several goes to train. All other patients are
+assigned so that each target is represented in proportion. The table `splits` holds the result.
+With --folds, patients of an official test set are in no fold.
 
 Examples:
   medcosmos split data/

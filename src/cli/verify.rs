@@ -16,8 +16,8 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, byte_size, grouped};
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A folder with dataset.json is a dataset; everything else is treated as downloads. Every file is read. The exit \
-                  status is 0 only if there are no faults.\n\n\
+    after_help = "A folder with dataset.json is a dataset; everything else is treated as downloads. Every file is\n\
+                  read. The exit status is 0 only if there are no faults.\n\n\
                   Examples:\n  \
                   medcosmos verify downloads/ --write          check the downloads and write checksums.tsv\n  \
                   medcosmos verify downloads/                  check the downloads against checksums.tsv\n  \

@@ -23,9 +23,9 @@ pub use package::package;
 /// Form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
-    /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv` that says what each is.
+    /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv`, which describes each mask.
     Pictures,
-    /// `images/<slice_id>.png`, and `annotations.json` as COCO has it, with run-length masks.
+    /// `images/<slice_id>.png`, and `annotations.json` in COCO format with run-length masks.
     Coco,
 }
 

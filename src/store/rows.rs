@@ -186,7 +186,7 @@ row! {
         pub source: String,
         /// Size, if known.
         pub size: Option<u64> => "byte",
-        /// used, skipped or failed. A used file may belong to a failed case.
+        /// Status: used, skipped or failed. A used file may belong to a failed case.
         pub status: FileStatus,
         /// Why the file was skipped or could not be read.
         pub reason: Option<String>,
@@ -268,7 +268,7 @@ row! {
         /// Largest distance between paired voxels of image and mask according to their headers. Null if a header states
         /// no position.
         pub placement_error_mm: Option<f64> => "mm",
-        /// ok, skipped or failed.
+        /// Status: ok, skipped or failed.
         pub status: CaseStatus,
         /// Why the case was skipped or failed.
         pub reason: Option<String>,
@@ -346,7 +346,7 @@ row! {
         pub label_value: String,
         /// Name of the label in the source.
         pub label_name: String,
-        /// left or right, where the label distinguishes sides.
+        /// Side of the body, left or right, where the label distinguishes sides.
         pub laterality: Option<String>,
         /// Instance number, where the source distinguishes instances of a label.
         pub instance: Option<u32>,
@@ -545,7 +545,7 @@ row! {
         pub other_patient_id: String,
         /// Slug of the other patient's source.
         pub other_source: String,
-        /// exact (equal pixels), near (another encoding) or declared (stated by the sources).
+        /// Kind: exact (equal pixels), near (another encoding) or declared (stated by the sources).
         pub kind: LeakKind,
         /// Number of slices of the first patient that match one of the other; 0 if only declared.
         pub slices: u32,
@@ -574,7 +574,7 @@ row! {
         pub split: Option<String>,
         /// First slice, by id, of the duplicates. If it is the slice itself, this is the one to keep.
         pub first_slice_id: String,
-        /// exact (equal pixels) or near (another encoding).
+        /// Kind: exact (equal pixels) or near (another encoding).
         pub kind: LeakKind,
         /// Similarity to the closest duplicate.
         pub similarity: f64,
@@ -599,9 +599,9 @@ row! {
         pub assigned_split: Option<String>,
         /// Fold in which the patient is tested, from 0; null without folds.
         pub fold: Option<u32>,
-        /// Slices of the patient.
+        /// Number of slices of the patient.
         pub n_slices: u32,
-        /// Masks of the patient, those of excluded categories left out.
+        /// Number of masks of the patient, without excluded objects.
         pub n_masks: u32,
     }
 }

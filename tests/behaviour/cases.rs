@@ -254,7 +254,7 @@ fn check_reads_a_sample_and_names_what_joins() {
     write(&downloads.raw().join("001_xseg.nii.gz"), &small);
     let run = downloads.run("sources", &["check", "mine.toml", "--raw", "raw"]);
     assert_eq!(run.status, 1, "{}", run.out);
-    says(&run.out, &["joined by p", "warning: {dat}", "does not fit: mine/001", "001_xseg.nii.gz"]);
+    says(&run.out, &["joined by p", "warning: {dat}", "failed: mine/001", "001_xseg.nii.gz"]);
 }
 
 /// A pointer in place of a file is called what it is.

@@ -138,7 +138,7 @@ fn a_scan_counts_and_names_what_is_left() {
     assert_eq!((&source["source"], &source["cases"]), (&"acdc".into(), &2.into()), "{report}");
     assert_eq!((&report["files_used"], &report["unclaimed"][0]), (&4.into(), &"notes.txt".into()), "{report}");
     let text = Run::done(medcosmos("scan").arg(raw).arg("--files")).out;
-    assert!(text.contains("acdc") && text.contains("notes.txt\n      no source claims it"), "{text}");
+    assert!(text.contains("acdc") && text.contains("notes.txt\n      matches no source"), "{text}");
 
     let nothing = tempfile::tempdir().unwrap();
     let empty = Run::of(medcosmos("scan").arg(nothing.path()));

@@ -133,8 +133,8 @@ fn objects_and_modalities_of_ones_own_work() {
     assert_eq!((factors.len(), codes), (masks.len(), BTreeSet::from([("CT", 0), ("PET", 18)])));
 
     for (from, to, words) in [
-        ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "nearest: \"ovarian cyst\""),
-        ("pet = \"PET\"", "pet = \"PETT\"", "nearest: \"PET\""),
+        ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "closest: \"ovarian cyst\""),
+        ("pet = \"PET\"", "pet = \"PETT\"", "closest: \"PET\""),
         ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol's name is \"urinary bladder\""),
         ("name = \"PET\"", "name = \"ct\"", "the protocol's name is \"CT\""),
         ("name = \"PET\"", "name = \"CT\"", "this modality is already in the protocol"),

@@ -1,11 +1,12 @@
 """Spearman partial correlation of a metric with each factor, from the tables of a dataset.
 
-What `medcosmos analyze` does, in a script to start from. Needs polars, numpy and scipy.
+Computes what `medcosmos analyze` computes, as a starting point for your own scripts. Needs polars, numpy and scipy.
 
     python pipelines/factor_correlation.py data/ --csv correlations.csv
 
-For each model, strategy, variant and choice: rank the metric and the factors, invert their correlation matrix, and read
--P_ij / sqrt(P_ii P_jj) of its inverse P; two-sided t test with n - 2 - k degrees of freedom, k factors controlled for.
+For each model, strategy, variant and choice: rank the metric and the factors, invert their correlation matrix, and take
+-P_ij / sqrt(P_ii P_jj) of the inverse P; two-sided t-test with n - 2 - k degrees of freedom for k factors controlled for.
+See docs/protocol.md, 5.
 """
 
 import argparse
@@ -20,7 +21,7 @@ CONDITION = ["model", "strategy", "variant", "choice"]
 
 
 def table(dataset: Path, name: str) -> pl.LazyFrame:
-    # `source` and `model` are columns already, and need not be read from the names of folders.
+    # `source` and `model` are columns already; they need not be inferred from folder names.
     return pl.scan_parquet(dataset / name / "**/*.parquet", hive_partitioning=False)
 
 

@@ -1,12 +1,12 @@
-/* Plain Spearman correlation of Dice with each of the five factors, with the number of masks and their mean Dice, for
-   each condition:
+/* Plain Spearman correlation of Dice with each of the five factors, the number of masks and their mean Dice, per
+   condition:
 
        medcosmos query data/ "$(cat pipelines/factor_correlation.sql)"
 
-   Spearman's rho is the correlation of ranks, equal values sharing their mean rank. SQL has no matrix inverse: the
-   partial correlation, which controls for the other factors, its p-values and the intervals over patients are what
-   `medcosmos analyze` and factor_correlation.py are for. Here each factor stands alone, as in the column plain_rho of
-   `analyze`; masks without an intensity difference (they fill their box) are left out, as there. */
+   Spearman's rho is the correlation of ranks; ties share their mean rank. SQL has no matrix inverse, so use
+   `medcosmos analyze` or factor_correlation.py for the partial correlation, which controls for the other factors, its
+   p-values and the intervals over patients. Here each factor is considered alone, as in the column plain_rho of `analyze`;
+   masks without an intensity difference (they fill their box) are left out in both. */
 WITH joined AS (
   SELECT m.model, m.strategy, m.variant, m.choice, m.dice,
          f.size_px, f.aspect_ratio, f.intensity_difference_abs, f.boundary_complexity, f.modality_index

@@ -151,31 +151,36 @@ impl Whole {
         let list = |names: &[String]| names.join(", ");
         if !self.forbid_sharing.is_empty() {
             sentences.push(format!(
-                "Not to be passed on as a whole: the terms of {} forbid it.",
+                "The combined dataset must not be redistributed: the terms of {} prohibit it.",
                 list(&self.forbid_sharing)
             ));
         }
         if !self.sharing_not_known.is_empty() {
             let sources = list(&self.sharing_not_known);
-            sentences.push(format!("Ask before you pass it on: the terms of {sources} do not say whether one may."));
+            sentences.push(format!(
+                "Ask the owners before you redistribute it: the terms of {sources} do not address \
+                redistribution."
+            ));
         }
         if self.forbid_sharing.is_empty() && self.sharing_not_known.is_empty() {
-            sentences.push("It may be passed on under the conditions of its sources, with attribution.".into());
+            sentences.push("It may be redistributed under the conditions of its sources, with attribution.".into());
         }
         if !self.non_commercial.is_empty() {
-            sentences.push(format!("Not for commercial use, by the licence of {}.", list(&self.non_commercial)));
+            sentences.push(format!("Commercial use is prohibited by the licence of {}.", list(&self.non_commercial)));
         }
         for (licence, sources) in &self.share_alike {
-            sentences.push(format!("What is made from {} must be under {licence} again.", list(sources)));
+            sentences.push(format!("Derivatives of {} must be licensed under {licence}.", list(sources)));
         }
         if self.share_alike.len() > 1 {
             sentences.push(
-                "These licences exclude each other in one work: keep the sources apart in what you publish, as the tables do."
+                "These licences cannot be combined in one work: keep the sources separate in what you publish, as the \
+                 tables do."
                     .into(),
             );
         }
         if !self.in_words.is_empty() {
-            sentences.push(format!("Read the terms of {}: they stand in words.", list(&self.in_words)));
+            sentences
+                .push(format!("Read the terms of {}: they have no standard licence identifier.", list(&self.in_words)));
         }
         sentences
     }
@@ -195,13 +200,13 @@ pub struct Permissions {
 pub enum Error {
     /// Sources that must stay where they are.
     #[error(
-        "the terms of {} do not let slices and masks be passed on:\n{}ask the owners, and say so with --i-have-permission SOURCE, or leave these sources out with --leave-out SOURCE",
+        "the terms of {} do not permit redistribution of slices and masks:\n{}obtain permission and pass --i-have-permission SOURCE, or leave the sources out with --leave-out SOURCE",
         names(.0),
         lines(.0)
     )]
     Refused(Vec<Terms>),
     /// A name that is no source of the dataset.
-    #[error("{name} is no source of this dataset; its sources are {known}")]
+    #[error("{name} is not a source of this dataset; its sources are {known}")]
     UnknownSource {
         /// As given.
         name: String,
@@ -209,7 +214,7 @@ pub enum Error {
         known: String,
     },
     /// Everything was left out.
-    #[error("no source is left to write")]
+    #[error("no sources left to write")]
     Nothing,
     /// The dataset cannot be read.
     #[error(transparent)]
@@ -252,9 +257,7 @@ pub fn passable(dataset: &Dataset, permissions: &Permissions) -> Result<Vec<Term
 /// to cite.
 pub fn attribution(terms: &[Terms], permissions: &Permissions) -> String {
     let mut text = String::from(
-        "# Attribution\n\nThe slices and masks here were made from the datasets below by medcosmos. Changes: volumes were cut \
-         into 2D slices, intensities became 8 bits, labels became one mask for each object, masks that are too small and \
-         slices without a mask were left out. Each part stays under the licence of its source.\n",
+        "# Attribution\n\nThese slices and masks were built by medcosmos from the datasets below. Changes: volumes were cut into 2D slices, intensities were converted to 8 bits, labels were converted to one mask per object, and small masks and slices without a mask were left out. Each part remains under the licence of its source.\n",
     );
     for source in terms {
         let _ = writeln!(text, "\n## {}\n", source.title());
@@ -267,7 +270,11 @@ pub fn attribution(terms: &[Terms], permissions: &Permissions) -> String {
             let _ = writeln!(text, "- Terms: {}", source.terms);
         }
         if permissions.granted.contains(&source.source) {
-            let _ = writeln!(text, "- Passed on by permission of its owners, as who wrote this copy states.");
+            let _ = writeln!(
+                text,
+                "- Redistributed with permission of the owners, as stated by the creator of this \
+                copy."
+            );
         }
         if !source.citation.trim().is_empty() {
             let _ = writeln!(text, "\n```bibtex\n{}\n```", source.citation.trim());
@@ -311,9 +318,9 @@ mod tests {
         assert_eq!(whole.in_words, ["d"]);
         let text = whole.sentences().join("\n");
         for words in [
-            "Ask before you pass it on: the terms of d",
-            "Not for commercial use, by the licence of b",
-            "exclude each other",
+            "Ask the owners before you redistribute it: the terms of d",
+            "Commercial use is prohibited by the licence of b",
+            "cannot be combined",
         ] {
             assert!(text.contains(words), "{text}");
         }
@@ -337,9 +344,9 @@ mod tests {
         let permissions = Permissions { granted: vec!["b".into()], left_out: Vec::new() };
         let terms = [source("a", "CC-BY-4.0", Sharing::Yes), source("b", "LicenseRef-B", Sharing::No)];
         let text = attribution(&terms, &permissions);
-        for words in ["## A (2019)", "<https://a.example>", "Licence: CC-BY-4.0", "@article{a}", "by permission"] {
+        for words in ["## A (2019)", "<https://a.example>", "Licence: CC-BY-4.0", "@article{a}", "with permission"] {
             assert!(text.contains(words), "{text}");
         }
-        assert_eq!(text.matches("by permission").count(), 1);
+        assert_eq!(text.matches("with permission").count(), 1);
     }
 }

@@ -39,10 +39,10 @@ pub fn fixture() -> Fixture {
             volume("01_001").objects([cancer(CANCER).and(SECOND)]),
             volume("01_060").objects([cancer(SECOND).and(NODE)]),
         ],
-        skipped: &[("01_061", "no mask like \"Train Label {set:dd}/{n:ddd}.nii[.gz]\"")],
+        skipped: &[("01_061", "no mask matches \"Train Label {set:dd}/{n:ddd}.nii[.gz]\"")],
         damage: Damage {
             image: ("Train Set 01/060", &["01_060"]),
-            mask: MissingMask::Skips { file: "Train Label 01/001", case: "01_001", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Train Label 01/001", case: "01_001", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value but 0 is the one object"),
         },
     }

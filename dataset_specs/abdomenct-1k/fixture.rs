@@ -94,10 +94,10 @@ pub fn fixture() -> Fixture {
             ct("Case_00901").objects([spleen()]),
             ct("Case_00902").objects([spleen()]),
         ],
-        skipped: &[("Case_00012", "not labelled")],
+        skipped: &[("Case_00012", "unlabelled")],
         damage: Damage {
             image: ("Case_00001_0000.nii.gz", &["Case_00001"]),
-            mask: MissingMask::Skips { file: "Mask/Case_00433.nii.gz", case: "Case_00433", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Mask/Case_00433.nii.gz", case: "Case_00433", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

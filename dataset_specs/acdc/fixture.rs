@@ -78,7 +78,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "patient001_frame12_gt",
                 case: "patient001_frame12",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

@@ -46,7 +46,7 @@ fn write(raw: &Raw) {
     raw.file("amos22/readme.md", "AMOS");
     raw.file("__MACOSX/amos22/imagesTr/._amos_0001.nii.gz", "resource fork");
     raw.file("labeled_data_meta_0000_0599.csv", "amos_id,Patient's Sex\n");
-    raw.file("amos22_unlabeled_ct_5000_5399/amos_5000.nii.gz", "not labelled, so not read");
+    raw.file("amos22_unlabeled_ct_5000_5399/amos_5000.nii.gz", "unlabelled, so not read");
 }
 
 fn unknown_label(raw: &Raw) {
@@ -76,10 +76,10 @@ pub fn fixture() -> Fixture {
             case("amos_0507", "MRI").split("train").cut(Axis::Y, "coronal", (1.2, 1.1)).objects([liver(CORONAL_LIVER)]),
             axial("amos_0544", "MRI").split("validation").objects([left_kidney()]),
         ],
-        skipped: &[("amos_0002", "not labelled")],
+        skipped: &[("amos_0002", "unlabelled")],
         damage: Damage {
             image: ("amos22/imagesTr/amos_0001.nii.gz", &["amos_0001"]),
-            mask: MissingMask::Skips { file: "labelsTr/amos_0507.nii.gz", case: "amos_0507", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "labelsTr/amos_0507.nii.gz", case: "amos_0507", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

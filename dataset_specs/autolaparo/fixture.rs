@@ -62,7 +62,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("imgs/171025", &["171_025"]),
-            mask: MissingMask::Skips { file: "masks/170125", case: "170_125", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "masks/170125", case: "170_125", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

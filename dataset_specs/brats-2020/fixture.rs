@@ -97,7 +97,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "BraTS20_Training_260_seg",
                 case: "BraTS20_Training_260_*",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

@@ -1,4 +1,4 @@
-//! CAMUS: the NIfTI release and the older MetaImage one, whose test patients are not labelled; pixels are not square,
+//! CAMUS: the NIfTI release and the older MetaImage one, whose test patients are unlabelled; pixels are not square,
 //! and the plane that the headers name means nothing.
 
 use crate::fixture::{Damage, Ell, Fixture, MissingMask, Raw, UnknownLabel, case, object, scan, volume};
@@ -74,7 +74,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "patient0001_2CH_ES_gt",
                 case: "patient0001_2CH_ES",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

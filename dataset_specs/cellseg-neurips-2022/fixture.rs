@@ -83,7 +83,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "Tuning/labels/cell_00001_label.tiff",
                 case: "Tuning_cell_00001",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::None("every number is a cell"),
         },

@@ -34,7 +34,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Image_01L.jpg", &["01L"]),
-            mask: MissingMask::Skips { file: "01R_1stHO", case: "01R", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "01R_1stHO", case: "01R", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value but 0 is a vessel"),
         },
     }

@@ -58,15 +58,11 @@ pub fn fixture() -> Fixture {
         ],
         skipped: &[
             ("ID00009637202177434476278_30", "no slice has an object"),
-            ("ID00009637202177434476278_31", "not labelled"),
+            ("ID00009637202177434476278_31", "unlabelled"),
         ],
         damage: Damage {
             image: ("430_11.jpg", &["ID00007637202177411956430_11"]),
-            mask: MissingMask::Skips {
-                file: "mask_2.jpg",
-                case: "ID00007637202177411956430_2",
-                reason: "not labelled",
-            },
+            mask: MissingMask::Skips { file: "mask_2.jpg", case: "ID00007637202177411956430_2", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("each channel is cut at a threshold"),
         },
     }

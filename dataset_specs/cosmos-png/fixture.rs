@@ -57,7 +57,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "labels/6_Pancreas_10_43_0",
                 case: "6_Pancreas_10_43_0",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

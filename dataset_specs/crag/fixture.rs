@@ -38,7 +38,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Images/train_10.png", &["train_10"]),
-            mask: MissingMask::Skips { file: "Annotation/test_1.png", case: "test_1", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Annotation/test_1.png", case: "test_1", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every number is a gland"),
         },
     }

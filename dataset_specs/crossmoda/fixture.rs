@@ -80,7 +80,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("etz_0_ceT1", &["etz_0"]),
-            mask: MissingMask::Skips { file: "etz_1_Label", case: "etz_1", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "etz_1_Label", case: "etz_1", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

@@ -52,7 +52,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Original/1.tif", &["1"]),
-            mask: MissingMask::Skips { file: "Ground Truth/25.tif", case: "25", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Ground Truth/25.tif", case: "25", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },
     }

@@ -42,7 +42,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("images/01_test.tif", &["01"]),
-            mask: MissingMask::Skips { file: "1st_manual/21_manual1.gif", case: "21", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "1st_manual/21_manual1.gif", case: "21", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value but 0 is a vessel"),
         },
     }

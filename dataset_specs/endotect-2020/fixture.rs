@@ -37,13 +37,13 @@ pub fn fixture() -> Fixture {
             frame("train_0a5f3601-4e95-4794-a749-3d7ea3b1bb43", "train").objects([polyp(POLYP)]),
             frame("train_0b6a84d1-a3d5-4f0c-bd6c-6a45d2f2c3a1", "train").objects([polyp(POLYP).and(SECOND)]),
         ],
-        skipped: &[("test_0d2e", "not labelled")],
+        skipped: &[("test_0d2e", "unlabelled")],
         damage: Damage {
             image: ("images/0c1f", &["test_0c1f"]),
             mask: MissingMask::Skips {
                 file: "masks/0a5f3601",
                 case: "train_0a5f3601-4e95-4794-a749-3d7ea3b1bb43",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },

@@ -57,7 +57,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("testing.tif", &["testing"]),
-            mask: MissingMask::Skips { file: "training_groundtruth", case: "training", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "training_groundtruth", case: "training", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value but 0 is a mitochondrion"),
         },
     }

@@ -37,7 +37,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("ETIS-LaribPolypDB/1.tif", &["1"]),
-            mask: MissingMask::Skips { file: "Ground Truth/p10.tif", case: "10", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Ground Truth/p10.tif", case: "10", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },
     }

@@ -93,7 +93,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "sub-101_rec-nmic_dseg.nii.gz",
                 case: "sub-101_rec-nmic",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

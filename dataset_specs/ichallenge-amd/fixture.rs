@@ -85,7 +85,7 @@ pub fn fixture() -> Fixture {
             photograph("A0089").objects([scar()]),
             photograph("N0001").objects([disc()]),
         ],
-        skipped: &[("N0311", "not labelled")],
+        skipped: &[("N0311", "unlabelled")],
         damage: Damage {
             image: ("Training400/AMD/A0089.jpg", &["A0089"]),
             mask: MissingMask::Lacks { file: "drusen/A0001.bmp", case: "A0001", label: "drusen" },

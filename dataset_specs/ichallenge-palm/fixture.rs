@@ -105,7 +105,7 @@ pub fn fixture() -> Fixture {
             photograph("V0002", "validation").objects([disc(), detachment()]),
             photograph("V0003", "train").objects([disc(), atrophy()]),
         ],
-        skipped: &[("T0002", "not labelled")],
+        skipped: &[("T0002", "unlabelled")],
         damage: Damage {
             image: ("Images/P0001.jpg", &["P0001"]),
             mask: MissingMask::Lacks { file: "Detachment/V0002.bmp", case: "V0002", label: "retinal_detachment" },

@@ -101,7 +101,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("subject-10-T2.img", &["subject-10_T2"]),
-            mask: MissingMask::Skips { file: "subject-10-label.hdr", case: "subject-10_*", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "subject-10-label.hdr", case: "subject-10_*", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

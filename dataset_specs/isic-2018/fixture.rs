@@ -64,11 +64,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("ISIC_0000001.jpg", &["ISIC_0000001"]),
-            mask: MissingMask::Skips {
-                file: "ISIC_0012302_segmentation",
-                case: "ISIC_0012302",
-                reason: "not labelled",
-            },
+            mask: MissingMask::Skips { file: "ISIC_0012302_segmentation", case: "ISIC_0012302", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },
     }

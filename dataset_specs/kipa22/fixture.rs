@@ -21,7 +21,7 @@ fn patient(raw: &Raw, number: &str, structures: &[Ell]) {
 fn write(raw: &Raw) {
     patient(raw, "0", &[KIDNEY, TUMOUR, VEIN, ARTERY]);
     patient(raw, "10", &[KIDNEY]);
-    raw.file("test/image/70.nii.gz", "not labelled, so not read");
+    raw.file("test/image/70.nii.gz", "unlabelled, so not read");
 }
 
 fn unknown_label(raw: &Raw) {
@@ -47,7 +47,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("train/image/0.nii.gz", &["0"]),
-            mask: MissingMask::Skips { file: "train/label/10.nii.gz", case: "10", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "train/label/10.nii.gz", case: "10", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

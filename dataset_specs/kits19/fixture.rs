@@ -64,7 +64,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "case_00015/segmentation.nii.gz",
                 case: "case_00015",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

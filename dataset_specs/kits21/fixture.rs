@@ -62,7 +62,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "case_00299/aggregated_MAJ_seg",
                 case: "case_00299",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

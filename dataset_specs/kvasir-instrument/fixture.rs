@@ -46,7 +46,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "masks/ckcux1a5l00083b5y0kqa4m1d",
                 case: "ckcux1a5l00083b5y0kqa4m1d",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },

@@ -47,7 +47,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "masks/cju0qoxqj9q6s0835b43399p4",
                 case: "cju0qoxqj9q6s0835b43399p4",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },

@@ -77,7 +77,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "LUNA16/1.3.6.1.4.1.14519.5.2.1.6279.6001.999.mhd",
                 case: TURNED,
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

@@ -30,9 +30,9 @@ fn write(raw: &Raw) {
     patient(raw, "0010", &[SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALLBLADDER, PORTAL_VEIN, LEFT_ADRENAL]);
     patient(raw, "0021", &[LEFT_KIDNEY]);
     pair(raw, "monai/imagesTr/img0022.nii.gz", "monai/labelsTr/label0022.nii.gz", &[SPLEEN, LEFT_ADRENAL]);
-    raw.file("monai/imagesTs/img0062.nii.gz", "not labelled, so not read");
+    raw.file("monai/imagesTs/img0062.nii.gz", "unlabelled, so not read");
     raw.file("monai/dataset_0.json", "{}");
-    raw.file("RawData/Testing/img/img0061.nii.gz", "not labelled, so not read");
+    raw.file("RawData/Testing/img/img0061.nii.gz", "unlabelled, so not read");
     raw.file("RegData/Training-Training/img/0001/img0001-0002.nii.gz", "a registered pair");
     raw.file("averaged-training-images/DET0000101_avg.nii.gz", "an average");
     raw.file("averaged-training-labels/DET0000101_avg_seg.nii.gz", "the label of an average");
@@ -69,7 +69,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Training/img/img0010.nii.gz", &["0010"]),
-            mask: MissingMask::Skips { file: "label0021.nii.gz", case: "0021", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "label0021.nii.gz", case: "0021", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

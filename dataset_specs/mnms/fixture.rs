@@ -71,7 +71,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("B9O3Q1_sa.nii.gz", &["B9O3Q1"]),
-            mask: MissingMask::Skips { file: "A0S9V9_sa_gt", case: "A0S9V9", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "A0S9V9_sa_gt", case: "A0S9V9", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

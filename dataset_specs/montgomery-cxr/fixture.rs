@@ -54,7 +54,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "rightMask/MCUCXR_0001_0.png",
                 case: "MCUCXR_0001_0",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::None("every value but 0 is the lung of the folder"),
         },

@@ -62,7 +62,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("Case113", &["Case113"]),
-            mask: MissingMask::Skips { file: "mask_case113", case: "Case113", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "mask_case113", case: "Case113", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

@@ -60,7 +60,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "labelsTr/hippocampus_001",
                 case: "hippocampus_001",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

@@ -124,13 +124,13 @@ pub fn fixture() -> Fixture {
             patient("Prostate3T-02-0001").split("validation"),
             patient("ProstateDx-03-0001").split("test"),
         ],
-        skipped: &[("ProstateDx-01-0100", "not labelled")],
+        skipped: &[("ProstateDx-01-0100", "unlabelled")],
         damage: Damage {
             image: ("ProstateDx-01-0006/07-08-2009-MRI/1-T2/1-02.dcm", &["ProstateDx-01-0006"]),
             mask: MissingMask::Skips {
                 file: "ProstateDx-01-0006_correctedLabels",
                 case: "ProstateDx-01-0006",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

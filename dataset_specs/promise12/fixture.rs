@@ -61,7 +61,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("training_data/Case49.raw", &["Case49"]),
-            mask: MissingMask::Skips { file: "Case00_segmentation.mhd", case: "Case00", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "Case00_segmentation.mhd", case: "Case00", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

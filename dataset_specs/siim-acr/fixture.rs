@@ -106,12 +106,12 @@ pub fn fixture() -> Fixture {
         skipped: &[
             (SMALL, "large enough"),
             (NORMAL, "large enough"),
-            (WITHOUT_ROW, "not labelled"),
+            (WITHOUT_ROW, "unlabelled"),
             ("0_train_0", "large enough"),
         ],
         damage: Damage {
             image: ("147875.dcm", &[FORMER_TEST]),
-            mask: MissingMask::Skips { file: "stage_2_train.csv", case: FORMER_TEST, reason: "not labelled" },
+            mask: MissingMask::Skips { file: "stage_2_train.csv", case: FORMER_TEST, reason: "unlabelled" },
             unknown_label: UnknownLabel::None("runs have no values"),
         },
     }

@@ -55,7 +55,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("validation/image-061.raw", &["image-061"]),
-            mask: MissingMask::Skips { file: "labels-061.mhd", case: "image-061", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "labels-061.mhd", case: "image-061", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

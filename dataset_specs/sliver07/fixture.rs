@@ -53,7 +53,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("training-scans/liver-orig020.raw", &["liver-orig020"]),
-            mask: MissingMask::Skips { file: "liver-seg001.mhd", case: "liver-orig001", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "liver-seg001.mhd", case: "liver-orig001", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value but 0 is liver"),
         },
     }

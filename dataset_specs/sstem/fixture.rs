@@ -95,7 +95,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("train-volume.tif", &["train"]),
-            mask: MissingMask::Skips { file: "train-labels.tif", case: "train", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "train-labels.tif", case: "train", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

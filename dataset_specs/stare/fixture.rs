@@ -33,10 +33,10 @@ pub fn fixture() -> Fixture {
             ("all-images/*", "all-images.zip"),
         ],
         cases: vec![case("im0001", "Fundus").objects([vessels()]), case("im0324", "Fundus").objects([vessels()])],
-        skipped: &[("im0006", "not labelled")],
+        skipped: &[("im0006", "unlabelled")],
         damage: Damage {
             image: ("im0001.ppm.gz", &["im0001"]),
-            mask: MissingMask::Skips { file: "im0324.ah.ppm.gz", case: "im0324", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "im0324.ah.ppm.gz", case: "im0324", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value is a vessel or none"),
         },
     }

@@ -26,7 +26,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("image/1273.PNG", &["1273"]),
-            mask: MissingMask::Skips { file: "mask/2.PNG", case: "2", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "mask/2.PNG", case: "2", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every value is above the threshold or not"),
         },
     }

@@ -98,7 +98,7 @@ pub fn fixture() -> Fixture {
             mask: MissingMask::Skips {
                 file: "verse500_dir-ax_seg-vert_msk",
                 case: "verse500-ax",
-                reason: "not labelled",
+                reason: "unlabelled",
             },
             unknown_label: UnknownLabel::Written(unknown_label),
         },

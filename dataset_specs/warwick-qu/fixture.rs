@@ -45,7 +45,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("train_10.bmp", &["train_10"]),
-            mask: MissingMask::Skips { file: "testA_1_anno", case: "testA_1", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "testA_1_anno", case: "testA_1", reason: "unlabelled" },
             unknown_label: UnknownLabel::None("every number is a gland"),
         },
     }

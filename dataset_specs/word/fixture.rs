@@ -71,7 +71,7 @@ pub fn fixture() -> Fixture {
         skipped: &[],
         damage: Damage {
             image: ("imagesTr/word_0002.nii.gz", &["word_0002"]),
-            mask: MissingMask::Skips { file: "labelsTs/word_0014.nii.gz", case: "word_0014", reason: "not labelled" },
+            mask: MissingMask::Skips { file: "labelsTs/word_0014.nii.gz", case: "word_0014", reason: "unlabelled" },
             unknown_label: UnknownLabel::Written(unknown_label),
         },
     }

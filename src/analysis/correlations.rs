@@ -90,7 +90,7 @@ pub fn correlate(condition: &Condition, rows: &Rows, options: &AnalysisOptions) 
     let row_of = |(place, factor): (usize, &String)| {
         let nominal = factor == NOMINAL_FACTOR;
         let column = used.iter().position(|&f| f == place);
-        let constant = || format!("{factor} has one value only");
+        let constant = || format!("{factor} has only one value");
         let of = |correlation: Result<Correlation, Undefined>| correlation.map_err(name);
         let missing =
             || Err(if kept.len() < 3 { name(Undefined::TooFewRows { n: kept.len(), needed: 3 }) } else { constant() });
@@ -145,8 +145,8 @@ fn name_columns(reason: &Undefined, options: &AnalysisOptions, used: &[usize]) -
         None => &options.metric,
     };
     match reason {
-        Undefined::Constant { column } => format!("{} has one value only", name(*column)),
-        Undefined::Collinear { column } => format!("{} follows from the other columns", name(*column)),
+        Undefined::Constant { column } => format!("{} has only one value", name(*column)),
+        Undefined::Collinear { column } => format!("{} is determined by the other columns", name(*column)),
         other => other.to_string(),
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         for row in correlate(&Condition::default(), &rows, &options(&["size", "volume"])) {
             assert_eq!((row.partial, row.interval), (None, None));
             assert!(row.plain.is_some() && row.plain_interval.is_some());
-            assert_eq!(row.reason.as_deref(), Some("volume follows from the other columns"));
+            assert_eq!(row.reason.as_deref(), Some("volume is determined by the other columns"));
         }
     }
 
@@ -232,11 +232,11 @@ mod tests {
     fn a_metric_with_one_value_or_too_few_rows_is_told() {
         let same = rows(&[("dice", &[0.5; 8]), ("size", &SIZE)]);
         let found = correlate(&Condition::default(), &same, &options(&["size"]));
-        assert_eq!((found[0].plain, found[0].reason.as_deref()), (None, Some("dice has one value only")));
+        assert_eq!((found[0].plain, found[0].reason.as_deref()), (None, Some("dice has only one value")));
         for n in 0..3 {
             let few = rows(&[("dice", &DICE[..n]), ("size", &SIZE[..n])]);
             let found = correlate(&Condition::default(), &few, &options(&["size"]));
-            assert_eq!(found[0].reason, Some(format!("{n} rows, and at least 3 are needed")));
+            assert_eq!(found[0].reason, Some(format!("{n} rows, expected at least 3")));
         }
     }
 

@@ -8,7 +8,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum AnalysisError {
     /// A table has no file in this dataset.
-    #[error("{} holds no table `{table}`: run `medcosmos {command}` first", dataset.display())]
+    #[error("{}: no table `{table}` in the dataset; run `medcosmos {command}` first", dataset.display())]
     MissingTable {
         /// The dataset folder.
         dataset: PathBuf,
@@ -18,7 +18,7 @@ pub enum AnalysisError {
         command: &'static str,
     },
     /// A file of a table is cut short or is something else.
-    #[error("{} does not end as a Parquet file: remove it and run `medcosmos {command}` again", path.display())]
+    #[error("{}: not a complete Parquet file; remove it and run `medcosmos {command}` again", path.display())]
     NotParquet {
         /// The file.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum AnalysisError {
         command: &'static str,
     },
     /// A column asked for is in none of the tables that could have it.
-    #[error("no column `{column}` in {tables}; there are: {available}")]
+    #[error("no column `{column}` in {tables}; available columns: {available}")]
     MissingColumn {
         /// The column asked for.
         column: String,
@@ -36,7 +36,7 @@ pub enum AnalysisError {
         available: String,
     },
     /// A column has another type than asked for.
-    #[error("column `{column}` is {found}, and {expected} is needed")]
+    #[error("column `{column}`: found {found}, expected {expected}")]
     ColumnType {
         /// The column.
         column: String,
@@ -46,7 +46,10 @@ pub enum AnalysisError {
         expected: &'static str,
     },
     /// A mask stands twice under one condition, which would count it twice.
-    #[error("table `{table}` holds mask {mask_id} twice under {condition}: are shards of two runs mixed?")]
+    #[error(
+        "table `{table}` contains mask {mask_id} twice for {condition}; check whether shards of different runs are \
+        mixed"
+    )]
     RepeatedMask {
         /// Name of the table.
         table: &'static str,

@@ -23,7 +23,7 @@ pub fn frame_to_text(frame: &DataFrame, width: usize, rows: usize) -> String {
     };
     let mut text = shown.columns().iter().fold(TextTable::new(), column_of).render(width);
     if frame.height() > rows {
-        text += &format!("… and {} more rows\n", frame.height() - rows);
+        text += &format!("… {} more rows\n", frame.height() - rows);
     }
     text
 }
@@ -58,7 +58,7 @@ mod tests {
     fn a_frame_shows_its_first_rows() {
         let frame =
             df!("id" => ["x\ty", "b", "c"], "n" => [1u32, 20, 3], "v" => [Some(0.25), None, Some(1.0)]).unwrap();
-        let lines = "id    n      v\n───  ──  ─────\nx y   1  0.250\nb    20      –\n… and 1 more rows\n";
+        let lines = "id    n      v\n───  ──  ─────\nx y   1  0.250\nb    20      –\n… 1 more rows\n";
         assert_eq!(frame_to_text(&frame, LINE_WIDTH, 2), lines);
     }
 }

@@ -98,28 +98,28 @@ impl AnalysisOptions {
             return refuse("bootstrap.confidence", format!("{confidence} is not between 0 and 1"));
         }
         if self.factors.is_empty() {
-            return refuse("factors", "no factor is named".to_string());
+            return refuse("factors", "no factor is given".to_string());
         }
         for (option, names) in [("factors", &self.factors), ("summary_metrics", &self.summary_metrics)] {
             if let Some(name) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)).map(|(_, n)| n) {
-                return refuse(option, format!("`{name}` is named twice"));
+                return refuse(option, format!("`{name}` is given twice"));
             }
         }
         for by in &self.by {
             let fixed = ["model", "strategy", "variant", "choice"];
             if let Some(name) = by.iter().find(|name| fixed.contains(&name.as_str())) {
-                return refuse("by", format!("`{name}` always groups, and need not be named"));
+                return refuse("by", format!("summaries are always grouped by `{name}`; remove it"));
             }
             // The names become a file's name.
             let plain = |name: &String| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if let Some(name) = by.iter().find(|name| !plain(name)) {
-                return refuse("by", format!("`{name}` is not the name of a column"));
+                return refuse("by", format!("`{name}` is not a column"));
             }
         }
         for curve in &self.curves {
             let (Binning::Quantile(count) | Binning::Logarithmic(count)) = curve.bins;
             if !(1..=1000).contains(&count) {
-                return refuse("curves", format!("{count} bins for `{}`, and 1 to 1000 are possible", curve.factor));
+                return refuse("curves", format!("{count} bins for `{}`; expected 1 to 1000", curve.factor));
             }
         }
         Ok(())

@@ -84,7 +84,7 @@ pub fn compare(first: &Condition, second: &Condition, pairs: &Pairs, options: &A
     let patients_test = test(patient_means(&differences, pairs));
     let masks_test = test(differences);
     let reason = match (&masks_test, &interval) {
-        _ if n == 0 => Some("no mask has a value under both".to_string()),
+        _ if n == 0 => Some("no mask has a value in both".to_string()),
         (Err(reason), _) => Some(reason.to_string()),
         (_, Some(Err(reason))) => Some(format!("no interval: {reason}")),
         _ => None,

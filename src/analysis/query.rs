@@ -31,7 +31,7 @@ pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
             let first = other.to_string();
             let first = first.split_whitespace().next().unwrap_or_default();
             Err(AnalysisError::Sql(format!(
-                "{first} is not answered: a statement is a SELECT (or WITH … SELECT), SHOW TABLES or DESCRIBE with a table"
+                "{first} is not supported: expected SELECT (or WITH … SELECT), SHOW TABLES or DESCRIBE with a table"
             )))
         }
     }
@@ -91,16 +91,13 @@ fn literal(frame: &DataFrame) -> Result<Literal, AnalysisError> {
     let refuse = |reason: String| Err(AnalysisError::Sql(reason));
     let number = |v: f64| match statement::decimal(v) {
         Some(digits) => Ok(Literal::Number(digits, false)),
-        None => refuse("a subquery in the place of a value is not a finite number".into()),
+        None => refuse("a scalar subquery is not a finite number".into()),
     };
     if frame.width() != 1 {
-        return refuse("a subquery in the place of a value must have one column".into());
+        return refuse("a scalar subquery must have one column".into());
     }
     if frame.height() > 1 {
-        return refuse(format!(
-            "a subquery in the place of a value must have one row, and this one has {}",
-            frame.height()
-        ));
+        return refuse(format!("a scalar subquery must have one row, found {}", frame.height()));
     }
     if frame.height() == 0 {
         return Ok(Literal::Null);
@@ -115,7 +112,7 @@ fn literal(frame: &DataFrame) -> Result<Literal, AnalysisError> {
         AnyValue::Float64(v) => number(v),
         AnyValue::Float32(v) => number(f64::from(v)),
         whole if whole.dtype().is_integer() => Ok(Literal::Number(whole.to_string(), false)),
-        other => refuse(format!("a subquery in the place of a value gives a {}", other.dtype())),
+        other => refuse(format!("a scalar subquery of type {} is not supported", other.dtype())),
     }
 }
 
@@ -161,27 +158,26 @@ fn told(message: &str) -> String {
         return format!("{message}; the tables are {}", table_names());
     }
     if message.contains("EXISTS") || message.contains("Exists {") {
-        return "EXISTS is known as a condition of its own in WHERE, joined by AND, that compares columns of the two tables \
-                by =; otherwise write `key IN (SELECT key FROM …)` or a JOIN"
+        return "EXISTS is supported only as a condition in WHERE, joined by AND, that compares columns of the two \
+            tables with =; otherwise write `key IN (SELECT key FROM …)` or a JOIN"
             .into();
     }
     if let Some(function) = message.strip_prefix("unsupported function ") {
         let instead = match function.trim_matches('\'').to_ascii_lowercase().as_str() {
-            "regexp_extract" => "; `split_part(mask_id, '/', 2)`, `substr` and `regexp_like` are",
-            "ntile" | "percent_rank" | "cume_dist" => {
-                "; `row_number`, `rank` and `dense_rank` are, beside `count(*) OVER ()`"
-            }
-            "arg_max" | "arg_min" | "max_by" | "min_by" => "; ORDER BY and LIMIT 1 are",
+            "regexp_extract" => "; use `split_part(mask_id, '/', 2)`, `substr` or `regexp_like`",
+            "ntile" | "percent_rank" | "cume_dist" => "; use `row_number`, `rank`, `dense_rank` or `count(*) OVER ()`",
+            "arg_max" | "arg_min" | "max_by" | "min_by" => "; use ORDER BY and LIMIT 1",
             _ => "",
         };
-        return format!("the function {function} is not known{instead}");
+        return format!("the function {function} is not supported{instead}");
     }
     if message.contains("mixed asc/desc") {
-        return "a window is ordered in one direction: write ORDER BY -x, y for x DESC, y where x is a number".into();
+        return "a window can be ordered in one direction only: for a number x, write ORDER BY -x, y instead of x DESC, \
+            y".into();
     }
     if message.contains("no table or struct column") {
         return format!(
-            "{message} (a subquery knows the tables around it only in conditions like inner.key = outer.key)"
+            "{message} (a subquery can refer to outer tables only in conditions such as inner.key = outer.key)"
         );
     }
     // What polars prints of a syntax tree is for its makers.
@@ -192,5 +188,5 @@ fn told(message: &str) -> String {
     }
     let what: String =
         message.trim_start_matches("expression ").chars().take_while(|c| c.is_alphabetic() || *c == ' ').collect();
-    format!("{} is not known here: write it with a WITH, a JOIN or CASE", what.trim())
+    format!("{} is not supported here: use WITH, JOIN or CASE", what.trim())
 }

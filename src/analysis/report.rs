@@ -53,7 +53,8 @@ pub fn summary_to_text(summary: &Summary, metric: &str, width: usize) -> String 
         return String::new();
     }
     if summary.by.is_empty() {
-        let title = format!("\n{metric}: mean ± standard deviation over masks; balanced: of the means of targets\n\n");
+        let title =
+            format!("\n{metric}: mean ± standard deviation over masks; balanced: over the means of targets\n\n");
         return title + &choices_side_by_side(&rows).render(width);
     }
     let tables: BTreeSet<(&str, Choice)> =
@@ -137,7 +138,7 @@ fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
         let rows: Vec<&CorrelationRow> = rows.iter().filter(is_here).collect();
         let metric = rows.first().map_or("", |row| row.metric.as_str());
         text += &format!(
-            "\n{metric} of {model} ({choice}) and the factors: Spearman partial correlation, controlling for the others\n\n"
+            "\n{metric} of {model} ({choice}): Spearman partial correlation with each factor, controlling for the others\n\n"
         );
         let table = TextTable::new()
             .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
@@ -154,7 +155,7 @@ fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
         let nominal = rows.iter().filter_map(|row| Some((row, row.groups?)));
         for (row, test) in nominal {
             text += &format!(
-                "* {} {} is a code without an order: Kruskal–Wallis H = {:.1}, {} df, p = {}, ε² = {:.3}\n",
+                "* {}: {} is nominal; Kruskal–Wallis H = {:.1}, {} df, p = {}, ε² = {:.3}\n",
                 row.condition.strategy,
                 row.factor,
                 test.h,
@@ -167,7 +168,7 @@ fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
         reasons.iter().for_each(|reason| text += &format!("– {reason}\n"));
         if let Some(row) = rows.iter().max_by_key(|row| row.without_any_factor) {
             text += &format!(
-                "masks left out: {} without a factor, {} without {metric}, {} of excluded categories\n",
+                "masks left out: {} without a factor, {} without {metric}, {} excluded\n",
                 row.without_any_factor, row.without_metric, row.excluded
             );
         }
@@ -209,13 +210,13 @@ fn randomness_to_text(analysis: &Analysis, width: usize) -> String {
         .words("model", rows.iter().map(|row| Some(row.condition.model.clone())))
         .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
         .words("choice", rows.iter().map(|row| Some(row.condition.choice.to_string())))
-        .aligned_right("moved by px", rows.iter().map(|row| format!("{}–{}", row.low, row.high)).collect())
+        .aligned_right("displacement px", rows.iter().map(|row| format!("{}–{}", row.low, row.high)).collect())
         .counts("seeds", rows.iter().map(|row| row.seeds))
         .numbers("still", rows.iter().map(|row| row.undisturbed_mean))
         .numbers("moved", rows.iter().map(|row| row.moved_mean))
         .numbers("drop", rows.iter().map(|row| row.drop))
         .aligned_right(&interval_name(analysis), rows.iter().map(|row| interval(row.interval)).collect());
-    format!("\nDrop of {} with prompts moved at random\n\n{}", first.metric, table.render(width))
+    format!("\nDrop in {} with jittered prompts\n\n{}", first.metric, table.render(width))
 }
 
 /// The tables of simulated clicks.

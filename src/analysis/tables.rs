@@ -164,5 +164,5 @@ pub fn schema(frame: &LazyFrame, table: Table) -> Result<SchemaRef, AnalysisErro
 /// here that is an error like any other. Nothing outlives the call that a panic could leave half done.
 pub(super) fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
     catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(polars_err!(ComputeError: "the reader failed: a file of the table is damaged")))
+        .unwrap_or_else(|_| Err(polars_err!(ComputeError: "the reader failed; a file of the table is damaged")))
 }

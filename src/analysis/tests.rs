@@ -200,7 +200,7 @@ fn one_modality_has_no_correlation_and_is_not_controlled_for() {
         assert_eq!((row.n, row.partial.unwrap().df, row.controls.len()), (30, 25, 3));
     }
     assert_eq!((rows[4].partial, rows[4].plain, rows[4].groups), (None, None, None));
-    assert_eq!(rows[4].reason.as_deref(), Some("modality_index has one value only"));
+    assert_eq!(rows[4].reason.as_deref(), Some("modality_index has only one value"));
 }
 
 #[test]
@@ -361,8 +361,8 @@ fn the_report_fits_a_page_and_names_what_is_missing() {
     }
     for words in [
         "tiny   S2 1 point     30  0.425 ± 0.265",
-        "modality_index has one value only",
-        "masks left out: 0 without a factor, 0 without dice, 0 of excluded categories",
+        "modality_index has only one value",
+        "masks left out: 0 without a factor, 0 without dice, 0 excluded",
     ] {
         assert!(text.contains(words), "{words} in\n{text}");
     }
@@ -382,7 +382,7 @@ fn sql_needs_only_the_tables_it_names() {
     assert_eq!(joined.height(), 2);
     close(joined.column("dice").unwrap().f64().unwrap().get(0), 0.4515789473684211);
     let error = query(root, "SELECT * FROM predictions").unwrap_err().to_string();
-    assert!(error.ends_with("holds no table `predictions`: run `medcosmos predict` first"), "{error}");
+    assert!(error.ends_with("no table `predictions` in the dataset; run `medcosmos predict` first"), "{error}");
     let error = query(root, "SELECT * FROM elsewhere").unwrap_err().to_string();
     assert!(error.contains("'elsewhere' was not found; the tables are files, sources, cases"), "{error}");
     let error = query(root, "SELECT nothing FROM factors").unwrap_err().to_string();
@@ -404,12 +404,18 @@ fn pictures_are_read_only_where_asked_for() {
 fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     let empty = tempfile::tempdir().unwrap();
     let error = analyze(empty.path(), &options()).unwrap_err();
-    assert!(error.to_string().ends_with("holds no table `metrics`: run `medcosmos evaluate` first"), "{error}");
+    assert!(
+        error.to_string().ends_with("no table `metrics` in the dataset; run `medcosmos evaluate` first"),
+        "{error}"
+    );
 
     let folder = dataset(1, &["a", "b"]);
     fs::remove_dir_all(folder.path().join("factors")).unwrap();
     let error = analyze(folder.path(), &AnalysisOptions { curves: vec![], ..options() }).unwrap_err();
-    assert!(error.to_string().ends_with("holds no table `factors`: run `medcosmos evaluate` first"), "{error}");
+    assert!(
+        error.to_string().ends_with("no table `factors` in the dataset; run `medcosmos evaluate` first"),
+        "{error}"
+    );
 
     let folder = dataset(1, &["a", "b"]);
     let root = folder.path();
@@ -419,9 +425,9 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     let error = refused(AnalysisOptions { metric: "dise".into(), ..options() });
     assert!(error.contains("no column `dise`"), "{error}");
     let error = refused(AnalysisOptions { by: vec![vec!["../a".into()]], ..options() });
-    assert_eq!(error, "option by: `../a` is not the name of a column");
+    assert_eq!(error, "option by: `../a` is not a column");
     let error = refused(AnalysisOptions { factors: vec!["object".into()], ..options() });
-    assert_eq!(error, "column `object` is str, and a number is needed");
+    assert_eq!(error, "column `object`: found str, expected a number");
     let bootstrap = BootstrapOptions { confidence: f64::NAN, ..BootstrapOptions::default() };
     assert!(refused(AnalysisOptions { bootstrap, ..options() }).starts_with("option bootstrap.confidence"));
 
@@ -429,7 +435,7 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     write(root, "metrics/model=tiny/source=a/again.parquet", &metrics(&masks, "S2", "", "oracle"));
     let error = analyze(root, &options()).unwrap_err();
     assert!(matches!(error, AnalysisError::RepeatedMask { .. }), "{error}");
-    assert!(error.to_string().contains("a/p2/z0004/o1 twice under tiny S2 oracle"), "{error}");
+    assert!(error.to_string().contains("a/p2/z0004/o1 twice for tiny S2 oracle"), "{error}");
 
     let again = root.join("metrics/model=tiny/source=a/again.parquet");
     let whole = fs::read(&again).unwrap();
@@ -441,7 +447,7 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     };
     replace(&whole[..whole.len() / 2]);
     let error = analyze(root, &options()).unwrap_err().to_string();
-    assert!(error.contains("again.parquet does not end as a Parquet file"), "{error}");
+    assert!(error.contains("again.parquet: not a complete Parquet file"), "{error}");
     // Bytes of the footer flipped: an error or a column that differs, never a panic.
     for place in (whole.len() - 400..whole.len() - 8).step_by(7) {
         let mut flipped = whole.clone();

@@ -11,19 +11,19 @@ use crate::text::LINE_WIDTH;
 /// Options of `analyze`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Dataset that was evaluated
+    /// Evaluated dataset
     dataset: PathBuf,
-    /// Columns to group the summary by, separated by commas; may be given several times [default: modality, object,
-    /// target, source, one after the other]
+    /// Columns to group a summary by, separated by commas; may be repeated [default: one summary each by modality,
+    /// object, target and source]
     #[arg(long, value_name = "COLUMNS")]
     by: Vec<String>,
-    /// Metric that is correlated, binned and compared
+    /// Metric to correlate, bin and compare
     #[arg(long, default_value = "dice")]
     metric: String,
-    /// Count masks of excluded categories too
+    /// Include masks of excluded objects
     #[arg(long)]
     include_excluded: bool,
-    /// Correlate the signed intensity difference in place of the absolute one
+    /// Correlate the signed instead of the absolute intensity difference
     #[arg(long)]
     signed_intensity: bool,
 }
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     let analysis = analyze(&arguments.dataset, &options)?;
     if global.json {
-        // One object: the tables by the names of their files, each a list of rows.
+        // One object that maps the name of each table's file to a list of rows.
         let mut tables = Vec::new();
         for (name, frame) in analysis.frames()? {
             let mut lines = Vec::new();

@@ -17,32 +17,32 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 pub(super) struct Arguments {
     /// Folder of downloads, or one archive
     raw: PathBuf,
-    /// Folder of the dataset; an unfinished one is continued
+    /// Folder of the dataset; an interrupted build resumes
     #[arg(long, short, value_name = "DATASET")]
     out: PathBuf,
-    /// Only these sources; may be given several times
+    /// Build only this source; may be repeated
     #[arg(long, value_name = "SLUG")]
     source: Vec<String>,
-    /// Keep masks of more pixels than this (the paper: 50)
+    /// Keep masks with more pixels than this (the paper uses 50)
     #[arg(long, default_value_t = 50, value_name = "PIXELS")]
     min_area: u32,
-    /// Plane of all cases, or several with commas between [default: as each spec says]
+    /// Slice plane of all cases; several are separated by commas [default: per spec]
     #[arg(long, value_enum, value_delimiter = ',')]
     plane: Vec<PlaneName>,
-    /// How values become 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default: as each spec
-    /// says]
+    /// Scaling of intensities to 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default:
+    /// per spec]
     #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
     intensity: Option<Intensity>,
-    /// Which raters' masks to build
+    /// Raters whose masks are built
     #[arg(long, value_enum, default_value = "first")]
     raters: Raters,
-    /// One mask for each connected component (the paper: one for each label)
+    /// One mask per connected component (the paper uses one per label)
     #[arg(long)]
     split_components: bool,
-    /// Then look for leaks, as `medcosmos leaks` does: the tables leaks and duplicates mark what is there twice
+    /// Also run `medcosmos leaks`, which marks duplicates in the tables `leaks` and `duplicates`
     #[arg(long)]
     dedup: bool,
-    /// Stop at the first case that fails, or whose masks lie elsewhere by their headers
+    /// Stop at the first failed case, including cases whose masks have another origin than the image
     #[arg(long)]
     strict: bool,
 }
@@ -87,7 +87,7 @@ fn parse_intensity(text: &str) -> Result<Intensity, String> {
     }
 }
 
-/// What is printed as JSON.
+/// The output with `--json`.
 #[derive(serde::Serialize)]
 struct Reports<'a> {
     #[serde(flatten)]
@@ -124,7 +124,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             println!("");
             super::leaks::print(leaks);
         }
-        println!("\nThe dataset is in {}", arguments.out.display());
+        println!("\nDataset: {}", arguments.out.display());
     }
     Ok(match (report.clean(), report.empty()) {
         (false, _) => ExitCode::from(SOME_FAILED),
@@ -133,16 +133,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     })
 }
 
-/// Prints what a user should know of each source, and which sources are nearly there.
+/// Prints notes on the sources, and the sources that are almost recognised.
 pub(super) fn print_notes<'a>(notes: impl Iterator<Item = (&'a str, &'a [String])>, near: &[NearMiss]) {
     let of_source = notes.flat_map(|(slug, notes)| notes.iter().map(move |note| format!("note on {slug}: {note}")));
     of_source.for_each(|line| println!("{line}"));
     for near in near {
-        println!("nearly there: {}: `medcosmos sources check {} --raw …`", near.says, near.source);
+        println!("almost recognised: {}: run `medcosmos sources check {} --raw …`", near.says, near.source);
     }
 }
 
-/// Prints what a build did.
+/// Prints the summary of a build.
 pub(super) fn print(report: &BuildReport) {
     let sources = || report.sources.values();
     let table = TextTable::new()
@@ -154,16 +154,18 @@ pub(super) fn print(report: &BuildReport) {
         .counts("masks", sources().map(|s| s.masks))
         .counts("too small", sources().map(|s| s.dropped_masks))
         .counts("files used", sources().map(|s| s.files_used))
-        .counts("not used", sources().map(|s| s.files_skipped));
+        .counts("unused", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
-    println!("(skipped and failed are cases, too small are masks; the table `files` says why a file is not used)");
+    println!(
+        "(skipped and failed count cases, too small counts masks; the table `files` has the reason for each unused file)"
+    );
     for (slug, source) in report.sources.iter().filter(|(_, source)| source.pseudonyms > 0) {
         println!(
-            "{} patient(s) of {slug} are named as persons are; in the tables they are called anon-… instead",
+            "{slug}: the identifiers of {} patient(s) look like personal names or birth dates and are replaced by anon-…",
             source.pseudonyms
         );
     }
-    println!("\nHow masks found their images:");
+    println!("\nPlacement of masks on images:");
     for (slug, source) in &report.sources {
         if !source.joined.is_empty() {
             println!("  {slug}: {}", source.joined.join("; "));
@@ -184,22 +186,18 @@ pub(super) fn print(report: &BuildReport) {
     list("Failed:", |s| &s.failed, 100);
     if !report.problems.is_empty() {
         let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
-        print!("\nCould not be looked into:\n{}", at_most(&lines, 100));
+        print!("\nUnreadable:\n{}", at_most(&lines, 100));
     }
     match &report.chosen {
         _ if report.unclaimed.is_empty() => {}
         Some(chosen) => {
-            println!(
-                "\n{} file(s) fit none of the sources that were asked for ({})",
-                report.unclaimed.len(),
-                chosen.join(", ")
-            );
+            println!("\n{} file(s) match none of the selected sources ({})", report.unclaimed.len(), chosen.join(", "));
         }
-        None => print!("\n{} file(s) fit no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5)),
+        None => print!("\n{} file(s) match no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5)),
     }
     if report.empty() {
         println!(
-            "\nNo case was built: see the reasons above, and `medcosmos sources check SLUG --raw …` for each pattern."
+            "\nNo case was built: see the reasons above, or run `medcosmos sources check SLUG --raw …` to test each pattern."
         );
     }
 }

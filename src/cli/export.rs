@@ -9,13 +9,13 @@ use crate::licences::Permissions;
 use crate::store::Dataset;
 use crate::text::grouped;
 
-/// What is said of sources whose terms do not let them be passed on.
+/// How to treat sources whose terms do not permit redistribution.
 #[derive(Debug, clap::Args)]
 struct Allowed {
-    /// A source whose owners let you pass on slices and masks; may be given several times
+    /// Source whose owners permit you to redistribute slices and masks; may be repeated
     #[arg(long, value_name = "SOURCE")]
     i_have_permission: Vec<String>,
-    /// A source to leave out; may be given several times
+    /// Source to leave out; may be repeated
     #[arg(long, value_name = "SOURCE")]
     leave_out: Vec<String>,
 }
@@ -29,15 +29,18 @@ impl Allowed {
 /// Options of `export`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Sources whose terms forbid to pass on what is made from them, or do not say, are refused: `medcosmos licences` lists them.
-Example: medcosmos export data/ --form coco --out coco/ --leave-out han-seg")]
+Sources whose terms prohibit redistribution of derived data, or do not address it, are refused;
+`medcosmos licences` lists them.
+
+Example:
+  medcosmos export data/ --form coco --out coco/ --leave-out han-seg")]
 pub(super) struct ExportArguments {
     /// Dataset
     dataset: PathBuf,
-    /// New folder
+    /// Folder to create
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
-    /// What to write: PNG with a table, or PNG with COCO's annotations
+    /// Output form: PNG files with a table, or PNG files with COCO annotations
     #[arg(long, value_enum, default_value = "pictures")]
     form: Form,
     #[command(flatten)]
@@ -47,13 +50,16 @@ pub(super) struct ExportArguments {
 /// Options of `package`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The copy has the tables with their receipts, a card (README.md), ATTRIBUTION.md and CITATION.bib. Sources whose terms forbid
-to pass on what is made from them, or do not say, are refused: `medcosmos licences` lists them.
-Example: medcosmos package data/ --out shared/ --i-have-permission drive")]
+The copy contains the tables with their receipts, a dataset card (README.md), ATTRIBUTION.md and
+CITATION.bib. Sources whose terms prohibit redistribution of derived data, or do not address it,
+are refused; `medcosmos licences` lists them.
+
+Example:
+  medcosmos package data/ --out shared/ --i-have-permission drive")]
 pub(super) struct PackageArguments {
     /// Dataset
     dataset: PathBuf,
-    /// New folder
+    /// Folder to create
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
@@ -78,13 +84,13 @@ fn print(exported: &Exported, out: &std::path::Path, global: &Global) -> Outcome
         global.print_json(exported)?;
     } else if !global.quiet {
         println!(
-            "{} slices and {} masks of {} are in {}",
+            "{} slices and {} masks of {} written to {}",
             grouped(*slices),
             grouped(*masks),
             sources.join(", "),
             out.display()
         );
-        println!("ATTRIBUTION.md beside them belongs to whatever you publish of it.");
+        println!("Include ATTRIBUTION.md in whatever you publish.");
     }
     Ok(ExitCode::SUCCESS)
 }

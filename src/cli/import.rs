@@ -11,43 +11,50 @@ use crate::text::{at_most, grouped};
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A folder of PNG holds <mask_id>.png (0 and one other value) or <slice_id>.png: pixels are the label_value of the slice's
-masks or, for instances, their numbers. Names may be flat (`_` for `/`), or as --match says. Where a slice has one label
-and its picture one value besides 0 (0 and 255), that is the object; any other value that is no label is refused.
+PNG folder: <mask_id>.png (0 and one other value), or <slice_id>.png with the label_value of each
+mask or, for instances, their numbers. `/` in an id may be a folder or `_`; --match sets other
+names. If a slice has one label and its file one value besides 0 (such as 255), that value is the
+object; any other value that is not a label is refused.
 
-A folder of volumes (.nii.gz, .nii, .nrrd, .mha) holds a label map for each case, named by the case: nnU-Net's output. Each
-is placed on the grid of its image by both headers, as masks of sources are, and cut as the image was. Values are those of
-the source's labels; where nnU-Net's dataset.json lies beside and has the source's names, the names decide.
+Volume folder (.nii.gz, .nii, .nrrd, .mha): one label map per case, named after it, as nnU-Net
+writes them. Each is placed on the grid of its image by both headers and cut as the image was.
+Values are those of the source's labels; if nnU-Net's dataset.json is in the folder and uses the
+source's label names, the names decide.
 
-A COCO file names slices as file_name and labels as categories, with run-length segmentations. A bare list of results (as
-for pycocotools' loadRes) is explained by --annotations, or by annotations.json beside it. A Parquet file has the columns
-mask_id and counts (COCO's compressed runs), perhaps height, width and predicted_iou.
+COCO file: file_name identifies slices, categories identify labels, segmentations are run-length
+encoded. A bare list of results (as for pycocotools' loadRes) needs --annotations, or
+annotations.json in the same folder.
 
-Instances are matched with those of the truth by overlap and not by number: the pair with the largest IoU first, each in
-one pair, none below 0.5; an instance that is missed has an empty prediction. Several predictions of one mask are united;
-with --candidates they are candidates, the best rated first.
+Parquet file: columns mask_id and counts (COCO's compressed run lengths), optionally height, width
+and predicted_iou.
+
+Instances are matched to ground truth instances by overlap, not by number: the pair with the
+highest IoU first, each instance at most once, none below IoU 0.5; missed instances get an empty
+prediction. Several predictions of one mask are merged; with --candidates they are candidates, the
+best-rated first.
 
 docs/predictions.md has examples for nnU-Net, SAM, COCO and Parquet.
 
-Example: medcosmos import data results.json --annotations coco/annotations.json --model mask-rcnn")]
+Example:
+  medcosmos import data results.json --annotations coco/annotations.json --model mask-rcnn")]
 pub(super) struct Arguments {
     /// Dataset made by `build`
     dataset: PathBuf,
-    /// Predictions: a folder of PNG or of volumes, a COCO .json, or a .parquet
+    /// Predictions: a folder of PNG files or volumes, a COCO .json file, or a .parquet file
     from: PathBuf,
-    /// Name of the model in the tables
+    /// Model name in the tables
     #[arg(long)]
     model: String,
-    /// Name of the strategy in the tables
+    /// Strategy name in the tables
     #[arg(long, default_value = IMPORTED)]
     strategy: String,
-    /// Several predictions of one mask are candidates to choose from, and not parts of it
+    /// Treat several predictions of one mask as candidates instead of merging them
     #[arg(long)]
     candidates: bool,
-    /// COCO file that explains the numbers of images and categories in a list of results
+    /// COCO file that defines the image and category ids of a list of results
     #[arg(long, value_name = "FILE")]
     annotations: Option<PathBuf>,
-    /// How files of a folder are named, with {source}, {case}, {slice}, {mask}: `{case}_pred.nii.gz`
+    /// Template of file names, with {source}, {case}, {slice}, {mask}, such as `{case}_pred.nii.gz`
     #[arg(long = "match", value_name = "TEMPLATE")]
     template: Option<String>,
 }
@@ -66,34 +73,34 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if global.json {
         global.print_json(&report)?;
     } else {
-        println!("{model}: {} predictions of {} masks", grouped(report.predictions), grouped(report.masks));
+        println!("{model}: {} predictions for {} masks", grouped(report.predictions), grouped(report.masks));
         for note in &report.notes {
             println!("{note}");
         }
         if report.united > 0 {
             println!(
-                "{} masks have several predictions, which are united (`--candidates` takes them as candidates)",
+                "{} masks have several predictions, which are merged (`--candidates` keeps them separate)",
                 grouped(report.united)
             );
         }
         if report.missed_instances + report.surplus_instances > 0 {
             println!(
-                "instances: {} of the truth are missed (their prediction is empty), {} predicted ones match none (IoU of \
-                 {LEAST_IOU} or more)",
+                "instances: {} missed (their prediction is empty), {} predicted without a match (IoU of {LEAST_IOU} or \
+                 more)",
                 grouped(report.missed_instances),
                 grouped(report.surplus_instances)
             );
         }
         if !report.unused.is_empty() {
             print!(
-                "\n{} predictions belong to no mask, and are left out:\n{}",
+                "\n{} predictions match no mask and are ignored:\n{}",
                 grouped(report.unused.len() as u64),
                 at_most(&report.unused, 10)
             );
         }
         if !report.missing.is_empty() {
             print!(
-                "\n{} masks have none, and will not be evaluated:\n{}",
+                "\n{} masks have no prediction and will not be evaluated:\n{}",
                 grouped(report.missing.len() as u64),
                 at_most(&report.missing, 10)
             );

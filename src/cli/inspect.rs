@@ -1,4 +1,4 @@
-//! `medcosmos inspect FILE`: what the readers make of one image file.
+//! `medcosmos inspect FILE`: the properties of image files as the readers decode them.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ use crate::with_samples;
 /// Options of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Image files of any container
+    /// Image files, in any supported format
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Write the stored values of the (one) file as a NumPy array [t, z, y, x, component], axes of length one left out at
-    /// the front
+    /// Write the stored values of a single file as a NumPy array [t, z, y, x, component], without leading axes of
+    /// length 1
     #[arg(long, value_name = "FILE")]
     npy: Option<PathBuf>,
 }
@@ -66,7 +66,7 @@ enum Found {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if arguments.npy.is_some() && arguments.files.len() > 1 {
-        return Err("--npy writes one array: name one file".into());
+        return Err("--npy accepts one file only".into());
     }
     let mut descriptions = Vec::new();
     let mut failed = false;
@@ -74,7 +74,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         match read(file) {
             Ok(Found::Structures(container, table)) => {
                 if arguments.npy.is_some() {
-                    return Err("--npy writes pixels, and this file holds contours".into());
+                    return Err(format!(
+                        "{}: contains contours without pixels, which --npy cannot write",
+                        file.display()
+                    )
+                    .into());
                 }
                 let file = file.display().to_string();
                 if !global.json {
@@ -128,7 +132,7 @@ fn read(file: &Path) -> Result<Found, Failure> {
         table => {
             let mut image = formats::read_file(&file, &companion)?;
             let table = table.unwrap_or_else(|error| {
-                image.notes.push(format!("its table of segments cannot be read: {error}"));
+                image.notes.push(format!("the table of segments cannot be read: {error}"));
                 None
             });
             Ok(Found::Image(container, Box::new(image), table))
@@ -176,12 +180,9 @@ fn print(d: &Description) {
         "  {} · {x} x {y} x {z} x {t} (x, y, z, t) · {} component(s) of {} ({} bits)",
         d.container, d.components, d.dtype, d.bits
     );
-    println!("  stored values {} to {}; real = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
+    println!("  stored values {} to {}; real value = {} * stored + {}", d.min, d.max, d.slope, d.intercept);
     if let Some([x, y, z]) = d.spacing {
-        let axes = d
-            .orientation
-            .as_ref()
-            .map_or("the file does not say where its axes point".into(), |o| format!("axes point to {o}"));
+        let axes = d.orientation.as_ref().map_or("orientation not stated".into(), |o| format!("orientation {o}"));
         println!("  spacing {x} x {y} x {z} mm · {axes}");
     }
     if let Some(palette) = &d.palette {

@@ -12,20 +12,21 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 /// Options of `leaks`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A leak is the same image under two patients, or in two official splits of one patient: with the same pixels (exact), in
-another encoding (near), or because the sources say so (declared). The tables `leaks` and `duplicates` hold what was
-found; nothing is deleted. `medcosmos split` keeps patients together that are linked.
+A leak is the same image under two patients, or in two official splits of one patient: with equal
+pixels (exact), in another encoding (near), or as stated by the sources (declared). Leaks are
+recorded in the tables `leaks` and `duplicates`; nothing is deleted. `medcosmos split` keeps
+linked patients together.
 
 Examples:
   medcosmos leaks data/
   medcosmos leaks data/ --fail-on-leak --quiet
   medcosmos query data/ \"SELECT * FROM leaks WHERE kind = 'near' ORDER BY similarity\"")]
 pub(super) struct Arguments {
-    /// Dataset that was built
+    /// Dataset made by `build`
     dataset: PathBuf,
     #[command(flatten)]
     thresholds: Thresholds,
-    /// Exit with status 1 where a leak is found
+    /// Exit with status 1 if a leak is found
     #[arg(long)]
     fail_on_leak: bool,
 }
@@ -33,26 +34,26 @@ pub(super) struct Arguments {
 /// [`Options`] on the command line.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Thresholds {
-    /// Least likeness of two single pictures: correlation of their local contrast, up to 1
-    #[arg(long, default_value_t = Options::default().picture, value_parser = likeness, value_name = "R")]
-    picture_likeness: f64,
-    /// Least likeness of the slices of two volumes that are compared closely
-    #[arg(long, default_value_t = Options::default().volume, value_parser = likeness, value_name = "R")]
-    volume_likeness: f64,
-    /// Share of the slices of the smaller volume that must have a twin in the other, in order
-    #[arg(long, default_value_t = Options::default().share, value_parser = likeness, value_name = "SHARE")]
+    /// Minimum similarity of two single images: the correlation of their local contrast, at most 1
+    #[arg(long, default_value_t = Options::default().picture, value_parser = share, value_name = "R")]
+    image_similarity: f64,
+    /// Minimum similarity of the compared slices of two volumes
+    #[arg(long, default_value_t = Options::default().volume, value_parser = share, value_name = "R")]
+    volume_similarity: f64,
+    /// Minimum share of the slices of the smaller volume that match a slice of the other, in order
+    #[arg(long, default_value_t = Options::default().share, value_parser = share, value_name = "SHARE")]
     volume_share: f64,
 }
 
-/// A number above 0 and up to 1.
-fn likeness(text: &str) -> Result<f64, String> {
+/// A number greater than 0 and at most 1.
+fn share(text: &str) -> Result<f64, String> {
     let value = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
-    if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("expected a number above 0 and up to 1".into()) }
+    if value > 0.0 && value <= 1.0 { Ok(value) } else { Err("expected a number greater than 0 and at most 1".into()) }
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let Thresholds { picture_likeness, volume_likeness, volume_share } = arguments.thresholds;
-    let options = Options { picture: picture_likeness, volume: volume_likeness, share: volume_share };
+    let Thresholds { image_similarity, volume_similarity, volume_share } = arguments.thresholds;
+    let options = Options { picture: image_similarity, volume: volume_similarity, share: volume_share };
     let dataset = Dataset::open(&arguments.dataset)?;
     let report = pipeline::leaks(&dataset, &global.registry()?, &options, &global.progress())?;
     match global.json {
@@ -62,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(if arguments.fail_on_leak && report.leaks() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Prints what was found.
+/// Prints the leaks.
 pub(super) fn print(report: &LeaksReport) {
     let LeaksReport { slices, patients, links, groups, grouped_patients, duplicates, repeated, .. } = report;
     if links.is_empty() {
@@ -77,8 +78,8 @@ pub(super) fn print(report: &LeaksReport) {
             .counts("across splits", links.iter().map(|link| link.crossing));
         print!("{}", table.render(LINE_WIDTH));
         println!(
-            "\n{} of {} patients are linked, in {} group(s); {} of {} slices show what another one shows, {} of them not\n\
-             as the first (tables leaks and duplicates)",
+            "\n{} of {} patients are linked, in {} group(s). {} of {} slices duplicate another one; keeping the first of\n\
+             each removes {} (tables leaks and duplicates)",
             grouped(*grouped_patients),
             grouped(*patients),
             grouped(*groups),
@@ -102,14 +103,14 @@ pub(super) fn print(report: &LeaksReport) {
         print!("\nAcross the official splits:\n{}", at_most(&lines, 10));
     }
     if !report.unmapped.is_empty() {
-        println!("\nShared by what is known of the sources, which do not say who is who:");
+        println!("\nOverlaps stated by the sources, without a mapping of patients:");
         for overlap in &report.unmapped {
             let pairs = grouped(overlap.pairs);
             println!("  {} and {}: {}", overlap.source, overlap.other, overlap.note);
-            println!("    the pixels show {pairs} pair(s) of patients");
+            println!("    {pairs} pair(s) of patients found by their pixels");
         }
     }
     if report.splits_removed {
-        println!("\nThe splits were made from other leaks and are removed: run `medcosmos split` again");
+        println!("\nThe leaks have changed, so the existing splits are removed: run `medcosmos split` again");
     }
 }

@@ -1,4 +1,4 @@
-//! `medcosmos licences DATASET`: what may be done with it.
+//! `medcosmos licences DATASET`: the terms of its sources.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,11 +10,11 @@ use crate::text::{LINE_WIDTH, TextTable};
 
 /// Options of `licences`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: medcosmos licences data/ --attribution > ATTRIBUTION.md")]
+#[command(after_help = "Example:\n  medcosmos licences data/ --attribution > ATTRIBUTION.md")]
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,
-    /// Print the attribution that the licences ask for, as Markdown, and nothing else
+    /// Print only the attribution that the licences require, as Markdown
     #[arg(long)]
     attribution: bool,
 }
@@ -27,19 +27,19 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     } else if global.json {
         global.print_json(&serde_json::json!({"sources": terms, "whole": whole}))?;
     } else if terms.is_empty() {
-        println!("No source is in {}: nothing was built.", arguments.dataset.display());
+        println!("{} contains no sources: nothing was built.", arguments.dataset.display());
     } else {
         let all = || terms.iter();
         let table = TextTable::new()
             .words("source", all().map(|t| Some(t.source.clone())))
-            .words("passing on", all().map(|t| Some(t.share_derived.text().into())))
+            .words("redistribution", all().map(|t| Some(t.share_derived.text().into())))
             .counts("slices", all().map(|t| t.slices))
             .words("licence", all().map(|t| Some(t.licence.clone())))
             .words("terms", all().map(|t| Some(t.terms.clone())));
         print!("{}\n", table.render(LINE_WIDTH));
-        println!("As a whole:");
+        println!("Combined terms:");
         whole.sentences().iter().for_each(|sentence| println!("- {sentence}"));
-        println!("\n`medcosmos sources show SOURCE` has the terms in full.");
+        println!("\n`medcosmos sources show SOURCE` prints the full terms of a source.");
     }
     Ok(ExitCode::SUCCESS)
 }

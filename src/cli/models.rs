@@ -1,4 +1,4 @@
-//! `medcosmos models`: which models are installed, what one is, whether it works, and adding one.
+//! `medcosmos models`: list, show, check and add models.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,18 +22,18 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Name the models that are installed
+    /// List the installed models
     List,
-    /// Say what a model is: its files, their digests, how a slice is prepared for it
+    /// Show a model: its files, their digests, and how slices are prepared for it
     Show {
-        /// Installed name, or a folder with model.toml
+        /// Name of an installed model, or a folder with model.toml
         model: String,
     },
-    /// Check a model's files, load it, and let it segment a disc
+    /// Check a model's files, load it, and segment a test image of a disc
     Check {
-        /// Installed name, or a folder with model.toml
+        /// Name of an installed model, or a folder with model.toml
         model: String,
-        /// What computes: cpu, cuda, tensorrt
+        /// Execution provider: cpu, cuda or tensorrt
         #[arg(long, value_parser = named::<Provider>(), default_value_t)]
         provider: Provider,
     },
@@ -43,27 +43,27 @@ enum Action {
 
 #[derive(Debug, clap::Args)]
 struct AddArguments {
-    /// Folder of the files
+    /// Folder with the model's files
     folder: PathBuf,
-    /// Name of the model [default: that of model.toml]
+    /// Name of the model [default: the name in model.toml]
     #[arg(long)]
     name: Option<String>,
-    /// Encoder's file in the folder, where there is no model.toml
+    /// Name of the encoder file in the folder, if there is no model.toml
     #[arg(long, value_name = "FILE", requires = "decoder", requires = "name")]
     encoder: Option<String>,
-    /// Decoder's file in the folder
+    /// Name of the decoder file in the folder
     #[arg(long, value_name = "FILE", requires = "encoder")]
     decoder: Option<String>,
     /// Axis order of the encoder's input
     #[arg(long, value_parser = named::<Layout>(), default_value_t)]
     layout: Layout,
-    /// What is done before the encoder: padded (all of it), resized (its graph pads), original (its graph resizes)
+    /// Preparation before the encoder: padded (resize and pad), resized (the graph pads), original (the graph resizes)
     #[arg(long, value_parser = named::<Prepared>(), default_value_t)]
     prepared: Prepared,
-    /// Its graph normalises: it is given values from 0 to 255
+    /// The encoder's graph normalises its input: pass values from 0 to 255
     #[arg(long)]
     normalises: bool,
-    /// Side of the encoder's frame
+    /// Side length of the encoder's input
     #[arg(long, default_value_t = 1024, value_name = "PIXELS")]
     size: usize,
 }
@@ -79,7 +79,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
                 )?,
                 false => {
                     println!("# in {}", model.folder().display());
-                    println!("# digest of all that decides a prediction: {}\n", model.digest());
+                    println!("# digest of everything that affects predictions: {}\n", model.digest());
                     print!("{}", toml::to_string(model.spec())?);
                 }
             }
@@ -94,10 +94,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Action::Add(add) => {
             let spec = spec_of(add)?;
             let folder = install(&spec, &add.folder, &cache_dir()?)?;
-            // Opened again, so that what is said to be installed is.
+            // Reopened, so that success is reported only if the installed model can be read.
             let model = Model::open(&folder)?;
-            println!("{} is installed in {}", model.spec().name, folder.display());
-            println!("`medcosmos models check {}` tries it", model.spec().name);
+            println!("Installed {} in {}", model.spec().name, folder.display());
+            println!("Run `medcosmos models check {}` to test it", model.spec().name);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -109,8 +109,8 @@ fn list(global: &Global) -> Outcome {
     match global.json {
         true => global.print_json(&names)?,
         false if names.is_empty() => {
-            println!("No model is installed in {}.", cache.display());
-            println!("`medcosmos setup` installs {DEFAULT_MODEL}, `medcosmos models add` one of your own.");
+            println!("No models are installed in {}.", cache.display());
+            println!("`medcosmos setup` installs {DEFAULT_MODEL}; `medcosmos models add` installs your own.");
         }
         false => names.iter().for_each(|name| println!("{name}")),
     }
@@ -126,12 +126,14 @@ fn report(model: &Model, trial: &Trial, global: &Global) -> Outcome {
             "predicted_iou": predicted_iou, "iou": iou, "encoder_seconds": encoder, "decoder_seconds": decoder,
         }))?;
     } else {
-        println!("{}: its files are those that {MODEL_FILE} names, and both graphs load", model.spec().name);
-        println!("decoder: {interface:?}, {candidates} mask(s) for a prompt");
-        println!("a bright disc: IoU {iou:.3}, estimated at {predicted_iou:.3}");
+        println!("{}: the files match {MODEL_FILE}, and both graphs load", model.spec().name);
+        println!("decoder: {interface:?}, {candidates} mask(s) per prompt");
+        println!("test image (bright disc): IoU {iou:.3}, predicted IoU {predicted_iou:.3}");
         println!("encoder {encoder:.2} s, decoder {decoder:.2} s");
         if !works {
-            println!("It did not find the disc: are `layout`, `prepared`, `mean` and `std` those of its export?");
+            println!(
+                "The disc was not found: check that `layout`, `prepared`, `mean` and `std` match the model's export"
+            );
         }
     }
     Ok(if works { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -156,7 +158,7 @@ fn spec_of(add: &AddArguments) -> Result<ModelSpec, Failure> {
             spec
         }
     };
-    // What is written must be read again.
+    // A spec that cannot be read back must not be installed.
     ModelSpec::parse(&toml::to_string(&spec)?).map_err(|reason| format!("{}: {reason}", file.display()))?;
     Ok(spec)
 }
@@ -165,6 +167,6 @@ fn spec_of(add: &AddArguments) -> Result<ModelSpec, Failure> {
 fn plain_name(file: &str) -> Result<&str, Failure> {
     match Path::new(file).file_name() {
         Some(name) if name == file => Ok(file),
-        _ => Err(format!("{file}: expected the name of a file in the model's folder").into()),
+        _ => Err(format!("{file}: expected the name of a file in the model's folder, without a path").into()),
     }
 }

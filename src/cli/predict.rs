@@ -23,19 +23,19 @@ pub(super) struct Arguments {
     /// points, S5 one box, S6 box and point
     #[arg(long, value_delimiter = ',', default_value = "S2,S5")]
     strategies: Vec<Strategy>,
-    /// How points are drawn: as the paper's text says, or as its released code does
+    /// Rule for drawing points: the paper's text, or its released code
     #[arg(long, value_parser = named::<PromptRule>(), default_value_t, value_name = "RULE")]
     prompts: PromptRule,
-    /// Intensities before the encoder: none (plain SAM), or cosmos (clipped as the released code does)
+    /// Intensity clip before the encoder: none (plain SAM), or cosmos (as in the released code)
     #[arg(long, value_parser = named::<EncoderClip>(), default_value_t, value_name = "CLIP")]
     encoder_clip: EncoderClip,
-    /// What computes: cpu, or cuda or tensorrt where the ONNX Runtime that is loaded has them
+    /// Execution provider: cpu, or cuda or tensorrt if ONNX Runtime was built with them
     #[arg(long, value_parser = named::<Provider>(), default_value_t)]
     provider: Provider,
-    /// Keep every candidate mask, not only the closest to the truth and the best rated
+    /// Store all candidate masks instead of only those that a choice selects
     #[arg(long)]
     keep_candidates: bool,
-    /// Keep embeddings in the dataset's folder (2 MiB a slice, half precision) and use those that are kept
+    /// Store embeddings in the dataset's folder (2 MiB per slice, half precision) and reuse stored ones
     #[arg(long)]
     keep_embeddings: bool,
     #[command(flatten)]
@@ -49,29 +49,29 @@ pub(super) struct Arguments {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Which masks")]
+#[command(next_help_heading = "Selection of masks")]
 struct SelectionArguments {
-    /// Only masks for which this is true, in SQL over the columns of the table masks: "modality = 'CT'"
+    /// Only masks that match an SQL condition on the columns of the table masks, such as "modality = 'CT'"
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
-    /// At most this many masks of each target, drawn at random
+    /// At most this many masks per target, drawn at random
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Seed of the sample
+    /// Seed of the random sample
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     sample_seed: u64,
-    /// At most this many slices, the first by their ids
+    /// At most this many slices, in order of their ids
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Moved prompts")]
+#[command(next_help_heading = "Jittered prompts")]
 struct RandomnessArguments {
-    /// Move the prompts of S2 to S6 at random as well, by so many pixels; the paper: 0-10,10-20,20-30
+    /// Also run S2 to S6 with prompts displaced at random by these ranges of pixels (the paper uses 0-10,10-20,20-30)
     #[arg(long, value_delimiter = ',', value_name = "LEVELS")]
     jitter: Vec<JitterLevel>,
-    /// Seeds of the moves
+    /// Seeds of the displacements
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
     seeds: Vec<u64>,
 }
@@ -79,51 +79,51 @@ struct RandomnessArguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Simulated clicks")]
 struct ClickArguments {
-    /// Simulate this many clicks on each object as well; the next one goes to the largest error
+    /// Also simulate up to this many clicks per object, each in the largest error region
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
     clicks: Option<u8>,
-    /// The mask that the simulated user goes on with: the best rated, or the closest to the truth
+    /// Candidate that the simulated user continues with: the best-rated, or the closest to the ground truth
     #[arg(long, value_parser = named::<Choice>(), default_value_t = Choice::Score, value_name = "CHOICE")]
     click_choice: Choice,
-    /// Do not give the logits of the last step to the decoder
+    /// Do not pass the logits of the previous click to the decoder
     #[arg(long)]
     no_mask_prompt: bool,
 }
 
-/// Defaults are those of the original code.
+/// Defaults are those of the original SAM code.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Everything (S1)")]
+#[command(next_help_heading = "Everything mode (S1)")]
 struct EverythingArguments {
-    /// Points along each side of the slice; the paper varies it from 8 to 256
+    /// Grid points per side of the slice (the paper varies this from 8 to 256)
     #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     grid: u16,
-    /// A mask's predicted IoU must be greater
+    /// Keep masks with a predicted IoU above this
     #[arg(long, default_value_t = EverythingOptions::default().predicted_iou, value_name = "IOU")]
     min_iou: f32,
-    /// A mask's stability must be at least this
+    /// Keep masks with at least this stability
     #[arg(long, default_value_t = EverythingOptions::default().stability, value_name = "SHARE")]
     min_stability: f64,
-    /// Shift of the threshold in the measure of stability
+    /// Threshold shift that defines stability
     #[arg(long, default_value_t = EverythingOptions::default().stability_offset, value_name = "LOGIT")]
     stability_offset: f32,
-    /// A mask is dropped if its box overlaps that of a better one by a greater IoU
+    /// Drop a mask if the IoU of its box with that of a better mask exceeds this
     #[arg(long, default_value_t = EverythingOptions::default().box_iou, value_name = "IOU")]
     nms: f32,
-    /// Layers of crops, each encoded by itself: 1 adds 4 crops, 2 adds 20
+    /// Layers of crops, each crop encoded separately: 1 adds 4 crops, 2 adds 20
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=4))]
     crop_layers: u32,
-    /// Overlap of crops, as a share of the slice's short side
+    /// Overlap of crops, as a fraction of the slice's short side
     #[arg(long, default_value_t = EverythingOptions::default().crop_overlap, value_name = "SHARE")]
     crop_overlap: f64,
-    /// Points along each side are divided by this in each further layer
+    /// Divide the grid points per side by this in each further layer
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     crop_downscale: u16,
-    /// As --nms, between masks of different crops
+    /// Same as --nms, between masks of different crops
     #[arg(long, default_value_t = EverythingOptions::default().crop_box_iou, value_name = "IOU")]
     crop_nms: f32,
 }
 
-/// The help of `--model`.
+/// The predictor with this name.
 fn model_help() -> String {
     let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
     format!("SAM model: an installed name or a folder with model.toml{built_in}")
@@ -188,15 +188,15 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a prediction did, in a sentence.
+/// The summary of a prediction run, one line.
 pub(super) fn sentence(report: &PredictReport) -> String {
     let PredictReport { model, slices, predictions, shards_reused, seconds, .. } = report;
-    let mut line = format!("{model}: {} predictions on {} slices", grouped(*predictions), grouped(*slices));
+    let mut line = format!("{model}: {} predictions for {} slices", grouped(*predictions), grouped(*slices));
     if *slices > 0 {
-        line.push_str(&format!(" in {seconds:.1} s ({:.2} slices a second)", *slices as f64 / seconds.max(1e-9)));
+        line.push_str(&format!(" in {seconds:.1} s ({:.2} slices/s)", *slices as f64 / seconds.max(1e-9)));
     }
     if *shards_reused > 0 {
-        line.push_str(&format!("; {shards_reused} shard(s) were done before"));
+        line.push_str(&format!("; {shards_reused} shard(s) reused"));
     }
     line
 }

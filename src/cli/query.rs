@@ -12,19 +12,19 @@ use crate::text::LINE_WIDTH;
 /// Options of `query`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: medcosmos query data \"SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks \
-                        GROUP BY target ORDER BY masks DESC\""
+    after_help = "`medcosmos schema` describes the columns. Example:\n  medcosmos query data \"SELECT target, count(*) AS masks, \
+                  avg(area_px) AS area FROM masks GROUP BY target ORDER BY masks DESC\""
 )]
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,
-    /// One SQL statement over files, sources, cases, slices, masks, factors, predictions, metrics, leaks, duplicates, splits; after a GROUP BY the order of
-    /// rows is that of an ORDER BY
+    /// One SQL statement over the tables files, sources, cases, slices, masks, factors, predictions, metrics, leaks,
+    /// duplicates and splits; use ORDER BY to fix the order of grouped rows
     sql: String,
-    /// Write all rows to a file instead; its extension says the format: csv, jsonl, parquet
+    /// Write all rows to a file instead; the extension sets the format: csv, jsonl or parquet
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Rows to print
+    /// Maximum number of rows to print
     #[arg(long, default_value_t = 50)]
     rows: usize,
 }
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if let Some(path) = &arguments.out {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let format = Format::from_extension(extension)
-            .ok_or_else(|| format!("{}: the extension must be csv, jsonl or parquet", path.display()))?;
+            .ok_or_else(|| format!("{}: expected a file name that ends in .csv, .jsonl or .parquet", path.display()))?;
         write_frame(&frame, format, File::create(path)?)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -12,15 +12,15 @@ use crate::store::Dataset;
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Dataset, at whatever stage: what it does not have yet is left out
+    /// Dataset at any stage; sections without data name the command that is missing
     dataset: PathBuf,
-    /// Page to write, one HTML file that needs no other [default: DATASET/report.html]
+    /// Self-contained HTML file to write [default: DATASET/report.html]
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Leave out how long the stages took: the same dataset then gives the same bytes
+    /// Leave out the time per stage, so that the page depends on the dataset only
     #[arg(long)]
     no_times: bool,
-    /// Count masks of excluded categories too
+    /// Include masks of excluded objects
     #[arg(long)]
     include_excluded: bool,
 }
@@ -34,7 +34,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if global.json {
         global.print_json(&serde_json::json!({"page": out.display().to_string(), "bytes": page.len()}))?;
     } else if !global.quiet {
-        println!("The report is in {}", out.display());
+        println!("Report: {}", out.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `medcosmos run FILE`: the stages that a pipeline file names, one after the other.
+//! `medcosmos run FILE`: the stages of a pipeline file, in order.
 //!
 //! A pipeline file has a table for each stage. Its keys are the long options of the stage's command, so that an option
 //! is defined once, in that command: each table becomes a command line, and the same parser reads it.
@@ -19,19 +19,20 @@ const WRONG_USAGE: u8 = 2;
 /// Options of `run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A pipeline file names raw and dataset, and has the tables [demo] (phantom downloads), [build], [leaks], [split], [setup],
-[[predict]], [[import]], [evaluate], [analyze] and [report], those it needs; their keys are the long options of these
-commands. An [[import]] also says `from`, the predictions. Paths count from the folder that the program is started in.")]
+A pipeline file sets `raw` and `dataset` and has one table per stage: [demo] (phantom downloads),
+[build], [leaks], [split], [setup], [[predict]], [[import]], [evaluate], [analyze], [report]; all
+are optional. The keys of a table are the long options of its command; [[import]] also needs
+`from`, the predictions. Paths are relative to the working directory.")]
 pub(super) struct Arguments {
-    /// Pipeline file; those in pipelines/ are a start
+    /// Pipeline file; pipelines/ has examples
     file: PathBuf,
-    /// Folder of downloads, in place of the one in the file
+    /// Folder of downloads; overrides `raw` in the file
     #[arg(long, value_name = "DIR")]
     raw: Option<PathBuf>,
-    /// Folder of the dataset, in place of the one in the file
+    /// Folder of the dataset; overrides `dataset` in the file
     #[arg(long, short, value_name = "DATASET")]
     out: Option<PathBuf>,
-    /// Check the file and print its commands, but run none
+    /// Check the file and print its commands without running them
     #[arg(long)]
     dry_run: bool,
 }
@@ -90,7 +91,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         let code = dispatch(&stage.parsed.command, &stage.parsed.global)
             .map_err(|e| about(&arguments.file, format!("{}: {e}", stage.name)))?;
         if code == ExitCode::from(SOME_FAILED) {
-            worst = code; // the others were done: what follows has something to work on
+            worst = code; // the remaining cases are done, so the next stages have input
         } else if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -108,8 +109,8 @@ fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stag
     let file: Pipeline = toml::from_str(text)?;
     let path = |given: &Option<PathBuf>, in_file: Option<PathBuf>| given.clone().or(in_file);
     let (raw, dataset) = (path(&arguments.raw, file.raw), path(&arguments.out, file.dataset));
-    let raw = || word(&raw, "raw, the folder of downloads, is neither in the file nor given with --raw");
-    let data = || word(&dataset, "dataset, the folder of the dataset, is neither in the file nor given with --out");
+    let raw = || word(&raw, "the folder of downloads is missing: set `raw` in the file or pass --raw");
+    let data = || word(&dataset, "the folder of the dataset is missing: set `dataset` in the file or pass --out");
 
     let mut tables: Vec<(&str, String, Vec<String>, Table)> = Vec::new();
     if let Some(table) = file.demo {
@@ -131,7 +132,8 @@ fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stag
     }
     for (i, mut table) in file.import.into_iter().enumerate() {
         let name = format!("[[import]] {}", i + 1);
-        let from = table.remove("from").ok_or_else(|| format!("{name}: from, the predictions, is missing"))?;
+        let from =
+            table.remove("from").ok_or_else(|| format!("{name}: `from`, the path of the predictions, is missing"))?;
         let from = from.as_str().ok_or_else(|| format!("{name}: `from` cannot be a {}", from.type_str()))?.to_string();
         tables.push(("import", name, vec![data()?, from], table));
     }
@@ -141,7 +143,7 @@ fn stages(text: &str, arguments: &Arguments, global: &Global) -> Result<Vec<Stag
         }
     }
     if tables.is_empty() {
-        return Err("it names no stage: [build], [[predict]], [evaluate] or another".into());
+        return Err("no stage in the file: expected [build], [[predict]], [evaluate] or another".into());
     }
     tables.into_iter().map(|(command, name, paths, table)| Stage::new(command, name, paths, table, global)).collect()
 }
@@ -156,7 +158,9 @@ impl Stage {
         words.extend(paths);
         for (key, value) in &table {
             if ["quiet", "json", "threads"].contains(&key.as_str()) {
-                return Err(format!("{name}: `{key}` is of the whole run: medcosmos run --{key}").into());
+                return Err(
+                    format!("{name}: `{key}` applies to the whole run: pass it as medcosmos run --{key}").into()
+                );
             }
             words.extend(option(command, key, value).map_err(|e| format!("{name}: {e}"))?);
         }
@@ -172,7 +176,7 @@ impl Stage {
         Ok(Stage { name, words, parsed })
     }
 
-    /// The command as one would type it.
+    /// The command as typed in a shell.
     fn command(&self) -> String {
         let words: Vec<String> = self.words.iter().map(|word| shell_word(word)).collect();
         format!("medcosmos {}", words.join(" "))
@@ -186,7 +190,7 @@ fn option(command: &str, key: &str, value: &Value) -> Result<Vec<String>, Failur
         Value::Integer(number) => format!("--{key}={number}"),
         Value::Float(number) => format!("--{key}={number}"),
         Value::Boolean(true) => format!("--{key}"),
-        // Nothing to say, unless there is no such flag: then the parser shall say so.
+        // An unset flag adds nothing; an unknown one is passed on for the parser to report.
         Value::Boolean(false) => return Ok(if is_flag(command, key) { vec![] } else { vec![format!("--{key}")] }),
         Value::Array(values) => {
             let words: Result<Vec<_>, _> = values.iter().map(|value| option(command, key, value)).collect();
@@ -197,18 +201,18 @@ fn option(command: &str, key: &str, value: &Value) -> Result<Vec<String>, Failur
     Ok(vec![word])
 }
 
-/// True where the command has such an option, and it takes no value.
+/// True if the command has this option and it takes no value.
 fn is_flag(command: &str, key: &str) -> bool {
     let program = super::Arguments::command();
     let mut options = program.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
     options.any(|option| option.get_long() == Some(key) && !option.get_action().takes_values())
 }
 
-/// Says that a model is not there before hours are spent on what comes before it.
+/// Reports a missing model before hours are spent on the stages before it.
 fn missing_models(stages: &[Stage]) -> Result<(), Failure> {
     for stage in stages {
         match &stage.parsed.command {
-            Command::Setup(_) => return Ok(()), // it will fetch what is missing, or say why not
+            Command::Setup(_) => return Ok(()), // installs missing models, or reports why it cannot
             Command::Predict(arguments) => {
                 models::open(arguments.model(), &ModelOptions::default())
                     .map_err(|e| format!("{}: {e}", stage.name))?;
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_their_stage() {
+    fn mistakes_are_reported_with_their_stage() {
         for (text, words) in [
             ("[[predict]]\n[[predict]]\nmodell = 'x'", ["[[predict]] 2: ", "--modell"]),
             ("[evaluate]\nstrict = false", ["[evaluate]: ", "--strict"]),

@@ -1,4 +1,4 @@
-//! `medcosmos scan RAW`: which sources are here, which release, complete or not.
+//! `medcosmos scan RAW`: the sources in a folder, their releases and their completeness.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 pub(super) struct Arguments {
     /// Folder of downloads, or one archive
     raw: PathBuf,
-    /// List every file that is not used, with the reason
+    /// List every unused file with the reason
     #[arg(long)]
     files: bool,
 }
@@ -27,7 +27,7 @@ struct Report {
     files_used: u64,
     files_skipped: u64,
     unclaimed: Vec<String>,
-    /// What joins images and masks, and what a user should know, by source.
+    /// The captures that join images and masks, and notes, by source.
     joined: Vec<(String, Vec<String>)>,
     notes: Vec<(String, Vec<String>)>,
     near: Vec<NearMiss>,
@@ -68,7 +68,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What `say` says of each source.
+/// The lines that `say` returns for each source.
 fn of_sources(
     scan: &Scan,
     registry: &Registry,
@@ -83,9 +83,9 @@ fn of_sources(
 
 fn print(report: &Report, raw: &str) {
     if report.sources.is_empty() {
-        println!("No known source is in {raw}.");
+        println!("No known source found in {raw}.");
         println!(
-            "`medcosmos sources list` names the sources; `medcosmos sources show SLUG` draws the tree that one should have."
+            "`medcosmos sources list` lists the sources; `medcosmos sources show SLUG` shows the folder structure of one."
         );
     } else {
         println!("{} source(s) in {raw}:\n", report.sources.len());
@@ -104,28 +104,28 @@ fn print(report: &Report, raw: &str) {
     }
     super::build::print_notes(report.notes.iter().map(|(slug, notes)| (slug.as_str(), &notes[..])), &report.near);
     println!(
-        "\n{} files used, {} not used (--files lists them with their reasons).",
+        "\n{} files used, {} unused (--files lists them with reasons).",
         grouped(report.files_used),
         grouped(report.files_skipped)
     );
     if !report.unclaimed.is_empty() {
-        println!("\n{} of these fit no source:", grouped(report.unclaimed.len() as u64));
+        println!("\n{} of these match no source:", grouped(report.unclaimed.len() as u64));
         print!("{}", at_most(&report.unclaimed, 10));
     }
     if !report.problems.is_empty() {
-        println!("\n{} could not be looked into:", grouped(report.problems.len() as u64));
+        println!("\n{} unreadable:", grouped(report.problems.len() as u64));
         let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
         print!("{}", at_most(&lines, 50));
     }
 }
 
 fn print_files(files: &[FileUse], paths: &[&str]) {
-    println!("\nFiles not used:");
+    println!("\nUnused files:");
     for (file, path) in files.iter().zip(paths) {
         match file {
             FileUse::Used { .. } => {}
             FileUse::Skipped { source, reason } => println!("  {path}\n      {source}: {reason}"),
-            FileUse::Unclaimed => println!("  {path}\n      no source claims it"),
+            FileUse::Unclaimed => println!("  {path}\n      matches no source"),
         }
     }
 }

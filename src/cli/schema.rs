@@ -8,7 +8,7 @@ use crate::store::schema;
 /// Options of `schema`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Print it as Markdown, for a dataset card
+    /// Print Markdown, as in a dataset card
     #[arg(long)]
     markdown: bool,
 }

@@ -1,4 +1,4 @@
-//! `medcosmos setup`: fetch ONNX Runtime and the default SAM.
+//! `medcosmos setup`: install ONNX Runtime and the default SAM model.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use crate::models::sam::setup::{SetupOptions, setup};
 /// Options of `setup`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder with the packages, fetched elsewhere, for a machine without a network [default: fetch them]
+    /// Folder with packages downloaded on another machine, for offline use [default: download them]
     #[arg(long, value_name = "DIR")]
     packages: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `medcosmos sources`: the known sources, one source's page, and what a spec makes of a folder.
+//! `medcosmos sources`: list sources, show one, and check a spec against a folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,14 +28,14 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Name all sources
+    /// List all sources
     List,
-    /// Show a source's page: what it is, its tree, labels, licence, peculiarities, how to cite
+    /// Show a source: description, folder structure, labels, licence, known issues, citation
     Show {
-        /// Source
+        /// Slug of the source
         slug: String,
     },
-    /// Explain what a spec makes of a folder, pattern by pattern
+    /// Check a spec against a folder, pattern by pattern
     Check {
         /// Spec file, or the slug of a built-in source
         // Not `spec`: that is the name of a global option.
@@ -45,11 +45,11 @@ enum Action {
         #[arg(long)]
         raw: PathBuf,
     },
-    /// Print the BibTeX of sources [default: of all]
+    /// Print the citations of sources as BibTeX [default: all sources]
     Cite {
-        /// Sources
+        /// Slugs of the sources
         slugs: Vec<String>,
-        /// Those that a dataset made by `build` contains
+        /// Cite the sources of this dataset
         #[arg(long, value_name = "DIR", conflicts_with = "slugs")]
         dataset: Option<PathBuf>,
     },
@@ -76,12 +76,14 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
 }
 
-/// Sources that gave slices to a dataset.
+/// Sources of a dataset's slices.
 fn contained(dataset: &std::path::Path) -> Result<Vec<String>, Failure> {
     let files = Dataset::open(dataset)?.files(Table::Slices)?;
     let slugs: BTreeSet<String> = files.into_iter().map(|file| file.source).collect();
     if slugs.is_empty() {
-        return Err(format!("{}: the dataset has no slices, so there is nothing to cite", dataset.display()).into());
+        return Err(
+            format!("{}: the dataset has no slices, and therefore no sources to cite", dataset.display()).into()
+        );
     }
     Ok(slugs.into_iter().collect())
 }
@@ -149,7 +151,7 @@ struct Summary {
     modalities: usize,
     objects: usize,
     targets: usize,
-    /// Modalities and objects among these that specs define for themselves.
+    /// Those of the modalities and objects that specs define.
     own_modalities: usize,
     own_objects: usize,
 }
@@ -175,7 +177,7 @@ fn summary(registry: &Registry, global: &Global) -> Outcome {
         );
         if own_modalities + own_objects > 0 {
             println!(
-                "Not of the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the objects"
+                "Not in the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the objects"
             );
         }
     }
@@ -190,13 +192,13 @@ fn page(spec: &Spec) -> String {
             out.push_str(&format!("{title}\n{}\n\n", indent(&body)));
         }
     };
-    section("What it is", format!("{}\n{}", spec.description, spec.home));
+    section("Description", format!("{}\n{}", spec.description, spec.home));
     section("Download", spec.archives.join("\n"));
     let sharing = match spec.licence.share_derived {
-        Sharing::Yes => "Slices and masks made from it may be passed on, with attribution.",
-        Sharing::Conditions => "Slices and masks made from it may be passed on under the conditions of the licence.",
-        Sharing::No => "Slices and masks made from it must not be passed on.",
-        Sharing::Unknown => "Whether slices and masks made from it may be passed on is not known: ask before you do.",
+        Sharing::Yes => "Slices and masks may be redistributed with attribution.",
+        Sharing::Conditions => "Slices and masks may be redistributed under the conditions of the licence.",
+        Sharing::No => "Slices and masks must not be redistributed.",
+        Sharing::Unknown => "Whether slices and masks may be redistributed is unknown: ask the owners first.",
     };
     section("Licence", format!("{}: {}\n{sharing}", spec.licence.id, spec.licence.terms));
     let release = |r: &crate::spec::Release| match r.note.is_empty() {
@@ -204,10 +206,10 @@ fn page(spec: &Spec) -> String {
         false => format!("- {}: {}\n", r.name, r.note),
     };
     section("Releases", spec.release.iter().map(release).collect());
-    section("Tree expected", spec.tree.trim_matches('\n').to_string());
+    section("Folder structure", spec.tree.trim_matches('\n').to_string());
     let own_modality = |name: &str| own(&spec.modality, name);
     let sequences = spec.sequences.iter().map(|(s, modality)| format!("- {s}: {modality}{}\n", own_modality(modality)));
-    section("Sequences and their modality", sequences.collect());
+    section("Sequences → modalities", sequences.collect());
     let mut seen = BTreeSet::new();
     let mut objects = String::new();
     for label in labels(spec).filter(|l| seen.insert(l.name.clone())) {
@@ -217,43 +219,43 @@ fn page(spec: &Spec) -> String {
     }
     section("Labels → objects", objects);
     let counts = spec.expected.iter().map(|e| {
-        let separate = e.separate.then_some("a download of its own");
+        let separate = e.separate.then_some("a separate download");
         let of =
             [e.release.as_deref(), e.layout.as_deref(), separate].into_iter().flatten().collect::<Vec<_>>().join(", ");
         let of = if of.is_empty() { of } else { format!(" ({of})") };
         format!("- {} labelled cases{of}: {}\n", grouped(e.cases as u64), e.origin)
     });
-    section("Complete when it has", counts.collect());
+    section("Expected cases", counts.collect());
     let lists = spec.layout.iter().flat_map(|l| &l.list).map(|list| {
         let split = (list.split.is_some() || list.split_column.is_some()).then_some("the split");
         let said: Vec<&str> = split.into_iter().chain(list.patient_column.is_some().then_some("the patient")).collect();
         format!("- {}: {}\n", list.path.join(" or "), said.join(" and "))
     });
-    section("Read beside images and masks", unique_lines(lists));
-    section("Peculiarities handled", bullets(&spec.quirks));
+    section("Lists and tables", unique_lines(lists));
+    section("Known issues, handled", bullets(&spec.quirks));
     section("Also in other sources", spec.overlaps.iter().map(|o| format!("- {}: {}\n", o.source, o.note)).collect());
-    section("Known to be damaged", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
-    section("Not used", spec.skip.iter().map(|s| format!("- {}: {}\n", s.path, s.reason)).collect());
+    section("Known damaged files", spec.known_bad.iter().map(|b| format!("- {}: {}\n", b.path, b.note)).collect());
+    section("Unused files", spec.skip.iter().map(|s| format!("- {}: {}\n", s.path, s.reason)).collect());
     let by_index = spec.layout.iter().flat_map(|layout| {
         let reason = |part: &MaskPart| Some(format!("- {}: {}\n", layout.name, part.pair_reason.as_ref()?));
         layout.mask.iter().filter_map(reason)
     });
-    section("Masks paired by index, whatever their headers say", by_index.collect());
-    section("Not verified", bullets(&spec.unverified));
-    section("How to cite", spec.citation.trim().to_string());
+    section("Masks paired by index, regardless of their headers", by_index.collect());
+    section("Unverified", bullets(&spec.unverified));
+    section("Citation", spec.citation.trim().to_string());
     out
 }
 
-/// What is said beside an object or a modality that the spec defines for itself.
+/// The remark next to an object or a modality that the spec defines.
 fn own(names: &[OwnName], name: &str) -> String {
     match names.iter().find(|own| own.name == name) {
-        Some(own) if own.description.is_empty() => " (not of the protocol)".into(),
-        Some(own) => format!(" (not of the protocol: {})", own.description),
+        Some(own) if own.description.is_empty() => " (not in the protocol)".into(),
+        Some(own) => format!(" (not in the protocol: {})", own.description),
         None => String::new(),
     }
 }
 
-/// Lines in their order, each once: layouts may share what they say.
+/// Lines in their order, each once: layouts may share them.
 fn unique_lines(lines: impl Iterator<Item = String>) -> String {
     let mut seen = BTreeSet::new();
     lines.filter(|line| seen.insert(line.clone())).collect()
@@ -267,7 +269,7 @@ fn indent(text: &str) -> String {
     text.trim_end().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// What each pattern of a spec matches in a tree, what joins them, and what does not fit in a sample of the files.
+/// Prints what each pattern of a spec matches, how images and masks join, and whether a sample of the files can be cut.
 fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
     let mut registry = global.registry()?;
     let slug = match Path::new(spec) {
@@ -299,18 +301,18 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
         layout.list.iter().flat_map(|l| &l.path).for_each(|p| print_matches(spec, "list", p, &names));
     }
     for problem in tree.problems() {
-        println!("cannot be looked into: {}: {}", problem.path, problem.reason);
+        println!("unreadable: {}: {}", problem.path, problem.reason);
     }
     let lists = read_lists(&mut found, &registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     let Some(source) = found.sources.first() else {
-        println!("\nThe source is not recognised: no release has all of its evidence.");
+        println!("\nThe source is not recognised: no release has a match for each of its evidence patterns.");
         return Ok(ExitCode::FAILURE);
     };
     let complete = source.cases.iter().filter(|c| c.state == CaseState::Complete).count();
     println!("\nRecognised as release {:?}: {complete} case(s) can be built.", source.release);
     print_joins(source, spec, &paths);
     source.notes.iter().for_each(|note| println!("note: {note}"));
-    lists.iter().for_each(|(file, reason)| println!("wrong: {}: {reason}", paths[*file]));
+    lists.iter().for_each(|(file, reason)| println!("error: {}: {reason}", paths[*file]));
     let fitting = print_sample(source, spec, &tree);
     let skipped: Vec<String> = source
         .cases
@@ -321,7 +323,7 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
         })
         .collect();
     if !skipped.is_empty() {
-        print!("\nCases that cannot:\n{}", at_most(&skipped, 20));
+        print!("\nCases that cannot be built:\n{}", at_most(&skipped, 20));
     }
     let unused: Vec<String> = found
         .files
@@ -330,11 +332,11 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
         .filter_map(|(file, path)| match file {
             FileUse::Used { .. } => None,
             FileUse::Skipped { reason, .. } => Some(format!("{path}: {reason}")),
-            FileUse::Unclaimed => Some(format!("{path}: no pattern matches it")),
+            FileUse::Unclaimed => Some(format!("{path}: matches no pattern")),
         })
         .collect();
     if !unused.is_empty() {
-        print!("\nFiles not used:\n{}", at_most(&unused, 40));
+        print!("\nUnused files:\n{}", at_most(&unused, 40));
     }
     let ambiguous = source.cases.iter().any(|c| matches!(c.state, CaseState::Ambiguous(_)));
     let fits = complete > 0 && fitting && lists.is_empty() && !ambiguous;
@@ -346,18 +348,18 @@ fn print_matches(spec: &Spec, what: &str, pattern: &str, names: &[String]) {
     let matched: Vec<&String> = names.iter().filter(|p| compiled.matches(p)).collect();
     println!("  {what:<8} {:>7} match  {pattern}", grouped(matched.len() as u64));
     if let Some(first) = matched.first() {
-        println!("  {:>16}        such as {first}", "");
+        println!("  {:>16}        e.g. {first}", "");
     }
 }
 
-/// By which captures images and masks join, and which captures of only one side may be mistakes.
+/// Prints the captures that join images and masks, and captures of only one side that may be mistakes.
 fn print_joins(source: &Source, spec: &Spec, paths: &[&str]) {
     for joined in &source.joined {
         let layout = &spec.layout[joined.layout];
         let part = &layout.mask[joined.part];
         let by = match (&part.decode, joined.by.is_empty()) {
-            (Decode::RleTable { .. }, _) => "by the rows of one table for all images".to_string(),
-            (_, true) => "by their folder alone: the patterns have no capture in common".to_string(),
+            (Decode::RleTable { .. }, _) => "by the rows of a table of masks".to_string(),
+            (_, true) => "by folder only: the patterns have no capture in common".to_string(),
             (_, false) => format!("by {}", joined.by.join(", ")),
         };
         let mask = part.path.first().map_or("", String::as_str);
@@ -379,20 +381,20 @@ fn print_joins(source: &Source, spec: &Spec, paths: &[&str]) {
             ("mask", "image", joined.mask_only.iter().filter(of_mask).collect::<Vec<_>>(), &part.path),
             ("image", "mask", joined.image_only.iter().filter(of_image).collect(), &layout.image.path),
         ] {
-            // What is one of a few words, or the end of a name, tells no two images apart.
+            // Alternatives and suffixes do not distinguish images.
             let open = |name: &&&String| {
                 patterns.iter().any(|p| [format!("{{{name}}}"), format!("{{{name}:d")].iter().any(|c| p.contains(c)))
             };
             for name in names.iter().filter(open) {
                 println!(
-                    "warning: {{{name}}} stands in the {side}'s pattern only and nothing uses it: if it should tell {side}s \
-                     apart, call it as the {other}'s pattern does, else write *"
+                    "warning: {{{name}}} is in the {side} pattern only and is unused: if it identifies {side}s, rename it to \
+                     match the {other} pattern, otherwise replace it with *"
                 );
             }
         }
         for (mask, images) in joined.shared.iter().take(3) {
             println!(
-                "warning: the mask {} serves {} images of one sequence, such as {} and {}",
+                "warning: the mask {} is used by {} images of one sequence, such as {} and {}",
                 paths[*mask],
                 images.len(),
                 paths[images[0]],
@@ -402,7 +404,7 @@ fn print_joins(source: &Source, spec: &Spec, paths: &[&str]) {
     }
 }
 
-/// Reads the first, the middle and the last case of each layout as a build would; true where all fit.
+/// Reads the first, the middle and the last case of each layout as a build does; true if all succeed.
 fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
     let mut all_fit = true;
     let mut first = true;
@@ -414,7 +416,7 @@ fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
             n => [0, n / 2, n - 1].into(),
         };
         if std::mem::take(&mut first) {
-            println!("\nSome of the files, read as a build reads them:");
+            println!("\nSample cases, read as in a build:");
         }
         for case in sample.into_iter().map(|at| cases[at]) {
             match slices::cut(case, spec, tree, &slices::Options::default()) {
@@ -422,7 +424,7 @@ fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
                     let masks: usize = cut.slices.iter().map(|slice| slice.masks.len()).sum();
                     let size = cut.shape.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" x ");
                     println!(
-                        "  fits: {} ({:?}): {size}, {} slice(s) with {masks} mask(s) of {} slice(s)",
+                        "  ok: {} ({:?}): {size}, {} of {} slice(s) kept, with {masks} mask(s)",
                         case.id,
                         layout.name,
                         cut.slices.len(),
@@ -430,10 +432,10 @@ fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
                     );
                     cut.notes.iter().for_each(|note| println!("        {note}"));
                 }
-                Err(slices::Error::Unlabelled { .. }) => println!("  not labelled: {}", case.id),
+                Err(slices::Error::Unlabelled { .. }) => println!("  unlabelled: {}", case.id),
                 Err(error) => {
                     all_fit = false;
-                    println!("  does not fit: {}: {error}", case.id);
+                    println!("  failed: {}: {error}", case.id);
                 }
             }
         }
@@ -446,7 +448,7 @@ mod tests {
     use clap::Parser;
 
     #[test]
-    fn check_takes_its_spec_beside_the_option_of_every_command() {
+    fn check_accepts_its_spec_next_to_the_global_option() {
         let line = ["medcosmos", "sources", "check", "acdc", "--raw", "downloads", "--spec", "own.toml"];
         let arguments = crate::cli::Arguments::try_parse_from(line).unwrap();
         assert_eq!(arguments.global.spec, [std::path::PathBuf::from("own.toml")]);

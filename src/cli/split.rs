@@ -12,9 +12,10 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 /// Options of `split`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-No patient is ever in two parts, and no group of patients that `medcosmos leaks` links with each other. Official splits
-are kept; a group that straddles them is for training. All others are dealt out so that each target has its share in
-every part. The table `splits` holds the result. With folds, patients of an official test set are in none.
+Every patient, and every group of patients that `medcosmos leaks` links, is assigned to one split.
+Official splits are kept; a group that spans several goes to train. All other patients are
+assigned so that each target is represented in proportion. The table `splits` holds the result.
+With --folds, patients of an official test set are in no fold.
 
 Examples:
   medcosmos split data/
@@ -22,9 +23,9 @@ Examples:
   medcosmos split data/ --folds 5
   medcosmos split data/ --check")]
 pub(super) struct Arguments {
-    /// Dataset that was built
+    /// Dataset made by `build`
     dataset: PathBuf,
-    /// Parts and their shares, which sum to 1
+    /// Names and fractions of the splits; the fractions sum to 1
     #[arg(
         long,
         value_parser = parse_fractions,
@@ -33,32 +34,32 @@ pub(super) struct Arguments {
         conflicts_with = "folds"
     )]
     fractions: Fractions,
-    /// So many folds of equal size, in place of parts
+    /// Number of folds of equal size, instead of splits
     #[arg(long, value_parser = clap::value_parser!(u32).range(2..=1000), value_name = "K")]
     folds: Option<u32>,
-    /// Decides between parts that are equally good; the same seed gives the same split
+    /// Seed that breaks ties between equally good assignments
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// Deal out the patients of official splits like all others
+    /// Assign the patients of official splits like all others
     #[arg(long)]
     ignore_official: bool,
-    /// Split nothing: check that in the table no patient and no leak group is on two sides
+    /// Only check that no patient and no leak group in the table is in two splits
     #[arg(long)]
     check: bool,
 }
 
-/// Parts and their shares.
+/// Splits and their fractions.
 #[derive(Clone, Debug)]
 struct Fractions(Vec<(String, f64)>);
 
 fn parse_fractions(text: &str) -> Result<Fractions, String> {
     let mut parts: Vec<(String, f64)> = Vec::new();
     for part in text.split(',') {
-        let (name, share) = part.split_once('=').ok_or_else(|| format!("{part:?} is not NAME=SHARE"))?;
+        let (name, share) = part.split_once('=').ok_or_else(|| format!("expected NAME=SHARE, found {part:?}"))?;
         let share: f64 = share.trim().parse().map_err(|_| format!("{share:?} is not a number"))?;
         let name = name.trim().to_string();
         if name.is_empty() || !(share > 0.0 && share <= 1.0) {
-            return Err(format!("{part:?}: expected a name and a share above 0 and up to 1"));
+            return Err(format!("{part:?}: expected a name and a fraction greater than 0 and at most 1"));
         }
         if parts.iter().any(|(known, _)| *known == name) {
             return Err(format!("{name:?} is given twice"));
@@ -67,7 +68,7 @@ fn parse_fractions(text: &str) -> Result<Fractions, String> {
     }
     let sum: f64 = parts.iter().map(|(_, share)| share).sum();
     if (sum - 1.0).abs() > 1e-6 {
-        return Err(format!("the shares sum to {sum}, expected 1"));
+        return Err(format!("the fractions sum to {sum}, expected 1"));
     }
     Ok(Fractions(parts))
 }
@@ -103,9 +104,9 @@ fn print(report: &SplitReport) {
     let parts = &report.parts;
     let total = parts.iter().map(|part| part.slices).sum::<u64>().max(1) as f64;
     let table = TextTable::new()
-        .words("part", parts.iter().map(|part| Some(part.name.clone())))
+        .words("split", parts.iter().map(|part| Some(part.name.clone())))
         .counts("patients", parts.iter().map(|part| part.patients))
-        .counts("officially there", parts.iter().map(|part| part.official))
+        .counts("official", parts.iter().map(|part| part.official))
         .counts("slices", parts.iter().map(|part| part.slices))
         .numbers("% of slices", parts.iter().map(|part| Some(100.0 * part.slices as f64 / total)))
         .counts("masks", parts.iter().map(|part| part.masks));
@@ -119,37 +120,35 @@ fn print(report: &SplitReport) {
     }
     print!("{}", table.render(LINE_WIDTH));
     if !report.straddling.is_empty() {
-        println!("\nPatients that are linked across official splits, all of them in train now:");
+        println!("\nPatients that are linked across official splits, all assigned to train:");
         print!("{}", at_most(&report.straddling, 20));
     }
     if !report.unknown_official.is_empty() {
         let names = report.unknown_official.join(", ");
-        println!("\nNo part is called {names}: patients of that official split were dealt out like all others");
+        println!("\nNo split is named {names}: patients of that official split are assigned like all others");
     }
     println!("");
     if !report.leaks_known {
-        println!(
-            "`medcosmos leaks` was not run on this build: only patients that share the same pixels are kept together"
-        );
+        println!("`medcosmos leaks` has not been run on this build: only patients with equal pixels are kept together");
     }
     match report.problems.is_empty() {
-        true => println!("Checked: no patient and none of {} leak group(s) is on two sides", grouped(report.groups)),
-        false => print!("The split does not hold:\n{}", at_most(&report.problems, 100)),
+        true => println!("Checked: no patient and none of {} leak group(s) is in two splits", grouped(report.groups)),
+        false => print!("The split is invalid:\n{}", at_most(&report.problems, 100)),
     }
 }
 
 fn print_check(check: &SplitCheck) {
     let SplitCheck { patients, links, leaks_known, problems } = check;
     if !leaks_known {
-        println!("`medcosmos leaks` was not run on this build: only the same pixels count as a link");
+        println!("`medcosmos leaks` has not been run on this build: only patients with equal pixels count as linked");
     }
     match problems.is_empty() {
         true => println!(
-            "The split holds: none of {} patients and {} link(s) between them is on two sides",
+            "The split is valid: none of {} patients and {} link(s) between them is in two splits",
             grouped(*patients),
             grouped(*links)
         ),
-        false => print!("The split does not hold:\n{}", at_most(problems, 100)),
+        false => print!("The split is invalid:\n{}", at_most(problems, 100)),
     }
 }
 
@@ -164,7 +163,7 @@ mod tests {
             ("a=0.5", "sum to 0.5"),
             ("a", "NAME=SHARE"),
             ("a=x", "number"),
-            ("a=0,b=1", "above 0"),
+            ("a=0,b=1", "greater than 0"),
             ("a=0.5,a=0.5", "twice"),
         ] {
             let error = parse_fractions(text).unwrap_err();

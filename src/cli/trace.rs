@@ -1,4 +1,5 @@
-//! `medcosmos trace DATASET ID`: where a mask, a slice or a case came from, and `--file`: what became of a raw file.
+//! `medcosmos trace DATASET ID`: from a mask, slice or case back to its raw files; `--file`: from a raw file to its
+//! cases.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,10 +17,10 @@ use crate::text::{byte_size, fixed, grouped};
 pub(super) struct Arguments {
     /// Dataset
     dataset: PathBuf,
-    /// A mask_id, slice_id or case_id
+    /// mask_id, slice_id or case_id
     #[arg(required_unless_present = "file")]
     id: Option<String>,
-    /// A raw file: its path below the downloads, the end of that path, or its SHA-256
+    /// Raw file: its path below the downloads, the end of that path, or its SHA-256
     #[arg(long, value_name = "PATH", conflicts_with = "id")]
     file: Option<String>,
 }
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if let Some(file) = &arguments.file {
         let found = uses_of(&dataset, file)?;
         if found.uses.is_empty() && found.fates.is_empty() {
-            let what = "no raw file is called so, and no file of a case has this SHA-256 (of other files there are paths only)";
+            let what = "no raw file has this name, and no file of a case has this SHA-256";
             return Err(format!("{path}: {file}: {what}").into());
         }
         match global.json {
@@ -40,7 +41,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     } else {
         let id = arguments.id.as_deref().unwrap_or_default();
         let found = trace(&dataset, id)?;
-        let found = found.ok_or_else(|| format!("{path}: there is no mask, slice or case {id:?}"))?;
+        let found = found.ok_or_else(|| format!("{path}: no mask, slice or case {id:?} in the dataset"))?;
         match global.json {
             true => global.print_json(&found)?,
             false => print_trace(&found),
@@ -90,11 +91,10 @@ fn print_trace(found: &Trace) {
             ("size", format!("{} x {} px (rows x columns), {} channel(s)", slice.height, slice.width, slice.channels)),
             (
                 "spacing",
-                spacing.map_or("not known".into(), |(row, column)| {
-                    format!("{} mm (rows x columns)", join(&[row, column]))
-                }),
+                spacing
+                    .map_or("unknown".into(), |(row, column)| format!("{} mm (rows x columns)", join(&[row, column]))),
             ),
-            ("intensity", format!("raw {} became 0, raw {} became 255", slice.intensity_min, slice.intensity_max)),
+            ("intensity", format!("raw {} → 0, raw {} → 255", slice.intensity_min, slice.intensity_max)),
             ("pixels", format!("sha256 {}", slice.pixels_sha256)),
         ];
         block("slice", &slice.slice_id, &lines);
@@ -102,7 +102,7 @@ fn print_trace(found: &Trace) {
     let case = &found.case;
     let shape: Vec<String> = case.shape.iter().map(u32::to_string).collect();
     let dtype = case.dtype.as_ref().map_or(String::new(), |dtype| format!(" of {dtype}"));
-    let orientation = case.orientation.as_ref().map_or(String::new(), |axes| format!(", axes point to {axes}"));
+    let orientation = case.orientation.as_ref().map_or(String::new(), |axes| format!(", orientation {axes}"));
     let sequence = case.sequence.as_ref().map_or(String::new(), |sequence| format!(", sequence {sequence}"));
     let split = case.split.as_ref().map_or(String::new(), |split| format!(", split {split}"));
     let reason = case.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
@@ -114,9 +114,8 @@ fn print_trace(found: &Trace) {
         ("status", format!("{}{reason}; {} of {} slice(s) kept", case.status, case.kept, case.n_slices)),
     ];
     if let Some(placement) = &case.placement {
-        let apart =
-            case.placement_error_mm.map_or(String::new(), |mm| format!(", voxels at most {} mm apart", fixed(mm, 3)));
-        lines.push(("masks placed", format!("{placement}{apart}")));
+        let apart = case.placement_error_mm.map_or(String::new(), |mm| format!(", error at most {} mm", fixed(mm, 3)));
+        lines.push(("placement", format!("{placement}{apart}")));
     }
     lines.extend(case.notes.iter().map(|note| ("note", note.clone())));
     block("case", &case.case_id, &lines);
@@ -127,7 +126,7 @@ fn print_trace(found: &Trace) {
         let lines = [
             ("slug", source.source.clone()),
             ("release", source.release.clone().unwrap_or_default()),
-            ("licence", format!("{}; derived data may be passed on: {}", source.licence, source.share_derived)),
+            ("licence", format!("{}; redistribution of derived data: {}", source.licence, source.share_derived)),
             ("terms", source.terms.clone()),
             ("home", source.home.clone()),
             ("spec", format!("sha256 {}", source.spec_sha256)),
@@ -184,7 +183,7 @@ fn print_file(found: &FileTrace) {
         let lines = [
             ("as", used.raw.role.clone()),
             ("status", format!("{}{reason}", case.status)),
-            ("gave", format!("{} slice(s) and {} mask(s)", grouped(case.slices), grouped(case.masks))),
+            ("result", format!("{} slice(s) and {} mask(s)", grouped(case.slices), grouped(case.masks))),
         ];
         block("case", &case.case_id, &lines);
     }
@@ -192,7 +191,7 @@ fn print_file(found: &FileTrace) {
         let lines = [
             ("source", fate.source.clone()),
             ("size", fate.size.map_or(String::new(), byte_size)),
-            ("status", format!("{}, by no case", fate.status)),
+            ("status", format!("{}, in no case", fate.status)),
             ("reason", fate.reason.clone().unwrap_or_default()),
         ];
         block("raw", &fate.path, &lines);

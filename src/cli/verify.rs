@@ -1,4 +1,4 @@
-//! `medcosmos verify PATH`: is a download, or a dataset, whole?
+//! `medcosmos verify PATH`: checks that downloads or a dataset are complete and unaltered.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,32 +16,32 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, byte_size, grouped};
 /// Options of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A folder with dataset.json is a dataset, all else are downloads. Every file is read; the exit status is 0 only \
-                  where nothing is wrong.\n\n\
+    after_help = "A folder with dataset.json is a dataset; everything else is treated as downloads. Every file is\n\
+                  read. The exit status is 0 only if there are no faults.\n\n\
                   Examples:\n  \
-                  medcosmos verify downloads/ --write          read all, and write checksums.tsv into the folder\n  \
-                  medcosmos verify downloads/                  read all, and compare with checksums.tsv\n  \
-                  medcosmos verify data/                       every file and row of a dataset\n  \
-                  medcosmos verify data/ --deep downloads/     build it anew, and compare byte for byte"
+                  medcosmos verify downloads/ --write          check the downloads and write checksums.tsv\n  \
+                  medcosmos verify downloads/                  check the downloads against checksums.tsv\n  \
+                  medcosmos verify data/                       check every file and row of a dataset\n  \
+                  medcosmos verify data/ --deep downloads/     also rebuild the dataset and compare all bytes"
 )]
 pub(super) struct Arguments {
     /// Folder of downloads, an archive, or a dataset
     path: PathBuf,
-    /// Downloads: only these sources; may be given several times
+    /// Downloads: check only this source; may be repeated
     #[arg(long, value_name = "SLUG")]
     source: Vec<String>,
-    /// Downloads: write the list of checksums, of every file and of those in archives
+    /// Downloads: write the checksums of all files, including those in archives
     #[arg(long, conflicts_with = "source")]
     write: bool,
-    /// Downloads: the list of checksums [default: checksums.tsv in the folder, beside an archive]
+    /// Downloads: file of checksums [default: checksums.tsv in the folder, or next to the archive]
     #[arg(long, value_name = "FILE")]
     checksums: Option<PathBuf>,
-    /// Dataset: read the downloads again, build every shard anew and compare its bytes
+    /// Dataset: rebuild every shard from these downloads and compare its bytes
     #[arg(long, value_name = "RAW", conflicts_with_all = ["source", "write", "checksums"])]
     deep: Option<PathBuf>,
 }
 
-/// Findings of a kind that are printed; `--json` has them all.
+/// Number of findings printed per kind; `--json` lists all of them.
 const LISTED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     if arguments.deep.is_some() {
         return Err(format!(
-            "{}: --deep is for a dataset, and there is no dataset.json in it",
+            "{}: --deep requires a dataset, but the folder has no dataset.json",
             arguments.path.display()
         )
         .into());
@@ -76,7 +76,9 @@ fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure>
 fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     let path = arguments.path.display();
     if arguments.write || arguments.checksums.is_some() || !arguments.source.is_empty() {
-        return Err(format!("{path} is a dataset: --write, --checksums and --source are for downloads").into());
+        return Err(
+            format!("{path}: --write, --checksums and --source apply to downloads, but this is a dataset").into()
+        );
     }
     let dataset = Dataset::open(&arguments.path)?;
     let progress = global.progress();
@@ -98,14 +100,14 @@ fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
         print_json(global, &Both { dataset: &report, deep: &deep }, &findings, sound)?;
         return Ok(sound);
     }
-    println!("{path}: {} finished shard(s), every file and row looked at\n", grouped(report.shards));
+    println!("{path}: {} finished shard(s), every file and row checked\n", grouped(report.shards));
     let table = TextTable::new()
         .words("table", report.rows.keys().cloned().map(Some))
         .counts("rows", report.rows.values().copied());
     print!("{}", table.render(LINE_WIDTH));
     if let Some(deep) = &deep {
         println!(
-            "\nBuilt anew from {}: {} raw file(s) read, {} of {} shard(s) came out byte for byte.",
+            "\nRebuilt from {}: {} raw file(s) read, {} of {} shard(s) are byte-identical.",
             deep.raw,
             grouped(deep.raw_files),
             grouped(deep.same),
@@ -116,7 +118,7 @@ fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     Ok(sound)
 }
 
-/// A report with what it comes to.
+/// A report with its verdict.
 fn print_json(global: &Global, report: &impl Serialize, findings: &[Finding], sound: bool) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Judged<'a, R> {
@@ -135,7 +137,7 @@ fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
     let sources = || report.sources.iter();
     let faults = |slug: &str| report.findings.iter().filter(|f| f.fault && f.source.as_deref() == Some(slug)).count();
     if report.sources.is_empty() {
-        println!("No known source is among them.");
+        println!("No known source found.");
     } else {
         let expected = sources().map(|s| s.cases.expected.map_or_else(String::new, grouped)).collect();
         let table = TextTable::new()
@@ -151,15 +153,15 @@ fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
     }
     match &report.checksums {
         Some(list) if list.written => {
-            println!("\nChecksums of {} file(s) are in {}", grouped(list.listed), list.file);
+            println!("\nChecksums of {} file(s) written to {}", grouped(list.listed), list.file);
         }
         Some(list) => {
             let (same, listed) = (grouped(list.same), grouped(list.listed));
-            println!("\nChecksums: {same} of {listed} file(s) are as {} has them.", list.file);
+            println!("\nChecksums: {same} of {listed} file(s) match {}.", list.file);
         }
         None => {
             let path = shell_word(&arguments.path.display().to_string());
-            println!("\nThere is no list of checksums to compare with: `medcosmos verify {path} --write` makes one.");
+            println!("\nNo checksums to compare with: `medcosmos verify {path} --write` creates them.");
         }
     }
     print_findings(&report.findings);
@@ -190,13 +192,13 @@ fn print_findings(findings: &[Finding]) {
     }
     let faults = findings.iter().filter(|finding| finding.fault).count() as u64;
     match faults {
-        0 => println!("\nNothing is wrong."),
+        0 => println!("\nNo faults."),
         1 => println!("\n1 fault."),
         n => println!("\n{} faults.", grouped(n)),
     }
 }
 
-/// `path: id: what is wrong`, as far as there are such.
+/// `path: id: problem`, without the parts that are missing.
 fn line(finding: &Finding) -> String {
     let source = finding.source.iter().filter(|_| finding.path.is_empty() && finding.id.is_none());
     let path = Some(&finding.path).filter(|path| !path.is_empty());

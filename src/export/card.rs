@@ -25,17 +25,17 @@ pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> 
     let (slices, masks) = terms.iter().fold((0, 0), |(s, m), t| (s + t.slices, m + t.masks));
     let _ = writeln!(
         text,
-        "{} slices with {} masks of {} source(s), made by medcosmos {} from the downloads that their owners publish.\n",
+        "{} slices with {} masks from {} source(s), built by medcosmos {} from the downloads published by their owners.\n",
         grouped(slices),
         grouped(masks),
         terms.len(),
         env!("CARGO_PKG_VERSION")
     );
     text.push_str(
-        "## Sources and licences\n\nEach part stays under the licence of its source; ATTRIBUTION.md has the terms, ",
+        "## Sources and licences\n\nEach part remains under the licence of its source; ATTRIBUTION.md lists the terms, ",
     );
     text.push_str(
-        "CITATION.bib what to cite.\n\n| source | name | licence | slices | masks |\n|---|---|---|---:|---:|\n",
+        "CITATION.bib the citations.\n\n| source | name | licence | slices | masks |\n|---|---|---|---:|---:|\n",
     );
     for t in terms {
         let (slices, masks) = (grouped(t.slices), grouped(t.masks));
@@ -47,7 +47,7 @@ pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> 
     for sentence in whole.sentences() {
         let _ = writeln!(text, "- {sentence}");
     }
-    text.push_str("\n## Tables\n\n| table | rows | a row is |\n|---|---:|---|\n");
+    text.push_str("\n## Tables\n\n| table | rows | contents of a row |\n|---|---:|---|\n");
     for (table, rows) in &tables {
         let _ = writeln!(text, "| `{}` | {} | {} |", table.name(), grouped(*rows), table.about());
     }

@@ -78,7 +78,8 @@ pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
         let row = row?;
         // A slice without a mask is not in the table: the next one of another name is the next one with a mask.
         while pictures.next_if(|(picture, _)| picture.as_ref().is_ok_and(|p| p.slice_id != row.slice_id)).is_some() {}
-        let orphan = || Error::Damaged { id: row.mask_id.clone(), reason: "its slice is not in the dataset".into() };
+        let orphan =
+            || Error::Damaged { id: row.mask_id.clone(), reason: "the slice of the mask is not in the dataset".into() };
         let image_id = pictures.peek().map(|(_, id)| *id).ok_or_else(orphan)?;
         masks += 1;
         text(&format!("{separator}{}", annotation(&row, masks, image_id, &categories)))?;

@@ -23,9 +23,9 @@ pub use package::package;
 /// Form of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
-    /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv` that says what each is.
+    /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv`, which describes each mask.
     Pictures,
-    /// `images/<slice_id>.png`, and `annotations.json` as COCO has it, with run-length masks.
+    /// `images/<slice_id>.png`, and `annotations.json` in COCO format with run-length masks.
     Coco,
 }
 
@@ -50,10 +50,10 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The folder holds something already.
-    #[error("{0} is not empty: choose a new folder")]
+    #[error("{0}: the folder is not empty; choose a new one")]
     NotEmpty(PathBuf),
     /// The dataset has not been built, or its build was not finished.
-    #[error("{0}: no finished build is in it; run `medcosmos build` to its end first")]
+    #[error("{0}: the dataset has no finished build; complete `medcosmos build` first")]
     Unfinished(PathBuf),
     /// A file cannot be written.
     #[error("{path}: {source}")]

@@ -56,23 +56,23 @@ impl Checksums {
     /// The file cannot be read, or is no list of this program.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| Error::Checksums { path: path.to_path_buf(), reason };
-        let text = fs::read_to_string(path).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let text = fs::read_to_string(path).map_err(|e| wrong(format!("cannot read the list: {e}")))?;
         let mut lines = text.lines();
         let header = lines.next().unwrap_or_default();
         match header.strip_prefix(CHECKSUMS_HEADER).and_then(|rest| rest.trim().split_once(':')) {
             Some((VERSION, _)) => {}
             Some((other, _)) => {
-                return Err(wrong(format!("a list of version {other}, and version {VERSION} is read here")));
+                return Err(wrong(format!("a list of version {other}, expected version {VERSION}")));
             }
             None => {
-                let begins = format!("expected a first line that begins with {CHECKSUMS_HEADER:?}");
-                return Err(wrong(format!("no list of `medcosmos verify --write`: {begins}")));
+                let begins = format!("expected a first line that starts with {CHECKSUMS_HEADER:?}");
+                return Err(wrong(format!("not a list by `medcosmos verify --write`: {begins}")));
             }
         }
         let mut files = BTreeMap::new();
         for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
             let (path, checksum) = entry(line).ok_or_else(|| {
-                wrong(format!("line {}: expected a SHA-256, a size and a path with tabs between them", number + 2))
+                wrong(format!("line {}: expected a SHA-256, a size and a path, separated by tabs", number + 2))
             })?;
             files.insert(path, checksum);
         }
@@ -86,8 +86,8 @@ impl Checksums {
     pub fn write(&self, path: &Path) -> Result<()> {
         let wrong = |reason: String| Error::Checksums { path: path.to_path_buf(), reason };
         if path.exists() && Checksums::read(path).is_err() {
-            let reason = "it is there and no list of `medcosmos verify --write`: it is left as it is; \
-                          choose another file by --checksums";
+            let reason = "the file exists and is not a list by `medcosmos verify --write`; choose another file with \
+                --checksums";
             return Err(wrong(reason.into()));
         }
         let put = || -> io::Result<()> {
@@ -105,7 +105,7 @@ impl Checksums {
             file.persist(path)?;
             Ok(())
         };
-        put().map_err(|e| wrong(format!("cannot be written: {e}")))
+        put().map_err(|e| wrong(format!("cannot write the list: {e}")))
     }
 
     /// Compares the list with the files that are `there`. `unread` are paths of files that are there and cannot be read:
@@ -207,7 +207,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             let error = Checksums::read(&path).unwrap_err().to_string();
             assert!(error.contains("checksums.tsv") && error.contains(word), "{error}");
-            assert!(list(&[("a", "1")]).write(&path).unwrap_err().to_string().contains("left as it is"));
+            assert!(list(&[("a", "1")]).write(&path).unwrap_err().to_string().contains("choose another file"));
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert!(Checksums::read(&folder.path().join("none")).is_err());

@@ -115,16 +115,14 @@ fn finding_of(problem: &Problem) -> Finding {
     // The kind and the path stand before the sentence in a report.
     let says = match problem {
         Problem::MissingShard { .. } => {
-            "the manifest lists it, and there is no such receipt: run its stage again".into()
+            "listed in the manifest, but the receipt is missing: run its stage again".into()
         }
         Problem::BrokenReceipt { reason, .. } => format!("{reason}: run its stage again"),
-        Problem::ForeignShard { .. } => "no input and no option of the last run leads to it".into(),
-        Problem::Uncommitted { .. } => "it is not in the manifest: run its stage again, to its end".into(),
-        Problem::MissingFile { .. } => "its receipt vouches for it, and it is not there: run its stage again".into(),
+        Problem::ForeignShard { .. } => "matches neither the inputs nor the options of the last run".into(),
+        Problem::Uncommitted { .. } => "not in the manifest: complete its stage".into(),
+        Problem::MissingFile { .. } => "listed in its receipt, but missing: run its stage again".into(),
         Problem::AlteredFile { reason, .. } => format!("it {reason}: run its stage again"),
-        Problem::ForeignFile { .. } => {
-            "no receipt vouches for it: remove it, or run the stage that it belongs to".into()
-        }
+        Problem::ForeignFile { .. } => "not listed in any receipt: remove it, or run its stage again".into(),
         Problem::WrongManifest { reason } => format!("{reason}: run the last stage again"),
     };
     Finding::fault(kind, source, problem.path(), says)
@@ -139,7 +137,7 @@ fn overlaps(builds: &[&Receipt]) -> Vec<Finding> {
         for pair in files.windows(2) {
             let ((source, before), (next, after)) = (pair[0], pair[1]);
             if source == next && compare_ids(&before.last, &after.first).is_ge() {
-                let says = format!("its ids begin at {}, before {} ends at {}", after.first, before.path, before.last);
+                let says = format!("its ids start at {}, before {} ends at {}", after.first, before.path, before.last);
                 findings.push(Finding::fault(Kind::Order, Some(source), &after.path, says));
             }
         }
@@ -174,7 +172,7 @@ fn by_build<'a>(
             Some(build) => made.entry(build.to_string()).or_default().push(receipt),
             None => {
                 let says = format!(
-                    "it was made from the shard {}, which is not there: run {} again",
+                    "derived from the shard {}, which is missing: run {} again",
                     build.unwrap_or("of no build"),
                     if receipt.stage == Stage::Predict { Stage::Predict } else { Stage::Evaluate }
                 );
@@ -202,7 +200,7 @@ macro_rules! agree {
     ($notes:expr, $id:expr, $row:expr, $parent:expr, $what:literal, $($column:ident),+) => {
         $(if $row.$column != $parent.$column {
             let says = format!(
-                concat!("its ", stringify!($column), " is {:?}, and that of its ", $what, " {:?}"),
+                concat!("its ", stringify!($column), " is {:?}, but that of its ", $what, " {:?}"),
                 $row.$column, $parent.$column
             );
             $notes.push(Kind::Disagreement, $id, says);
@@ -257,12 +255,12 @@ impl Tables<'_> {
                     case.slices += 1;
                     agree!(notes, row.slice_id.as_str(), row, case.row, "case", source, patient_id, split, modality);
                     if !case.row.plane.iter().flat_map(|planes| planes.split(", ")).any(|plane| plane == row.plane) {
-                        let says = format!("its plane is {:?}, and that of its case {:?}", row.plane, case.row.plane);
+                        let says = format!("its plane is {:?}, but that of its case {:?}", row.plane, case.row.plane);
                         notes.push(Kind::Disagreement, row.slice_id.as_str(), says);
                     }
                 }
                 None if cases_good => {
-                    notes.push(Kind::Orphan, row.slice_id.as_str(), format!("there is no case {}", row.case_id));
+                    notes.push(Kind::Orphan, row.slice_id.as_str(), format!("the case {} is missing", row.case_id));
                 }
                 None => {}
             }
@@ -281,7 +279,7 @@ impl Tables<'_> {
             let Some(file) = receipt.files.get(&Table::Predictions) else { continue };
             for (strategy, variant) in own {
                 let model = receipt.model.clone().unwrap_or_default();
-                let says = format!("it has predictions of {strategy} {variant} for the same masks as ");
+                let says = format!("has predictions of {strategy} {variant} for the same masks as ");
                 if let Some(other) = passes.insert((model, strategy, variant), &file.path) {
                     let twice = Finding::fault(Kind::Order, Some(&build.source), &file.path, says + other);
                     found.push(twice);
@@ -302,13 +300,13 @@ impl Tables<'_> {
                     agree!(notes, id, row, slice, "slice", case_id, source, patient_id, modality);
                     check_size(&row.mask, slice, id, notes);
                 }
-                None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
+                None if slices_good => notes.push(Kind::Orphan, id, format!("the slice {} is missing", row.slice_id)),
                 None => {}
             }
             below(id, &row.slice_id, notes);
             let target = format!("{}-{}", row.object, row.modality);
             if row.target != target {
-                let says = format!("its target is {:?}, and its object and modality make {target:?}", row.target);
+                let says = format!("its target is {:?}, but its object and modality give {target:?}", row.target);
                 notes.push(Kind::Disagreement, id, says);
             }
             let spacing = slice.and_then(|slice| slice.spacing_row_mm.zip(slice.spacing_col_mm));
@@ -322,7 +320,7 @@ impl Tables<'_> {
         {
             let mut notes = Notes::new(&file.file.path, &build.source);
             for id in parents.unused() {
-                notes.push(Kind::Orphan, id.as_str(), "it has no mask, and slices without one are not kept");
+                notes.push(Kind::Orphan, id.as_str(), "has no mask; slices without masks are not kept");
             }
             found.extend(notes.finish());
         }
@@ -342,7 +340,7 @@ impl Tables<'_> {
         let masks = || Parents::<MaskKey>::of(self.file(build, Table::Masks).unwrap_or_default(), |mask| &mask.mask_id);
         let orphan = |id: &str, notes: &mut Notes| {
             if masks_good {
-                notes.push(Kind::Orphan, id, "there is no such mask in the shard that it was made from");
+                notes.push(Kind::Orphan, id, "the mask is missing from the shard that it derives from");
             }
         };
         let mut parents = masks();
@@ -353,7 +351,7 @@ impl Tables<'_> {
                 notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded
             );
             if row.size_px != mask.area_px {
-                let says = format!("its size is {} px, and its mask has {}", row.size_px, mask.area_px);
+                let says = format!("its size is {} px, but its mask has {}", row.size_px, mask.area_px);
                 notes.push(Kind::Disagreement, id, says);
             }
         });
@@ -383,7 +381,7 @@ impl Tables<'_> {
             }
             match pictures.find(&row.slice_id) {
                 Some(slice) => check_size(&row.mask, slice, id, notes),
-                None if slices_good => notes.push(Kind::Orphan, id, format!("there is no slice {}", row.slice_id)),
+                None if slices_good => notes.push(Kind::Orphan, id, format!("the slice {} is missing", row.slice_id)),
                 None => {}
             }
             if let Err(why) = decode(&row.mask) {
@@ -399,7 +397,7 @@ impl Tables<'_> {
         let mut found = Vec::new();
         let own = |source: &str, id: &str, notes: &mut Notes| {
             if source != receipt.source {
-                let says = format!("its source is {source:?}, and its folder that of {:?}", receipt.source);
+                let says = format!("its source is {source:?}, but its folder is that of {:?}", receipt.source);
                 notes.push(Kind::Disagreement, id, says);
             }
         };
@@ -422,7 +420,7 @@ impl Tables<'_> {
         let missing = built.difference(&described);
         missing
             .map(|source| {
-                let says = "it has cases, and no row in the table sources: build it again";
+                let says = "has cases, but no row in the table sources: build it again";
                 Finding::fault(Kind::Orphan, Some(source), Table::Sources.name(), says)
             })
             .collect()
@@ -433,12 +431,12 @@ fn check_case(row: &CaseRow, source: &str, notes: &mut Notes) {
     let id = row.case_id.as_str();
     below(id, source, notes);
     if row.source != source {
-        let says = format!("its source is {:?}, and its folder that of {source:?}", row.source);
+        let says = format!("its source is {:?}, but its folder is that of {source:?}", row.source);
         notes.push(Kind::Disagreement, id, says);
     }
     if row.placement.as_deref() == Some(Placement::Shifted.text()) {
         let mm = row.placement_error_mm.unwrap_or_default();
-        let says = format!("its masks were paired by index, and their headers put them {mm:.2} mm away");
+        let says = format!("its masks are paired by index, but their headers place them {mm:.2} mm away");
         notes.push(Kind::Misplaced, id, says);
     }
     if (row.status == CaseStatus::Ok) != (row.kept > 0) || (row.status == CaseStatus::Ok) != row.reason.is_none() {
@@ -454,7 +452,7 @@ fn check_kept(build: &Receipt, cases: &HashMap<String, CaseInfo>) -> Vec<Finding
     let mut wrong: Vec<&CaseInfo> = cases.values().filter(|case| case.slices != case.row.kept).collect();
     wrong.sort_by(|a, b| a.row.case_id.cmp(&b.row.case_id));
     for CaseInfo { row, slices } in wrong {
-        let says = format!("it says that {} slices were kept, and has {slices}", row.kept);
+        let says = format!("states {} kept slices, but has {slices}", row.kept);
         notes.push(Kind::Disagreement, row.case_id.as_str(), says);
     }
     notes.finish()
@@ -463,7 +461,7 @@ fn check_kept(build: &Receipt, cases: &HashMap<String, CaseInfo>) -> Vec<Finding
 /// Checks that an id begins with the one that it belongs below.
 fn below(id: &str, parent: &str, notes: &mut Notes) {
     if !id.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) {
-        notes.push(Kind::Disagreement, id, format!("its id does not begin with {parent}/"));
+        notes.push(Kind::Disagreement, id, format!("its id does not start with {parent}/"));
     }
 }
 
@@ -471,48 +469,51 @@ fn below(id: &str, parent: &str, notes: &mut Notes) {
 fn check_size(mask: &Rle, slice: &SliceInfo, id: &str, notes: &mut Notes) {
     let expected = [slice.height, slice.width];
     if mask.size != expected {
-        notes.push(Kind::Mask, id, format!("it is of {}, and its slice of {}", size(mask.size), size(expected)));
+        notes.push(
+            Kind::Mask,
+            id,
+            format!("its size is {}, but that of its slice {}", size(mask.size), size(expected)),
+        );
     }
 }
 
 fn check_model(model: &str, receipt: &Receipt, id: &str, notes: &mut Notes) {
     if receipt.model.as_deref() != Some(model) {
         let says =
-            format!("its model is {model:?}, and its folder that of {:?}", receipt.model.as_deref().unwrap_or(""));
+            format!("its model is {model:?}, but its folder is that of {:?}", receipt.model.as_deref().unwrap_or(""));
         notes.push(Kind::Disagreement, id, says);
     }
 }
 
 /// Compares a picture with its row.
 fn check_picture(row: &SliceRow) -> std::result::Result<(), String> {
-    let image =
-        crate::formats::png::read(&row.image.bytes).map_err(|e| format!("its picture cannot be decoded: {e}"))?;
+    let image = crate::formats::png::read(&row.image.bytes).map_err(|e| format!("its image cannot be decoded: {e}"))?;
     let found = [image.size[1], image.size[0], image.components];
     let expected = [row.height as usize, row.width as usize, row.channels as usize];
     if found != expected {
         let words = |[h, w, c]: [usize; 3]| format!("{h} x {w} pixels and {c} channel(s)");
-        return Err(format!("its picture has {}, and its row says {}", words(found), words(expected)));
+        return Err(format!("its image has {}, but its row states {}", words(found), words(expected)));
     }
     let Samples::U8(pixels) = &image.samples else {
-        return Err(format!("its picture is of {}, and must be of uint8", image.samples.dtype()));
+        return Err(format!("its image is {}, expected uint8", image.samples.dtype()));
     };
     let digest = pixels_sha256(pixels);
     if digest != row.pixels_sha256 {
-        return Err(format!("its pixels have SHA-256 {digest}, and its row says {}", row.pixels_sha256));
+        return Err(format!("its pixels have SHA-256 {digest}, but its row states {}", row.pixels_sha256));
     }
     let (width, height) = (row.width as usize, row.height as usize);
     let hash = perceptual_hash(pixels, width, height, row.channels);
     if hash != row.perceptual_hash {
-        return Err(format!("its perceptual hash is {hash:016x}, and its row says {:016x}", row.perceptual_hash));
+        return Err(format!("its perceptual hash is {hash:016x}, but its row states {:016x}", row.perceptual_hash));
     }
     if thumbnail(pixels, width, height, row.channels) != row.thumbnail.0 {
-        return Err("its thumbnail is not that of its picture".into());
+        return Err("its thumbnail does not match its image".into());
     }
     Ok(())
 }
 
 fn decode(rle: &Rle) -> std::result::Result<Mask, String> {
-    Mask::try_from(rle).map_err(|e| format!("its runs are no mask of {}: {e}", size(rle.size)))
+    Mask::try_from(rle).map_err(|e| format!("its run lengths are not a mask of {}: {e}", size(rle.size)))
 }
 
 /// What a mask's row says otherwise than its runs. `spacing` is that of its slice, where the slice is known.
@@ -526,7 +527,7 @@ fn mask_faults(row: &MaskRow, spacing: Option<Option<(f64, f64)>>) -> Vec<String
     let mut faults = Vec::new();
     let mut compare = |what: &str, found: String, recorded: String| {
         if found != recorded {
-            faults.push(format!("its {what} is {found}, and its row says {recorded}"));
+            faults.push(format!("its {what} is {found}, but its row states {recorded}"));
         }
     };
     compare("area", format!("{area} px"), format!("{} px", row.area_px));
@@ -534,10 +535,10 @@ fn mask_faults(row: &MaskRow, spacing: Option<Option<(f64, f64)>>) -> Vec<String
     compare("centroid", format!("({x}, {y})"), format!("({}, {})", row.centroid_x, row.centroid_y));
     let components = mask.component_count(Connectivity::Eight);
     compare("number of components", components.to_string(), row.components.to_string());
-    compare("touching of the border", mask.touches_border().to_string(), row.touches_border.to_string());
+    compare("contact with the border", mask.touches_border().to_string(), row.touches_border.to_string());
     if let Some(spacing) = spacing {
         let area = spacing.map(|(row, column)| area as f64 * row * column);
-        let words = |area: Option<f64>| area.map_or("not known".to_string(), |area| format!("{area} mm²"));
+        let words = |area: Option<f64>| area.map_or("unknown".to_string(), |area| format!("{area} mm²"));
         compare("area", words(area), words(row.area_mm2));
     }
     faults

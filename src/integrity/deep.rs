@@ -51,16 +51,16 @@ fn finding_of(difference: &Difference) -> Finding {
     };
     match difference {
         Difference::RawAltered { case, path, says } => of_case(Kind::RawAltered, case, path, says),
-        Difference::RawMissing { case, path, now: None } => of_case(Kind::RawMissing, case, path, "it is not there"),
+        Difference::RawMissing { case, path, now: None } => of_case(Kind::RawMissing, case, path, "missing"),
         Difference::RawMissing { case, path, now: Some(now) } => {
-            let says = format!("it is not there, and its bytes lie at {now}: put it back, or build again");
+            let says = format!("missing, but its bytes are at {now}: move it back, or build again");
             of_case(Kind::RawMissing, case, path, &says)
         }
         Difference::CaseMissing { case } => {
-            of_case(Kind::CaseMissing, case, "", "the dataset has it, and the downloads do not give it any more")
+            of_case(Kind::CaseMissing, case, "", "in the dataset, but no longer built from the downloads")
         }
         Difference::CaseNew { case } => {
-            of_case(Kind::CaseNew, case, "", "the downloads give it, and the dataset does not have it: build again")
+            of_case(Kind::CaseNew, case, "", "built from the downloads, but not in the dataset: build again")
         }
         Difference::Input { path, says, .. } => Finding::fault(Kind::OtherInput, source, path, says),
         Difference::Tool { compared, says } => {

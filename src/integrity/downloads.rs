@@ -162,7 +162,7 @@ fn list_path(path: &Path, options: &DownloadsOptions) -> Result<PathBuf> {
     let Some(chosen) = &options.checksums else { return Ok(own) };
     let folder = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     if options.write && path.is_dir() && folder(chosen).starts_with(folder(path)) && folder(chosen) != folder(&own) {
-        let reason = format!("inside the downloads it would be taken for one of them; there it is called {CHECKSUMS}");
+        let reason = format!("a list inside the downloads must be named {CHECKSUMS}, or it would count as one of them");
         return Err(Error::Checksums { path: chosen.clone(), reason });
     }
     Ok(chosen.clone())
@@ -236,7 +236,7 @@ impl Downloads<'_> {
             } else if member.size == 0 {
                 let used = matches!(self.scan.files[file], FileUse::Used { .. });
                 let fault = used || is_data(member.name());
-                let says = if fault { "it has no byte: download it again" } else { "it has no byte" };
+                let says = if fault { "empty: download it again" } else { "empty" };
                 let remark = Finding::remark(Kind::Empty, source, &member.path, says);
                 self.findings.push(Finding { fault, ..remark });
             }
@@ -266,7 +266,7 @@ impl Downloads<'_> {
             for spec in self.registry.specs() {
                 if !self.scan.sources.iter().any(|source| source.slug == spec.slug) {
                     let says = format!(
-                        "no release of it is recognised; `medcosmos sources show {}` draws the tree that is expected",
+                        "no release recognised; `medcosmos sources show {}` shows the expected folder structure",
                         spec.slug
                     );
                     self.findings.push(Finding::fault(Kind::NoSource, Some(&spec.slug), "", says));
@@ -287,13 +287,13 @@ impl Downloads<'_> {
             let (expected, there) = (grouped(expected), grouped(cases.cases));
             let mut says = format!("expected {expected} labelled cases ({origins}), found {there}: {}", cases.state);
             if !absent.is_empty() {
-                says += &format!("; not among the ids, labelled or not: {}", absent.join("; "));
+                says += &format!("; missing ids: {}", absent.join("; "));
             }
             if cases.missing > 0 && !archives.is_empty() {
                 says += &format!("; the source is distributed as {}", archives.join(", "));
             }
             if self.phantoms {
-                says += "; these are phantoms, which are never complete";
+                says += "; phantom downloads are never complete";
             }
             let kind = if cases.missing > 0 { Kind::MissingCases } else { Kind::MoreCases };
             found.push(Finding { fault: incomplete, ..Finding::remark(kind, slug, "", says) });
@@ -327,7 +327,7 @@ impl Downloads<'_> {
                 for path in paths.filter(|path| pattern.matches(path)) {
                     for finding in self.findings.iter_mut().filter(|finding| finding.path == *path) {
                         finding.fault = false;
-                        finding.says += &format!(" (this is known: {})", bad.note);
+                        finding.says += &format!(" (known: {})", bad.note);
                     }
                     let slug = Some(source.slug.as_str());
                     self.findings.push(Finding::remark(Kind::KnownBad, slug, path, &bad.note));
@@ -345,17 +345,17 @@ impl Downloads<'_> {
         };
         let mut found = Vec::new();
         for path in &comparison.altered {
-            let says = "its bytes are not those of the list of checksums: download it again, or write the list anew if \
-                        this is another release";
+            let says = "differs from the list of checksums: download it again, or rewrite the list with --write if \
+                this is another release";
             found.push(Finding::fault(Kind::Altered, source(path), path, says));
         }
         for path in &comparison.extra {
             let says =
-                "it is not in the list of checksums: write the list anew by --write if it belongs to the download";
+                "not in the list of checksums: rewrite the list with --write if the file belongs to the download";
             found.push(Finding::fault(Kind::Extra, source(path), path, says));
         }
         for (from, to) in &comparison.moved {
-            let says = format!("its bytes are those that the list of checksums has at {from}");
+            let says = format!("its bytes are listed at {from}");
             found.push(Finding::remark(Kind::Moved, source(to), to, says));
         }
         // What is missing of an archive that cannot be opened is told once.
@@ -366,13 +366,14 @@ impl Downloads<'_> {
             match self.tree.problems().iter().find(inside) {
                 Some(problem) => *closed.entry(&problem.path).or_default() += 1,
                 None => {
-                    let says = "it is in the list of checksums and not there: download it again";
+                    let says = "in the list of checksums, but missing: download it again";
                     found.push(Finding::fault(Kind::Missing, None, path, says));
                 }
             }
         }
         for (archive, files) in closed {
-            let says = format!("{} file(s) that the list of checksums has in it cannot be reached", grouped(files));
+            let says =
+                format!("{} file(s) inside it are in the list of checksums, but cannot be reached", grouped(files));
             found.push(Finding::fault(Kind::Missing, None, archive, says));
         }
         self.findings.extend(found);
@@ -399,7 +400,7 @@ fn unfinished(path: &str) -> Option<String> {
         UNFINISHED.iter().find(|(end, _)| lower.ends_with(end) && lower.len() > end.len())
     };
     let (end, program) = path.split('/').find_map(program)?;
-    Some(format!("a name that ends with {end} is that of a download of {program} that was not finished: finish it"))
+    Some(format!("an unfinished download of {program}, as the name ends with {end}: complete it"))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 macro_rules! kinds {
     ($($(#[doc = $about:literal])+ $kind:ident = $name:literal,)+) => {
-        /// What a finding is about. Its name stands in reports.
+        /// The kind of a finding, as named in reports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
             $($(#[doc = $about])+ $kind,)+
@@ -80,7 +80,7 @@ macro_rules! kinds {
                 }
             }
 
-            /// What it means, in a line.
+            /// Its meaning, one line.
             pub fn about(self) -> &'static str {
                 match self {
                     $(Kind::$kind => concat!($($about),+).trim_ascii(),)+
@@ -91,99 +91,99 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A web page under the file's name.
+    /// A web page instead of the file.
     HtmlPage = "html-page",
-    /// A pointer of Git LFS in place of the file.
+    /// A Git LFS pointer instead of the file.
     LfsPointer = "lfs-pointer",
-    /// A pointer or link of git-annex in place of the file.
+    /// A git-annex pointer or link instead of the file.
     AnnexPointer = "annex-pointer",
-    /// A server's answer in place of the file.
+    /// A server response instead of the file.
     ServerAnswer = "server-answer",
-    /// A file without a byte.
+    /// An empty file.
     Empty = "empty",
-    /// Zeros where a file begins.
+    /// Zeros at the start of a file.
     Zeros = "zeros",
-    /// The end of a file is missing, or a part.
+    /// A file that is cut short or incomplete.
     Truncated = "truncated",
-    /// Bytes that contradict their format or their checksum.
+    /// Bytes that contradict the format or a checksum.
     Damaged = "damaged",
-    /// Bytes of another kind than the name says.
+    /// Content of another kind than the file name indicates.
     OtherContent = "other-content",
-    /// A password is needed.
+    /// Protected by a password.
     Encrypted = "encrypted",
-    /// A legal form that is not read here.
+    /// A valid variant that is not supported.
     Unsupported = "unsupported",
-    /// Refused for its name, its size or its depth.
+    /// Refused because of its name, size or nesting.
     Refused = "refused",
-    /// The system does not let it be read.
+    /// Not readable because of the file system.
     Unreadable = "unreadable",
-    /// The name of a download that is still going on.
+    /// The name of an unfinished download.
     Unfinished = "unfinished",
-    /// Another digest than the list of checksums has.
+    /// A digest that differs from the list of checksums.
     Altered = "altered",
-    /// In the list of checksums, and not there.
+    /// In the list of checksums, but missing.
     Missing = "missing",
-    /// There, and not in the list of checksums.
+    /// Not in the list of checksums.
     Extra = "extra",
-    /// The same bytes at another path.
+    /// Equal bytes at another path.
     Moved = "moved",
-    /// Fewer cases than the source has.
+    /// Fewer cases than expected.
     MissingCases = "missing-cases",
-    /// More cases than the source has.
+    /// More cases than expected.
     MoreCases = "more-cases",
-    /// A source that was asked for and is not recognised.
+    /// A selected source that is not recognised.
     NoSource = "no-source",
-    /// A case that cannot be built for want of a mask.
+    /// A case that cannot be built without a mask.
     NoMask = "no-mask",
     /// A mask without its image.
     NoImage = "no-image",
-    /// Masks that were paired by index, and that their headers put elsewhere.
+    /// Masks paired by index although their headers place them elsewhere.
     Misplaced = "misplaced",
-    /// Several files that differ, each of which could be the case's image or mask.
+    /// Different files that could each be the image or mask of a case.
     Ambiguous = "ambiguous",
-    /// A file that is known to be wrong as it is distributed.
+    /// A file that is known to be damaged as distributed.
     KnownBad = "known-bad",
-    /// A finished shard of which the receipt is gone.
+    /// A finished shard whose receipt is missing.
     MissingShard = "missing-shard",
     /// A receipt that cannot be read or contradicts itself.
     BrokenReceipt = "broken-receipt",
-    /// A shard that was written and not committed, or belongs to no run.
+    /// A shard that is not committed or belongs to no run.
     ForeignShard = "foreign-shard",
-    /// A file that a receipt vouches for and that is not there.
+    /// A file that is listed in a receipt, but missing.
     MissingFile = "missing-file",
-    /// A file that is not what its receipt says.
+    /// A file that does not match its receipt.
     AlteredFile = "altered-file",
-    /// A file among the tables that no receipt vouches for.
+    /// A file among the tables that is not listed in any receipt.
     ForeignFile = "foreign-file",
-    /// A manifest that is not what the receipts add up to.
+    /// A manifest that contradicts the receipts.
     Manifest = "manifest",
     /// A table that cannot be decoded.
     BrokenTable = "broken-table",
-    /// Other rows than the receipt says.
+    /// Rows that contradict the receipt.
     Rows = "rows",
-    /// Rows out of order, or twice.
+    /// Rows that are out of order or duplicated.
     Order = "order",
-    /// A row that belongs to a row that is not there.
+    /// A row whose parent row is missing.
     Orphan = "orphan",
     /// Columns of two tables, or of one row, that contradict each other.
     Disagreement = "disagreement",
-    /// A picture that is not what its row says.
+    /// An image that does not match its row.
     Image = "image",
-    /// A mask that is not what its row says.
+    /// A mask that does not match its row.
     Mask = "mask",
-    /// A raw file that has other bytes than when the dataset was built.
+    /// A raw file that has changed since the build.
     RawAltered = "raw-altered",
-    /// A raw file that the dataset was built from and that is not there.
+    /// A raw file of the build that is missing.
     RawMissing = "raw-missing",
-    /// A case that the dataset has and the downloads do not give any more.
+    /// A case of the dataset that the downloads no longer yield.
     CaseMissing = "case-missing",
-    /// A case that the downloads give and the dataset does not have.
+    /// A case of the downloads that is not in the dataset.
     CaseNew = "case-new",
-    /// Another spec, release or option than the dataset was built with.
+    /// A spec, release or option that differs from the build.
     OtherInput = "other-input",
-    /// Another version of the program than the dataset was built with.
+    /// A program version that differs from the build.
     OtherTool = "other-tool",
-    /// A shard that comes out with other bytes.
+    /// A shard whose rebuild has different bytes.
     OtherBytes = "other-bytes",
 }
 
@@ -213,12 +213,12 @@ impl From<Fault> for Kind {
     }
 }
 
-/// Something that was found.
+/// A fault or a remark.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Finding {
-    /// What it is about.
+    /// Its kind.
     pub kind: Kind,
-    /// True where something is wrong; a remark is false.
+    /// True for a fault, false for a remark.
     pub fault: bool,
     /// Path of the file, with slashes: of a download the member below the root, of a dataset the file inside it.
     pub path: String,
@@ -243,7 +243,7 @@ impl Finding {
     }
 }
 
-/// How many findings there are of each kind, faults and remarks apart.
+/// Number of faults and remarks per kind.
 pub fn count_kinds(findings: &[Finding]) -> BTreeMap<Kind, [u64; 2]> {
     let mut counts: BTreeMap<Kind, [u64; 2]> = BTreeMap::new();
     for finding in findings {

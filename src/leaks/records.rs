@@ -106,9 +106,9 @@ impl Records {
     ) -> Result<(), (String, String)> {
         let wrong = |reason: String| (row.slice_id.to_string(), reason);
         let digest = row.pixels_sha256.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok());
-        let digest = digest.ok_or_else(|| wrong(format!("{:?} is not the SHA-256 of pixels", row.pixels_sha256)))?;
+        let digest = digest.ok_or_else(|| wrong(format!("{:?} is not a SHA-256", row.pixels_sha256)))?;
         if row.thumbnail.len() != FIELDS {
-            return Err(wrong(format!("its thumbnail has {} fields in place of {FIELDS}", row.thumbnail.len())));
+            return Err(wrong(format!("the thumbnail has {} values, expected {FIELDS}", row.thumbnail.len())));
         }
         if self.facts.is_empty() || row.case_id != case {
             self.cases.push(self.facts.len() as u32);

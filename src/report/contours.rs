@@ -34,17 +34,17 @@ projection! {
 
 /// The section of the contour.
 pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Section, ReportError> {
-    let mut section = Section::new("contour", "Boundary complexity: a contour decoded at rising order");
+    let mut section = Section::new("contour", "Boundary complexity: a contour decoded at increasing order");
     let Some(example) = example(dataset, options.include_excluded)? else {
-        section.missing("No mask has its Fourier order yet.", "medcosmos evaluate DATASET");
+        section.missing("The factors have not been computed yet.", "medcosmos evaluate DATASET");
         return Ok(section);
     };
     let mut rows = Rows::<Pixels>::of(dataset.files(Table::Masks)?).only([example.mask_id.clone()]);
     let Some(pixels) = rows.next().transpose()? else { return Ok(section) };
     let mask = decode_mask(&pixels.mask, &pixels.mask_id)?;
     section.text(&format!(
-        "A contour is a sum of ellipses; the Fourier order is how many it takes until the decoded contour covers the \
-         original one. This is {} ({}), whose order is {}.",
+        "Elliptic Fourier descriptors represent a contour as a sum of ellipses; the Fourier order is the number of \
+         ellipses at which the decoded contour matches the original. The example is {} ({}), with order {}.",
         example.mask_id, example.target, example.fourier_order
     ));
     if let Some(figures) = figures(&mask, &example)? {
@@ -82,13 +82,13 @@ fn figures(mask: &Mask, example: &Complexity) -> Result<Option<Vec<Figure>>, Rep
     html += "</div>";
     let drawn = Figure::new(
         html,
-        "1 mask: its contour (grey area, solid line) and the same decoded at rising order (dashed, orange).",
+        "One mask: its contour (grey area, solid line), and the contour decoded at increasing order (dashed, orange).",
     );
     let line = Line { points: dice.clone(), ..Line::default() };
     let (x, y) = (Axis::new("order"), Axis::share("Dice of the decoded contour"));
     let plot = Figure::new(
-        lines("Line plot of the Dice of the decoded contour against the order", &x, &y, &[line]),
-        "Dice of the decoded and the original contour, filled, at each order; 1 mask.",
+        lines("Line plot: Dice of the decoded contour by order", &x, &y, &[line]),
+        "Dice of the filled decoded contour and the filled original contour by order; one mask.",
     );
     Ok(Some(vec![drawn.wide(), plot.with_csv("contour_dice", &frame(&dice)?)?]))
 }

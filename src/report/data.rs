@@ -40,7 +40,7 @@ pub(super) fn section(dataset: &Dataset) -> Result<Section, ReportError> {
     ));
     section.figures(vec![images(&sources, slices)?, resolutions(&sizes, slices)?, pairs(&objects, masks)?.wide()]);
     section.table(
-        "Images of each source",
+        "Images per source",
         &HtmlTable::of_frame(
             &sources,
             &[
@@ -52,7 +52,7 @@ pub(super) fn section(dataset: &Dataset) -> Result<Section, ReportError> {
         ),
     );
     section.table(
-        "Masks of each object and modality, the most frequent first",
+        "Masks per object and modality, most frequent first",
         &HtmlTable::of_frame(
             &objects,
             &[
@@ -62,7 +62,7 @@ pub(super) fn section(dataset: &Dataset) -> Result<Section, ReportError> {
                 ("slices", "Images", Kind::Count),
                 ("sources", "Sources", Kind::Count),
                 ("median_area_px", "Median area (px)", Kind::Count),
-                ("excluded", "Left out of results", Kind::Count),
+                ("excluded", "Excluded", Kind::Count),
             ],
         ),
     );
@@ -77,8 +77,8 @@ fn images(sources: &DataFrame, slices: u64) -> Result<Figure, ReportError> {
     let names = words(sources, "source").into_iter().map(Option::unwrap_or_default);
     let rows: Vec<(String, f64)> =
         names.zip(numbers(sources, "slices").into_iter().map(Option::unwrap_or_default)).collect();
-    let svg = bars("Bar chart: images of each source", &Axis::new("images"), &rows);
-    Figure::new(svg, &format!("Images of each source: {} in all.", count_of(slices, "image", "images")))
+    let svg = bars("Bar chart: images per source", &Axis::new("images"), &rows);
+    Figure::new(svg, &format!("Images per source: {} in total.", count_of(slices, "image", "images")))
         .with_csv("images_by_source", sources)
 }
 
@@ -88,12 +88,12 @@ fn pairs(objects: &DataFrame, masks: u64) -> Result<Figure, ReportError> {
         both.map(|(object, modality)| format!("{}, {}", object.unwrap_or_default(), modality.unwrap_or_default()));
     let rows: Vec<(String, f64)> =
         names.zip(numbers(objects, "masks").into_iter().map(Option::unwrap_or_default)).take(MOST_BARS).collect();
-    let svg = bars("Bar chart: masks of each object and modality", &Axis::new("masks"), &rows);
+    let svg = bars("Bar chart: masks per object and modality", &Axis::new("masks"), &rows);
     let which = match objects.height() > MOST_BARS {
         true => format!(", the {MOST_BARS} most frequent of {}", objects.height()),
         false => String::new(),
     };
-    let caption = format!("Masks of each object and modality{which}: {} in all.", count_of(masks, "mask", "masks"));
+    let caption = format!("Masks per object and modality{which}: {} in total.", count_of(masks, "mask", "masks"));
     Figure::new(svg, &caption).with_csv("masks_by_object_and_modality", objects)
 }
 
@@ -105,7 +105,7 @@ fn resolutions(sizes: &DataFrame, slices: u64) -> Result<Figure, ReportError> {
     let x = Axis::new("longer side (pixels)");
     let svg = histogram("Histogram: longer side of the images", &x, &Axis::new("images"), &edges, &counts);
     let caption = format!(
-        "Resolution: the longer side of {}, in bins of {} pixels.",
+        "Resolution: longer side of {}, in bins of {} pixels.",
         count_of(slices, "image", "images"),
         edges.get(1).map_or(0.0, |second| second - edges[0])
     );

@@ -19,8 +19,8 @@ use crate::store::Choice;
 fn factor_words(factor: &str) -> String {
     let words = match factor {
         "size_px" => "size (px)",
-        "aspect_ratio" => "aspect ratio (short over long side)",
-        "intensity_difference" => "intensity difference (inside − around)",
+        "aspect_ratio" => "aspect ratio (short side / long side)",
+        "intensity_difference" => "intensity difference (inside − surroundings)",
         "intensity_difference_abs" => "intensity difference (absolute)",
         "boundary_complexity" => "boundary complexity (Fourier order F)",
         other => other,
@@ -31,10 +31,10 @@ fn factor_words(factor: &str) -> String {
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
 pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
     let metric = metric_words(&analysis.options.metric);
-    let mut section = Section::new("factors", &format!("{metric} against the factors"));
+    let mut section = Section::new("factors", &format!("{metric} by factor"));
     section.text(
-        "Bins are the same for all models and strategies. Points are single masks of one strategy; the line through \
-         them joins the means of the bins, each at the median of the factor.",
+        "All models and strategies share the same bins. Points are single masks of one strategy; the line connects the \
+         means of the bins, each at the median of the factor.",
     );
     let models: BTreeSet<&str> = looks.iter().map(|look| look.condition.model.as_str()).collect();
     for model in models {
@@ -79,9 +79,9 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most: u64 = strategies.iter().map(|s| of(s).iter().map(|row| row.metric_values.n as u64).sum()).max()?;
     let x = axis_of(curve);
-    let alt = format!("Line plot of mean {metric} of {model} in bins of {}", x.label);
+    let alt = format!("Line plot: mean {metric} of {model} in bins of {}", x.label);
     let caption = format!(
-        "Mean {metric} of {model} ({CHOICE}) in bins of the {}, {}. Numbers: curves.csv below.",
+        "Mean {metric} of {model} ({CHOICE}) in bins of {}, {}. Values: curves.csv below.",
         x.label,
         count_of(most, "mask", "masks")
     );
@@ -99,9 +99,9 @@ fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Optio
     }
     let bins = analysis.curves.iter().filter(|row| row.condition == look.condition && row.factor == curve.factor);
     let strategy = strategy_words(&look.condition.strategy);
-    let alt = format!("Scatter plot of {metric} against {}, {strategy}", x.label);
+    let alt = format!("Scatter plot: {metric} by {}, {strategy}", x.label);
     let caption = format!(
-        "{metric} of {} with {strategy} ({CHOICE}) against the {}: {} drawn of {}.",
+        "{metric} of {} with {strategy} ({CHOICE}) by {}: {} of {} shown.",
         look.condition.model,
         x.label,
         count_of(drawn.len() as u64, "mask", "masks"),
@@ -117,9 +117,10 @@ pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> 
     let metric = metric_words(&analysis.options.metric);
     let mut section = Section::new("correlations", &format!("Partial correlations of {metric} with the factors"));
     section.text(
-        "Spearman correlation of each factor, controlling for the others, with a two-sided p-value, the same adjusted \
-         for the number of tests, and an interval over patients, whose masks are not independent. Plain: without \
-         controlling. The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
+        "Spearman correlation with each factor, controlling for the others; two-sided p-value, p-value adjusted for \
+         the number of tests, and an interval from resampling patients, because masks of one patient are not \
+         independent. Plain: without controlling. The modality is a nominal code: use its group test (Kruskal–Wallis), \
+         not its correlation.",
     );
     let keys: BTreeSet<(&str, Choice)> =
         analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
@@ -127,7 +128,10 @@ pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> 
         let here = |row: &&correlations::CorrelationRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<_> = analysis.correlations.iter().filter(here).cloned().collect();
         let masks = rows.iter().map(|row| row.n).max().unwrap_or(0);
-        let caption = format!("{metric} of {model} ({choice}) and the factors, {}", count_of(masks, "mask", "masks"));
+        let caption = format!(
+            "Correlation of {metric} of {model} ({choice}) with the factors, {}",
+            count_of(masks, "mask", "masks")
+        );
         section.table(&caption, &HtmlTable::of_frame(&correlations::to_frame(&rows)?, &COLUMNS));
     }
     download(analysis, &mut section, "correlations")?;
@@ -138,14 +142,14 @@ const COLUMNS: [(&str, &str, Kind); 13] = [
     ("strategy", "Strategy", Kind::Words),
     ("factor", "Factor", Kind::Words),
     ("partial_rho", "Partial ρ", Kind::Signed(3)),
-    ("ci_low", "Interval from", Kind::Signed(3)),
+    ("ci_low", "Interval, lower", Kind::Signed(3)),
     ("ci_high", "to", Kind::Signed(3)),
     ("p", "p", Kind::P),
     ("p_adjusted", "p adjusted", Kind::P),
     ("plain_rho", "Plain ρ", Kind::Signed(3)),
     ("plain_p", "p", Kind::P),
-    ("kruskal_p", "p of groups", Kind::P),
+    ("kruskal_p", "p (groups)", Kind::P),
     ("n", "Masks", Kind::Count),
     ("patients", "Patients", Kind::Count),
-    ("reason", "Why a value is missing", Kind::Words),
+    ("reason", "Reason for missing values", Kind::Words),
 ];

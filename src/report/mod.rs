@@ -115,8 +115,8 @@ fn evaluated(dataset: &Dataset, analysis: &Analysis, looks: &[looks::Look]) -> R
 
 fn not_evaluated() -> Section {
     let mut section = Section::new("results", "Dice, factors and cases");
-    section.missing("No predictions have been compared with the masks yet.", "medcosmos predict DATASET");
-    section.missing("Predictions are compared by another command.", "medcosmos evaluate DATASET");
+    section.missing("There are no evaluated predictions yet.", "medcosmos predict DATASET");
+    section.missing("Existing predictions are evaluated by another command.", "medcosmos evaluate DATASET");
     section
 }
 

@@ -41,7 +41,7 @@ impl Section {
     pub(super) fn missing(&mut self, what: &str, command: &str) {
         self.body += &format!(
             "<p class=\"missing\">{} <code>{}</code></p>\n",
-            escape(&format!("{what} To have it here, run")),
+            escape(&format!("{what} To add this section, run")),
             escape(command)
         );
     }

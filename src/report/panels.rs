@@ -52,8 +52,8 @@ struct Material {
 pub(super) fn section(dataset: &Dataset, metric: &str, looks: &[Look]) -> Result<Section, ReportError> {
     let mut section = Section::new("cases", "Best, median and worst cases");
     section.text(&format!(
-        "By {}, of all masks of a model and strategy. The true mask has a solid, light blue outline; the predicted one \
-         a dashed, orange outline. Each picture is cut out around the two.",
+        "By {}, among all masks of a model and strategy. The ground truth has a solid, light blue outline, the \
+         prediction a dashed, orange outline. Each image is cropped around both.",
         metric_words(metric)
     ));
     let material = gather(dataset, looks)?;
@@ -91,9 +91,9 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
         None => return Err(gone("row among the predictions")),
     };
     let image = material.images.get(&truth.slice_id).ok_or_else(|| gone("image"))?;
-    let alt = format!("{}: true and predicted outline of {} on its image", pick.rank, truth.target);
+    let alt = format!("{}: outlines of ground truth and prediction of {}", pick.rank, truth.target);
     let true_mask = decode_mask(&truth.mask, &pick.mask_id)?;
-    let empty = if predicted.is_empty() { ", nothing predicted" } else { "" };
+    let empty = if predicted.is_empty() { ", empty prediction" } else { "" };
     Ok(format!(
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",
         picture(&alt, image, &true_mask, &predicted).map_err(|reason| gone_wrong(&truth.slice_id, reason))?,
@@ -186,10 +186,12 @@ fn picture(alt: &str, png: &[u8], truth: &Mask, predicted: &Mask) -> Result<Stri
 fn cut_out(png: &[u8], [x, y, w, h]: Window) -> Result<Vec<u8>, String> {
     let image = formats::png::read(png).map_err(|e| e.to_string())?;
     let (columns, rows, channels) = (image.size[0], image.size[1], image.components);
-    let Samples::U8(pixels) = image.samples else { return Err("its picture does not have 8 bits".into()) };
+    let Samples::U8(pixels) = image.samples else { return Err("the image does not have 8 bits per channel".into()) };
     let [x, y, w, h] = [x, y, w, h].map(|v| v as usize);
     if x + w > columns || y + h > rows || !(channels == 1 || channels == 3) {
-        return Err(format!("its picture of {columns} x {rows} pixels and {channels} channels is not that of its row"));
+        return Err(format!(
+            "the image has {columns} x {rows} pixels and {channels} channels, which differs from its row"
+        ));
     }
     let step = w.max(h).div_ceil(LONGEST).max(1);
     let (out_w, out_h) = (w.div_ceil(step), h.div_ceil(step));

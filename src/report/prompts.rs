@@ -15,20 +15,23 @@ use crate::analysis::report::strategy_words;
 /// What moving the prompts costs.
 pub(super) fn randomness(analysis: &Analysis) -> Result<Section, ReportError> {
     let metric = metric_words(&analysis.options.metric);
-    let mut section = Section::new("randomness", "Prompts moved at random");
+    let mut section = Section::new("randomness", "Jittered prompts");
     if analysis.randomness.is_empty() {
         let command = "medcosmos predict DATASET --jitter 0-10,10-20,20-30";
-        section.missing("No prompts have been moved.", command);
+        section.missing("No jittered prompts have been evaluated.", command);
         return Ok(section);
     }
     section.text(&format!(
-        "Points moved and boxes changed at random by so many pixels; the drop is the mean {metric} with the prompt as \
-         it was, minus that with the moved one, on the same masks."
+        "Points and box edges are displaced at random by the given number of pixels. The drop is the mean {metric} \
+         with the original prompt minus that with the displaced prompt, on the same masks."
     ));
     let models: BTreeSet<&str> = analysis.randomness.iter().map(|row| row.condition.model.as_str()).collect();
     section.figures(models.iter().filter_map(|model| drop_figure(analysis, model)).collect());
     let frame = randomness::to_frame(&analysis.randomness)?;
-    section.table(&format!("Drop of {metric}, with an interval over patients"), &HtmlTable::of_frame(&frame, &DROPS));
+    section.table(
+        &format!("Drop in {metric}, with an interval from resampling patients"),
+        &HtmlTable::of_frame(&frame, &DROPS),
+    );
     download(analysis, &mut section, "randomness")?;
     Ok(section)
 }
@@ -37,12 +40,12 @@ const DROPS: [(&str, &str, Kind); 12] = [
     ("model", "Model", Kind::Words),
     ("strategy", "Strategy", Kind::Words),
     ("choice", "Choice", Kind::Words),
-    ("low_px", "Moved from (px)", Kind::Count),
+    ("low_px", "Displacement from (px)", Kind::Count),
     ("high_px", "to (px)", Kind::Count),
     ("undisturbed_mean", "Still", Kind::Number(3)),
     ("moved_mean", "Moved", Kind::Number(3)),
     ("drop", "Drop", Kind::Signed(3)),
-    ("ci_low", "Interval from", Kind::Signed(3)),
+    ("ci_low", "Interval, lower", Kind::Signed(3)),
     ("ci_high", "to", Kind::Signed(3)),
     ("seeds", "Seeds", Kind::Count),
     ("n", "Masks × seeds", Kind::Count),
@@ -60,13 +63,13 @@ fn drop_figure(analysis: &Analysis, model: &str) -> Option<Figure> {
     };
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most = rows.iter().map(|row| row.n).max()?;
-    let alt = format!("Line plot of the drop of {metric} of {model} against how far prompts were moved");
+    let alt = format!("Line plot: drop in {metric} of {model} by displacement");
     let caption = format!(
-        "Drop of {metric} of {model} ({CHOICE}) at the middle of each range of moves, up to {}, seeds counted apart. \
-         Numbers: randomness.csv below.",
+        "Drop in {metric} of {model} ({CHOICE}) at the middle of each range of displacements, up to {}, seeds counted \
+         separately. Values: randomness.csv below.",
         count_of(most, "mask", "masks")
     );
-    let svg = lines(&alt, &Axis::new("moved by (px)"), &Axis::new(&format!("drop of {metric}")), &drawn);
+    let svg = lines(&alt, &Axis::new("displacement (px)"), &Axis::new(&format!("drop in {metric}")), &drawn);
     (!drawn.is_empty()).then(|| Figure::new(svg, &caption))
 }
 
@@ -74,18 +77,18 @@ fn drop_figure(analysis: &Analysis, model: &str) -> Option<Figure> {
 pub(super) fn clicks(analysis: &Analysis) -> Result<Section, ReportError> {
     let mut section = Section::new("clicks", "Simulated clicks");
     if analysis.clicks.is_empty() {
-        section.missing("No clicks have been simulated.", "medcosmos predict DATASET --clicks 10");
+        section.missing("No simulated clicks have been evaluated.", "medcosmos predict DATASET --clicks 10");
         return Ok(section);
     }
     section.text(
-        "Each click lies inside the largest region in error, as far from its border as possible: positive where the \
-         object was missed, negative where too much was taken.",
+        "Each click is placed inside the largest error region, as far from its border as possible: positive where the \
+         object is missed, negative on background.",
     );
     section.figures(click_figures(analysis));
     section.table("After each click", &HtmlTable::of_frame(&clicks::to_frame(&analysis.clicks)?, &CLICKS));
     download(analysis, &mut section, "clicks")?;
     let needed = clicks::needed_to_frame(&analysis.clicks_needed)?;
-    let caption = "Number of clicks (NoC) to an IoU; masks that never reach it count with the most clicks";
+    let caption = "Number of clicks (NoC) to reach an IoU; masks that never reach it count with the maximum";
     section.table(caption, &HtmlTable::of_frame(&needed, &NEEDED));
     download(analysis, &mut section, "clicks_needed")?;
     Ok(section)
@@ -96,11 +99,11 @@ const CLICKS: [(&str, &str, Kind); 9] = [
     ("click", "Clicks", Kind::Count),
     ("n", "Masks", Kind::Count),
     ("dice_mean", "Mean DICE", Kind::Number(3)),
-    ("ci_low", "Interval from", Kind::Number(3)),
+    ("ci_low", "Interval, lower", Kind::Number(3)),
     ("ci_high", "to", Kind::Number(3)),
     ("iou_mean", "Mean IoU", Kind::Number(3)),
-    ("reached_85", "Share at IoU ≥ 0.85", Kind::Number(3)),
-    ("reached_90", "Share at IoU ≥ 0.90", Kind::Number(3)),
+    ("reached_85", "Fraction at IoU ≥ 0.85", Kind::Number(3)),
+    ("reached_90", "Fraction at IoU ≥ 0.90", Kind::Number(3)),
 ];
 
 const NEEDED: [(&str, &str, Kind); 6] = [
@@ -109,7 +112,7 @@ const NEEDED: [(&str, &str, Kind); 6] = [
     ("clicks_mean", "Mean clicks", Kind::Number(2)),
     ("n", "Masks", Kind::Count),
     ("failures", "Never reached", Kind::Count),
-    ("most", "Most clicks", Kind::Count),
+    ("most", "Maximum clicks", Kind::Count),
 ];
 
 fn click_figures(analysis: &Analysis) -> Vec<Figure> {
@@ -134,12 +137,14 @@ fn click_figures(analysis: &Analysis) -> Vec<Figure> {
     let masks = count_of(masks, "mask", "masks");
     vec![
         Figure::new(
-            lines("Line plot of mean DICE after each click", &x, &Axis::share("mean DICE"), &dice),
-            &format!("Mean DICE after each click, {masks}, with an interval over patients. Numbers: clicks.csv below."),
+            lines("Line plot: mean DICE by click", &x, &Axis::share("mean DICE"), &dice),
+            &format!(
+                "Mean DICE by click, {masks}, with an interval from resampling patients. Values: clicks.csv below."
+            ),
         ),
         Figure::new(
-            lines("Line plot of the share of masks that reach an IoU", &x, &Axis::share("share of masks"), &reached),
-            &format!("Share of {masks} that have reached an IoU by then. Numbers: clicks.csv below."),
+            lines("Line plot: fraction of masks that reach an IoU", &x, &Axis::share("fraction of masks"), &reached),
+            &format!("Fraction of {masks} that have reached an IoU after each click. Values: clicks.csv below."),
         ),
     ]
 }

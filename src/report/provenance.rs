@@ -13,12 +13,12 @@ use crate::text::grouped;
 
 /// The digests of the data and the models.
 pub(super) fn digests(dataset: &Dataset) -> Result<Section, ReportError> {
-    let mut section = Section::new("digests", "Digests of the data");
+    let mut section = Section::new("digests", "Digests");
     let (Some(manifest), Some(digest)) = (Manifest::read(dataset)?, Manifest::digest(dataset)?) else {
         section.missing("The dataset has no manifest yet.", "medcosmos build DOWNLOADS --out DATASET");
         return Ok(section);
     };
-    section.text(&format!("SHA-256 of manifest.json, which has the digest of every file of the dataset: {digest}"));
+    section.text(&format!("SHA-256 of manifest.json, which lists the digest of every file of the dataset: {digest}"));
     let mut totals = HtmlTable::new(["Table", "#Files", "#Rows", "#Bytes"]);
     for (table, total) in manifest.tables.iter().filter(|(_, total)| total.files > 0) {
         totals.push(vec![table.to_string(), grouped(total.files), grouped(total.rows), grouped(total.bytes)]);
@@ -65,23 +65,23 @@ fn models(dataset: &Dataset) -> Result<HtmlTable, ReportError> {
 
 /// How long each stage took.
 pub(super) fn times(dataset: &Dataset) -> Result<Section, ReportError> {
-    let mut section = Section::new("times", "Time of each stage");
+    let mut section = Section::new("times", "Time per stage");
     section.text(
-        "Of the runs that made this copy of the dataset; another run takes other times. Shards run side by side, so \
-         that the sum of their times is more than the time on the clock.",
+        "Measured when this copy of the dataset was built. Shards run in parallel, so the sum of their times exceeds \
+         the elapsed time.",
     );
     let times = dataset.times()?;
     if times.is_empty() {
-        section.text("No times were kept with this copy.");
+        section.text("This copy has no recorded times.");
         return Ok(section);
     }
-    let mut table = HtmlTable::new(["Stage", "#Shards", "#Seconds in all", "#Longest shard (s)"]);
+    let mut table = HtmlTable::new(["Stage", "#Shards", "#Seconds in total", "#Longest shard (s)"]);
     for (stage, seconds) in &times {
         let longest = seconds.iter().copied().fold(0.0, f64::max);
         let cell = |value: f64| number_cell(Some(value), Kind::Number(1));
         table.push(vec![stage.to_string(), grouped(seconds.len() as u64), cell(seconds.iter().sum()), cell(longest)]);
     }
-    section.table("Seconds of work, summed over shards", &table);
+    section.table("Seconds, summed over shards", &table);
     let stages: Vec<&str> = times.keys().map(|stage| stage.name()).collect();
     let columns = vec![
         Column::new("stage".into(), stages),

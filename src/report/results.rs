@@ -16,20 +16,20 @@ const METRICS: [(&str, &str); 3] = [("dice", "DICE"), ("iou", "JAC"), ("hd", "HD
 
 /// DICE, JAC and HD of each strategy and model.
 pub(super) fn by_strategy(analysis: &Analysis) -> Result<Section, ReportError> {
-    let mut section = Section::new("strategies", "DICE, JAC and HD of each strategy and model");
+    let mut section = Section::new("strategies", "DICE, JAC and HD per strategy and model");
     let Some(summary) = analysis.summaries.iter().find(|s| s.by.is_empty()) else { return Ok(section) };
     section.text(
-        "Oracle: of a prompt's candidates the one closest to the true mask, as in the paper. Score: the one that the \
-         model itself rates best. Failed: the prediction is empty; then DICE and JAC are 0 and HD has no value.",
+        "Oracle: the candidate closest to the ground truth, as in the paper. Score: the candidate that the model rates \
+         best. Failed: the prediction is empty; DICE and JAC are then 0, and HD has no value.",
     );
     section.figures(METRICS.iter().filter_map(|metric| box_figure(summary, metric)).collect());
     section.table(
-        "Mean ± standard deviation over masks; balanced: mean of the means of object–modality pairs",
+        "Mean ± standard deviation over masks; balanced: mean of the means per object–modality pair",
         &main_table(summary),
     );
     download(analysis, &mut section, "summary")?;
     if !analysis.paired.is_empty() {
-        section.text("Strategies and models against each other on the same masks, with tests, are in this table.");
+        section.text("Paired comparisons of strategies and models on the same masks, with tests:");
         download(analysis, &mut section, "paired")?;
     }
     Ok(section)
@@ -57,10 +57,10 @@ fn box_figure(summary: &Summary, (metric, name): &(&str, &str)) -> Option<Figure
     let groups: Vec<_> = rows.iter().map(|row| (label(row), group(row), row.pooled)).collect();
     let most = rows.iter().map(|row| row.masks).max()?;
     let axis = if *metric == "hd" { Axis::positive(name) } else { Axis::share(name) };
-    let alt = format!("Box plot of {name} for {} combinations of model and strategy", rows.len());
+    let alt = format!("Box plot: {name} of {} combinations of model and strategy", rows.len());
     let caption = format!(
-        "{name} ({CHOICE}) of up to {}: box from the first to the third quartile with the median in it; whiskers to \
-         the extreme values, but no longer than 1.5 boxes. Numbers: summary.csv below.",
+        "{name} ({CHOICE}) of up to {}: boxes from the first to the third quartile with the median; whiskers to the \
+         extremes, at most 1.5 times the box. Values: summary.csv below.",
         count_of(most, "mask", "masks")
     );
     Some(Figure::new(boxes(&alt, &axis, &groups), &caption))
@@ -100,7 +100,7 @@ fn main_table(summary: &Summary) -> HtmlTable {
 
 /// The metric of each object–modality pair.
 pub(super) fn by_target(analysis: &Analysis) -> Result<Section, ReportError> {
-    let mut section = Section::new("targets", "Each object–modality pair");
+    let mut section = Section::new("targets", "Per object–modality pair");
     grouped_tables(analysis, &mut section, "target", "Object–modality pair");
     download(analysis, &mut section, "summary_by_target")?;
     Ok(section)
@@ -108,7 +108,7 @@ pub(super) fn by_target(analysis: &Analysis) -> Result<Section, ReportError> {
 
 /// The metric of each modality and strategy.
 pub(super) fn by_modality(analysis: &Analysis) -> Result<Section, ReportError> {
-    let mut section = Section::new("modalities", "Each modality and strategy");
+    let mut section = Section::new("modalities", "Per modality and strategy");
     if let Some(summary) = analysis.summaries.iter().find(|s| s.by == ["modality"]) {
         let models: BTreeSet<&str> = summary.rows.iter().map(|row| row.condition.model.as_str()).collect();
         let figure = |model: &&str| modality_figure(summary, model, &analysis.options.metric);
@@ -141,10 +141,10 @@ fn modality_figure(summary: &Summary, model: &str, metric: &str) -> Option<Figur
         .sum();
     (!groups.is_empty()).then(|| {
         let metric = metric_words(metric);
-        let alt = format!("Box plot of {metric} of {model} for each modality and strategy");
+        let alt = format!("Box plot: {metric} of {model} per modality and strategy");
         let caption = format!(
-            "{metric} of {model} ({CHOICE}) for each modality and strategy, {}; a colour for each strategy. \
-             Numbers: summary_by_modality.csv below.",
+            "{metric} of {model} ({CHOICE}) per modality and strategy, {}; one colour per strategy. Values: \
+             summary_by_modality.csv below.",
             count_of(masks, "mask", "masks")
         );
         Figure::new(boxes(&alt, &Axis::share(metric), &groups), &caption)

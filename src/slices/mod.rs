@@ -60,12 +60,12 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Raters {
-    /// The source's reference rater.
+    /// The reference rater of the source.
     #[default]
     First,
-    /// Every rater, as masks of their own.
+    /// All raters, as separate masks.
     All,
-    /// One mask of the pixels that more than half of the raters drew.
+    /// One mask of the pixels that more than half of the raters marked.
     Majority,
 }
 
@@ -225,7 +225,7 @@ pub enum Error {
         known: String,
     },
     /// A table of masks that has no row for the image.
-    #[error("not labelled: {table} has no row for {row}")]
+    #[error("unlabelled: {table} has no row for {row}")]
     Unlabelled {
         /// The table's file.
         table: String,

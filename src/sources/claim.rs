@@ -42,7 +42,7 @@ impl Source {
         let mut layouts: Vec<(String, Vec<&str>)> = Vec::new();
         for joined in &self.joined {
             let by = match joined.by.is_empty() {
-                true => "their folder alone, or one table for all images".to_string(),
+                true => "folder only, or by a table of masks".to_string(),
                 false => joined.by.join(", "),
             };
             let name = spec.layout[joined.layout].name.as_str();
@@ -73,11 +73,11 @@ impl Source {
 fn pairing(part: &MaskPart) -> Option<String> {
     match part.pair {
         Pair::Grid => None,
-        Pair::Position => Some("paired slice by slice, by position".into()),
-        Pair::Space => Some("laid on their images by the headers of both, nearest voxel".into()),
+        Pair::Position => Some("paired slice by slice by position".into()),
+        Pair::Space => Some("placed on their images by both headers, nearest voxel".into()),
         Pair::Index => {
-            let reason = part.pair_reason.as_deref().unwrap_or("the spec says so");
-            Some(format!("paired by index, whatever their headers say: {reason}"))
+            let reason = part.pair_reason.as_deref().unwrap_or("set in the spec");
+            Some(format!("paired by index regardless of their headers: {reason}"))
         }
     }
 }
@@ -264,7 +264,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
                 for &file in files {
                     reasons.entry(file).or_insert_with(|| {
                         format!(
-                            "a mask without its image: {} has the name for it, and lies in another folder tree",
+                            "a mask without its image: {} has the matching name, but is in another folder tree",
                             path_of[&image]
                         )
                     });
@@ -293,7 +293,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             for case in source.cases.iter_mut().filter(|case| images.contains(&case.image[0])) {
                 let others = images.iter().filter(|image| **image != case.image[0]).map(|image| path_of[image]);
                 let note = format!(
-                    "its mask {} serves {} images of its sequence, among them {}",
+                    "the mask {} is used by {} images of the same sequence, including {}",
                     path_of[mask],
                     images.len(),
                     others.take(2).collect::<Vec<_>>().join(" and ")
@@ -356,7 +356,7 @@ fn collect_masks(
                 let mask: &mut CaseMask = &mut raters[*first].1;
                 if found.farther_than(nearest) {
                     let nearer = path_of.get(&mask.files[0]).copied().unwrap_or_default();
-                    let reason = format!("another one of the mask {nearer}, which lies nearer to its image");
+                    let reason = format!("a duplicate of the mask {nearer}, which is closer to the image");
                     unused.extend(group.files.iter().map(|&f| (f, reason.clone())));
                 } else {
                     mask.rivals.push(group.files.clone());
@@ -385,7 +385,7 @@ fn collect_masks(
             raters.push((rater.unwrap_or_default(), mask));
         }
         for &less in &matches[index].less[at] {
-            let reason = "the same mask in another layout; the preferred one is used".to_string();
+            let reason = "the same mask in another layout; the preferred layout is used".to_string();
             unused.extend(groups[less].files.iter().map(|&f| (f, reason.clone())));
         }
         let mut names: Vec<String> = raters.iter().map(|(name, _)| name.clone()).collect();
@@ -415,8 +415,8 @@ fn completeness(
 ) -> CaseState {
     let elsewhere = elsewhere.map_or_else(String::new, |mask| {
         format!(
-            "; {mask} has the name for it, but lies in another folder tree: if it belongs to the image, put both below one \
-             folder, their folders into the patterns of the spec, or `anywhere = true` into the layout"
+            "; {mask} has the matching name, but is in another folder tree: if it belongs to the image, put both into \
+             one folder, include their folders in the patterns of the spec, or set `anywhere = true` in the layout"
         )
     });
     let missing = layout
@@ -425,20 +425,17 @@ fn completeness(
         .enumerate()
         .find(|(index, part)| part.absent == Absent::Unlabelled && !found.iter().any(|mask| mask.part == *index));
     if let Some((_, part)) = missing {
-        return CaseState::Skipped(format!(
-            "not labelled: no mask like {} belongs to it{elsewhere}",
-            either(&part.path)
-        ));
+        return CaseState::Skipped(format!("unlabelled: no mask matches {}{elsewhere}", either(&part.path)));
     }
     if found.is_empty() {
-        return CaseState::Skipped(format!("not labelled: none of its masks is there{elsewhere}"));
+        return CaseState::Skipped(format!("unlabelled: none of its masks exists{elsewhere}"));
     }
     let unknown = found.iter().filter(|m| m.label.is_none()).find_map(|m| Some((m, m.label_key.as_ref()?)));
     if let Some((mask, key)) = unknown {
         let table = layout.mask[mask.part].labels.as_deref().unwrap_or_default();
         let file = mask.files.first().and_then(|file| path_of.get(file)).copied().unwrap_or_default();
         return CaseState::Skipped(format!(
-            "the spec has no label {key:?}, of {file}: add it to [labels.{table}], or a [[skip]] for such files"
+            "the spec has no label {key:?} ({file}): add it to [labels.{table}], or add a [[skip]] for such files"
         ));
     }
     CaseState::Complete
@@ -495,9 +492,10 @@ fn cases_of(
             };
             let modality = spec.sequences.get(&sequence).cloned();
             let state = match (&modality, state) {
-                (None, CaseState::Complete) => {
-                    CaseState::Skipped(format!("the spec gives no modality for the sequence {sequence:?}"))
-                }
+                (None, CaseState::Complete) => CaseState::Skipped(format!(
+                    "the spec has no modality for the sequence {sequence:?}; add it to \
+                        [sequences]"
+                )),
                 _ => state.clone(),
             };
             let id = match channel {

@@ -82,7 +82,7 @@ impl Completeness {
         let differences: Vec<String> = differences.into_iter().flatten().collect();
         let state = match expected {
             _ if cases == 0 => "no labelled case".into(),
-            None => "count not known".into(),
+            None => "expected count unknown".into(),
             Some(_) if differences.is_empty() => "complete".into(),
             Some(_) => differences.join(", "),
         };
@@ -248,6 +248,6 @@ mod tests {
         let state = format!("70 missing (another 70), 2 more than expected ({layout} 2)");
         assert_eq!((five.missing, five.state), (70, state), "what is too many makes up for nothing");
         spec.expected.clear();
-        assert_eq!(Completeness::of(&source(&["p1"]), &spec).state, "count not known");
+        assert_eq!(Completeness::of(&source(&["p1"]), &spec).state, "expected count unknown");
     }
 }

@@ -151,8 +151,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
             let own = cases.iter().filter(|c| c.layout == *layout).flat_map(|c| &c.lists).find(|l| l.file == *file);
             let such_as = entries.keys().next().map_or_else(String::new, |key| format!(", such as {key:?}"));
             let reason = format!(
-                "{n} of {n} entries name no case of {}{such_as}; it would name one as {:?}, so neither split nor patient is taken \
-                 from it",
+                "{n} of {n} entries match no case of {}{such_as}; expected names such as {:?}. The list is ignored",
                 self.spec.slug,
                 own.map_or("", |l| l.key.as_str()),
                 n = entries.len(),
@@ -174,10 +173,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
                 };
                 if let Err([a, b]) = before.and(&said) {
                     let reason = |other: &str| {
-                        format!(
-                            "it contradicts {other}: {:?} is {a:?} and {b:?}, so neither split nor patient is taken from them",
-                            list.key
-                        )
+                        format!("contradicts {other}: {:?} is {a:?} and {b:?}. Both lists are ignored", list.key)
                     };
                     self.problems.entry(*first).or_insert_with(|| reason("another list"));
                     self.problems.entry(list.file).or_insert_with(|| reason("another list"));
@@ -217,8 +213,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         let mut notes = Vec::new();
         if let Some(((_, own), listed)) = self.zeros.first_key_value() {
             notes.push(format!(
-                "{} key(s) of its lists lack the leading zeros of their cases and are matched all the same, such as {listed:?} \
-                 for {own:?}",
+                "{} key(s) of the lists match after adding leading zeros, such as {listed:?} for {own:?}",
                 self.zeros.len()
             ));
         }
@@ -231,7 +226,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
             let (with, without): (Vec<_>, Vec<_>) = of_layout.partition(|(_, named)| **named);
             if let (Some((case, _)), false) = (without.first(), with.is_empty()) {
                 notes.push(format!(
-                    "{} of {} cases are in none of its lists, such as {}",
+                    "{} of {} cases are in no list, such as {}",
                     without.len(),
                     with.len() + without.len(),
                     case.id
@@ -249,8 +244,8 @@ fn distinct_patients(entries: Entries, layout: &Layout) -> Result<Entries, Strin
         let who = renamed(who.clone(), &layout.patient_names);
         if let Some(other) = ids.insert(file_safe(&who), who.clone()).filter(|other| *other != who) {
             return Err(format!(
-                "the patients {other:?} and {who:?} would have one id, {:?}, so neither split nor patient is taken from it; give \
-                 them other names ([layout.patient_names])",
+                "the patients {other:?} and {who:?} would share the id {:?}. The list is ignored; rename them in \
+                 [layout.patient_names]",
                 file_safe(&who)
             ));
         }
@@ -278,7 +273,7 @@ const NO_VALUE: &[&str] = &["nan", "na", "n/a", "#n/a", "<na>", "null", "none", 
 /// What a list says, by key.
 fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
     if let Some(looks) = pointer(bytes) {
-        return Err(format!("it is {}{}", looks.what, looks.advice));
+        return Err(format!("the file is {}{}", looks.what, looks.advice));
     }
     let mut found = Entries::new();
     if let Some(reason) = other_encoding(bytes) {
@@ -306,21 +301,18 @@ fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
         };
         let Some(key) = field(key) else { continue };
         if let Some(absent) = [split, patient].into_iter().flatten().find(|&column| row.get(column).is_none()) {
-            return Err(format!("row {number}, of {key:?}, ends before column {}, which is needed", absent + 1));
+            return Err(format!("row {number} ({key:?}) ends before the required column {}", absent + 1));
         }
         let value =
             |column: usize| field(column).filter(|text| !NO_VALUE.contains(&text.to_ascii_lowercase().as_str()));
         let said = Said { split: split.and_then(value), patient: patient.and_then(value) };
         if let Some(who) = said.patient.as_ref().filter(|who| file_safe(who).is_empty()) {
             return Err(format!(
-                "row {number}, of {key:?}, has the patient {who:?}, in which no letter or digit stands, so neither split nor \
-                 patient is taken from it"
+                "row {number} ({key:?}) has the patient {who:?}, which contains no letter or digit. The list is ignored"
             ));
         }
         if let Err([a, b]) = found.entry(key.clone()).or_default().and(&said) {
-            return Err(format!(
-                "it contradicts itself: {key:?} is {a:?} and {b:?} (row {number}), so neither split nor patient is taken from it"
-            ));
+            return Err(format!("contradicts itself: {key:?} is {a:?} and {b:?} (row {number}). The list is ignored"));
         }
     }
     Ok(found)
@@ -360,7 +352,7 @@ mod tests {
         assert_eq!((&found["s0000"], &found["s0001"]), (&said("train", "7"), &Said::default()));
         let error = entries(b"image_id;split\ns0000;train\n", &rules).unwrap_err();
         assert!(error.contains("\"who\"") && error.contains("image_id"), "{error}");
-        for (row, words) in [("s0000;8;train", "contradicts itself"), ("s0002", "ends before column")] {
+        for (row, words) in [("s0000;8;train", "contradicts itself"), ("s0002", "ends before the required column")] {
             let error = entries(format!("{table}{row}\n").as_bytes(), &rules).unwrap_err();
             assert!(error.contains(words), "{error}");
         }

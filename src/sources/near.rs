@@ -60,10 +60,16 @@ fn near_miss(spec: &Spec, paths: &[String]) -> Option<NearMiss> {
     let slug = &spec.slug;
     let says = match (images, masks) {
         (images, 0) => {
-            format!("{} file(s) match {slug}'s image pattern, none its mask pattern {mask}", grouped(images))
+            format!(
+                "{} file(s) match the image pattern of {slug}, but none matches its mask pattern {mask}",
+                grouped(images)
+            )
         }
         (0, masks) => {
-            format!("{} file(s) match {slug}'s mask pattern, none its image pattern {image}", grouped(masks))
+            format!(
+                "{} file(s) match the mask pattern of {slug}, but none matches its image pattern {image}",
+                grouped(masks)
+            )
         }
         (images, masks) => {
             let missing = |release: &crate::spec::Release| -> Vec<String> {
@@ -71,17 +77,17 @@ fn near_miss(spec: &Spec, paths: &[String]) -> Option<NearMiss> {
             };
             let missing = spec.release.iter().map(missing).min_by_key(Vec::len).unwrap_or_default();
             let found = format!(
-                "{} file(s) match {slug}'s image pattern and {} its mask pattern",
+                "{} file(s) match the image pattern of {slug} and {} its mask pattern",
                 grouped(images),
                 grouped(masks)
             );
             if missing.is_empty() {
                 let says = format!(
-                    "{found}, but not as one download: give the folder that they lie in, or name --source {slug}"
+                    "{found}, but not within one download: pass the folder that contains them, or --source {slug}"
                 );
                 return Some(NearMiss { source: slug.clone(), images, masks, says });
             }
-            format!("{found}, but none matches {}, which tells that the source is there", missing.join(" and "))
+            format!("{found}, but none matches the required evidence {}", missing.join(" and "))
         }
     };
     Some(NearMiss { source: slug.clone(), images, masks, says })

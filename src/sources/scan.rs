@@ -146,7 +146,7 @@ fn settle_conflicts(sources: &mut [Source], paths: &[&str]) {
             if let (Some(file), CaseState::Complete) = (contested, &case.state) {
                 let names = claims[file].join(" and ");
                 case.state = CaseState::Skipped(format!(
-                    "{} fits the sources {names}: name the one it is with --source, or put it below a folder of that name",
+                    "{} matches the sources {names}: select one with --source, or put it into a folder of that name",
                     paths[*file]
                 ));
             }
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(first.split.as_deref(), Some("train"));
         assert_eq!(first.modality, "Cine-MRI");
         assert_eq!((&first.image[..], &first.masks[0].files[..]), (&[2][..], &[3][..]));
-        assert!(matches!(&second.state, CaseState::Skipped(reason) if reason.starts_with("not labelled")));
+        assert!(matches!(&second.state, CaseState::Skipped(reason) if reason.starts_with("unlabelled")));
         assert!(matches!(&scan.files[1], FileUse::Skipped { reason, .. } if reason.contains("cine loop")));
         assert_eq!(scan.files[5], FileUse::Unclaimed);
     }

@@ -216,9 +216,9 @@ impl Settling<'_> {
             let reason = match why {
                 Left::Copy => format!("another copy of case {}, which is built from {stays}", name_of(case)),
                 Left::Form => {
-                    format!("another form of case {}, which is built from the preferred one, {stays}", name_of(case))
+                    format!("another form of case {}, which is built from the preferred form {stays}", name_of(case))
                 }
-                Left::Bare => format!("no mask belongs to it; case {} is built from {stays}", name_of(case)),
+                Left::Bare => format!("an image without masks; case {} is built from {stays}", name_of(case)),
                 Left::Release(root) => other_releases[root].clone(),
                 Left::Ambiguous => match &source.cases[left[at].1].state {
                     CaseState::Ambiguous(reason) => format!("case {}: {reason}", name_of(case)),
@@ -250,8 +250,8 @@ impl Settling<'_> {
                         continue;
                     }
                     let reason = format!(
-                        "two files are the same mask by their names, and their bytes differ: {first} and {}; remove one, or \
-                         tell them apart in the mask's pattern (rater, label_from or a capture that the image has as well)",
+                        "two files with different bytes are named as the same mask: {first} and {}; remove one, or \
+                         distinguish them in the mask pattern (rater, label_from, or a capture shared with the image)",
                         self.paths[rival[0]]
                     );
                     source.skipped.extend(rival.into_iter().map(|f| (f, reason.clone())));
@@ -325,9 +325,9 @@ impl Settling<'_> {
                 n => format!(" and {} more", n - 3),
             };
             let reason = format!(
-                "the id fits {} images that differ in their bytes or masks, so none of them is built: {}{more}; tell them \
-                 apart by a capture in the image's pattern (such as the folder) that `case` of the spec uses too, by other \
-                 names, or by datasets of their own",
+                "{} images with different bytes or masks share this id, so none is built: {}{more}; distinguish them \
+                 by a capture of the image pattern (such as the folder) that `case` in the spec also uses, by other \
+                 file names, or by building separate datasets",
                 paths.len(),
                 paths[..paths.len().min(3)].join(" and ")
             );
@@ -374,7 +374,7 @@ impl Settling<'_> {
         let release = |at: usize| &self.spec.release[at].name;
         let shown = |root: &str| root.strip_prefix(&source.prefix).unwrap_or(root).to_string();
         let reason = format!(
-            "{} holds the release {}, and the release {} in {} is built; give one folder to build the other release",
+            "{} contains the release {}, but the release {} in {} is built; pass one folder to build the other release",
             shown(&root),
             release(other),
             release(kept),
@@ -407,9 +407,9 @@ impl Settling<'_> {
         let mut kinds: BTreeMap<&str, Vec<(usize, usize)>> = BTreeMap::new();
         for (at, (why, stays)) in left {
             let what = match why {
-                Left::Copy => "image(s) are byte for byte copies of others and are left out",
-                Left::Form => "image(s) are other forms of cases that are built from the preferred form",
-                Left::Bare => "image(s) without masks have the id of others, and are left out",
+                Left::Copy => "image(s) are byte-identical copies and are left out",
+                Left::Form => "image(s) are other forms of cases, which are built from the preferred form",
+                Left::Bare => "image(s) without masks share the id of another image and are left out",
                 Left::Release(_) | Left::Ambiguous => continue,
             };
             let (image, other) = (source.cases[*at].image[0], source.cases[*stays].image[0]);
@@ -426,7 +426,7 @@ impl Settling<'_> {
         let apart: Vec<_> = source.apart.iter().filter(|(mask, _)| !self.foreign.contains(mask)).collect();
         if let Some((mask, image)) = apart.first() {
             notes.push(format!(
-                "{} mask(s) have the name for an image in another folder tree and are not used, such as {} for {}",
+                "{} mask(s) are named after an image in another folder tree and are unused, such as {} for {}",
                 apart.len(),
                 path(*mask),
                 path(*image)
@@ -435,7 +435,7 @@ impl Settling<'_> {
         for joined in &source.joined {
             let Some((mask, images)) = joined.shared.first() else { continue };
             notes.push(format!(
-                "{} mask(s) serve several images of one sequence each, such as {} those of {}",
+                "{} mask(s) are used by several images of one sequence each, such as {} by {}",
                 joined.shared.len(),
                 path(*mask),
                 images.iter().take(3).map(|&image| path(image)).collect::<Vec<_>>().join(" and ")

@@ -31,9 +31,9 @@ impl<'a> Table<'a> {
     pub(crate) fn column(&self, wanted: &[String]) -> Result<usize, String> {
         let found = wanted.iter().find_map(|name| self.names.iter().position(|n| n == name));
         if let Some(twice) = found.filter(|at| self.names[at + 1..].contains(&self.names[*at])) {
-            return Err(format!("two columns are called {:?}: remove or rename one", self.names[twice]));
+            return Err(format!("two columns are named {:?}: remove or rename one", self.names[twice]));
         }
-        found.ok_or_else(|| format!("expected a column {:?}, its columns are {:?}", wanted.join(" or "), self.names))
+        found.ok_or_else(|| format!("no column {:?}; the columns are {:?}", wanted.join(" or "), self.names))
     }
 
     /// The rows, one after the other. A row with more values than there are columns has a separator inside of a value, so that
@@ -45,8 +45,7 @@ impl<'a> Table<'a> {
             match row.iter().skip(columns).any(|value| !bare(value).is_empty()) {
                 false => Ok(Row(row)),
                 true => Err(format!(
-                    "row {number} has {} values, and there are {columns} columns: put values that hold a separator into \
-                     quotation marks",
+                    "row {number} has {} values, expected {columns}: quote values that contain a separator",
                     row.len()
                 )),
             }
@@ -67,7 +66,7 @@ impl Row {
 /// Why a text in UTF-16 is not read: `None` for others.
 pub(super) fn other_encoding(bytes: &[u8]) -> Option<String> {
     let utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-    utf_16.then(|| "it is a text in UTF-16: save it as UTF-8".to_string())
+    utf_16.then(|| "the encoding is UTF-16: save the file as UTF-8".to_string())
 }
 
 /// Refuses a table in which a quotation mark swallows rows: one that is never closed, is closed inside a value, or has whole
@@ -86,7 +85,7 @@ fn stray_quote(table: &[u8], separator: u8) -> Result<(), String> {
         at += 1;
         loop {
             match table[at..].iter().position(|&b| b == b'"').map(|n| at + n) {
-                None => return Err(format!("the quotation mark in line {} is never closed", line(open))),
+                None => return Err(format!("the quotation mark in line {} is not closed", line(open))),
                 Some(end) if table.get(end + 1) == Some(&b'"') => at = end + 2,
                 Some(end) => {
                     at = end + 1;
@@ -100,7 +99,7 @@ fn stray_quote(table: &[u8], separator: u8) -> Result<(), String> {
         let mut inner = table[open..at].split(|&b| b == b'\n').skip(1);
         let swallows = columns > 1 && inner.any(|line| line.iter().filter(|&&b| b == separator).count() + 1 >= columns);
         if !ended || swallows {
-            return Err(format!("the quotation mark in line {} is not closed where its value ends", line(open)));
+            return Err(format!("the quotation mark in line {} is closed before the value ends", line(open)));
         }
         at += 1;
     }

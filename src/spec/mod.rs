@@ -49,7 +49,7 @@ pub enum Error {
         problems: Vec<String>,
     },
     /// No spec has this slug.
-    #[error("no source is called {slug:?}{}; `medcosmos sources list` names them all", hint.as_ref().map(|h| format!(" (did you mean {h:?}?)")).unwrap_or_default())]
+    #[error("no source named {slug:?}{}; `medcosmos sources list` lists all sources", hint.as_ref().map(|h| format!(" (did you mean {h:?}?)")).unwrap_or_default())]
     UnknownSource {
         /// What was asked for.
         slug: String,

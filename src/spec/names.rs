@@ -78,16 +78,16 @@ pub fn compare_names<'a>(said: impl IntoIterator<Item = (i64, Vec<&'a str>)>, ta
             continue;
         }
         let other = entries.iter().find(|(key, label)| !is(key, value) && plain.iter().any(|name| equal(name, label)));
-        let own_name = own.map_or("nothing that it knows".to_string(), |own| format!("{:?}", own.name));
+        let own_name = own.map_or("no label".to_string(), |own| format!("{:?}", own.name));
         if let Some((key, label)) = other {
             compared.contradictions.push(format!(
-                "value {value} is {first:?}, which the spec has as {key} ({}); in the spec {value} is {own_name}",
+                "value {value} is {first:?}, but in the spec that is {key} ({}) and {value} is {own_name}",
                 label.name
             ));
         } else if let Some(own) = own
             && !plain.iter().any(|name| alike(name, own))
         {
-            compared.unknown.push(format!("value {value} is {first:?}, in the spec {own_name}"));
+            compared.unknown.push(format!("value {value} is {first:?}, but in the spec it is {own_name}"));
         }
     }
     compared
@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(compare_names(said, &table()), Compared::default());
         let swapped = compare_names([(1, vec!["Lesion"]), (2, vec!["liver"])], &table()).contradictions;
         assert_eq!(swapped.len(), 2);
-        assert_eq!(swapped[0], "value 1 is \"Lesion\", which the spec has as 2 (lesion); in the spec 1 is \"liver\"");
+        assert_eq!(swapped[0], "value 1 is \"Lesion\", but in the spec that is 2 (lesion) and 1 is \"liver\"");
         // A coded term counts as well as the name.
         assert_eq!(compare_names([(1, vec!["Segment_1", "Liver"])], &table()), Compared::default());
         let unknown = compare_names([(2, vec!["cancer"])], &table());

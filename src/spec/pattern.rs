@@ -200,7 +200,7 @@ fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
                 after
             }
             ']' => {
-                open = open.checked_sub(1).ok_or("a ] without its [")?;
+                open = open.checked_sub(1).ok_or("a ] without [")?;
                 out.push_str(")?");
                 after
             }
@@ -210,9 +210,9 @@ fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
                 out.push_str(&regex);
                 after
             }
-            '}' => return Err("a } without its {".into()),
+            '}' => return Err("a } without {".into()),
             '\\' => {
-                let literal = after.chars().next().ok_or("it ends in a backslash")?;
+                let literal = after.chars().next().ok_or("ends with a backslash")?;
                 out.push_str(&regex::escape(&literal.to_string()));
                 &after[literal.len_utf8()..]
             }
@@ -223,7 +223,7 @@ fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
         };
     }
     if open > 0 {
-        return Err("a [ without its ]".into());
+        return Err("a [ without ]".into());
     }
     Ok(out)
 }
@@ -233,10 +233,10 @@ fn capture(text: &str) -> Result<(Group, String, &str), String> {
     let (inner, after) = match text.split_once(":/") {
         // A regular expression may hold braces: it ends at "/}".
         Some((name, regex)) if !name.contains('}') => {
-            let (regex, after) = regex.split_once("/}").ok_or("a {name:/regex/} without its end")?;
+            let (regex, after) = regex.split_once("/}").ok_or("a {name:/regex/} that is not closed")?;
             return Ok(((check_name(name)?, Vec::new()), format!("({regex})"), after));
         }
-        _ => text.split_once('}').ok_or("a { without its }")?,
+        _ => text.split_once('}').ok_or("a { without }")?,
     };
     let (name, kind) = inner.split_once(':').unwrap_or((inner, ""));
     let mut written = Vec::new();
@@ -254,7 +254,7 @@ fn capture(text: &str) -> Result<(Group, String, &str), String> {
 
 fn check_name(name: &str) -> Result<String, String> {
     let valid = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if valid { Ok(name.to_string()) } else { Err(format!("{name:?} is not a name for a capture (letters, digits, _)")) }
+    if valid { Ok(name.to_string()) } else { Err(format!("{name:?} is not a valid capture name (letters, digits, _)")) }
 }
 
 /// A text with `{name}` where captures go.
@@ -378,9 +378,7 @@ mod tests {
 
     #[test]
     fn broken_patterns_say_why() {
-        for (pattern, word) in
-            [("{a", "without its }"), ("a]", "without its ["), ("[a", "without its ]"), ("{}", "name")]
-        {
+        for (pattern, word) in [("{a", "without }"), ("a]", "without ["), ("[a", "without ]"), ("{}", "name")] {
             let error = Pattern::new(pattern, false).unwrap_err();
             assert!(error.contains(word), "{error}");
         }

@@ -125,7 +125,7 @@ mod tests {
         };
         let label = |n: u8, name: &str, more: &str| format!("{n} = {{ name = {name:?}, object = \"kidney\"{more} }}\n");
         let error = spec(&(label(1, "G3+", "") + &label(2, "G3", ""))).unwrap_err().to_string();
-        assert!(error.contains("both called \"G3\""), "{error}");
+        assert!(error.contains("both be \"G3\""), "{error}");
         assert!(spec(&label(1, "+", "")).unwrap_err().to_string().contains("no letter or digit"));
         let sides = [", laterality = \"left\"", ", laterality = \"right\""];
         let spec =

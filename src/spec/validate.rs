@@ -13,7 +13,7 @@ use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, 
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
     let mut problems = Vec::new();
     if spec.slug.is_empty() || !spec.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        problems.push(format!("slug {:?} must be lower-case letters, digits and dashes", spec.slug));
+        problems.push(format!("slug {:?}: expected lower-case letters, digits and hyphens", spec.slug));
     }
     let common = taxonomy();
     let objects = common.object.iter().flat_map(|o| {
@@ -33,7 +33,7 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
         }
     }
     if spec.release.is_empty() {
-        problems.push("no [[release]]: nothing tells when this source is there".into());
+        problems.push("no [[release]]: the source cannot be recognised".into());
     }
     for release in &spec.release {
         if release.evidence.is_empty() {
@@ -60,24 +60,24 @@ pub(super) fn validate(spec: &Spec) -> Vec<String> {
     let mut names = BTreeSet::new();
     for layout in &spec.layout {
         if !names.insert(&layout.name) {
-            problems.push(format!("two layouts are called {:?}", layout.name));
+            problems.push(format!("two layouts are named {:?}", layout.name));
         }
         check_layout(spec, layout, &mut problems);
     }
     for expected in &spec.expected {
         match &expected.layout {
             Some(layout) if !names.contains(layout) => {
-                problems.push(format!("expected: there is no layout {layout:?}"));
+                problems.push(format!("expected: no layout {layout:?} in the spec"));
             }
             None if expected.separate => {
-                problems.push("expected: separate = true is for the count of a layout, and none is named".into());
+                problems.push("expected: separate = true requires a layout".into());
             }
             _ => {}
         }
         if let Some(release) = &expected.release
             && !spec.release.iter().any(|r| r.name == *release)
         {
-            problems.push(format!("expected: there is no release {release:?}"));
+            problems.push(format!("expected: no release {release:?} in the spec"));
         }
     }
     problems
@@ -95,17 +95,17 @@ fn check_own<'a>(
     for OwnName { name, .. } in own {
         let place = format!("[[{kind}]] {name:?}");
         if name.trim() != name || name.is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
-            problems.push(format!("{place}: a name is a text without slashes, and without blanks around it"));
+            problems.push(format!("{place}: expected a name without slashes and without leading or trailing spaces"));
         }
         match common.get(&name.to_lowercase()) {
             Some(other) if other == name => {
-                problems.push(format!("{place}: the protocol has this {kind}, so it needs no [[{kind}]]"));
+                problems.push(format!("{place}: this {kind} is already in the protocol; remove the [[{kind}]]"));
             }
-            Some(other) => problems.push(format!("{place}: the protocol calls it {other:?}, use that name")),
+            Some(other) => problems.push(format!("{place}: the protocol's name is {other:?}; use that name")),
             None => {}
         }
         if !seen.insert(name.to_lowercase()) {
-            problems.push(format!("{place}: it is defined twice"));
+            problems.push(format!("{place}: defined twice"));
         }
     }
 }
@@ -113,9 +113,7 @@ fn check_own<'a>(
 /// Says that a name is not known, and which one is nearest.
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let nearest = known.min_by_key(|known| levenshtein(known, name)).unwrap_or_default();
-    format!(
-        "{name:?} is not a {kind} of the taxonomy (nearest: {nearest:?}); one that the protocol does not have is defined by [[{kind}]]",
-    )
+    format!("{name:?} is not a {kind} of the taxonomy (closest: {nearest:?}); define your own with [[{kind}]]",)
 }
 
 fn compile(spec: &Spec, place: &str, pattern: &str, problems: &mut Vec<String>) -> Option<Pattern> {
@@ -127,14 +125,13 @@ fn check_label(spec: &Spec, place: &str, label: &Label, problems: &mut Vec<Strin
         problems.push(format!("{place}: {}", unknown("object", &label.object, spec.object_names())));
     }
     if file_safe(&label.name).is_empty() {
-        problems
-            .push(format!("{place}: the name {:?} has no letter or digit, so it cannot stand in an id", label.name));
+        problems.push(format!("{place}: the name {:?} has no letter or digit, which an id needs", label.name));
     }
     if let Some(side) = &label.laterality
         && side != "left"
         && side != "right"
     {
-        problems.push(format!("{place}: laterality {side:?} must be \"left\" or \"right\""));
+        problems.push(format!("{place}: laterality {side:?}: expected \"left\" or \"right\""));
     }
 }
 
@@ -170,12 +167,14 @@ fn check_layout(spec: &Spec, layout: &Layout, problems: &mut Vec<String>) {
         }
     }
     if !image.planes.is_empty() && image.plane != Plane::Native {
-        problems.push(format!("{place}: plane or planes, not both"));
+        problems.push(format!("{place}: set plane or planes, not both"));
     }
     match (image.fourth_axis, image.channels.is_empty()) {
-        (FourthAxis::Sequences, true) => problems.push(format!("{place}: fourth_axis = \"sequences\" needs channels")),
+        (FourthAxis::Sequences, true) => {
+            problems.push(format!("{place}: fourth_axis = \"sequences\" requires channels"))
+        }
         (FourthAxis::None | FourthAxis::Frames, false) => {
-            problems.push(format!("{place}: channels are only for fourth_axis = \"sequences\""));
+            problems.push(format!("{place}: channels require fourth_axis = \"sequences\""));
         }
         _ => {}
     }
@@ -204,26 +203,29 @@ fn check_list(spec: &Spec, place: &str, list: &ListPart, problems: &mut Vec<Stri
         }
     }
     if list.key_column.is_empty() && (list.split_column.is_some() || list.patient_column.is_some()) {
-        problems.push(format!("{place}: a column is named, so key_column must say which one names the case"));
+        problems.push(format!(
+            "{place}: split_column and patient_column require key_column, the column that identifies \
+            the case"
+        ));
     }
     if list.names {
         if !list.key.is_empty() || list.split.is_some() || !list.key_column.is_empty() {
-            problems.push(format!("{place}: a dataset.json (names = true) has no key, split or columns"));
+            problems.push(format!("{place}: with names = true, key, split and columns are not allowed"));
         }
         return;
     }
     if list.key.is_empty() {
-        problems.push(format!("{place}: key must say by which text the list names a case"));
+        problems.push(format!("{place}: key is missing: the text that identifies a case in the list"));
     }
     if list.split.is_none() && list.split_column.is_none() && list.patient_column.is_none() {
-        problems.push(format!("{place}: it says nothing: one of split, split_column, patient_column is needed"));
+        problems.push(format!("{place}: expected one of split, split_column, patient_column"));
     }
 }
 
 fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<String>) {
     let place = format!("{place}, mask {:?}", mask.path.first().map_or("", String::as_str));
     if mask.path.is_empty() {
-        problems.push(format!("{place}: it has no path"));
+        problems.push(format!("{place}: no path"));
     }
     for source in &mask.path {
         let Some(pattern) = compile(spec, &place, source, problems) else { continue };
@@ -247,7 +249,7 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
     if let Some(table) = &mask.labels
         && !spec.labels.contains_key(table)
     {
-        problems.push(format!("{place}: there is no table [labels.{table}]"));
+        problems.push(format!("{place}: no table [labels.{table}] in the spec"));
     }
     if matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
         && let Some((table, labels)) = mask.labels.as_ref().and_then(|name| spec.labels.get_key_value(name))
@@ -260,18 +262,18 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
                 && (&same.name, &same.object) != (&label.name, &label.object)
             {
                 problems.push(format!(
-                    "{place}: {other} and {key} of [labels.{table}] are both called {id:?} in ids, so that their masks cannot be \
-                     told apart; give them names of their own"
+                    "{place}: {other} and {key} of [labels.{table}] would both be {id:?} in mask ids; give them \
+                     different names"
                 ));
             }
         }
     }
     match (mask.pair, &mask.pair_reason) {
         (Pair::Index, None) => problems.push(format!(
-            "{place}: pair = \"index\" needs pair_reason = \"…\": why the headers of this source are not to be believed"
+            "{place}: pair = \"index\" requires pair_reason = \"…\": why the headers of this source are wrong"
         )),
         (Pair::Grid | Pair::Position | Pair::Space, Some(_)) => {
-            problems.push(format!("{place}: pair_reason is only for pair = \"index\""));
+            problems.push(format!("{place}: pair_reason requires pair = \"index\""));
         }
         _ => {}
     }
@@ -279,27 +281,28 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
     if mask.other_labels == OtherLabels::Ignore
         && !matches!(mask.decode, Decode::Values | Decode::Colours | Decode::Segments)
     {
-        problems
-            .push(format!("{place}: other_labels is for values, colours and segments, which are looked up in a table"));
+        problems.push(format!("{place}: other_labels requires a table of values, colours or segments"));
     }
     match mask.decode {
         Decode::Values | Decode::Colours if mask.labels.is_none() || mask.label_from.is_some() => {
-            problems.push(format!("{place}: a map of values or colours needs labels = \"table\" (and no label_from)"));
+            problems
+                .push(format!("{place}: a map of values or colours requires labels = \"table\" (and no label_from)"));
         }
         Decode::Segments if mask.labels.is_none() || mask.label_from.is_some() || mask.label.is_some() => {
             problems.push(format!(
-                "{place}: segments need labels = \"table\", whose keys are the segments' names (and no label or label_from)"
+                "{place}: segments require labels = \"table\" with the segment names as keys (and no label or \
+                 label_from)"
             ));
         }
         Decode::Segments => {
             let keys = mask.labels.iter().filter_map(|name| spec.labels.get(name)).flat_map(|table| table.keys());
             let mut seen = BTreeSet::new();
             for key in keys.filter(|key| !seen.insert(plain_name(key))) {
-                problems.push(format!("{place}: two keys of its table are the same name as {key:?}"));
+                problems.push(format!("{place}: two keys of the table match the same segment as {key:?}"));
             }
         }
         Decode::Binary { .. } | Decode::Channel { .. } | Decode::Instances | Decode::RleTable { .. } if !one_label => {
-            problems.push(format!("{place}: one object needs a label, or label_from with labels"));
+            problems.push(format!("{place}: a single object requires label, or label_from with labels"));
         }
         _ => {}
     }

@@ -25,10 +25,10 @@ pub fn crossings<'a>(
     let mut places: BTreeMap<&str, &Place> = BTreeMap::new();
     for row in assigned {
         match &row.place {
-            None => problems.push(format!("{} is in no part and in no fold", row.patient)),
+            None => problems.push(format!("{} is in no split and no fold", row.patient)),
             Some(place) => match places.insert(&row.patient, place) {
                 Some(before) if before != place => {
-                    problems.push(format!("{} is in {} and in {}", row.patient, words(before), words(place)));
+                    problems.push(format!("{} is in both {} and {}", row.patient, words(before), words(place)));
                 }
                 _ => {}
             },
@@ -36,7 +36,7 @@ pub fn crossings<'a>(
     }
     let named: BTreeSet<&str> = assigned.iter().map(|row| row.patient.as_str()).collect();
     let missing: BTreeSet<&str> = patients.into_iter().filter(|patient| !named.contains(patient)).collect();
-    problems.extend(missing.into_iter().map(|patient| format!("{patient} has no place")));
+    problems.extend(missing.into_iter().map(|patient| format!("{patient} is not assigned")));
 
     let mut numbers: HashMap<&str, u32> = HashMap::new();
     let mut names: Vec<&str> = Vec::new();
@@ -65,7 +65,7 @@ pub fn crossings<'a>(
         if sides.len() > 1 {
             let sides: Vec<String> =
                 sides.iter().map(|(patient, place)| format!("{patient} in {}", words(place))).collect();
-            problems.push(format!("patients that are linked are apart: {}", sides.join(", ")));
+            problems.push(format!("linked patients are in different splits: {}", sides.join(", ")));
         }
     }
     problems

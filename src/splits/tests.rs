@@ -163,7 +163,7 @@ fn the_check_finds_what_is_wrong() {
         [row("a", train.clone()), row("b", train.clone()), row("c", test.clone()), row("d", Some(Place::Fold(1)))];
     assert_eq!(crossings(&rows, ["a", "b", "c", "d"], &[link("a", "b")]), [] as [&str; 0]);
     let linked = crossings(&rows, ["a", "b", "c", "d"], &[link("a", "b"), link("c", "b")]);
-    assert_eq!(linked, ["patients that are linked are apart: a in train, c in test"]);
+    assert_eq!(linked, ["linked patients are in different splits: a in train, c in test"]);
     let twice = crossings(&[row("a", train), row("a", test), row("b", None)], ["a", "e"], &[]);
-    assert_eq!(twice, ["a is in train and in test", "b is in no part and in no fold", "e has no place"]);
+    assert_eq!(twice, ["a is in both train and test", "b is in no split and no fold", "e is not assigned"]);
 }

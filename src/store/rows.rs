@@ -178,25 +178,25 @@ macro_rules! row {
 }
 
 row! {
-    /// One file of the download, or one entry of an archive: what became of it.
+    /// One file of the downloads, in a folder or an archive, and its use.
     pub struct FileRow of Files sorted by path {
-        /// Path below the folder that was built; an archive's name is one component of it.
+        /// Path below the folder of downloads; an archive counts as a folder.
         pub path: String,
-        /// Short name of the dataset that it belongs to; `unclaimed` where it fits none.
+        /// Slug of the source that the file belongs to; `unclaimed` if it matches none.
         pub source: String,
-        /// Size, where it is known.
+        /// Size, if known.
         pub size: Option<u64> => "byte",
-        /// What became of it: used, skipped or failed. A file that is used may belong to a case that failed.
+        /// Status: used, skipped or failed. A used file may belong to a failed case.
         pub status: FileStatus,
-        /// Why it was skipped, or why it could not be read.
+        /// Why the file was skipped or could not be read.
         pub reason: Option<String>,
     }
 }
 
 row! {
-    /// One source of the dataset: where it comes from, and what may be done with it.
+    /// One source of the dataset, with its licence and citation.
     pub struct SourceRow of Sources sorted by source {
-        /// Short name of the source.
+        /// Slug of the source.
         pub source: String,
         /// Full name.
         pub name: String,
@@ -204,122 +204,121 @@ row! {
         pub release: Option<String>,
         /// Home page.
         pub home: String,
-        /// SPDX identifier of the licence, or `LicenseRef-…` with `terms` in words.
+        /// SPDX identifier of the licence, or `LicenseRef-…` if `terms` states it.
         pub licence: String,
-        /// What a user must know, in words.
+        /// Summary of the terms of use.
         pub terms: String,
-        /// Whether slices and masks made from the download may be passed on: yes, conditions, no or unknown.
+        /// Whether slices and masks may be redistributed: yes, conditions, no or unknown.
         pub share_derived: String,
-        /// What to cite, as BibTeX.
+        /// Citation, as BibTeX.
         pub citation: String,
-        /// SHA-256 of the spec by which the source was read.
+        /// SHA-256 of the spec that the source was built with.
         pub spec_sha256: String,
     }
 }
 
 row! {
-    /// One raw case: a volume, a frame of a series or a picture, whether it gave slices or not. Skipped and failed
-    /// cases have a row too.
+    /// One case: a volume, a frame of a series or a single 2D image. Skipped and failed cases have a row as well.
     pub struct CaseRow of Cases sorted by case_id {
-        /// Readable, stable name of the case, which starts with its source: `acdc/patient001_frame01`.
+        /// Readable, stable id of the case, starting with its source: `acdc/patient001_frame01`.
         pub case_id: String,
-        /// Short name of the dataset that the case comes from.
+        /// Slug of the source.
         pub source: String,
         /// Release of the source that was recognised.
         pub release: Option<String>,
-        /// Patient, as the source names them; the case itself where it names none. Cases of one patient are not
+        /// Patient identifier of the source, or the case id if the source has none. Cases of one patient are not
         /// independent.
         pub patient_id: String,
-        /// Split that the source publishes: train, validation, test.
+        /// Official split of the source: train, validation or test.
         pub split: Option<String>,
-        /// Sequence or series of the scan, as the source names it.
+        /// Sequence or series of the scan, as named by the source.
         pub sequence: Option<String>,
-        /// Imaging modality, in the words of the protocol (CT, T2-FLAIR MRI), or one that the source's spec defines for itself.
+        /// Imaging modality of the protocol (docs/protocol.md, 1), such as T2-FLAIR MRI, or one that the spec defines.
         pub modality: String,
-        /// Files of the download that went into the case.
+        /// Raw files of the case.
         pub raw: Vec<RawMember>,
-        /// Size of the stored array, the slowest axis first (t, z, y, x, component), without leading ones. Empty where
-        /// the image could not be read.
+        /// Shape of the stored array, slowest axis first (t, z, y, x, component), without leading axes of length 1.
+        /// Empty if the image could not be read.
         pub shape: Vec<u32> => "px",
-        /// Stored type of a pixel, in numpy's words.
+        /// Stored data type, as named by NumPy.
         pub dtype: Option<String>,
-        /// Distance of neighbours along x, y and z of the file.
+        /// Voxel spacing along x, y and z of the file.
         pub spacing: Option<Vec<f64>> => "mm",
-        /// Where x, y and z of the file point to, in three letters: RAS, LPS.
+        /// Anatomical directions of the x, y and z axes of the file: RAS, LPS.
         pub orientation: Option<String>,
-        /// Voxel index (x, y, z of the file) to RAS+ millimetres: three rows of four, row by row. Null where the header
-        /// does not say where the axes point.
+        /// Affine from voxel index (x, y, z of the file) to RAS+ millimetres, 3 x 4, row-major. Null if the header does
+        /// not state the orientation.
         pub affine: Option<Vec<f64>>,
-        /// Viewing plane along which slices were taken: axial, coronal, sagittal, short axis, an axis of the file or
-        /// picture; several with commas between.
+        /// Plane of the slices: axial, coronal, sagittal, short axis, an axis of the file, or picture for a single 2D
+        /// image; several are separated by commas (docs/protocol.md, 2.1).
         pub plane: Option<String>,
-        /// Slices that the volume has along these planes.
+        /// Number of slices of the volume in these planes.
         pub n_slices: u32,
-        /// Slices that were kept.
+        /// Number of slices kept.
         pub kept: u32,
-        /// Slices that were left out because no mask in them was large enough.
+        /// Number of slices dropped because none of their masks is large enough (docs/protocol.md, 2.5).
         pub dropped_slices: u32,
-        /// Masks that were left out because they were too small.
+        /// Number of masks dropped because they are too small.
         pub dropped_masks: u32,
-        /// How the masks found their places, the worst of several. same: on the image's own grid; reordered: the same
-        /// grid in another order, put right exactly; resampled: another grid, nearest voxel; by_index: a header does not
-        /// say where its voxels lie, or the spec says that it lies; shifted: by index, although the origins differ. Null
-        /// where nothing was built.
+        /// Placement of the masks on the image grid, the weakest of several. same: identical grid; reordered: same grid
+        /// in another storage order, reordered exactly; resampled: another grid, nearest voxel; by_index: paired by
+        /// index, because a header states no position or the spec overrides it; shifted: paired by index although the
+        /// origins differ. Null if nothing was built.
         pub placement: Option<String>,
-        /// How far voxels of image and mask that were paired lie apart by their headers, at most. Null where a header
-        /// does not say.
+        /// Largest distance between paired voxels of image and mask according to their headers. Null if a header states
+        /// no position.
         pub placement_error_mm: Option<f64> => "mm",
-        /// How it went: ok, skipped or failed.
+        /// Status: ok, skipped or failed.
         pub status: CaseStatus,
         /// Why the case was skipped or failed.
         pub reason: Option<String>,
-        /// What a user should know about how the case was read.
+        /// Remarks on how the case was read.
         pub notes: Vec<String>,
     }
 }
 
 row! {
-    /// One 2D image that holds at least one object.
+    /// One 2D image with at least one mask.
     pub struct SliceRow of Slices sorted by slice_id {
-        /// Readable, stable name of the slice: its case and its position, `acdc/patient001_frame01/z0003`.
+        /// Readable, stable id of the slice, its case and its position: `acdc/patient001_frame01/z0003`.
         pub slice_id: String,
-        /// Case that the slice was taken from.
+        /// Case of the slice.
         pub case_id: String,
-        /// Short name of the dataset that the case comes from.
+        /// Slug of the source.
         pub source: String,
-        /// Patient, as the source names them.
+        /// Patient identifier of the source.
         pub patient_id: String,
-        /// Split that the source publishes: train, validation, test.
+        /// Official split of the source: train, validation or test.
         pub split: Option<String>,
-        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
+        /// Imaging modality of the protocol (docs/protocol.md, 1), or one that the spec defines.
         pub modality: String,
-        /// Viewing plane along which the slice was taken.
+        /// Plane of the slice.
         pub plane: String,
-        /// Position of the slice along the axis that the plane cuts, from 0.
+        /// Index of the slice along the axis perpendicular to the plane, from 0.
         pub slice_index: u32,
-        /// Frame of a 4D series that the slice belongs to, from 0.
+        /// Frame of a 4D series, from 0.
         pub frame: u32,
-        /// Rows of the image.
+        /// Number of rows.
         pub height: u32 => "px",
-        /// Columns of the image.
+        /// Number of columns.
         pub width: u32 => "px",
-        /// Values per pixel: 1 grey, 3 RGB.
+        /// Number of channels: 1 for grey, 3 for RGB.
         pub channels: u8,
-        /// Distance of neighbouring rows.
+        /// Distance between neighbouring rows.
         pub spacing_row_mm: Option<f64> => "mm",
-        /// Distance of neighbouring columns.
+        /// Distance between neighbouring columns.
         pub spacing_col_mm: Option<f64> => "mm",
-        /// Raw value that became 0.
+        /// Raw value mapped to 0 (docs/protocol.md, 2.3).
         pub intensity_min: f64 => "raw",
-        /// Raw value that became 255.
+        /// Raw value mapped to 255.
         pub intensity_max: f64 => "raw",
-        /// The image as an 8-bit PNG. Never null, though declared so: `datasets` decodes no other images.
+        /// The image as an 8-bit PNG. Never null; declared nullable because Hugging Face `datasets` requires it.
         pub image: EncodedImage,
-        /// SHA-256, in hex, of the 8-bit pixels: row by row, channels interleaved.
+        /// SHA-256, in hexadecimal, of the 8-bit pixels, row-major with interleaved channels.
         pub pixels_sha256: String,
-        /// Perceptual hash of the image: near-duplicates differ in few of its 64 bits.
+        /// Perceptual hash of the image; near-duplicates differ in few of its 64 bits.
         pub perceptual_hash: u64,
-        /// Mean grey levels of 16 x 16 fields of the image, row by row: by them near-duplicates are told apart.
+        /// Mean grey levels of a 16 x 16 grid over the image, row-major; used to find near-duplicates.
         pub thumbnail: Bytes,
     }
 }
@@ -327,51 +326,51 @@ row! {
 row! {
     /// One object in one slice.
     pub struct MaskRow of Masks sorted by mask_id {
-        /// Readable, stable name of the mask: its slice and its object, `acdc/patient001_frame01/z0003/left_ventricle`.
+        /// Readable, stable id of the mask, its slice and its label: `acdc/patient001_frame01/z0003/left_ventricle`.
         pub mask_id: String,
-        /// Slice that the mask lies in.
+        /// Slice of the mask.
         pub slice_id: String,
-        /// Case that the slice was taken from.
+        /// Case of the slice.
         pub case_id: String,
-        /// Patient, as the source names them.
+        /// Patient identifier of the source.
         pub patient_id: String,
-        /// Short name of the dataset that the case comes from.
+        /// Slug of the source.
         pub source: String,
-        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
+        /// Imaging modality of the protocol (docs/protocol.md, 1), or one that the spec defines.
         pub modality: String,
-        /// Common name of the anatomical structure or lesion, or one that the source's spec defines for itself.
+        /// Common name of the anatomical structure or lesion.
         pub object: String,
-        /// Object and modality, by which results are grouped: `liver-CT`.
+        /// Object and modality, the unit of results: `liver-CT`.
         pub target: String,
-        /// Value of the object in the raw label image, or its colour.
+        /// Value or colour of the label in the raw mask file.
         pub label_value: String,
-        /// Name of the object in the source's own words.
+        /// Name of the label in the source.
         pub label_name: String,
-        /// Side of the body: left or right.
+        /// Side of the body, left or right, where the label distinguishes sides.
         pub laterality: Option<String>,
-        /// Number of the instance, where the source tells several of one object apart.
+        /// Instance number, where the source distinguishes instances of a label.
         pub instance: Option<u32>,
-        /// Who drew the mask, where the source has several raters.
+        /// Rater, where the source has several (docs/protocol.md, 2.8).
         pub rater: Option<String>,
-        /// True where the protocol leaves this kind of object out of its results.
+        /// True if the protocol excludes this object from results (docs/protocol.md, 2.7).
         pub excluded: bool,
-        /// Why it is left out.
+        /// Reason for the exclusion.
         pub exclusion_reason: Option<String>,
         /// Number of pixels.
         pub area_px: u32 => "px",
-        /// Area, where the spacing is known.
+        /// Area, if the spacing is known.
         pub area_mm2: Option<f64> => "mm²",
-        /// First column, first row, last column and last row of the object.
+        /// Bounding box: first column, first row, last column, last row (inclusive).
         pub bbox: [u32; 4] => "px",
-        /// Column of the centre of mass.
+        /// Column of the centroid.
         pub centroid_x: f64 => "px",
-        /// Row of the centre of mass.
+        /// Row of the centroid.
         pub centroid_y: f64 => "px",
-        /// Number of connected components.
+        /// Number of connected components (8 neighbours).
         pub components: u32,
-        /// True where the object reaches the first or last row or column.
+        /// True if the mask touches the first or last row or column.
         pub touches_border: bool,
-        /// The mask as COCO's compressed run-length code.
+        /// The mask in COCO's compressed run-length encoding.
         pub mask: Rle,
     }
 }
@@ -426,37 +425,38 @@ row! {
 }
 
 row! {
-    /// One candidate mask that a model gave for one object and one prompt.
+    /// One candidate mask of a model for one mask and one prompt.
     pub struct PredictionRow of Predictions sorted by mask_id, model, strategy, variant, candidate {
-        /// The mask that the prompt was made from.
+        /// Ground truth mask from which the prompt is derived.
         pub mask_id: String,
-        /// Slice that the mask lies in.
+        /// Slice of the mask.
         pub slice_id: String,
-        /// Case that the slice was taken from.
+        /// Case of the slice.
         pub case_id: String,
-        /// Short name of the dataset that the case comes from.
+        /// Slug of the source.
         pub source: String,
         /// Name of the model.
         pub model: String,
-        /// Prompt strategy: S1 to S6 of the protocol, `clicks` for simulated clicks, or what was imported.
+        /// Prompt strategy: S1 to S6 (docs/protocol.md, 3.1), `clicks` for simulated clicks, or the name given to
+        /// imported predictions.
         pub strategy: String,
-        /// Which prompt of the strategy: empty, `jitter10-20/seed0` where it was moved at random, `click03` after the third
-        /// click.
+        /// Variant of the prompt: empty for none, `jitter10-20/seed0` for random displacement, `click03` after the
+        /// third click.
         pub variant: String,
-        /// Prompt points as x0, y0, x1, y1 and so on, in pixels of the slice.
+        /// Prompt points as x0, y0, x1, y1 and so on.
         pub points: Vec<f64> => "px",
-        /// One label a point: 1 inside the object, 0 outside.
+        /// Label of each point: 1 positive, 0 negative.
         pub point_labels: Vec<u8>,
         /// Prompt box: first column, first row, last column, last row.
         pub r#box: Option<[f64; 4]> => "px",
-        /// Which of the model's candidates this is, from 0. Only those that a choice takes are kept, unless all were asked
-        /// for.
+        /// Index of the candidate, from 0. Only candidates that a choice selects are stored, unless `--keep-candidates`
+        /// was given.
         pub candidate: u32,
-        /// The model's own estimate of its IoU.
+        /// IoU predicted by the model.
         pub predicted_iou: Option<f32>,
-        /// Stability score: IoU of the mask at a raised and at a lowered threshold.
+        /// Stability score: IoU between the masks at a raised and at a lowered threshold.
         pub stability: Option<f32>,
-        /// The predicted mask as COCO's compressed run-length code.
+        /// The predicted mask in COCO's compressed run-length encoding.
         pub mask: Rle,
     }
 }
@@ -535,74 +535,73 @@ row! {
 }
 
 row! {
-    /// Two patients that are, or seem to be, one: by the same picture, by pictures that differ in their encoding only, or by
-    /// what the sources say of themselves.
+    /// Two patients that share images: with equal pixels, in another encoding, or as stated by the sources.
     pub struct LeakRow of Leaks sorted by patient_id, other_patient_id, kind {
-        /// The patient whose name comes first.
+        /// The patient whose identifier sorts first.
         pub patient_id: String,
-        /// Short name of the source of the first patient.
+        /// Slug of the first patient's source.
         pub source: String,
         /// The other patient.
         pub other_patient_id: String,
-        /// Short name of the source of the other patient.
+        /// Slug of the other patient's source.
         pub other_source: String,
-        /// How it is known: exact, near or declared.
+        /// Kind: exact (equal pixels), near (another encoding) or declared (stated by the sources).
         pub kind: LeakKind,
-        /// Slices of the first patient that have a twin in the other; 0 where it is only declared.
+        /// Number of slices of the first patient that match one of the other; 0 if only declared.
         pub slices: u32,
-        /// Correlation of the local contrast of the thumbnails of the closest pair of slices, 1 where the pixels are the
-        /// same; null where it is only declared.
+        /// Correlation of local contrast between the thumbnails of the most similar pair of slices, 1 for equal pixels;
+        /// null if only declared.
         pub similarity: Option<f64>,
-        /// One of these slices.
+        /// First patient's slice of that pair.
         pub slice_id: Option<String>,
-        /// Its twin.
+        /// The other patient's slice of that pair.
         pub other_slice_id: Option<String>,
-        /// Name of the group of all patients that are linked with each other: that of its first patient.
+        /// Leak group of the two patients, named after its first patient.
         pub leak_group: String,
     }
 }
 
 row! {
-    /// One slice that shows what a slice of another patient, source or split shows: a mark, nothing is deleted.
+    /// One slice that duplicates a slice of another patient, source or split. Nothing is deleted.
     pub struct DuplicateRow of Duplicates sorted by slice_id {
         /// The slice.
         pub slice_id: String,
-        /// Short name of the dataset that the slice comes from.
+        /// Slug of the source.
         pub source: String,
-        /// Patient, as the source names them.
+        /// Patient identifier of the source.
         pub patient_id: String,
-        /// Split that the source publishes: train, validation, test.
+        /// Official split of the source: train, validation or test.
         pub split: Option<String>,
-        /// The first slice, by name, of all that show the same. Where it is the slice itself, this is the one to keep.
+        /// First slice, by id, of the duplicates. If it is the slice itself, this is the one to keep.
         pub first_slice_id: String,
-        /// How it is known: exact or near.
+        /// Kind: exact (equal pixels) or near (another encoding).
         pub kind: LeakKind,
-        /// Correlation with the closest twin.
+        /// Similarity to the closest duplicate.
         pub similarity: f64,
-        /// Name of the leak group that the patient is in.
+        /// Leak group of the patient.
         pub leak_group: String,
     }
 }
 
 row! {
-    /// One patient, and the split that they are in. No patient and no leak group is in two.
+    /// One patient and their split. No patient and no leak group is in more than one.
     pub struct SplitRow of Splits sorted by patient_id {
-        /// Patient, as the source names them.
+        /// Patient identifier of the source.
         pub patient_id: String,
-        /// Short name of the source.
+        /// Slug of the source.
         pub source: String,
-        /// Name of the leak group, where the patient is in one.
+        /// Leak group of the patient, if any.
         pub leak_group: Option<String>,
-        /// Split that the source publishes, where its slices have one; several with commas.
+        /// Official split of the source, if any; several are separated by commas.
         pub official_split: Option<String>,
-        /// Split by this tool: one of the names asked for. Where folds were asked for, test for the patients of an official
-        /// test set, who are in no fold, and null for all others.
+        /// Split assigned by `medcosmos split`. With folds: test for the patients of an official test set, who are in
+        /// no fold, and null for all others.
         pub assigned_split: Option<String>,
-        /// Fold in which the patient is tested, from 0, where folds were asked for.
+        /// Fold in which the patient is tested, from 0; null without folds.
         pub fold: Option<u32>,
-        /// Slices of the patient.
+        /// Number of slices of the patient.
         pub n_slices: u32,
-        /// Masks of the patient, those of excluded categories left out.
+        /// Number of masks of the patient, without excluded objects.
         pub n_masks: u32,
     }
 }

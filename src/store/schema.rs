@@ -183,7 +183,7 @@ fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// The reference of all tables as plain text, for the terminal.
+/// Describes all tables as plain text, for the terminal.
 pub fn to_text() -> String {
     let mut out = String::new();
     for &table in Table::ALL {
@@ -198,11 +198,11 @@ pub fn to_text() -> String {
         }
         out.push('\n');
     }
-    out.push_str("A type that ends with ? may be null.\n");
+    out.push_str("A type that ends with ? may be null. Terms: docs/glossary.md; rules: docs/protocol.md.\n");
     out
 }
 
-/// The reference of all tables as Markdown, for a dataset card.
+/// Describes all tables as Markdown, for a dataset card.
 pub fn to_markdown() -> String {
     let mut out = String::new();
     for &table in Table::ALL {
@@ -214,7 +214,9 @@ pub fn to_markdown() -> String {
         }
         out.push('\n');
     }
-    out.push_str("A type that ends with `?` may be null.\n");
+    out.push_str(
+        "A type that ends with `?` may be null. `docs/glossary.md` of medcosmos defines the terms, `docs/protocol.md` the rules.\n",
+    );
     out
 }
 

@@ -299,12 +299,12 @@ labels = "heart"
     for (from, to, words) in [
         ("labels = \"heart\"", "lables = \"heart\"", &["line 23", "lables"][..]),
         ("name = \"My hearts\"", "name = My hearts", &["line 2"]),
-        ("\"Cine-MRI\"", "\"Cine MRI\"", &["\"Cine MRI\" is not a modality", "nearest: \"Cine-MRI\""]),
-        ("\"right ventricle\"", "\"right ventrical\"", &["labels.heart.1", "nearest: \"right ventricle\""]),
-        ("labels = \"heart\"", "labels = \"hart\"", &["there is no table [labels.hart]"]),
+        ("\"Cine-MRI\"", "\"Cine MRI\"", &["\"Cine MRI\" is not a modality", "closest: \"Cine-MRI\""]),
+        ("\"right ventricle\"", "\"right ventrical\"", &["labels.heart.1", "closest: \"right ventricle\""]),
+        ("labels = \"heart\"", "labels = \"hart\"", &["no table [labels.hart]"]),
         ("case = \"{patient}_{frame}\"", "case = \"{patient}_{phase}\"", &["{phase}", "does not capture"]),
         ("sequence = \"cine\"", "sequence = \"cin\"", &["sequence \"cin\" is not in [sequences]"]),
-        ("slug = \"mine\"", "slug = \"../mine\"", &["slug \"../mine\" must be lower-case letters"]),
+        ("slug = \"mine\"", "slug = \"../mine\"", &["slug \"../mine\": expected lower-case letters"]),
         ("patient{patient:ddd}/patient{patient}_frame{frame:dd}_gt", "patient{patient:ddd", &["patient{patient:ddd"]),
     ] {
         assert!(GOOD.contains(from), "{from}");

@@ -131,7 +131,7 @@ fn the_same_bytes_are_a_copy() {
     assert_eq!((run.status, cases.len()), (0, 2), "{}", run.out);
     says(&downloads.reason("B/001_img.nii.gz"), &["another copy of case 001", "A/001_img.nii.gz"]);
     says(&downloads.reason("B/001_seg.nii.gz"), &["another copy"]);
-    says(&run.out, &["2 image(s) are byte for byte copies"]);
+    says(&run.out, &["2 image(s) are byte-identical copies"]);
 }
 
 /// A test set without masks counts from 001 again: the training image keeps its mask.
@@ -142,7 +142,7 @@ fn a_test_set_that_counts_anew_gets_no_mask_of_the_training_set() {
     let (run, cases) = downloads.build();
     assert_eq!((run.status, cases.len()), (0, 1), "{}", run.out);
     assert_eq!(cases[0].2, ["train/001_img.nii.gz", "train/001_seg.nii.gz"]);
-    says(&run.out, &["test/001_img.nii.gz", "have the id of others"]);
+    says(&run.out, &["test/001_img.nii.gz", "share the id of another image"]);
 }
 
 /// An image and a mask of two folder trees are no case, and a build of no case is no success.
@@ -158,7 +158,7 @@ fn an_image_elsewhere_is_never_taken() {
         downloads.image(image, 1).mask(mask, 1);
         let (run, cases) = downloads.build();
         assert_eq!((run.status, cases[0].1.as_str()), (1, "skipped"), "{image} {mask}: {}", run.out);
-        says(&run.out, &["lies in another folder tree", "No case was built"]);
+        says(&run.out, &["is in another folder tree", "No case was built"]);
     }
 }
 
@@ -199,7 +199,7 @@ fn one_release_is_built() {
     let (run, cases) = downloads.build();
     assert_eq!((run.status, cases.len()), (0, 1), "{}", run.out);
     assert_eq!(cases[0].2[0], "second/P01_img.nii.gz");
-    assert_eq!(run.out.matches("first/ holds the release old").count(), 1, "{}", run.out);
+    assert_eq!(run.out.matches("first/ contains the release old").count(), 1, "{}", run.out);
 }
 
 /// Two files of one mask that differ are a guess.
@@ -213,7 +213,7 @@ fn two_masks_that_differ_are_ambiguous() {
     rename("001_b_seg.nii.gz", "001_bseg.nii.gz");
     let (run, cases) = downloads.build();
     assert_eq!((run.status, cases[0].1.as_str()), (3, "failed"), "{}", run.out);
-    says(&run.out, &["001_aseg.nii.gz and 001_bseg.nii.gz", "bytes differ"]);
+    says(&run.out, &["001_aseg.nii.gz and 001_bseg.nii.gz", "different bytes"]);
 }
 
 #[test]
@@ -228,11 +228,11 @@ fn a_name_of_a_mac_and_of_a_zip_are_one() {
 fn lists_that_name_nobody_or_contradict_themselves_fail_the_split() {
     for (rows, status, words) in [
         ("1,train,a\n2,test,b\n", 0, &["leading zeros"][..]),
-        ("x,train,a\ny,test,b\n", 3, &["2 of 2 entries name no case", "\"001\""]),
+        ("x,train,a\ny,test,b\n", 3, &["2 of 2 entries match no case", "\"001\""]),
         ("001,train,a\n002,test,b\n001,test,a\n", 3, &["contradicts itself", "\"train\" and \"test\""]),
         ("001,train,\"a\n002,test,b\n", 3, &["quotation mark in line 2"]),
-        ("001,train\n002,test,b\n", 3, &["ends before column 3"]),
-        ("001,train,a\n", 0, &["1 of 2 cases are in none of its lists, such as mine/002"]),
+        ("001,train\n002,test,b\n", 3, &["ends before the required column 3"]),
+        ("001,train,a\n", 0, &["1 of 2 cases are in no list, such as mine/002"]),
     ] {
         let downloads = Downloads::new(&format!("{SPEC}{LIST}"));
         downloads.both("001", 1).both("002", 2);
@@ -254,7 +254,7 @@ fn check_reads_a_sample_and_names_what_joins() {
     write(&downloads.raw().join("001_xseg.nii.gz"), &small);
     let run = downloads.run("sources", &["check", "mine.toml", "--raw", "raw"]);
     assert_eq!(run.status, 1, "{}", run.out);
-    says(&run.out, &["joined by p", "warning: {dat}", "does not fit: mine/001", "001_xseg.nii.gz"]);
+    says(&run.out, &["joined by p", "warning: {dat}", "failed: mine/001", "001_xseg.nii.gz"]);
 }
 
 /// A pointer in place of a file is called what it is.
@@ -311,8 +311,11 @@ fn near_misses_and_other_sources_are_told() {
         write(&downloads.raw().join(patient).join(name), b"");
     }
     let scan = downloads.run("scan", &["raw"]);
-    says(&scan.out, &["1 file(s) match acdc's image pattern, none its mask pattern", "sources check acdc"]);
+    says(
+        &scan.out,
+        &["1 file(s) match the image pattern of acdc, but none matches its mask pattern", "sources check acdc"],
+    );
     let (run, _) = downloads.build();
-    assert!(!run.out.contains("fit no source"), "{}", run.out);
-    says(&run.out, &["fit none of the sources that were asked for (mine)"]);
+    assert!(!run.out.contains("match no source"), "{}", run.out);
+    says(&run.out, &["match none of the selected sources (mine)"]);
 }

@@ -30,7 +30,7 @@ fn built() -> &'static (std::path::PathBuf, std::path::PathBuf) {
 #[test]
 fn every_command_explains_itself() {
     let all = Run::done(&mut medcosmos("--help"));
-    assert!(all.out.contains("Exit status: 0 done, 1 not done, 2 wrong usage, 3 done but for cases that failed."));
+    assert!(all.out.contains("Exit status: 0 success, 1 error, 2 usage error, 3 completed with failed cases."));
     let query: &[&str] = if cfg!(feature = "query") { &["analyze", "query", "report"] } else { &[] };
     for command in COMMANDS.iter().chain(query) {
         assert!(all.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} is not in --help");
@@ -115,12 +115,16 @@ fn sources_are_listed_shown_and_cited() {
 fn a_check_says_what_each_pattern_matches() {
     let (raw, _) = built();
     let check = Run::done(medcosmos("sources").args(["check", "acdc", "--raw"]).arg(raw)).out;
-    assert!(check.contains("2 match") && check.contains("such as training/patient001/"), "{check}");
+    assert!(check.contains("2 match") && check.contains("e.g. training/patient001/"), "{check}");
     assert!(check.contains("2 case(s) can be built"), "{check}");
-    assert!(check.contains("notes.txt: no pattern matches it"), "{check}");
+    assert!(check.contains("notes.txt: matches no pattern"), "{check}");
     let other = Run::of(medcosmos("sources").args(["check", "drive", "--raw"]).arg(raw));
     assert_eq!(other.status, 1);
-    assert!(other.out.contains("not recognised: no release has all of its evidence"), "{}", other.out);
+    assert!(
+        other.out.contains("not recognised: no release has a match for each of its evidence patterns"),
+        "{}",
+        other.out
+    );
     let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset_specs/acdc/spec.toml");
     let by_file = Run::done(medcosmos("sources").arg("check").arg(&spec).arg("--raw").arg(raw)).out;
     assert_eq!(by_file, check, "a file and the slug of the same spec");
@@ -134,12 +138,12 @@ fn a_scan_counts_and_names_what_is_left() {
     assert_eq!((&source["source"], &source["cases"]), (&"acdc".into(), &2.into()), "{report}");
     assert_eq!((&report["files_used"], &report["unclaimed"][0]), (&4.into(), &"notes.txt".into()), "{report}");
     let text = Run::done(medcosmos("scan").arg(raw).arg("--files")).out;
-    assert!(text.contains("acdc") && text.contains("notes.txt\n      no source claims it"), "{text}");
+    assert!(text.contains("acdc") && text.contains("notes.txt\n      matches no source"), "{text}");
 
     let nothing = tempfile::tempdir().unwrap();
     let empty = Run::of(medcosmos("scan").arg(nothing.path()));
     assert_eq!(empty.status, 1);
-    assert!(empty.out.contains("No known source is in"), "{}", empty.out);
+    assert!(empty.out.contains("No known source found in"), "{}", empty.out);
     Run::of(medcosmos("scan").arg(nothing.path().join("gone"))).failed(1, &["gone", "No such file"]);
 }
 

@@ -50,7 +50,7 @@ fn the_worked_example_works() {
     fs::write(&file, spec()).unwrap();
 
     let check = Run::done(medcosmos("sources").arg("check").arg(&file).arg("--raw").arg(&raw)).out;
-    for words in ["3 case(s) can be built", "liver-study/P03_T1: not labelled", "notes.txt: remarks of the readers"] {
+    for words in ["3 case(s) can be built", "liver-study/P03_T1: unlabelled", "notes.txt: remarks of the annotators"] {
         assert!(check.contains(words), "{words}: {check}");
     }
     Run::done(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
@@ -88,7 +88,7 @@ fn a_list_without_its_column_is_told() {
     let run = Run::of(medcosmos("build").arg(&raw).arg("--out").arg(&data).arg("--spec").arg(&file));
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
     let said = format!("{}{}", run.out, run.err);
-    assert!(said.contains("groups.csv") && said.contains("expected a column \"group\""), "{said}");
+    assert!(said.contains("groups.csv") && said.contains("no column \"group\""), "{said}");
     let cases: Vec<CaseRow> = Dataset::open(&data).unwrap().rows().unwrap().map(Result::unwrap).collect();
     assert!(cases.iter().filter(|c| c.status.name() == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
 }
@@ -108,9 +108,9 @@ fn objects_and_modalities_of_ones_own_work() {
     }
     let shown = Run::done(medcosmos("sources").args(["show", "ovary-pet"]).arg("--spec").arg(&file)).out;
     for words in [
-        "pet: PET (not of the protocol: uptake of FDG)",
+        "pet: PET (not in the protocol: uptake of FDG)",
         "ct: CT\n",
-        "cyst → ovarian cyst (not of the protocol: simple and complex cysts of the ovary)",
+        "cyst → ovarian cyst (not in the protocol: simple and complex cysts of the ovary)",
         "bladder → urinary bladder\n",
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
@@ -133,11 +133,11 @@ fn objects_and_modalities_of_ones_own_work() {
     assert_eq!((factors.len(), codes), (masks.len(), BTreeSet::from([("CT", 0), ("PET", 18)])));
 
     for (from, to, words) in [
-        ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "nearest: \"ovarian cyst\""),
-        ("pet = \"PET\"", "pet = \"PETT\"", "nearest: \"PET\""),
-        ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol calls it \"urinary bladder\""),
-        ("name = \"PET\"", "name = \"ct\"", "the protocol calls it \"CT\""),
-        ("name = \"PET\"", "name = \"CT\"", "the protocol has this modality"),
+        ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "closest: \"ovarian cyst\""),
+        ("pet = \"PET\"", "pet = \"PETT\"", "closest: \"PET\""),
+        ("name = \"ovarian cyst\"", "name = \"Bladder\"", "the protocol's name is \"urinary bladder\""),
+        ("name = \"PET\"", "name = \"ct\"", "the protocol's name is \"CT\""),
+        ("name = \"PET\"", "name = \"CT\"", "this modality is already in the protocol"),
     ] {
         assert!(spec.contains(from));
         fs::write(&file, spec.replace(from, to)).unwrap();

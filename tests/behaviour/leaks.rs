@@ -224,7 +224,13 @@ fn frames_that_were_encoded_again_are_found_and_others_are_not() {
     assert!(fourth.similarity > 0.95 && fourth.similarity <= 1.0, "{fourth:?}");
 
     let text = Run::done(medcosmos("leaks").arg(&dataset)).out;
-    for word in ["endotect-2020", "kvasir-seg", "near", "Across the official splits:", "the pixels show 5 pair(s)"] {
+    for word in [
+        "endotect-2020",
+        "kvasir-seg",
+        "near",
+        "Across the official splits:",
+        "5 pair(s) of patients found by their pixels",
+    ] {
         assert!(text.contains(word), "{word:?} is not in:\n{text}");
     }
     let strict = Run::of(medcosmos("leaks").arg(&dataset).args(["--fail-on-leak", "--quiet"]));
@@ -288,7 +294,7 @@ fn what_is_found_depends_on_nothing_but_the_dataset() {
     assert_eq!((&first["links"], &again["splits_removed"]), (&again["links"], &false.into()));
 
     // Other thresholds: other leaks, and splits that were made from the first are gone.
-    let strict = Run::done(medcosmos("leaks").arg(&two).args(["--picture-likeness", "1", "--json", "--quiet"])).json();
+    let strict = Run::done(medcosmos("leaks").arg(&two).args(["--image-similarity", "1", "--json", "--quiet"])).json();
     assert_eq!((&strict["links"], &strict["splits_removed"]), (&serde_json::json!([]), &true.into()));
     assert!(files_of(&two).keys().all(|path| !path.starts_with("splits/")));
 
@@ -297,7 +303,7 @@ fn what_is_found_depends_on_nothing_but_the_dataset() {
     place.build(&one);
     assert!(files_of(&one).keys().all(|path| !path.starts_with("leaks/") && !path.starts_with("splits/")));
     let dedup = Run::done(medcosmos("build").arg(place.raw()).args(["--dedup", "--quiet", "--out"]).arg(&one));
-    assert!(dedup.out.contains("pairs of patients") && dedup.out.contains("The dataset is in"), "{}", dedup.out);
+    assert!(dedup.out.contains("pairs of patients") && dedup.out.contains("Dataset: "), "{}", dedup.out);
     assert_eq!(links(&one).len(), 6);
     let report =
         Run::done(medcosmos("build").arg(place.raw()).args(["--dedup", "--json", "--quiet", "--out"]).arg(&one));
@@ -313,7 +319,7 @@ fn no_leak_is_on_two_sides_of_a_split() {
     Run::of(medcosmos("split").arg(&dataset).arg("--check")).failed(1, &["no split to check", "medcosmos split"]);
     // Before `leaks`, only the same pixels are known, and it says so.
     let blind = Run::done(medcosmos("split").arg(&dataset));
-    assert!(blind.out.contains("`medcosmos leaks` was not run"), "{}", blind.out);
+    assert!(blind.out.contains("`medcosmos leaks` has not been run"), "{}", blind.out);
     leaks(&dataset);
     for options in [&["--seed", "1"][..], &["--seed", "2", "--fractions", "train=0.5,test=0.5"], &["--folds", "3"]] {
         let report = Run::done(medcosmos("split").arg(&dataset).args(options).args(["--json", "--quiet"])).json();
@@ -335,7 +341,7 @@ fn no_leak_is_on_two_sides_of_a_split() {
             _ => assert_eq!(straddling.assigned_split.as_deref(), Some("train")),
         }
         let check = Run::done(medcosmos("split").arg(&dataset).arg("--check"));
-        assert!(check.out.contains("The split holds: none of 13 patients and 6 link(s)"), "{}", check.out);
+        assert!(check.out.contains("The split is valid: none of 13 patients and 6 link(s)"), "{}", check.out);
     }
     let free = Run::done(medcosmos("split").arg(&dataset).args(["--ignore-official", "--json", "--quiet"])).json();
     assert_eq!(free["straddling"], serde_json::json!([]));

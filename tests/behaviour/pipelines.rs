@@ -54,7 +54,7 @@ fn a_pipeline_does_what_its_commands_do() {
     let place = Workplace::new(SMALL);
     let run = place.run(&[]);
     assert_eq!(run.status, 0, "{}{}", run.out, run.err);
-    assert!(run.out.contains("predictions compared"), "{}", run.out);
+    assert!(run.out.contains("metrics of "), "{}", run.out);
 
     let dry = place.run(&["--dry-run", "--out", "by hand"]);
     assert_eq!((dry.status, dry.err.as_str()), (0, ""));
@@ -112,7 +112,7 @@ fn a_case_that_fails_does_not_stop_the_others_and_is_in_the_status() {
     phantom::write(&place.path("raw").join(mask), b"not a volume");
     let run = place.run(&[]);
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
-    assert!(run.out.contains("Failed:") && run.out.contains("predictions compared"), "{}", run.out);
+    assert!(run.out.contains("Failed:") && run.out.contains("metrics of "), "{}", run.out);
     // The same without progress, and with the dataset elsewhere.
     let run = place.run(&["--quiet", "--out", "elsewhere"]);
     assert_eq!((run.status, run.err.as_str()), (3, ""), "{}", run.out);
@@ -123,7 +123,7 @@ fn a_case_that_fails_does_not_stop_the_others_and_is_in_the_status() {
 fn phantom_downloads_have_a_folder_of_their_own() {
     let place = Workplace::new("raw = 'raw'\n[demo]\n");
     let run = place.run(&[]);
-    run.failed(1, &["small.toml: [demo]: ", "raw holds other files"]);
+    run.failed(1, &["small.toml: [demo]: ", "raw contains other files"]);
     let run = place.run(&["--raw", "phantoms", "--quiet"]);
     assert_eq!(run.status, 0, "{}{}", run.out, run.err);
     let found = Run::done(medcosmos("scan").arg(place.path("phantoms")).arg("--json")).json();

@@ -295,7 +295,7 @@ fn an_origin_elsewhere_is_told_and_a_fault_for_those_who_ask() {
     assert_eq!(verify.status, 1, "{}", verify.out);
     assert!(verify.out.contains("misplaced") && verify.out.contains("24.00 mm"), "{}", verify.out);
     let trace = Run::done(medcosmos("trace").arg(&built.data).arg("placed/files-files001")).out;
-    assert!(trace.contains("shifted, voxels at most 24.000 mm apart"), "{trace}");
+    assert!(trace.contains("shifted, error at most 24.000 mm"), "{trace}");
     let folder = built.data.parent().unwrap();
     let mut strict = medcosmos("build");
     strict
@@ -334,7 +334,7 @@ fn frames_that_contradict_fail_with_both_and_the_cure() {
         built.masks_are_the_bright_pixels();
     }
     let nameless = with_frame("pair = \"index\"", Some);
-    nameless.run.failed(1, &["needs pair_reason"]);
+    nameless.run.failed(1, &["requires pair_reason"]);
 }
 
 #[test]

@@ -413,7 +413,7 @@ fn two_halves_are_one_prediction_unless_they_are_candidates() {
     let ids = ids.to_str().unwrap();
     let run = place.import("results.json", &["--annotations", ids]);
     assert_eq!(run.status, 3, "{}", run.err);
-    assert!(run.out.contains("1 masks have several predictions, which are united"), "{}", run.out);
+    assert!(run.out.contains("1 masks have several predictions, which are merged"), "{}", run.out);
     assert_eq!(place.dice(), [1.0]);
     place.import("results.json", &["--annotations", ids, "--candidates"]);
     let dice = place.dice();

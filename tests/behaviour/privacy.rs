@@ -102,7 +102,7 @@ fn nothing_personal_is_in_a_dataset() {
         run
     };
     let run = build("data");
-    assert!(run.out.contains("3 patient(s) of ward are named as persons are"), "{}", run.out);
+    assert!(run.out.contains("ward: the identifiers of 3 patient(s) look like personal names"), "{}", run.out);
     build("again");
     assert_same(&path("data"), &path("again"));
 

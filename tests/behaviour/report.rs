@@ -100,7 +100,7 @@ fn the_page_has_the_numbers_of_the_analysis() {
     for command in ["--jitter", "--clicks"] {
         assert!(page.contains(&format!("medcosmos predict DATASET {command}")), "{command}");
     }
-    assert!(page.contains("true and predicted outline of") && !page.contains("id=\"times\""));
+    assert!(page.contains("outlines of ground truth and prediction of") && !page.contains("id=\"times\""));
 }
 
 #[test]

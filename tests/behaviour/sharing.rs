@@ -58,8 +58,8 @@ fn the_terms_of_the_whole_are_those_of_the_strictest() {
     assert_eq!(found["whole"]["share_derived"], "unknown");
     assert_eq!(found["whole"]["non_commercial"][0], "acdc");
     let text = place.done("licences", &[]).out;
-    assert!(text.contains("Ask before you pass it on: the terms of cosmos-png"), "{text}");
-    assert!(text.contains("must be under CC-BY-NC-SA-4.0 again"), "{text}");
+    assert!(text.contains("Ask the owners before you redistribute it: the terms of cosmos-png"), "{text}");
+    assert!(text.contains("must be licensed under CC-BY-NC-SA-4.0"), "{text}");
     let text = place.done("licences", &["--attribution"]).out;
     assert!(text.contains("@") && text.contains("`source=acdc`"), "{text}");
 }
@@ -75,7 +75,7 @@ fn pixels_stay_where_the_terms_want_them() {
         place.run(command, &["--out", "raw", "--leave-out", "cosmos-png"]).failed(1, &["raw", "not empty"]);
         place
             .run(command, &["--out", "out", "--leave-out", "acdc", "--leave-out", "cosmos-png"])
-            .failed(1, &["no source is left"]);
+            .failed(1, &["no sources left"]);
     }
 }
 
@@ -94,7 +94,7 @@ fn pictures_have_a_table_and_an_attribution() {
         assert!(place.path("out").join(image).exists() && place.path("out").join(mask).exists(), "{line}");
     }
     let attribution = fs::read_to_string(place.path("out/ATTRIBUTION.md")).unwrap();
-    assert_eq!(attribution.matches("Passed on by permission").count(), 1, "{attribution}");
+    assert_eq!(attribution.matches("Redistributed with permission").count(), 1, "{attribution}");
 }
 
 #[test]

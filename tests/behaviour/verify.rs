@@ -114,8 +114,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     let (raw, list) = (tiny.raw(), tiny.raw().join("checksums.tsv"));
     let first = tiny.verify(&[]);
     assert_eq!(first.status, 0, "{}{}", first.out, first.err);
-    for words in ["9 file(s) of", "tiny", "complete", "verify", "--write` makes one", "Nothing is wrong.", "known-bad"]
-    {
+    for words in ["9 file(s) of", "tiny", "complete", "verify", "--write` creates them", "No faults.", "known-bad"] {
         assert!(first.out.contains(words), "{words}: {}", first.out);
     }
     assert!(!list.exists());
@@ -127,7 +126,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     assert!(text.contains(&format!("{digest}\t{}\tscans.zip/case03.nii.gz\n", files(3)[0].1.len())), "{text}");
     let whole = tiny.verify(&[]);
     assert_eq!(whole.status, 0, "{}{}", whole.out, whole.err);
-    assert!(whole.out.contains("9 of 9 file(s) are as"), "{}", whole.out);
+    assert!(whole.out.contains("9 of 9 file(s) match"), "{}", whole.out);
 
     // An altered byte that no format notices, a zip without its end, a page named zip, a case less, a file more.
     fs::write(raw.join("readme.txt"), b"four cares").unwrap();
@@ -154,9 +153,9 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     for words in [
         "more.zip: an HTML page, not a zip archive",
         "scans.zip: damaged: cut short: a zip ends with its directory",
-        "scans.zip: 4 file(s) that the list of checksums has in it cannot be reached",
-        "readme.txt: its bytes are not those of the list",
-        "scans/notes.txt: it is not in the list",
+        "scans.zip: 4 file(s) inside it are in the list of checksums, but cannot be reached",
+        "readme.txt: differs from the list",
+        "scans/notes.txt: not in the list",
         "tiny: expected 4 labelled cases (counted by hand), found 1",
         "scans.zip (cases 3 and 4)",
         "8 faults.",
@@ -218,9 +217,7 @@ fn files_that_moved_are_no_fault_and_masks_that_are_missing_are_named() {
     let run = tiny.verify(&["--json"]);
     assert_eq!(run.status, 0, "{}", run.out);
     assert_eq!(run.json()["kinds"]["moved"], serde_json::json!([0, 4]));
-    assert!(
-        tiny.verify(&[]).out.contains("unpacked/case03.nii.gz: its bytes are those that the list of checksums has at")
-    );
+    assert!(tiny.verify(&[]).out.contains("unpacked/case03.nii.gz: its bytes are listed at"));
 
     fs::remove_file(raw.join("scans/case02_mask.nii.gz")).unwrap();
     fs::remove_file(raw.join("unpacked/case03.nii.gz")).unwrap();
@@ -233,7 +230,7 @@ fn files_that_moved_are_no_fault_and_masks_that_are_missing_are_named() {
     ];
     assert_eq!(tiny.faults(&[]), pairs(&expected));
     let text = tiny.verify(&[]).out;
-    assert!(text.contains("not among the ids, labelled or not: 03 of case…"), "{text}");
+    assert!(text.contains("missing ids: 03 of case…"), "{text}");
 }
 
 #[test]
@@ -356,7 +353,7 @@ fn a_whole_dataset_is_whole_and_damaged_files_are_named() {
     let data = built.data();
     let whole = built.verify(&[]);
     assert_eq!(whole.status, 0, "{}{}", whole.out, whole.err);
-    assert!(whole.out.contains("Nothing is wrong.") && whole.out.contains("masks"), "{}", whole.out);
+    assert!(whole.out.contains("No faults.") && whole.out.contains("masks"), "{}", whole.out);
     let json = built.verify(&["--json"]).json();
     assert_eq!((&json["sound"], &json["rows"]["masks"]), (&true.into(), &21.into()));
     let before = files_of(&data);
@@ -415,28 +412,28 @@ fn rows_that_contradict_each_other_are_named() {
         (|_, _, masks| masks[0].bbox[2] += 1, "mask", first, "its box is"),
         (|_, _, masks| masks[0].centroid_x += 0.5, "mask", first, "its centroid is"),
         (|_, _, masks| masks[0].components = 2, "mask", first, "number of components is 1"),
-        (|_, _, masks| masks[0].area_mm2 = None, "mask", first, "mm², and its row says not known"),
+        (|_, _, masks| masks[0].area_mm2 = None, "mask", first, "mm², but its row states unknown"),
         (
             |_, _, masks| masks[0].mask = Rle { size: [20, 20], ..masks[0].mask.clone() },
             "mask",
             first,
-            "no mask of 20 x 20",
+            "not a mask of 20 x 20",
         ),
         (
             |_, _, masks| masks[0].mask = outside(&masks[0].mask),
             "mask",
             first,
-            "it is of 28 x 40 pixels, and its slice of 28 x 32",
+            "its size is 28 x 40 pixels, but that of its slice 28 x 32",
         ),
-        (|_, _, masks| masks[0].mask.counts = b"\xff".to_vec().into(), "mask", first, "its runs are no mask"),
+        (|_, _, masks| masks[0].mask.counts = b"\xff".to_vec().into(), "mask", first, "its run lengths are not a mask"),
         (
             |_, _, masks| masks[0].patient_id = "acdc/other".into(),
             "disagreement",
             first,
             "patient_id is \"acdc/other\"",
         ),
-        (|_, slices, _| drop(slices.remove(0)), "orphan", first, "there is no slice"),
-        (|cases, _, _| drop(cases.remove(0)), "orphan", first, "there is no case acdc/patient001_frame01"),
+        (|_, slices, _| drop(slices.remove(0)), "orphan", first, "the slice acdc"),
+        (|cases, _, _| drop(cases.remove(0)), "orphan", first, "the case acdc/patient001_frame01 is missing"),
         (|_, slices, _| slices[0].pixels_sha256 = "0".repeat(64), "image", first, "its pixels have SHA-256"),
         (|_, slices, _| slices[0].image.bytes.0.truncate(100), "image", first, "cannot be decoded"),
         (|_, slices, _| slices[0].perceptual_hash ^= 1, "image", first, "its perceptual hash"),
@@ -459,7 +456,7 @@ fn rows_that_contradict_each_other_are_named() {
     let tables = ["factors/", "metrics/", "predictions/"];
     let orphans = |table: &str| report.findings.iter().any(|f| f.kind.name() == "orphan" && f.path.starts_with(table));
     assert!(tables.iter().all(|table| orphans(table)), "{:#?}", report.findings);
-    names(&built.verify(&[]), &["orphan", "there is no such mask", first]);
+    names(&built.verify(&[]), &["orphan", "the mask is missing from the shard", first]);
 }
 
 /// The same pixels in a wider image: eight columns of background more.
@@ -482,7 +479,7 @@ fn a_dataset_comes_out_of_its_downloads_byte_for_byte_or_it_is_said_why() {
     let deep = |options: &[&str]| built.verify(&[&["--deep", raw.to_str().unwrap()], options].concat());
     let same = deep(&[]);
     assert_eq!(same.status, 0, "{}{}", same.out, same.err);
-    assert!(same.out.contains("6 raw file(s) read, 4 of 4 shard(s) came out byte for byte"), "{}", same.out);
+    assert!(same.out.contains("6 raw file(s) read, 4 of 4 shard(s) are byte-identical"), "{}", same.out);
 
     // Rows that only an own hand can have made: all receipts agree, and the downloads give others.
     built.rewrite(|cases, _, _| cases[0].notes.push("mine".into()));
@@ -504,7 +501,7 @@ fn a_dataset_comes_out_of_its_downloads_byte_for_byte_or_it_is_said_why() {
     }
     names(
         &deep(&[]),
-        &["its bytes lie at Task09_Spleen/imagesTr/spleen_7.nii.gz", "msd/spleen_7: the downloads give it"],
+        &["its bytes are at Task09_Spleen/imagesTr/spleen_7.nii.gz", "msd/spleen_7: built from the downloads"],
     );
 }
 

@@ -247,7 +247,7 @@ def opened(medcosmos, monkeypatch, model: Path):
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)  # has ONNX Runtime
     assert 'interface = "four-mask"' in medcosmos("models", "show", model).stdout
     said = medcosmos("models", "check", model, status=1).stdout
-    assert "decoder: FourMask, 3 mask(s) for a prompt" in said, said
+    assert "decoder: FourMask, 3 mask(s) per prompt" in said, said
 
 
 def test_the_program_opens_it(model, medcosmos, monkeypatch):

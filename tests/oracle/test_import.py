@@ -144,7 +144,7 @@ def test_a_list_of_results_means_what_loadres_makes_of_it(dataset, medcosmos, tm
     done = medcosmos(
         "import", dataset, tmp_path / "results.json", "--annotations", tmp_path / "ids.json", "--model", "list"
     )
-    assert "56 masks have several predictions, which are united" in done.stdout
+    assert "56 masks have several predictions, which are merged" in done.stdout
     labels = table(dataset, "masks").select("mask_id", "label_name")
     for row in table(dataset, "predictions", model="list").join(labels, on="mask_id").iter_rows(named=True):
         assert (decode_mask(row["mask"]) == expected[row["slice_id"], row["label_name"]]).all()

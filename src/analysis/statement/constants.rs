@@ -57,8 +57,8 @@ pub(super) fn constants(
                     return ControlFlow::Continue(());
                 }
                 return refuse(format!(
-                    "a subquery that looks at a row outside of it ({column}) is not known as a value: compute it for all \
-                     rows in a WITH, grouped by the key, and JOIN that"
+                    "a correlated scalar subquery ({column}) is not supported: compute it for all rows in a WITH, \
+                     grouped by the key, and JOIN the result"
                 ));
             }
             let mut own = (**query).clone();

@@ -290,7 +290,7 @@ impl VisitorMut for OfConstants {
             "stddev" | "stddev_samp" | "stdev" | "stdev_samp" | "var" | "var_samp" | "variance" => {
                 format!("CASE WHEN {rows} > 1 THEN ({constant}) * 0.0 END")
             }
-            _ => return refuse(format!("{function}: {name} of a constant is not known: name a column")),
+            _ => return refuse(format!("{function}: {name} of a constant is not supported: use a column")),
         };
         if let Ok(Statement::Query(query)) = parse(&format!("SELECT {text}"))
             && let SetExpr::Select(select) = *query.body

@@ -288,9 +288,9 @@ fn joined(
                 (_, Side::Neither) if !followed => conditions.push(Expr::Nested(Box::new(part))),
                 _ => {
                     return Err(format!(
-                        "JOIN {name} ON {part}: polars drops the rows for which this does not hold, where an outer join \
-                         keeps them. Filter in a subquery first, LEFT JOIN (SELECT … WHERE …) AS {name} ON a.key = b.key, \
-                         and compare columns of both tables in a JOIN without LEFT, RIGHT or FULL"
+                        "JOIN {name} ON {part}: polars would drop rows that do not match, which an outer join keeps. \
+                         Filter in a subquery first, LEFT JOIN (SELECT … WHERE …) AS {name} ON a.key = b.key, and \
+                         compare columns of both tables in a JOIN without LEFT, RIGHT or FULL"
                     ));
                 }
             }
@@ -298,7 +298,7 @@ fn joined(
         match (keys.into_iter().reduce(both), kind) {
             (Some(keys), _) => *condition = keys,
             (None, Side::Neither) => join.join_operator = JoinOperator::CrossJoin(JoinConstraint::None),
-            (None, _) => return Err(format!("JOIN {name}: its condition compares no column of both tables by =")),
+            (None, _) => return Err(format!("JOIN {name}: the condition must compare columns of both tables with =")),
         }
     }
     Ok(())
@@ -311,7 +311,9 @@ fn of_factor(factor: &mut TableFactor, known: &Known) -> Result<(), Refusal> {
             let mut conditions = Vec::new();
             joined(table_with_joins, known, &mut Vec::new(), &mut conditions)?;
             match conditions.first() {
-                Some(condition) => Err(format!("a join in parentheses has equalities of columns alone: {condition}")),
+                Some(condition) => {
+                    Err(format!("a join in parentheses supports only equalities of columns: {condition}"))
+                }
                 None => Ok(()),
             }
         }
@@ -424,7 +426,7 @@ impl Names<'_> {
             [] => Ok(None),
             [one] => Ok(Some(one)),
             [first, second, ..] => Err(format!(
-                "{column} is a column of {} and of {}: name the table, {}.{column}",
+                "{column} is ambiguous between {} and {}: write {}.{column}",
                 first.name, second.name, first.name
             )),
         }
@@ -536,10 +538,7 @@ fn ordered_by_columns(
     if matches!(select.distinct, Some(Distinct::Distinct))
         && let Some(key) = order.iter().find(|key| !matches!(key.expr, Expr::Value(_)) && !selected(&key.expr))
     {
-        return Err(format!(
-            "SELECT DISTINCT … ORDER BY {}: one row stands for several, so that only what is selected can be ordered by",
-            key.expr
-        ));
+        return Err(format!("SELECT DISTINCT … ORDER BY {}: only selected columns can be used in ORDER BY", key.expr));
     }
     let Some(name) = order.iter().find_map(|key| shadowed(&key.expr)) else { return Ok(()) };
     let is_listed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
@@ -550,11 +549,11 @@ fn ordered_by_columns(
     });
     if grouped || aggregated || select.distinct.is_some() || !select.projection.iter().all(is_listed) {
         return Err(format!(
-            "ORDER BY an expression of {name}, which is a column and a name of the SELECT: give the SELECT another name"
+            "ORDER BY an expression of {name}, which is both a column and a name in the SELECT: rename it in the SELECT"
         ));
     }
     if select.qualify.as_ref().is_some_and(|condition| has(condition, is_window)) {
-        return Err(format!("QUALIFY and ORDER BY an expression of {name}: give the SELECT another name"));
+        return Err(format!("QUALIFY with ORDER BY an expression of {name}: rename it in the SELECT"));
     }
     with_aliases(select);
     let mut below = select.clone();

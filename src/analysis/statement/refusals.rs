@@ -59,11 +59,11 @@ impl VisitorMut for Refusals {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Refusal> {
         if let Some(condition) = &select.selection {
             if has(condition, is_aggregate) {
-                return refuse("WHERE looks at single rows: a condition on an aggregate belongs into HAVING".into());
+                return refuse("WHERE applies to single rows: put a condition on an aggregate into HAVING".into());
             }
             if has(condition, is_window) {
-                let cure = "put the window into the SELECT under a name, and the condition into QUALIFY";
-                return refuse(format!("WHERE looks at single rows, before windows are computed: {cure}"));
+                let cure = "name the window in the SELECT and put the condition into QUALIFY";
+                return refuse(format!("WHERE applies before windows are computed: {cure}"));
             }
         }
         for join in select.from.iter().flat_map(|table| &table.joins) {
@@ -84,12 +84,12 @@ impl VisitorMut for Refusals {
             let counts = matches!(op, BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply);
             let hash = |e: &Expr| e.to_string().rsplit('.').next().is_some_and(|name| name == "perceptual_hash");
             if counts && (hash(left) || hash(right)) {
-                return refuse("perceptual_hash is 64 bits and no number: it can only be compared".into());
+                return refuse("perceptual_hash is a bit pattern, not a number: it can only be compared".into());
             }
             if counts && (is_long(left) || is_long(right) || whole_factors(expr) > 2) {
                 return refuse(format!(
-                    "{expr} may go beyond whole numbers of 64 bits, which would wrap around: write a number with an exponent \
-                     (1e17), or CAST(x AS DOUBLE) for a column"
+                    "{expr} may exceed 64-bit integers: write the number with an exponent (1e17), or CAST(x AS DOUBLE) \
+                     for a column"
                 ));
             }
         }
@@ -97,47 +97,51 @@ impl VisitorMut for Refusals {
             && matches!(&**right, Expr::Subquery(_))
         {
             let cure = "compare with (SELECT min(x) FROM …) or (SELECT max(x) FROM …)";
-            return refuse(format!("ANY and ALL with a subquery are not known: {cure}"));
+            return refuse(format!("ANY and ALL with a subquery are not supported: {cure}"));
         }
         if let Expr::Subquery(query) = expr
             && let SetExpr::Select(select) = &*query.body
             && select.projection.len() > 1
         {
-            return refuse("a subquery in the place of a value must have one column".into());
+            return refuse("a scalar subquery must have one column".into());
         }
         if let Expr::Substring { substring_from: Some(from), substring_for: Some(_), .. } = expr
             && negative(from).is_some()
         {
-            return refuse(format!("{expr}: write `left(right(text, n), m)` for a part that is counted from the end"));
+            return refuse(format!("{expr}: to count from the end, write `left(right(text, n), m)`"));
         }
         let Expr::Function(function) = expr else { return ControlFlow::Continue(()) };
         let name = name_of(function);
         let of_hash = arguments(function).any(|argument| argument.to_string().contains("perceptual_hash"));
         if of_hash && matches!(name.as_str(), "sum" | "total") {
-            return refuse("perceptual_hash is 64 bits and no number: it can only be compared and counted".into());
+            return refuse(
+                "perceptual_hash is a bit pattern, not a number: it can only be compared and counted".into(),
+            );
         }
         if let Some((_, instead)) = UNKNOWN.iter().find(|(known, _)| *known == name) {
-            return refuse(format!("the function {name} is not known: write {instead}"));
+            return refuse(format!("the function {name} is not supported: write {instead}"));
         }
         if AGGREGATES.contains(&name.as_str())
             && function.over.is_none()
             && arguments(function).any(|argument| has(argument, |e| is_aggregate(e) || is_window(e)))
         {
-            return refuse(format!("{function} is an aggregate of an aggregate: name the inner one in a WITH first"));
+            return refuse(format!(
+                "{function} is an aggregate of an aggregate: compute the inner one in a WITH first"
+            ));
         }
         let Some(WindowType::WindowSpec(window)) = &function.over else { return ControlFlow::Continue(()) };
         if !window.order_by.is_empty() && AGGREGATES.contains(&name.as_str()) {
             let framed = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW";
             if !RUNNING.contains(&name.as_str()) {
                 return refuse(format!(
-                    "{name} in a window with ORDER BY is not known: leave ORDER BY out to take the whole partition, or \
+                    "{name} in a window with ORDER BY is not supported: omit ORDER BY to use the whole partition, or \
                      divide a running sum by a running count (each with {framed})"
                 ));
             }
             if window.window_frame.is_none() {
                 return refuse(format!(
-                    "{name} in a window with ORDER BY needs its frame, {framed} (rows of equal rank would count \
-                     together without); leave ORDER BY out to take the whole partition"
+                    "{name} in a window with ORDER BY needs an explicit frame, {framed}, because rows of equal rank \
+                     would otherwise count together; omit ORDER BY to use the whole partition"
                 ));
             }
         }

@@ -77,25 +77,31 @@ fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusa
         GroupByExpr::Expressions(exprs, modifiers) if modifiers.is_empty() => {
             exprs.iter().map(|expr| group_key(expr, select)).collect::<Result<Vec<_>, _>>()?
         }
-        _ => return Err("GROUP BY with ROLLUP, CUBE or GROUPING SETS is not known: unite several queries".into()),
+        _ => {
+            return Err("GROUP BY with ROLLUP, CUBE or GROUPING SETS is not supported: combine several queries with \
+            UNION"
+                .into());
+        }
     };
     let aggregated = projected.iter().chain(&select.having).chain(order.iter().map(|e| &**e));
     let aggregated = aggregated.chain(&select.qualify).any(|expr| has(expr, is_aggregate));
     if keys.is_empty() && !aggregated && !matches!(select.group_by, GroupByExpr::All(_)) {
         if select.having.is_some() {
-            return Err("HAVING without GROUP BY and without an aggregate: use WHERE".into());
+            return Err("HAVING without GROUP BY or an aggregate: use WHERE".into());
         }
         return Ok(());
     }
     if select.projection.len() > projected.len() {
-        return Err("`*` and GROUP BY do not go together: name the columns".into());
+        return Err("`*` cannot be combined with GROUP BY: name the columns".into());
     }
     for key in &keys {
         if matches!(key, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_)) {
-            return Err("GROUP BY with ROLLUP, CUBE or GROUPING SETS is not known: unite several queries".into());
+            return Err("GROUP BY with ROLLUP, CUBE or GROUPING SETS is not supported: combine several queries with \
+                UNION"
+                .into());
         }
         if has(key, is_aggregate) {
-            return Err(format!("GROUP BY {key}: an aggregate is no key"));
+            return Err(format!("GROUP BY {key}: an aggregate cannot be a key"));
         }
     }
 
@@ -227,7 +233,7 @@ fn group_key(expr: &Expr, select: &Select) -> Result<Expr, Refusal> {
             Value::Number(digits, _) => {
                 let place = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
                 let item = place.and_then(|n| select.projection.get(n)).and_then(column);
-                item.ok_or_else(|| format!("GROUP BY {digits}: the SELECT has no such column"))
+                item.ok_or_else(|| format!("GROUP BY {digits}: the SELECT has no column with this number"))
             }
             _ => Ok(expr.clone()),
         },

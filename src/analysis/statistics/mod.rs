@@ -24,7 +24,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Undefined {
     /// Fewer rows than the statistic needs.
-    #[error("{n} rows, and at least {needed} are needed")]
+    #[error("{n} rows, expected at least {needed}")]
     TooFewRows {
         /// Rows given.
         n: usize,
@@ -32,31 +32,31 @@ pub enum Undefined {
         needed: usize,
     },
     /// More rows than ranks are counted for (2³¹ − 1).
-    #[error("{n} rows are more than ranks are counted for")]
+    #[error("{n} rows are too many to rank")]
     TooManyRows {
         /// Rows given.
         n: usize,
     },
     /// All values of a column are equal, so that it has no rank order.
-    #[error("column {column} has one value only")]
+    #[error("column {column} has only one value")]
     Constant {
         /// Place of the column in the call, from 0.
         column: usize,
     },
     /// A column is a linear function of the ones before it, in ranks.
-    #[error("column {column} follows from the other columns")]
+    #[error("column {column} is determined by the other columns")]
     Collinear {
         /// Place of the column in the call, from 0.
         column: usize,
     },
     /// A value is NaN: rows with missing values must be left out, and counted, by the caller.
-    #[error("column {column} holds a value that is not a number")]
+    #[error("column {column} contains a value that is not a number")]
     NotANumber {
         /// Place of the column in the call, from 0.
         column: usize,
     },
     /// Only one group has rows, where groups are compared.
-    #[error("{groups} group with rows, and at least 2 are needed")]
+    #[error("{groups} group with rows, expected at least 2")]
     TooFewGroups {
         /// Groups that have rows.
         groups: usize,
@@ -68,7 +68,7 @@ pub enum Undefined {
         n: usize,
     },
     /// Only one patient, where patients are resampled.
-    #[error("{patients} patient, and at least 2 are needed")]
+    #[error("{patients} patient, expected at least 2")]
     TooFewPatients {
         /// Patients given.
         patients: usize,

@@ -3,9 +3,9 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] →
+//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`sam`] → [`leaks`] → [`splits`] → [`analysis`] →
 //! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
-//! and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`measure`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -13,6 +13,7 @@
 pub mod digest;
 pub mod image;
 pub mod mask;
+pub mod measure;
 pub mod text;
 
 pub mod raw;
@@ -25,13 +26,13 @@ pub mod sources;
 
 pub mod slices;
 
-pub mod store;
-
-pub mod sam;
-
 pub mod metrics;
 
 pub mod factors;
+
+pub mod store;
+
+pub mod sam;
 
 pub mod leaks;
 
@@ -54,6 +55,9 @@ pub mod integrity;
 pub mod demo;
 
 pub mod cli;
+
+#[cfg(test)]
+mod pages;
 
 #[cfg(test)]
 mod skip;

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
 use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
-use crate::factors::{Factors, FourierOptions, Picture};
+use crate::factors::{FourierOptions, Picture, Subject};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
 use crate::sam::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey,
-    ShardState, SliceInfo, Table, Verify, commit, discard_stale,
+    CaseRow, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard,
+    ShardKey, ShardState, SliceInfo, Table, Verify, commit, discard_stale,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -152,36 +152,15 @@ fn factor_rows(slice: &DecodedSlice, own: &[String], options: &FourierOptions) -
     let picture = Picture::new(row.height, row.width, row.channels, &slice.pixels)
         .map_err(|e| damaged(&row.slice_id, e.to_string()))?;
     let one = |(row, mask): &(MaskRow, Mask)| {
-        let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
-        let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
         let of_own = || Some(taxonomy().modalities.len() + own.iter().position(|own| *own == row.modality)?);
         let modality = taxonomy().modality_index(&row.modality).or_else(of_own);
         let modality = modality.and_then(|modality| u8::try_from(modality).ok()).ok_or_else(|| {
             damaged(&row.mask_id, format!("no case of the dataset has the modality {:?}", row.modality))
         })?;
-        Ok(FactorRow {
-            mask_id: row.mask_id.clone(),
-            slice_id: row.slice_id.clone(),
-            case_id: row.case_id.clone(),
-            patient_id: row.patient_id.clone(),
-            source: row.source.clone(),
-            modality: row.modality.clone(),
-            object: row.object.clone(),
-            target: row.target.clone(),
-            excluded: row.excluded,
-            size_px: factors.size as u32,
-            aspect_ratio: factors.aspect_ratio,
-            intensity_inside: Some(factors.intensity.inside),
-            intensity_surround: factors.intensity.surround,
-            intensity_difference: factors.intensity.difference(),
-            intensity_difference_abs: factors.intensity.difference().map(f64::abs),
-            fourier_order: factors.boundary.order,
-            fourier_dice: factors.boundary.dice,
-            fourier_stop: factors.boundary.stop.name().into(),
-            boundary_complexity: factors.boundary.value(),
-            fourier_order_true: factors.boundary.true_order,
-            modality_index: modality,
-        })
+        let subject =
+            Subject::of(mask, &picture, modality, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
+        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
+        Ok(FactorRow { mask: MaskIdentity::from(row), values: subject.values() })
     };
     slice.masks.iter().map(one).collect()
 }
@@ -331,18 +310,8 @@ fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: Metric
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
-    let values: HashMap<&str, Option<f64>> = comparison.values().map(|(metric, value)| (metric.name, value)).collect();
-    let value = |name: &str| values.get(name).copied().flatten();
     Ok(MetricRow {
-        mask_id: row.mask_id.clone(),
-        slice_id: row.slice_id.clone(),
-        case_id: row.case_id.clone(),
-        patient_id: row.patient_id.clone(),
-        source: row.source.clone(),
-        modality: row.modality.clone(),
-        object: row.object.clone(),
-        target: row.target.clone(),
-        excluded: row.excluded,
+        mask: MaskIdentity::from(row),
         model: candidate.model.clone(),
         strategy: candidate.strategy.clone(),
         variant: candidate.variant.clone(),
@@ -350,22 +319,6 @@ fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: Metric
         candidate: candidate.candidate,
         predicted_iou: candidate.predicted_iou,
         empty_prediction: mask.is_empty(),
-        dice: comparison.overlap.dice(),
-        iou: comparison.overlap.iou(),
-        hd: value("hd"),
-        hd_cosmos: value("hd_cosmos").unwrap_or(0.0),
-        hd95: value("hd95"),
-        hd95_directed: value("hd95_directed"),
-        asd: value("asd"),
-        assd: value("assd"),
-        nsd: value("nsd"),
-        boundary_iou: value("boundary_iou"),
-        conformity: value("conformity"),
-        area_difference: value("area_difference"),
-        hd_mm: value("hd_mm"),
-        hd95_mm: value("hd95_mm"),
-        hd95_directed_mm: value("hd95_directed_mm"),
-        assd_mm: value("assd_mm"),
-        nsd_mm: value("nsd_mm"),
+        values: comparison.values(),
     })
 }

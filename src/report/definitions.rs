@@ -5,21 +5,13 @@ use serde::Serialize;
 use super::ReportError;
 use super::page::Section;
 use crate::analysis::AnalysisOptions;
+use crate::factors::FACTORS;
+use crate::metrics::METRICS;
 use crate::store::schema::Column;
 use crate::store::{Dataset, FactorRow, MetricRow, Row};
 
-/// Columns of tables that are explained: those that hold results.
-const METRICS: [&str; 9] = ["dice", "iou", "hd", "hd95", "asd", "assd", "nsd", "empty_prediction", "choice"];
-const FACTORS: [&str; 8] = [
-    "size_px",
-    "aspect_ratio",
-    "intensity_inside",
-    "intensity_surround",
-    "intensity_difference_abs",
-    "fourier_order",
-    "boundary_complexity",
-    "modality_index",
-];
+/// Columns of `metrics` that are explained besides the metrics themselves.
+const OF_METRICS: [&str; 2] = ["empty_prediction", "choice"];
 
 const STRATEGIES: [(&str, &str); 7] = [
     ("S1 everything", "A grid of points over the whole image and no prompt; the mask closest to the true one counts."),
@@ -40,9 +32,10 @@ pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Se
     section.heading("Metrics");
     section
         .text("JAC, the Jaccard index, is the column iou. Means and standard deviations are over masks (population).");
-    section.definitions(terms(MetricRow::columns(), &METRICS));
+    let metrics = METRICS.iter().map(|metric| metric.measure.name);
+    section.definitions(terms(MetricRow::columns(), metrics.chain(OF_METRICS)));
     section.heading("Factors");
-    section.definitions(terms(FactorRow::columns(), &FACTORS));
+    section.definitions(terms(FactorRow::columns(), FACTORS.iter().map(|factor| factor.measure.name)));
     section.heading("Options");
     section.text("Of the stages that made the dataset, and of the analysis on this page.");
     section.preformatted("Options of the stages", &json(&dataset.options()?)?);
@@ -55,11 +48,11 @@ fn json(value: &impl Serialize) -> Result<String, ReportError> {
     serde_json::to_string_pretty(value).map_err(damaged)
 }
 
-fn terms(columns: Vec<Column>, wanted: &[&str]) -> Vec<(String, String)> {
-    let term = |name: &&str| {
-        let column = columns.iter().find(|column| column.name == *name)?;
+fn terms(columns: Vec<Column>, wanted: impl Iterator<Item = &'static str>) -> Vec<(String, String)> {
+    let term = |name: &str| {
+        let column = columns.iter().find(|column| column.name == name)?;
         let unit = if column.unit.is_empty() { String::new() } else { format!(" Unit: {}.", column.unit) };
         Some((column.name.to_string(), format!("{}{unit}", column.meaning)))
     };
-    wanted.iter().filter_map(term).collect()
+    wanted.filter_map(term).collect()
 }

@@ -7,12 +7,13 @@ use super::looks::{Look, Pick};
 use super::outline::outline;
 use super::page::{Figure, Section, data_url, escape};
 use super::plots::COLOURS;
-use super::{ReportError, count_of, decode_mask, metric_words};
+use super::{ReportError, count_of, decode_mask};
 use crate::analysis::join::Condition;
 use crate::analysis::report::strategy_words;
 use crate::formats;
 use crate::image::Samples;
 use crate::mask::Mask;
+use crate::metrics::metric_label;
 use crate::projection;
 use crate::slices::png;
 use crate::store::{Dataset, Rle, Rows, SliceImage, Table};
@@ -53,7 +54,7 @@ pub(super) fn section(dataset: &Dataset, metric: &str, looks: &[Look]) -> Result
     section.text(&format!(
         "By {}, of all masks of a model and strategy. The true mask has a solid, light blue outline; the predicted one \
          a dashed, orange outline. Each picture is cut out around the two.",
-        metric_words(metric)
+        metric_label(metric)
     ));
     let material = gather(dataset, looks)?;
     let mut figures = Vec::new();
@@ -97,7 +98,7 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",
         picture(&alt, image, &true_mask, &predicted).map_err(|reason| gone_wrong(&truth.slice_id, reason))?,
         pick.rank,
-        escape(metric_words(metric)),
+        escape(metric_label(metric)),
         fixed(pick.value, 3),
         escape(&pick.mask_id)
     ))

@@ -3,6 +3,7 @@
 //! The columns themselves are described once, as the fields of the row types in [`rows`](super::rows); everything here
 //! (Arrow schema, printed reference, dataset card, Hugging Face features) is derived from that description.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -60,8 +61,8 @@ pub struct Column {
     pub nullable: bool,
     /// Unit, empty where there is none.
     pub unit: &'static str,
-    /// What a value says, in a sentence.
-    pub meaning: &'static str,
+    /// What a value says, in a sentence or two.
+    pub meaning: Cow<'static, str>,
 }
 
 impl Column {

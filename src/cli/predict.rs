@@ -4,11 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Failure, Global, Outcome};
+use crate::models::sam::{DEFAULT_MODEL, EncoderClip, EverythingOptions, Model, Provider};
+use crate::models::{ClickChoice, ClickOptions, OTSU_BOX};
 use crate::pipeline::{self, PredictOptions, PredictReport, Predictor, Selection};
-use crate::sam::{
-    ClickChoice, ClickOptions, DEFAULT_MODEL, EncoderClip, EverythingOptions, JitterLevel, Model, OTSU_BOX, PromptRule,
-    Provider, Strategy,
-};
+use crate::prompts::{JitterLevel, PromptRule, Strategy};
 use crate::store::Dataset;
 use crate::text::grouped;
 

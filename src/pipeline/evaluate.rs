@@ -10,7 +10,7 @@ use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdat
 use crate::factors::{FourierOptions, Picture, Subject};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
-use crate::sam::{oracle_choice, score_choice};
+use crate::models::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
     CaseRow, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard,

@@ -48,10 +48,10 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     /// A model or its runtime cannot be used.
     #[error(transparent)]
-    Sam(#[from] crate::sam::SamError),
+    Sam(#[from] crate::models::sam::SamError),
     /// ONNX Runtime cannot be used.
     #[error(transparent)]
-    Runtime(#[from] crate::sam::RuntimeError),
+    Runtime(#[from] crate::models::sam::RuntimeError),
     /// The dataset would lie among the downloads, and be taken for one of them by the next build.
     #[error("{dataset} lies inside {raw}, the folder of downloads: choose a dataset folder outside of it")]
     InsideRaw {

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use medcosmos::models::sam::{Model, Runtime};
 use medcosmos::pipeline::{BuildOptions, EvaluateOptions, PredictOptions, Predictor, Progress};
 use medcosmos::pipeline::{evaluate, predict};
-use medcosmos::sam::{Model, PromptRule, Runtime, Strategy};
+use medcosmos::prompts::{PromptRule, Strategy};
 use medcosmos::store::{CaseRow, Dataset, FactorRow, MaskRow, MetricRow, PredictionRow, Projection};
 use serde::Deserialize;
 

@@ -11,10 +11,9 @@ use serde::Serialize;
 
 use super::slices_of::{build_shards, slices_of};
 use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
-use crate::sam::{
-    ClickOptions, EmbeddingCache, EncoderClip, EverythingOptions, JitterLevel, Model, OTSU_BOX, PromptRule, Provider,
-    Strategy,
-};
+use crate::models::sam::{EmbeddingCache, EncoderClip, EverythingOptions, Model, Provider};
+use crate::models::{ClickOptions, OTSU_BOX};
+use crate::prompts::{JitterLevel, PromptRule, Strategy};
 use crate::store::{
     Dataset, Partition, PredictionRow, Receipt, Shard, ShardKey, ShardState, ShardWriter, Verify, commit, discard_stale,
 };

@@ -3,10 +3,9 @@
 
 use super::PredictOptions;
 use crate::mask::Mask;
-use crate::sam::{
-    Candidate, ClickOptions, Decoder, Embedding, EverythingOptions, JitterLevel, Output, Prompt, SamError, Segment,
-    SlicePixels, Strategy, oracle_choice, otsu_box, score_choice, simulate_clicks,
-};
+use crate::models::sam::{Candidate, Decoder, Embedding, EverythingOptions, Output, SamError, Segment, SlicePixels};
+use crate::models::{ClickOptions, oracle_choice, otsu_box, score_choice, simulate_clicks};
+use crate::prompts::{JitterLevel, Prompt, Strategy};
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
 
 /// Name of simulated clicks in the column `strategy`.

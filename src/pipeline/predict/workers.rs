@@ -6,7 +6,7 @@ use super::super::slices_of::DecodedSlice;
 use super::super::{Error, Result};
 use super::pass::{Pass, Scene};
 use super::{PredictOptions, Predictor};
-use crate::sam::{
+use crate::models::sam::{
     Decoder, Embedding, EmbeddingCache, EmbeddingKey, Encoder, Model, ModelError, ResizedFrame, Runtime, SamError,
     SessionOptions, SlicePixels, everything, everything_in_crops,
 };

@@ -15,10 +15,10 @@ use super::embed::Embedding;
 use super::encoder_input::ResizedFrame;
 use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
-use super::prompts::Prompt;
 use super::runtime::{Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
 use crate::mask::Mask;
+use crate::prompts::Prompt;
 
 /// Logit above which a pixel belongs to the mask.
 pub const MASK_THRESHOLD: f32 = 0.0;
@@ -288,7 +288,7 @@ fn tokens(prompt: &Prompt, frame: &ResizedFrame) -> Result<Tokens, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::prompts::Point;
+    use crate::prompts::Point;
 
     #[test]
     fn tokens_are_in_the_order_of_the_prompt_encoder() {
@@ -313,12 +313,12 @@ mod tests {
 
     #[test]
     fn logits_and_masks_are_those_of_the_reference() {
-        use crate::sam::golden::{Half, golden_folder, read_npy, read_npz, runtime_and_model};
+        use crate::models::sam::golden::{Half, golden_folder, read_npy, read_npz, runtime_and_model};
         let (Some(folder), Some((runtime, model))) = (golden_folder(), runtime_and_model()) else { return };
         let values: Vec<Half> =
             read_npy(&std::fs::read(folder.join("ref_22_Heart_4_6.embedding.f16.npy")).unwrap()).values;
         let mut decoder = Decoder::load(&runtime, &model, SessionOptions::default()).unwrap();
-        let golden = crate::sam::golden::Golden::load().unwrap();
+        let golden = crate::models::sam::golden::Golden::load().unwrap();
         let image = golden.images.iter().find(|i| i.name == "22_Heart_4_6").unwrap();
         let object = image.objects.iter().find(|o| o.label_value == 85).unwrap();
         let embedding = embed_22_heart_4_6(&runtime, &model);
@@ -351,8 +351,8 @@ mod tests {
     }
 
     fn embed_22_heart_4_6(runtime: &Runtime, model: &Model) -> Embedding {
-        use crate::sam::{Encoder, EncoderClip, SlicePixels};
-        let (height, width, pixels) = crate::sam::golden::slice_file("22_Heart_4_6");
+        use crate::models::sam::{Encoder, EncoderClip, SlicePixels};
+        let (height, width, pixels) = crate::models::sam::golden::slice_file("22_Heart_4_6");
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
         let mut encoder = Encoder::load(runtime, model, SessionOptions::default()).unwrap();
         encoder.embed(&slice, EncoderClip::None).unwrap()
@@ -360,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_decoded_alike_alone_and_in_a_batch() {
-        let Some((runtime, model)) = crate::sam::golden::runtime_and_model() else { return };
+        let Some((runtime, model)) = crate::models::sam::golden::runtime_and_model() else { return };
         let embedding = embed_22_heart_4_6(&runtime, &model);
         let prompts: Vec<Prompt> = (0..20)
             .map(|i| Prompt {

@@ -340,7 +340,7 @@ pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputForma
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
+    use crate::models::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
 
     const PLAIN: InputFormat = InputFormat {
         size: 8,
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn both_variants_sum_to_the_reference_on_every_image() {
-        let Some(golden) = crate::sam::golden::Golden::load() else { return };
+        let Some(golden) = crate::models::sam::golden::Golden::load() else { return };
         for image in &golden.images {
             let (height, width, pixels) = slice_file(&image.name);
             let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();

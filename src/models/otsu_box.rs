@@ -8,9 +8,9 @@
 //! object has the object in the middle, and background in the corners. The mask is the largest connected region of that
 //! class in the box. Only the image and the box are used, never the truth.
 
-use super::encoder_input::SlicePixels;
-use super::regions::Bitmap;
+use super::sam::SlicePixels;
 use crate::mask::Mask;
+use crate::mask::regions::Bitmap;
 
 /// Name of the baseline in tables.
 pub const OTSU_BOX: &str = "otsu-box";
@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn the_baseline_is_weaker_than_sam_and_better_than_nothing() {
-        let Some(golden) = crate::sam::golden::Golden::load() else { return };
+        let Some(golden) = crate::models::sam::golden::Golden::load() else { return };
         let (mut ours, mut sam, mut boxes, mut n) = (0.0, 0.0, 0.0, 0.0);
         for image in &golden.images {
-            let (height, width, pixels) = crate::sam::golden::slice_file(&image.name);
+            let (height, width, pixels) = crate::models::sam::golden::slice_file(&image.name);
             let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
             for object in &image.objects {
-                let truth = crate::sam::golden::label_mask(&image.name, object.label_value);
+                let truth = crate::models::sam::golden::label_mask(&image.name, object.label_value);
                 let dice = |mask: &Mask| 2.0 * mask.intersection(&truth) as f64 / (mask.area() + truth.area()) as f64;
                 ours += dice(&otsu_box(&slice, object.box_xyxy_inclusive));
                 let [x0, y0, x1, y1] = object.box_xyxy_inclusive.map(|v| v as usize);

@@ -326,7 +326,7 @@ mod tests {
     /// What [`Runtime::load`] answers in a process of its own with these variables: a process loads one library only.
     fn load_in_a_child(variables: &[(&str, &Path)]) -> String {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "sam::runtime::tests::prints_what_is_loaded", "--nocapture"]);
+        child.args(["--exact", "models::sam::runtime::tests::prints_what_is_loaded", "--nocapture"]);
         for name in [LIBRARY_VARIABLE, "MEDCOSMOS_CACHE"] {
             child.env_remove(name);
         }

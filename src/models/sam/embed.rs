@@ -124,7 +124,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{Half, golden_folder, read_npy, runtime_and_model, slice_file};
+    use crate::models::sam::golden::{Half, golden_folder, read_npy, runtime_and_model, slice_file};
 
     #[test]
     fn embeddings_are_those_of_the_reference() {

@@ -312,7 +312,7 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{Golden, label_mask};
+    use crate::models::sam::golden::{Golden, label_mask};
 
     fn ring() -> Mask {
         // A 3 x 3 ring in a 7 x 9 slice: its centroid (4, 3) is outside.

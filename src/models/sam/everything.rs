@@ -12,9 +12,9 @@ use super::SamError;
 use super::decode::{Decoder, LowResolution, MASK_THRESHOLD, Output};
 use super::embed::{Embedding, Encoder};
 use super::encoder_input::{EncoderClip, SlicePixels};
-use super::prompts::{Point, Prompt};
 use super::upsample::Upsampler;
 use crate::mask::{Mask, PixelBox};
+use crate::prompts::{Point, Prompt};
 
 /// What decides the result of everything mode. Defaults are those of the original code, which the paper used.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -236,8 +236,9 @@ fn overlap(a: PixelBox, b: PixelBox) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{GoldenEverything, label_mask, runtime_and_model, slice_file};
-    use crate::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions, SlicePixels, oracle_choice};
+    use crate::models::oracle_choice;
+    use crate::models::sam::golden::{GoldenEverything, label_mask, runtime_and_model, slice_file};
+    use crate::models::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions, SlicePixels};
 
     fn segment(bounds: PixelBox, predicted_iou: f32) -> Segment {
         Segment { mask: Mask::empty(1, 1), bounds, point: [0.0; 2], predicted_iou, stability: 1.0 }

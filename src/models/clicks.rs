@@ -7,14 +7,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::SamError;
 use super::candidates::{oracle_choice, score_choice};
-use super::decode::{Decoder, Output};
-use super::embed::Embedding;
-use super::prompts::{Point, Prompt};
-use super::regions::Bitmap;
-use super::upsample::Upsampler;
+use super::sam::upsample::Upsampler;
+use super::sam::{Decoder, Embedding, Output, SamError};
 use crate::mask::Mask;
+use crate::mask::regions::Bitmap;
+use crate::prompts::{Point, Prompt};
 
 /// Which candidate a simulated user goes on with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +125,8 @@ pub fn next_click(truth: &Mask, prediction: &Mask) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{label_mask, runtime_and_model, slice_file};
-    use crate::sam::{Encoder, EncoderClip, SessionOptions, SlicePixels};
+    use crate::models::sam::golden::{label_mask, runtime_and_model, slice_file};
+    use crate::models::sam::{Encoder, EncoderClip, SessionOptions, SlicePixels};
 
     fn square(x: u32, y: u32, side: u32) -> Mask {
         Mask::from_predicate(40, 50, |i| {

@@ -5,18 +5,16 @@
 //!
 //! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`] other models.
 //! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
-//! 3. [`prompts`] draws points and boxes from the truth masks of the slice, for each [`prompts::Strategy`].
+//! 3. [`prompts`](crate::prompts) draws points and boxes from the truth masks of the slice, for each
+//!    [`Strategy`](crate::prompts::Strategy).
 //! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
-//! 5. [`candidates`] chooses among the masks of a prompt.
+//! 5. [`candidates`](super::candidates) chooses among the masks of a prompt.
 //!
-//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`] simulates interaction; [`baseline`] is a
-//! segmentation without SAM to compare with.
+//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`](super::clicks) simulates interaction;
+//! [`otsu_box`](mod@super::otsu_box) is a segmentation without SAM to compare with.
 //!
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
-pub mod baseline;
-pub mod candidates;
-pub mod clicks;
 pub mod decode;
 pub mod embed;
 pub mod embedding_cache;
@@ -27,19 +25,14 @@ pub mod interface;
 pub mod model;
 pub mod onnx;
 mod packages;
-pub mod prompts;
-mod regions;
 pub mod resize;
 pub mod runtime;
 pub mod setup;
 pub mod upsample;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 
-pub use baseline::{OTSU_BOX, otsu_box};
-pub use candidates::{oracle_choice, score_choice, smoothed_dice};
-pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
 pub use decode::{Candidate, Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
 pub use embedding_cache::EmbeddingCache;
@@ -47,7 +40,6 @@ pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
 pub use everything::{EverythingOptions, Segment, everything, everything_in_crops};
 pub use interface::DecoderInterface;
 pub use model::{DEFAULT_MODEL, Model, ModelError};
-pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
 pub use runtime::{Provider, Runtime, RuntimeError, SessionOptions, cache_dir};
 
 use thiserror::Error;

@@ -403,7 +403,7 @@ pub(super) mod tests {
     }
 
     /// `y = (x + x) * z`, `unused = -w`: a model that ONNX Runtime reads.
-    pub(in crate::sam) fn small_model() -> Vec<u8> {
+    pub(in crate::models::sam) fn small_model() -> Vec<u8> {
         let graph = message(&[
             (field::GRAPH_NODE, &node("Add", &["x", "x"], "sum")),
             (field::GRAPH_NODE, &node("Mul", &["sum", "z"], "y")),
@@ -440,7 +440,7 @@ pub(super) mod tests {
 
     #[test]
     fn onnx_runtime_computes_the_cut_graph() {
-        let Some((runtime, _)) = crate::sam::golden::runtime_and_model() else { return };
+        let Some((runtime, _)) = crate::models::sam::golden::runtime_and_model() else { return };
         let cut = extract(&small_model(), &[DOUBLED], &[("x", "rows")]).unwrap();
         let mut session = runtime.session(Default::default()).unwrap().commit_from_memory(&cut).unwrap();
         let x = ort::value::Tensor::from_array(([3usize, 2], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])).unwrap();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::factors::{Binning, FACTORS, Role};
 use crate::metrics::{EmptyRule, METRICS};
+use crate::prompts::{CLICKS, CLICKS_DEFINITION, STRATEGIES};
 use crate::store::Table;
 
 /// A file of the repository, with the line ends of Unix.
@@ -85,6 +86,23 @@ fn the_page_of_factors_is_up_to_date() {
     });
     let headings = ["name", "definition", "unit", "range", "null", "in `analyze`", "origin"];
     check("docs/factors.md", &markdown_table(headings, rows));
+}
+
+#[test]
+fn the_page_of_strategies_is_up_to_date() {
+    let yes = |has: bool| if has { "yes" } else { "no" };
+    let strategies = STRATEGIES.iter().map(|entry| {
+        let [points, bounds] = [entry.points.is_some(), entry.bounds.is_some()].map(yes);
+        [entry.name, entry.label, entry.definition, points, bounds, entry.origin]
+    });
+    let clicks =
+        [CLICKS, "simulated clicks", CLICKS_DEFINITION, "yes", "no", "our own, after FocalClick and SimpleClick"];
+    let rows = strategies.chain([clicks]).map(|[name, cells @ ..]| {
+        let [label, definition, points, bounds, origin] = cells.map(str::to_string);
+        [format!("`{name}`"), label, definition, points, bounds, origin]
+    });
+    let headings = ["name", "what is given", "definition", "points", "box", "origin"];
+    check("docs/strategies.md", &markdown_table(headings, rows));
 }
 
 /// The names that stand after a prefix such as `f.`

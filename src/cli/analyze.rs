@@ -6,10 +6,13 @@ use std::process::ExitCode;
 use super::{Global, Outcome};
 use crate::analysis::output::{Format, write_frame};
 use crate::analysis::{AnalysisOptions, analyze, report};
+use crate::factors::default_factors;
+use crate::metrics::METRICS;
 use crate::text::LINE_WIDTH;
 
 /// Options of `analyze`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = factors_help())]
 pub(super) struct Arguments {
     /// Dataset that was evaluated
     dataset: PathBuf,
@@ -17,8 +20,7 @@ pub(super) struct Arguments {
     /// target, source, one after the other]
     #[arg(long, value_name = "COLUMNS")]
     by: Vec<String>,
-    /// Metric that is correlated, binned and compared
-    #[arg(long, default_value = "dice")]
+    #[arg(long, default_value = "dice", help = metric_help())]
     metric: String,
     /// Count masks of excluded categories too
     #[arg(long)]
@@ -26,6 +28,16 @@ pub(super) struct Arguments {
     /// Correlate the signed intensity difference in place of the absolute one
     #[arg(long)]
     signed_intensity: bool,
+}
+
+fn metric_help() -> String {
+    let metrics: Vec<&str> = METRICS.iter().map(|metric| metric.measure.name).collect();
+    format!("Metric that is correlated, binned and compared: {}", metrics.join(", "))
+}
+
+fn factors_help() -> String {
+    let factors: Vec<&str> = default_factors().map(|factor| factor.measure.name).collect();
+    format!("It is correlated with the factors {}.", factors.join(", "))
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {

@@ -7,7 +7,7 @@ use super::{Failure, Global, Outcome};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, EverythingOptions, Model, Provider};
 use crate::models::{ClickChoice, ClickOptions, OTSU_BOX};
 use crate::pipeline::{self, PredictOptions, PredictReport, Predictor, Selection};
-use crate::prompts::{JitterLevel, PromptRule, Strategy};
+use crate::prompts::{JitterLevel, PromptRule, STRATEGIES, Strategy, strategy_label};
 use crate::store::Dataset;
 use crate::text::grouped;
 
@@ -19,9 +19,7 @@ pub(super) struct Arguments {
     /// SAM model: an installed name or a folder with model.toml; or otsu-box, the baseline without weights
     #[arg(long, default_value = DEFAULT_MODEL)]
     model: String,
-    /// Strategies, separated by commas: S1 everything, S2 one point, S3 five points, S4 five positive and five negative
-    /// points, S5 one box, S6 box and point
-    #[arg(long, value_delimiter = ',', default_value = "S2,S5")]
+    #[arg(long, value_delimiter = ',', default_value = "S2,S5", help = strategies_help())]
     strategies: Vec<Strategy>,
     /// How points are drawn: as the paper's text says, or as its released code does
     #[arg(long, value_parser = parse_rule, default_value = "paper", value_name = "paper|code")]
@@ -121,6 +119,11 @@ struct EverythingArguments {
     /// As --nms, between masks of different crops
     #[arg(long, default_value_t = EverythingOptions::default().crop_box_iou, value_name = "IOU")]
     crop_nms: f32,
+}
+
+fn strategies_help() -> String {
+    let strategies: Vec<String> = STRATEGIES.iter().map(|entry| strategy_label(entry.name)).collect();
+    format!("Strategies, separated by commas: {}", strategies.join(", "))
 }
 
 fn parse_rule(text: &str) -> Result<PromptRule, String> {

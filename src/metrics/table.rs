@@ -82,7 +82,10 @@ impl Metric {
             ],
         };
         if self.needs_spacing {
-            cases.push("null where the spacing is unknown".to_string());
+            match cases.last_mut() {
+                Some(last) if last.starts_with("null") => last.push_str(" or the spacing is unknown"),
+                _ => cases.push("null where the spacing is unknown".to_string()),
+            }
         }
         let sentence = cases.join(", ") + ".";
         sentence.strip_prefix("null").map_or(sentence.clone(), |rest| format!("Null{rest}"))

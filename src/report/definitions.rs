@@ -7,28 +7,21 @@ use super::page::Section;
 use crate::analysis::AnalysisOptions;
 use crate::factors::FACTORS;
 use crate::metrics::METRICS;
+use crate::prompts::{CLICKS, CLICKS_DEFINITION, STRATEGIES, strategy_label};
 use crate::store::schema::Column;
 use crate::store::{Dataset, FactorRow, MetricRow, Row};
 
 /// Columns of `metrics` that are explained besides the metrics themselves.
 const OF_METRICS: [&str; 2] = ["empty_prediction", "choice"];
 
-const STRATEGIES: [(&str, &str); 7] = [
-    ("S1 everything", "A grid of points over the whole image and no prompt; the mask closest to the true one counts."),
-    ("S2 one point", "The centre of the object, or a point of it where the centre lies outside."),
-    ("S3 five points", "That point, and four more inside the object, at equal steps of its pixels."),
-    ("S4 five and five points", "Those, and five points outside it, inside its box enlarged two times."),
-    ("S5 box", "The smallest box around the object, without a margin."),
-    ("S6 box and point", "That box, and the point of S2."),
-    ("clicks", "Each next click goes to the largest region in error."),
-];
-
 /// The section of definitions and options.
 pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Section, ReportError> {
     let mut section = Section::new("definitions", "Definitions and options");
     section.heading("Prompt strategies");
     section.text("Prompts are made from the true mask. Another model's own way has its own name in the tables.");
-    section.definitions(STRATEGIES.map(|(name, meaning)| (name.to_string(), meaning.to_string())));
+    let strategies = STRATEGIES.iter().map(|entry| (strategy_label(entry.name), entry.definition));
+    let clicks = (CLICKS.to_string(), CLICKS_DEFINITION);
+    section.definitions(strategies.chain([clicks]).map(|(name, meaning)| (name, meaning.to_string())));
     section.heading("Metrics");
     section
         .text("JAC, the Jaccard index, is the column iou. Means and standard deviations are over masks (population).");

@@ -12,9 +12,9 @@ use crate::analysis::Analysis;
 use crate::analysis::correlations;
 use crate::analysis::curves::CurveRow;
 use crate::analysis::options::Curve;
-use crate::analysis::report::strategy_words;
 use crate::factors::{Binning, factor_label};
 use crate::metrics::metric_label;
+use crate::prompts::strategy_label;
 
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
 pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
@@ -62,7 +62,7 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
     };
     let line = |strategy: &&str| {
         let points = means(of(strategy).into_iter());
-        Line { name: strategy_words(strategy), points, band: Vec::new() }
+        Line { name: strategy_label(strategy), points, band: Vec::new() }
     };
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most: u64 = strategies.iter().map(|s| of(s).iter().map(|row| row.metric_values.n as u64).sum()).max()?;
@@ -86,7 +86,7 @@ fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Optio
         return Ok(None);
     }
     let bins = analysis.curves.iter().filter(|row| row.condition == look.condition && row.factor == curve.factor);
-    let strategy = strategy_words(&look.condition.strategy);
+    let strategy = strategy_label(&look.condition.strategy);
     let alt = format!("Scatter plot of {metric} against {}, {strategy}", x.label);
     let caption = format!(
         "{metric} of {} with {strategy} ({CHOICE}) against the {}: {} drawn of {}.",

@@ -9,12 +9,12 @@ use super::page::{Figure, Section, data_url, escape};
 use super::plots::COLOURS;
 use super::{ReportError, count_of, decode_mask};
 use crate::analysis::join::Condition;
-use crate::analysis::report::strategy_words;
 use crate::formats;
 use crate::image::Samples;
 use crate::mask::Mask;
 use crate::metrics::metric_label;
 use crate::projection;
+use crate::prompts::strategy_label;
 use crate::slices::png;
 use crate::store::{Dataset, Rle, Rows, SliceImage, Table};
 use crate::text::fixed;
@@ -74,7 +74,7 @@ fn figure(look: &Look, metric: &str, material: &Material) -> Result<Figure, Repo
     let caption = format!(
         "{}, {}: {} of {}.",
         look.condition.model,
-        strategy_words(&look.condition.strategy),
+        strategy_label(&look.condition.strategy),
         look.picks.iter().map(|pick| pick.rank).collect::<Vec<_>>().join(", "),
         count_of(look.masks as u64, "mask", "masks")
     );

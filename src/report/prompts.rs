@@ -10,8 +10,8 @@ use super::{CHOICE, ReportError, count_of};
 use crate::analysis::Analysis;
 use crate::analysis::clicks::{self, ClickRow};
 use crate::analysis::randomness::{self, RandomnessRow};
-use crate::analysis::report::strategy_words;
 use crate::metrics::metric_label;
+use crate::prompts::strategy_label;
 
 /// What moving the prompts costs.
 pub(super) fn randomness(analysis: &Analysis) -> Result<Section, ReportError> {
@@ -57,7 +57,7 @@ fn drop_figure(analysis: &Analysis, model: &str) -> Option<Figure> {
     let point = |row: &&&RandomnessRow| Some(((row.low + row.high) / 2.0, row.drop?));
     let line = |strategy: &&str| {
         let here = rows.iter().filter(|row| row.condition.strategy == **strategy);
-        Line { name: strategy_words(strategy), points: here.filter_map(|row| point(&row)).collect(), band: Vec::new() }
+        Line { name: strategy_label(strategy), points: here.filter_map(|row| point(&row)).collect(), band: Vec::new() }
     };
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most = rows.iter().map(|row| row.n).max()?;

@@ -7,10 +7,11 @@ use super::plots::{Axis, boxes};
 use super::tables::HtmlTable;
 use super::{CHOICE, ReportError, count_of};
 use crate::analysis::Analysis;
-use crate::analysis::report::{mean_and_std, strategy_words};
+use crate::analysis::report::mean_and_std;
 use crate::analysis::summary::{Summary, SummaryRow};
 use crate::measure::Range;
 use crate::metrics::{Metric, metric, metric_label};
+use crate::prompts::strategy_label;
 use crate::text::grouped;
 
 /// The metrics of the main table and its plots: those of the paper.
@@ -61,7 +62,7 @@ fn box_figure(summary: &Summary, metric: &Metric) -> Option<Figure> {
     let rows: Vec<&SummaryRow> = summary.rows.iter().filter(drawn).collect();
     let models: BTreeSet<&str> = rows.iter().map(|row| row.condition.model.as_str()).collect();
     let label = |row: &SummaryRow| match models.len() {
-        1 => strategy_words(&row.condition.strategy),
+        1 => strategy_label(&row.condition.strategy),
         _ => format!("{} {}", row.condition.model, row.condition.strategy),
     };
     let group = |row: &SummaryRow| models.iter().position(|m| *m == row.condition.model).unwrap_or(0);
@@ -96,7 +97,7 @@ fn main_table(summary: &Summary) -> HtmlTable {
         let cell = |metric: &str| of(row, metric).map_or("–".to_string(), |row| mean_and_std(&row.pooled));
         table.push(vec![
             row.condition.model.clone(),
-            strategy_words(&row.condition.strategy),
+            strategy_label(&row.condition.strategy),
             row.condition.choice.clone(),
             grouped(row.masks),
             grouped(row.failures),
@@ -182,7 +183,7 @@ fn group_table(rows: &[&SummaryRow], heading: &str) -> HtmlTable {
     let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
     let headings = [heading.to_string(), "#Masks".to_string()].into_iter();
     let mut table =
-        HtmlTable::new(headings.chain(strategies.iter().map(|strategy| format!("#{}", strategy_words(strategy)))));
+        HtmlTable::new(headings.chain(strategies.iter().map(|strategy| format!("#{}", strategy_label(strategy)))));
     for group in groups {
         let of = |strategy: &str| {
             rows.iter().find(|row| row.group.first() == Some(group) && row.condition.strategy == strategy)

@@ -5,11 +5,8 @@ use super::PredictOptions;
 use crate::mask::Mask;
 use crate::models::sam::{Candidate, Decoder, Embedding, EverythingOptions, Output, SamError, Segment, SlicePixels};
 use crate::models::{ClickOptions, oracle_choice, otsu_box, score_choice, simulate_clicks};
-use crate::prompts::{JitterLevel, Prompt, Strategy};
+use crate::prompts::{CLICKS, JitterLevel, Prompt, Strategy};
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
-
-/// Name of simulated clicks in the column `strategy`.
-const CLICKS: &str = "clicks";
 
 /// A pass.
 #[derive(Clone, Debug, PartialEq)]

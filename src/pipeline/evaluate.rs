@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
 use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
-use crate::factors::{FourierOptions, Picture, Subject};
+use crate::factors::{Factors, FourierOptions, Picture, Subject};
 use crate::mask::Mask;
-use crate::metrics::{Comparison, MetricOptions, Spacing};
+use crate::measure::MeasureTable;
+use crate::metrics::{Comparison, MetricOptions, Metrics, Spacing};
 use crate::models::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard,
-    ShardKey, ShardState, SliceInfo, Table, Verify, commit, discard_stale,
+    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow,
+    Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, commit, discard_stale,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -57,7 +58,7 @@ pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progres
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
-    dataset.record_options("evaluate", options)?;
+    dataset.record_options(Stage::Evaluate.name(), options)?;
     let mut report = EvaluateReport::default();
     factors(dataset, &builds, options, progress, &mut report)?;
     metrics(dataset, &builds, options, progress, &mut report)?;
@@ -104,14 +105,14 @@ fn factors(
     let mut work = Vec::new();
     let own = own_modalities(dataset)?;
     for build in builds {
-        let mut key =
-            ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
+        let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
+        key = key.with_digest_of("columns", names_of::<Factors>());
         if !own.is_empty() {
-            key = key.with("own modalities", format!("{own:?}"));
+            key = key.with_json("own modalities", &own);
         }
-        work.push((Shard::new("factors", Partition::source(&build.source)?, key)?, build));
+        work.push((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build));
     }
-    progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    progress.begin("factors", "masks", builds.iter().map(|b| b.rows(Table::Masks)).sum());
     let write = |shard: &Shard, build: &&Receipt| {
         let mut done = Done::default();
         let mut writer = dataset.begin(shard);
@@ -134,12 +135,17 @@ fn factors(
     Ok(())
 }
 
+/// The names of a table's measures: a new one is computed for shards that were done without it.
+fn names_of<T: MeasureTable>() -> impl Iterator<Item = &'static str> {
+    T::measures().map(|measure| measure.name)
+}
+
 /// Modalities that specs of users define, in alphabetical order: their codes follow those of the protocol.
 fn own_modalities(dataset: &Dataset) -> Result<Vec<String>> {
     let mut own = BTreeSet::new();
     for case in dataset.rows::<CaseRow>()? {
         let case = case?;
-        if case.status == "ok" && taxonomy().modality_index(&case.modality).is_none() {
+        if case.status == CaseStatus::Ok && taxonomy().modality_index(&case.modality).is_none() {
             own.insert(case.modality);
         }
     }
@@ -180,7 +186,7 @@ fn metrics(
     report: &mut EvaluateReport,
 ) -> Result<()> {
     let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
-    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
+    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Predict).collect();
     let committed = committed(dataset)?;
     predictions.retain(|prediction| {
         let finished = committed.contains(&prediction.id.to_string());
@@ -200,11 +206,15 @@ fn metrics(
         };
         let key = ShardKey::new()
             .with("predictions", prediction.id.to_string())
-            .with("metrics", format!("{:?}", options.metrics));
+            .with_json("metrics", &options.metrics)
+            .with_digest_of("columns", names_of::<Metrics>());
         let model = prediction.model.as_deref().unwrap_or_default();
-        work.push((Shard::new("evaluate", Partition::model(model, &prediction.source)?, key)?, (*build, prediction)));
+        work.push((
+            Shard::new(Stage::Evaluate, Partition::model(model, &prediction.source)?, key),
+            (*build, prediction),
+        ));
     }
-    let rows = |prediction: &Receipt| prediction.files.get("predictions").map_or(0, |f| f.rows);
+    let rows = |prediction: &Receipt| prediction.rows(Table::Predictions);
     progress.begin("metrics", "masks", work.iter().map(|(_, (_, prediction))| rows(prediction)).sum());
     let write = |shard: &Shard, (build, prediction): &(&Receipt, &Receipt)| {
         let mut done = Done::default();
@@ -216,7 +226,7 @@ fn metrics(
             progress.advance(chunk.iter().map(|p| p.candidates.len() as u64).sum());
             done.rows += chunk.len() as u64;
             for row in rows.into_iter().flatten() {
-                done.empty += u64::from(row.empty_prediction && row.choice == "oracle");
+                done.empty += u64::from(row.empty_prediction && row.choice == Choice::Oracle);
                 writer.push(row)?;
             }
         }
@@ -297,16 +307,23 @@ fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
     let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
     let score = score_choice(pair.candidates.iter().map(|c| c.predicted_iou)).unwrap_or(0);
-    let row = |at: usize| metric_row(pair, at, &masks[at], &truth, options);
-    let best = row(oracle)?;
+    let row = |choice, at: usize| metric_row(pair, choice, at, &masks[at], &truth, options);
+    let best = row(Choice::Oracle, oracle)?;
     // Mostly both take the same candidate.
-    let rated = if score == oracle { best.clone() } else { row(score)? };
-    let chosen = |row: MetricRow, choice: &str| MetricRow { choice: choice.into(), ..row };
-    Ok(vec![chosen(best, "oracle"), chosen(rated, "score")])
+    let rated =
+        if score == oracle { MetricRow { choice: Choice::Score, ..best.clone() } } else { row(Choice::Score, score)? };
+    Ok(vec![best, rated])
 }
 
-/// A row that nobody has chosen yet.
-fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: MetricOptions) -> Result<MetricRow> {
+/// The row of a candidate that was chosen.
+fn metric_row(
+    pair: &Pair,
+    choice: Choice,
+    at: usize,
+    mask: &Mask,
+    truth: &Mask,
+    options: MetricOptions,
+) -> Result<MetricRow> {
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
@@ -315,7 +332,7 @@ fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: Metric
         model: candidate.model.clone(),
         strategy: candidate.strategy.clone(),
         variant: candidate.variant.clone(),
-        choice: String::new(),
+        choice,
         candidate: candidate.candidate,
         predicted_iou: candidate.predicted_iou,
         empty_prediction: mask.is_empty(),

@@ -15,6 +15,7 @@ use crate::analysis::options::Curve;
 use crate::factors::{Binning, factor_label};
 use crate::metrics::metric_label;
 use crate::prompts::strategy_label;
+use crate::store::Choice;
 
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
 pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
@@ -109,8 +110,8 @@ pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> 
          for the number of tests, and an interval over patients, whose masks are not independent. Plain: without \
          controlling. The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
     );
-    let keys: BTreeSet<(&str, &str)> =
-        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    let keys: BTreeSet<(&str, Choice)> =
+        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
     for (model, choice) in keys {
         let here = |row: &&correlations::CorrelationRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<_> = analysis.correlations.iter().filter(here).cloned().collect();

@@ -98,7 +98,7 @@ fn main_table(summary: &Summary) -> HtmlTable {
         table.push(vec![
             row.condition.model.clone(),
             strategy_label(&row.condition.strategy),
-            row.condition.choice.clone(),
+            row.condition.choice.to_string(),
             grouped(row.masks),
             grouped(row.failures),
             mean_and_std(&row.pooled),

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::Error;
-use crate::formats::{self, Container, dicom};
+use crate::formats::{self, File, dicom};
 use crate::image::{Image, Samples, palette_difference};
 use crate::raw::{Member, Tree};
 use crate::spec::Order;
@@ -34,7 +34,8 @@ thread_local! {
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
 pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
-    with_bytes(tree, files[0], |bytes| load_from(tree, files, bytes, order))
+    let path = &tree.members()[files[0]].path;
+    with_bytes(tree, files[0], |bytes| load_from(tree, files, &File::new(path, bytes), order))
 }
 
 /// Reads a file into memory that is used again, for as long as `use_bytes` looks at it.
@@ -49,16 +50,16 @@ pub(super) fn with_bytes<T>(
     out
 }
 
-/// As [`load`], with the bytes of the first file.
-pub(super) fn load_from(tree: &Tree, files: &[usize], bytes: &[u8], order: Order) -> Result<Loaded, Error> {
+/// As [`load`], with the first file.
+pub(super) fn load_from(tree: &Tree, files: &[usize], head: &File, order: Order) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
-        return load_dicom(tree, &members, bytes, order);
+    if formats::detect(head) == Some(&dicom::ENTRY) {
+        return load_dicom(tree, &members, head.bytes, order);
     }
-    let image = decode(tree, first, bytes)?;
-    let rest: Vec<Image> =
-        members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
+    let image = decode(tree, first, head)?;
+    let read = |member: &&Member| decode(tree, member, &File::new(&member.path, &tree.read(member)?));
+    let rest: Vec<Image> = members[1..].par_iter().map(read).collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
     let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
@@ -73,8 +74,8 @@ pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str)
     }
 }
 
-fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
-    formats::read(&member.path, bytes, &companion(tree, member))
+fn decode(tree: &Tree, member: &Member, file: &File) -> Result<Image, Error> {
+    formats::read_file(file, &companion(tree, member))
         .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 

@@ -100,7 +100,7 @@ fn every_pass_whatever_the_threads_and_the_order() {
     let mean = |variant: &str| {
         let of = metrics
             .iter()
-            .filter(|m| m.variant == variant && m.choice == "oracle")
+            .filter(|m| m.variant == variant && m.choice.name() == "oracle")
             .map(|m| m.values.get("dice").unwrap());
         of.clone().sum::<f64>() / of.count() as f64
     };

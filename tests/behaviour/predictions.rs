@@ -63,7 +63,7 @@ impl Place {
         Run::done(medcosmos("evaluate").arg(self.path("data")));
         let rows = Dataset::open(self.path("data")).unwrap().rows::<MetricRow>().unwrap();
         rows.map(Result::unwrap)
-            .filter(|row| row.choice == "oracle")
+            .filter(|row| row.choice.name() == "oracle")
             .map(|row| row.values.get("dice").unwrap())
             .collect()
     }

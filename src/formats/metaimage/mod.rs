@@ -17,11 +17,21 @@
 #[cfg(test)]
 mod tests;
 
+use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
 const FORMAT: &str = "MetaImage";
+
+/// MetaImage, with its data or the header alone.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["mhd", "mha"],
+    companions: &[("mhd", &["raw", "zraw", "RAW", "raw.gz"])],
+    read: |file, companion| read(file.name, file.bytes, companion),
+    ..Format::PLAIN
+};
 
 /// Reads an image from the bytes of its `.mha` or `.mhd`. The data file is named in the header; `name`, the header's own,
 /// is not needed.

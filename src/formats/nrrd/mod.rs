@@ -25,11 +25,24 @@ use std::borrow::Cow;
 
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
+use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 
 const FORMAT: &str = "NRRD";
+
+/// NRRD, with its data or the header alone.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["nrrd", "nhdr"],
+    signature: |head| head.starts_with(b"NRRD000"),
+    companions: &[("nhdr", &["raw", "raw.gz", "img"])],
+    read: |file, companion| read(file.name, file.bytes, companion),
+    describe: |file| segment_table(file.bytes),
+    segments: |file, companion| segments(file.bytes, companion),
+    ..Format::PLAIN
+};
 
 /// Reads an image from the bytes of its `.nrrd` or `.nhdr`. Data files are named in the header; `name`, the header's own,
 /// is not needed.

@@ -111,7 +111,6 @@ fn terms(tags: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::segments::table;
     use crate::image::Samples;
 
     const ENTRY: &str = "Segmentation.Status:inprogress|TerminologyEntry:Segmentation category and type~SCT^123037004^Anatomical \
@@ -150,7 +149,7 @@ mod tests {
     fn what_a_header_leaves_out() {
         // From before layers: one component each.
         let old = file("2 1 1 1", "Segment0_Name:=a\nSegment1_Name:=b\n", &[1, 0]);
-        let table = |bytes: &[u8]| table("x.seg.nrrd", bytes);
+        let table = segment_table;
         assert_eq!(table(&old).unwrap().unwrap().describe(), "1 \"a\", 1 of layer 1 \"b\"");
         let flat = file("1 1 1", "Segment0_Name:=a\nSegment1_Name:=b\n", &[1]);
         assert!(table(&flat).unwrap_err().to_string().contains("no label value or layer"));

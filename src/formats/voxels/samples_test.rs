@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::formats::voxels::Header;
-use crate::formats::{Result, metaimage, nifti, nrrd};
+use crate::formats::{File, Result, analyze, detect, metaimage, nifti, nrrd};
 use crate::image::Image;
 
 /// Files that must fail, with a part of the message.
@@ -62,7 +62,10 @@ fn read(path: &Path) -> Option<(Result<Header>, Result<Image>)> {
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
     if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz"]) {
         let bytes = bytes();
-        Some((nifti::header(name, &bytes), nifti::read(name, &bytes, &companion)))
+        Some(match detect(&File::new(name, &bytes)) == Some(&analyze::ENTRY) {
+            true => (analyze::header(name, &bytes), analyze::read(name, &bytes, &companion)),
+            false => (nifti::header(name, &bytes), nifti::read(name, &bytes, &companion)),
+        })
     } else if ends(&[".mha", ".mhd"]) {
         let bytes = bytes();
         Some((metaimage::header(name, &bytes), metaimage::read(name, &bytes, &companion)))

@@ -37,7 +37,7 @@ fn metric_help() -> String {
 
 fn factors_help() -> String {
     let factors: Vec<&str> = default_factors().map(|factor| factor.measure.name).collect();
-    format!("It is correlated with the factors {}.", factors.join(", "))
+    format!("Factors that the metric is correlated with: {}.", factors.join(", "))
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {

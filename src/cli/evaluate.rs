@@ -28,7 +28,7 @@ fn measures_help() -> String {
     let metrics: Vec<&str> = METRICS.iter().map(|metric| metric.measure.name).collect();
     let factors: Vec<&str> = FACTORS.iter().map(|factor| factor.measure.name).collect();
     format!(
-        "Metrics: {}.\n\nFactors and their parts: {}.\n\n`medcosmos schema` says what they are.",
+        "Metrics: {}.\n\nFactors and their parts: {}.\n\n`medcosmos schema` defines them.",
         metrics.join(", "),
         factors.join(", ")
     )

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(ten.points.iter().filter(|p| !p.foreground).count(), 5);
         assert_eq!(Prompt::of(Strategy::Box, PromptRule::Paper, &Mask::empty(3, 3)), None);
         assert_eq!("s4".parse(), Ok(Strategy::FiveAndFive));
-        assert!("S7".parse::<Strategy>().is_err());
+        assert!("S99".parse::<Strategy>().is_err());
     }
 
     #[test]

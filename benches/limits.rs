@@ -157,7 +157,7 @@ fn pairs(file: &str) {
         let time = seconds(|| {
             let comparison = Comparison::new(&pair[0], &pair[1], Spacing::new(1.0, 1.0), MetricOptions::default());
             let comparison = comparison.expect("masks of one size");
-            comparison.values().filter_map(|(_, value)| value).sum::<f64>()
+            comparison.values().iter().filter_map(|(_, value)| value.number()).sum::<f64>()
         });
         say("metrics", time, pair[0].area() as usize);
     }

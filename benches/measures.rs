@@ -51,7 +51,7 @@ fn compare(bencher: Bencher, prediction: Mask, truth: Mask) {
     let spacing = Spacing::new(0.7, 0.8);
     bencher.bench_local(|| {
         let comparison = Comparison::new(black_box(&prediction), &truth, spacing, MetricOptions::default());
-        comparison.map(|comparison| comparison.values().filter_map(|(_, value)| value).sum::<f64>())
+        comparison.map(|comparison| comparison.values().iter().filter_map(|(_, value)| value.number()).sum::<f64>())
     });
 }
 

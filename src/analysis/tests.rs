@@ -16,7 +16,6 @@
 //! pg.partial_corr(kept.dropna(subset=factors), "dice", factor, covar=others, method="spearman")
 //! ```
 
-use super::options::NOMINAL_FACTOR;
 use super::output::{Format, write_frame};
 use super::statistics::bootstrap::BootstrapOptions;
 use super::{Analysis, AnalysisError, AnalysisOptions, analyze, query, report};
@@ -180,7 +179,7 @@ fn correlations_are_those_of_pingouin() {
         let interval = row.interval.unwrap();
         assert!(interval.low < partial && partial < interval.high, "{row:?}");
         assert!(row.p_adjusted.unwrap() >= p);
-        assert_eq!(row.nominal, factor == NOMINAL_FACTOR);
+        assert_eq!(row.nominal, factor == "modality_index");
     }
     // scipy.stats.kruskal over the two modalities
     let test = rows[4].groups.unwrap();

@@ -146,16 +146,6 @@ fn there<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> 
     }
 }
 
-/// The name of a metric, as the paper writes it.
-fn metric_words(metric: &str) -> &str {
-    match metric {
-        "dice" => "DICE",
-        "iou" => "JAC",
-        "hd" => "HD",
-        other => other,
-    }
-}
-
 /// A stored mask.
 fn decode_mask(rle: &Rle, id: &str) -> Result<Mask, ReportError> {
     Mask::try_from(rle).map_err(|e| ReportError::Damaged { id: id.to_string(), reason: e.to_string() })

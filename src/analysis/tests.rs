@@ -391,6 +391,28 @@ fn sql_needs_only_the_tables_it_names() {
 }
 
 #[test]
+fn limits_conditions_and_joins_of_a_table_with_itself_are_those_of_all_its_files() {
+    let folder = dataset(3, &["a"]);
+    let numbers = |sql: &str| {
+        let frame = query(folder.path(), sql).unwrap();
+        let column = frame.columns()[0].cast(&DataType::Int64).unwrap();
+        column.i64().unwrap().into_no_null_iter().collect::<Vec<_>>()
+    };
+    let all = numbers("SELECT size_px FROM factors ORDER BY size_px");
+    assert!(all.len() > 20);
+    assert_eq!(numbers("SELECT count(*) FROM factors"), [all.len() as i64]);
+    assert_eq!(numbers("SELECT size_px FROM factors ORDER BY size_px LIMIT 5 OFFSET 3"), all[3..8]);
+    let above: Vec<i64> = all.iter().copied().filter(|&size| size > 300).collect();
+    let sql = "SELECT size_px FROM factors WHERE size_px > 300 AND source = 'a' ORDER BY size_px LIMIT 4";
+    assert_eq!(numbers(sql), above[..4]);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 7").len(), 7);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 6 OFFSET 2").len(), 6);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 100000").len(), all.len());
+    let itself = "SELECT count(*) FROM factors a JOIN factors b ON a.mask_id = b.mask_id";
+    assert_eq!(numbers(itself), [all.len() as i64]);
+}
+
+#[test]
 fn pictures_are_read_only_where_asked_for() {
     let folder = dataset(1, &["a"]);
     let all = query(folder.path(), "SELECT * FROM slices").unwrap();

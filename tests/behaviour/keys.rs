@@ -8,8 +8,7 @@ use std::fs;
 
 use medcosmos::digest::canonical_json;
 use medcosmos::models::ClickOptions;
-use medcosmos::models::sam::EverythingOptions;
-use medcosmos::prompts::JitterLevel;
+use medcosmos::prompts::EverythingOptions;
 use medcosmos::store::{Dataset, Receipt};
 use serde_json::{Value, json};
 

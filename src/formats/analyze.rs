@@ -13,7 +13,7 @@
 //! the type codes of SPM (130, 132, 136) and of NIfTI in headers that are neither.
 
 use super::nifti::{Cursor, centred_on_volume, data_half, head, size_of_axes, spacing_of};
-use super::voxels::{Block, Dtype, Encoding, Endian, Header, Skip};
+use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip};
 use super::{Companion, Error, Result, gzip};
 use crate::image::{Frame, Geometry, Image, Scaling};
 
@@ -33,7 +33,7 @@ pub fn is_analyze(head: &[u8]) -> bool {
 /// # Errors
 /// [`Error::MissingCompanion`] without the `.img`, [`Error::Unsupported`] for complex and bilevel voxels,
 /// [`Error::Truncated`] and [`Error::Malformed`] for headers and data that contradict each other.
-pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let (mut header, endian, offset) = parse(&head(bytes)?)?;
     let img = data_half(FORMAT, name, companion)?;
     let mat = format!("{}.mat", name.trim_end_matches(".gz").trim_end_matches(".hdr"));
@@ -48,7 +48,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
         encoding: if gzip::is_gzip(&img) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(offset),
     };
-    let samples = block.decode(vec![img])?;
+    let samples = block.decode(vec![img], scratch)?;
     Ok(header.with(samples))
 }
 
@@ -173,6 +173,10 @@ mod tests {
         }
         edit(&mut put);
         bytes
+    }
+
+    fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+        super::read(name, bytes, companion, &mut Scratch::default())
     }
 
     fn img(name: &str) -> Option<Vec<u8>> {

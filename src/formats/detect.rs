@@ -1,6 +1,8 @@
 //! Which container bytes are in, by their first bytes, and by the name where those say nothing.
 
-use super::{Companion, Error, Result, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff};
+use super::{
+    Companion, Error, Result, Scratch, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff,
+};
 use crate::image::Image;
 use crate::raw::stand_in;
 
@@ -115,6 +117,15 @@ fn fetched(bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Unknown`] where no container is recognised, else what its reader says.
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_with(name, bytes, companion, &mut Scratch::default())
+}
+
+/// As [`read`], into the memory of volumes that were read before, where `scratch` has some that serves. For whoever reads
+/// many volumes, one after the other.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_with(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     if is_web_page(bytes) {
         let advice = "it is an HTML page: the download did not reach the file, download it again";
         return Err(Error::Unknown(advice.into()));
@@ -131,10 +142,10 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     })?;
     let file = name.rsplit('/').next().unwrap_or(name);
     match container {
-        Container::Nifti => return nifti::read(file, bytes, companion),
-        Container::Analyze => return analyze::read(file, bytes, companion),
-        Container::MetaImage => return metaimage::read(file, bytes, companion),
-        Container::Nrrd => return nrrd::read(file, bytes, companion),
+        Container::Nifti => return nifti::read(file, bytes, companion, scratch),
+        Container::Analyze => return analyze::read(file, bytes, companion, scratch),
+        Container::MetaImage => return metaimage::read(file, bytes, companion, scratch),
+        Container::Nrrd => return nrrd::read(file, bytes, companion, scratch),
         _ => {}
     }
     let unpacked = gzip::is_gzip(bytes).then(|| gzip::decompress(bytes)).transpose()?;

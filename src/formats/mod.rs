@@ -20,7 +20,8 @@ pub mod segments;
 pub mod tiff;
 pub mod voxels;
 
-pub use detect::{Container, detect, dicom_instance, read};
+pub use detect::{Container, detect, dicom_instance, read, read_with};
+pub use voxels::Scratch;
 
 /// Numbers for a message, as headers write them.
 fn listed<T: ToString>(numbers: &[T]) -> String {

@@ -80,7 +80,7 @@ fn do_shards<T: Sync>(
     write: impl Fn(&Shard, &T) -> Result<Done> + Sync,
     report: &mut EvaluateReport,
 ) -> Result<Vec<Done>> {
-    let done = side_by_side(work, |(shard, of)| match dataset.state(shard, Verify::Quick)? {
+    let done = side_by_side(work, |_: &mut (), (shard, of)| match dataset.state(shard, Verify::Quick)? {
         ShardState::Done(_) => Ok(Done { reused: true, ..Done::default() }),
         _ => write(shard, of),
     })?;

@@ -1,7 +1,5 @@
 //! The image of a case or of a mask, out of one file or a stack of them.
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
 use super::Error;
@@ -23,9 +21,14 @@ pub struct Loaded {
     pub files: Vec<usize>,
 }
 
-thread_local! {
-    /// Memory for the file that a thread reads, used again for the next: fresh memory costs as much as reading does.
-    static FILE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+/// Memory that a worker uses again from one file to the next: fresh memory costs as much as reading does. What is read does
+/// not depend on it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Bytes of the file that is read.
+    file: Vec<u8>,
+    /// Volumes that are done with.
+    pub(super) volumes: formats::Scratch,
 }
 
 /// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in the
@@ -33,32 +36,41 @@ thread_local! {
 ///
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
-pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
-    with_bytes(tree, files[0], |bytes| load_from(tree, files, bytes, order))
+pub fn load(tree: &Tree, files: &[usize], order: Order, scratch: &mut Scratch) -> Result<Loaded, Error> {
+    with_bytes(tree, &tree.members()[files[0]], scratch, |bytes, volumes| load_from(tree, files, bytes, order, volumes))
 }
 
-/// Reads a file into memory that is used again, for as long as `use_bytes` looks at it.
+/// Reads a file into the memory of `scratch`, for as long as `use_bytes` looks at it.
 pub(super) fn with_bytes<T>(
     tree: &Tree,
-    file: usize,
-    use_bytes: impl FnOnce(&[u8]) -> Result<T, Error>,
+    member: &Member,
+    scratch: &mut Scratch,
+    use_bytes: impl FnOnce(&[u8], &mut formats::Scratch) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut memory = FILE.take();
-    let out = use_bytes(tree.read_into(&tree.members()[file], &mut memory)?);
-    FILE.set(memory);
-    out
+    let Scratch { file, volumes } = scratch;
+    use_bytes(tree.read_into(member, file)?, volumes)
 }
 
 /// As [`load`], with the bytes of the first file.
-pub(super) fn load_from(tree: &Tree, files: &[usize], bytes: &[u8], order: Order) -> Result<Loaded, Error> {
+pub(super) fn load_from(
+    tree: &Tree,
+    files: &[usize],
+    bytes: &[u8],
+    order: Order,
+    volumes: &mut formats::Scratch,
+) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
     if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
         return load_dicom(tree, &members, bytes, order);
     }
-    let image = decode(tree, first, bytes)?;
-    let rest: Vec<Image> =
-        members[1..].par_iter().map(|member| decode(tree, member, &tree.read(member)?)).collect::<Result<_, _>>()?;
+    let image = decode(tree, first, bytes, volumes)?;
+    let rest: Vec<Image> = members[1..]
+        .par_iter()
+        .map_init(Scratch::default, |scratch, member| {
+            with_bytes(tree, member, scratch, |bytes, volumes| decode(tree, member, bytes, volumes))
+        })
+        .collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
     let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
@@ -73,8 +85,8 @@ pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str)
     }
 }
 
-fn decode(tree: &Tree, member: &Member, bytes: &[u8]) -> Result<Image, Error> {
-    formats::read(&member.path, bytes, &companion(tree, member))
+fn decode(tree: &Tree, member: &Member, bytes: &[u8], volumes: &mut formats::Scratch) -> Result<Image, Error> {
+    formats::read_with(&member.path, bytes, &companion(tree, member), volumes)
         .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
@@ -85,8 +97,10 @@ fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> R
         Ok(instance.labelled(&member.path))
     };
     let mut instances = vec![read(members[0], first)?];
-    let rest: Vec<dicom::Instance> =
-        members[1..].par_iter().map(|member| read(member, &tree.read(member)?)).collect::<Result<_, Error>>()?;
+    let rest: Vec<dicom::Instance> = members[1..]
+        .par_iter()
+        .map_init(Scratch::default, |scratch, member| with_bytes(tree, member, scratch, |bytes, _| read(member, bytes)))
+        .collect::<Result<_, Error>>()?;
     instances.extend(rest);
     let placed = || instances.iter().all(|instance| instance.header.location().is_some() || instance.header.frames > 1);
     let open = order == Order::Auto;

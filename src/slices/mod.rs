@@ -27,7 +27,7 @@ mod segments;
 
 pub use cut::cut;
 pub use intensity::Grey;
-pub use load::{Loaded, load};
+pub use load::{Loaded, Scratch, load};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use plane::{Axis, anatomical_plane, main_axis};
 pub(crate) use plane::{slice_size, slice_values};

@@ -17,7 +17,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
@@ -32,7 +32,7 @@ const FORMAT: &str = "MetaImage";
 /// [`Error::MissingCompanion`] where a data file is not there, [`Error::Truncated`] where it is too short,
 /// [`Error::Malformed`] for a header that lacks a field or contradicts itself, and for a compressed stream that is
 /// damaged.
-pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+pub fn read(_name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let parsed = parse(bytes)?;
     let header = parsed.header;
     let mut skip = parsed.skip;
@@ -56,7 +56,7 @@ pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     }
     let (dtype, endian, encoding) = (header.dtype, parsed.endian, parsed.encoding);
     let block = Block { format: FORMAT, dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files)?;
+    let samples = block.decode(files, scratch)?;
     Ok(header.with(samples))
 }
 

@@ -25,7 +25,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::voxels::{Block, Dtype, Encoding, Endian, Header, Skip, four_axes};
+use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes};
 use super::{Companion, Error, Result, analyze, gzip};
 use crate::image::{Image, Scaling};
 
@@ -45,10 +45,10 @@ const LARGEST_HEADER: usize = 540;
 /// Complex and 128-bit types and single bits are [`Error::Unsupported`]; a pair without its `.img` is
 /// [`Error::MissingCompanion`]; short data are [`Error::Truncated`]; a header that contradicts itself, among them a
 /// valid slope with an infinite intercept, is [`Error::Malformed`].
-pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let head = head(bytes)?;
     if analyze::is_analyze(&head) {
-        return analyze::read(name, bytes, companion);
+        return analyze::read(name, bytes, companion, scratch);
     }
     let Parsed { header, other_frame, endian, layout } = parse(name, &head)?;
     let file = match layout.pair {
@@ -63,7 +63,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
         encoding: if gzip::is_gzip(&file) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(layout.offset),
     };
-    let samples = block.decode(vec![file])?;
+    let samples = block.decode(vec![file], scratch)?;
     let mut image = header.with(samples);
     image.meaning.other_frame = other_frame;
     Ok(image)

@@ -5,6 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::{Frame, Samples};
 
+fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    super::read(name, bytes, companion, &mut Scratch::default())
+}
+
 /// A field of the header: offset and value.
 type Field<'a> = (usize, &'a [u8]);
 

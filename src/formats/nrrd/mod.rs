@@ -25,7 +25,7 @@ use std::borrow::Cow;
 
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 
@@ -39,14 +39,14 @@ const FORMAT: &str = "NRRD";
 /// neither x, y, z nor components first or t last; [`Error::MissingCompanion`] where a data file is not there;
 /// [`Error::Truncated`] where it is too short; [`Error::Malformed`] for a header that lacks a field or contradicts
 /// itself, or is of another version, and for a damaged compressed stream.
-pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+pub fn read(_name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let Parsed { header, endian, encoding, line_skip, skip, files, rest, .. } = parse(bytes)?;
     let mut files = files.fetch(FORMAT, rest, companion)?;
     if line_skip > 0 {
         files = files.into_iter().map(|file| after_lines(file, line_skip)).collect::<Result<_>>()?;
     }
     let block = Block { format: FORMAT, dtype: header.dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files)?;
+    let samples = block.decode(files, scratch)?;
     Ok(header.with(samples))
 }
 

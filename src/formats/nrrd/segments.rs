@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{FORMAT, Parsed, malformed, parse, read};
 use crate::formats::segments::{Content, Kind, Layer, Layers, Segment, Segments, Table, distinct};
-use crate::formats::{Companion, Result};
+use crate::formats::{Companion, Result, Scratch};
 
 /// The table of a segmentation of 3D Slicer; `None` where the header names no segment.
 ///
@@ -25,7 +25,7 @@ pub fn segment_table(bytes: &[u8]) -> Result<Option<Table>> {
 /// As [`segment_table`] and [`read`].
 pub fn segments(bytes: &[u8], companion: &Companion) -> Result<Option<Segments>> {
     let Some(table) = segment_table(bytes)? else { return Ok(None) };
-    let image = read("", bytes, companion)?;
+    let image = read("", bytes, companion, &mut Scratch::default())?;
     let mask = |s: &Segment| Layer { layer: s.layer as usize, value: f64::from(s.number) };
     let masks = table.segments.iter().map(mask).collect();
     let notes = image.notes.clone();

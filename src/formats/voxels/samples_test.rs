@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::formats::voxels::Header;
+use crate::formats::voxels::{Header, Scratch};
 use crate::formats::{Result, metaimage, nifti, nrrd};
 use crate::image::Image;
 
@@ -59,16 +59,17 @@ fn read(path: &Path) -> Option<(Result<Header>, Result<Image>)> {
     let name = path.file_name()?.to_str()?;
     let bytes = || fs::read(path).unwrap();
     let companion = |wanted: &str| fs::read(path.with_file_name(wanted)).ok();
+    let scratch = &mut Scratch::default();
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
     if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz"]) {
         let bytes = bytes();
-        Some((nifti::header(name, &bytes), nifti::read(name, &bytes, &companion)))
+        Some((nifti::header(name, &bytes), nifti::read(name, &bytes, &companion, scratch)))
     } else if ends(&[".mha", ".mhd"]) {
         let bytes = bytes();
-        Some((metaimage::header(name, &bytes), metaimage::read(name, &bytes, &companion)))
+        Some((metaimage::header(name, &bytes), metaimage::read(name, &bytes, &companion, scratch)))
     } else if ends(&[".nrrd", ".nhdr"]) {
         let bytes = bytes();
-        Some((nrrd::header(name, &bytes), nrrd::read(name, &bytes, &companion)))
+        Some((nrrd::header(name, &bytes), nrrd::read(name, &bytes, &companion, scratch)))
     } else {
         None
     }

@@ -58,7 +58,7 @@ pub fn build(
 
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
     progress.begin("build", "cases", cases);
-    let outcome = side_by_side(&work, |work| {
+    let outcome = side_by_side(&work, |scratch: &mut slices::Scratch, work| {
         if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
             let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
@@ -67,7 +67,7 @@ pub fn build(
                 return Ok(false);
             }
         }
-        write_shard(work, &tree, &dataset, options, &digests, progress)?;
+        write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
         Ok(true)
     });
     progress.end();

@@ -5,14 +5,17 @@
 //! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] →
 //! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
-//! and from the shared vocabulary: [`digest`], [`image`], [`mask`] and [`text`].
+//! and from the shared vocabulary: [`choice`], [`coco`], [`digest`], [`image`], [`mask`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
+pub mod choice;
+pub mod coco;
 pub mod digest;
 pub mod image;
 pub mod mask;
+mod random;
 pub mod text;
 
 pub mod raw;

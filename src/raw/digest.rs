@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::tree::Place;
 use super::{Error, Member, Tree};
-use crate::digest::{hex, sha256};
+use crate::digest::{Hasher, sha256};
 
 impl Tree {
     /// SHA-256 of a member's bytes, in hexadecimal. The bytes are not kept in memory.
@@ -19,9 +18,9 @@ impl Tree {
     /// # Errors
     /// As [`Self::read`].
     pub fn digest(&self, member: &Member) -> Result<String, Error> {
-        let mut hasher = Hasher(Sha256::new());
+        let mut hasher = Hasher::default();
         self.copy(member, &mut hasher)?;
-        Ok(hex(&hasher.0.finalize()))
+        Ok(hasher.finish())
     }
 
     /// The bytes of a member and their SHA-256 in hexadecimal.
@@ -91,20 +90,6 @@ impl Tree {
         // The long runs first: they decide when all is done.
         long.append(&mut runs);
         long
-    }
-}
-
-/// Hashes what is written to it.
-struct Hasher(Sha256);
-
-impl Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use polars::prelude::{Column, DataFrame};
 
+use super::ReportError;
 use super::page::{Figure, Section, escape};
 use super::plots::{Axis, COLOURS, Line, lines};
-use super::{ReportError, decode_mask};
 use crate::analysis::{AnalysisError, AnalysisOptions};
 use crate::factors::{BoundaryComplexity, FourierOptions, Point, decode, outer_contour};
 use crate::mask::Mask;
@@ -40,7 +40,7 @@ pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Se
     };
     let mut rows = Rows::<Pixels>::of(dataset.files(Table::Masks)?).only([example.mask_id.clone()]);
     let Some(pixels) = rows.next().transpose()? else { return Ok(section) };
-    let mask = decode_mask(&pixels.mask, &pixels.mask_id)?;
+    let mask = pixels.mask.decode(&pixels.mask_id)?;
     section.text(&format!(
         "A contour is a sum of ellipses; the Fourier order is how many it takes until the decoded contour covers the \
          original one. This is {} ({}), whose order is {}.",

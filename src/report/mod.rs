@@ -33,8 +33,7 @@ use thiserror::Error;
 
 use crate::analysis::analyze::{Analysis, compute};
 use crate::analysis::{AnalysisError, AnalysisOptions};
-use crate::mask::Mask;
-use crate::store::{self, Dataset, Rle, Table};
+use crate::store::{self, Dataset, Table};
 use page::{Section, page};
 
 /// The choice among candidates that is drawn; tables have the others too.
@@ -153,11 +152,6 @@ fn metric_words(metric: &str) -> &str {
         "hd" => "HD",
         other => other,
     }
-}
-
-/// A stored mask.
-fn decode_mask(rle: &Rle, id: &str) -> Result<Mask, ReportError> {
-    Mask::try_from(rle).map_err(|e| ReportError::Damaged { id: id.to_string(), reason: e.to_string() })
 }
 
 /// `1 mask`, `2,000 masks`.

@@ -7,7 +7,7 @@ use super::looks::{Look, Pick};
 use super::outline::outline;
 use super::page::{Figure, Section, data_url, escape};
 use super::plots::COLOURS;
-use super::{ReportError, count_of, decode_mask, metric_words};
+use super::{ReportError, count_of, metric_words};
 use crate::analysis::join::Condition;
 use crate::analysis::report::strategy_words;
 use crate::formats;
@@ -86,12 +86,12 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
     let truth = material.truths.get(&pick.mask_id).ok_or_else(|| gone("row among the masks"))?;
     let key = (pick.mask_id.clone(), condition.model.clone(), condition.strategy.clone());
     let predicted = match material.predictions.get(&key) {
-        Some(rle) => decode_mask(rle, &pick.mask_id)?,
+        Some(rle) => rle.decode(&pick.mask_id)?,
         None => return Err(gone("row among the predictions")),
     };
     let image = material.images.get(&truth.slice_id).ok_or_else(|| gone("image"))?;
     let alt = format!("{}: true and predicted outline of {} on its image", pick.rank, truth.target);
-    let true_mask = decode_mask(&truth.mask, &pick.mask_id)?;
+    let true_mask = truth.mask.decode(&pick.mask_id)?;
     let empty = if predicted.is_empty() { ", nothing predicted" } else { "" };
     Ok(format!(
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",

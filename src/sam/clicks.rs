@@ -8,12 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::SamError;
-use super::candidates::{oracle_choice, score_choice};
 use super::decode::{Decoder, Output};
 use super::embed::Embedding;
 use super::prompts::{Point, Prompt};
 use super::regions::Bitmap;
 use super::upsample::Upsampler;
+use crate::choice::{oracle_choice, score_choice};
 use crate::mask::Mask;
 
 /// Which candidate a simulated user goes on with.

@@ -236,8 +236,9 @@ fn overlap(a: PixelBox, b: PixelBox) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::oracle_choice;
     use crate::sam::golden::{GoldenEverything, label_mask, runtime_and_model, slice_file};
-    use crate::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions, SlicePixels, oracle_choice};
+    use crate::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions, SlicePixels};
 
     fn segment(bounds: PixelBox, predicted_iou: f32) -> Segment {
         Segment { mask: Mask::empty(1, 1), bounds, point: [0.0; 2], predicted_iou, stability: 1.0 }

@@ -243,9 +243,9 @@ pub fn read_npz<T: NpyValue>(path: &Path, name: &str) -> Npy<T> {
 
 mod whole_pipeline {
     use super::*;
+    use crate::choice::{oracle_choice, score_choice, smoothed_dice};
     use crate::sam::prompts::Point;
-    use crate::sam::{Decoder, Encoder, EncoderClip, Output, Prompt, SessionOptions, SlicePixels, smoothed_dice};
-    use crate::sam::{oracle_choice, score_choice};
+    use crate::sam::{Decoder, Encoder, EncoderClip, Output, Prompt, SessionOptions, SlicePixels};
 
     /// The prompts of the references, by mode.
     fn prompts(object: &GoldenObject) -> [Prompt; 5] {

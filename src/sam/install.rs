@@ -43,7 +43,7 @@ pub fn describe(
     let mut files = BTreeMap::new();
     for file in [&encoder.file, &decoder.file] {
         let path = folder.join(file);
-        let digest = sha256_file(&path).map_err(|source| ModelError::Read { path, source })?;
+        let (_, digest) = sha256_file(&path).map_err(|source| ModelError::Read { path, source })?;
         files.insert(file.clone(), Digests::One(digest));
     }
     Ok(ModelSpec { name: name.to_string(), files, encoder, decoder })
@@ -118,7 +118,7 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
     let prompt = Prompt { points: vec![Point::foreground(120.0, 140.0)], bounds: Some([60.0, 80.0, 180.0, 200.0]) };
     let found = decoder.predict(&embedding, &[prompt], Output::Multimask)?.remove(0);
     let seconds = [encoded, started.elapsed().as_secs_f64() - encoded];
-    let best = super::score_choice(found.iter().map(|c| Some(c.predicted_iou))).unwrap_or(0);
+    let best = crate::choice::score_choice(found.iter().map(|c| Some(c.predicted_iou))).unwrap_or(0);
     let mask = &found[best].mask;
     let shared = mask.intersection(&truth) as f64;
     Ok(Trial {

@@ -15,7 +15,6 @@
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
 pub mod baseline;
-pub mod candidates;
 pub mod clicks;
 pub mod decode;
 pub mod embed;
@@ -38,7 +37,6 @@ pub mod upsample;
 mod golden;
 
 pub use baseline::{OTSU_BOX, otsu_box};
-pub use candidates::{oracle_choice, score_choice, smoothed_dice};
 pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
 pub use decode::{Candidate, Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};

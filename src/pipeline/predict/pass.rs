@@ -2,10 +2,11 @@
 //! shard of predictions holds one pass over one shard of the build.
 
 use super::PredictOptions;
+use crate::choice::Choices;
 use crate::mask::Mask;
 use crate::sam::{
     Candidate, ClickOptions, Decoder, Embedding, EverythingOptions, JitterLevel, Output, Prompt, SamError, Segment,
-    SlicePixels, Strategy, oracle_choice, otsu_box, score_choice, simulate_clicks,
+    SlicePixels, Strategy, otsu_box, simulate_clicks,
 };
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
 
@@ -225,13 +226,9 @@ impl Pass {
             offered.push(Offered { index: 0, mask, predicted_iou: None, stability: None });
         }
         if !options.keep_candidates {
-            let oracle = oracle_choice(offered.iter().map(|o| &o.mask), mask);
-            let score = score_choice(offered.iter().map(|o| o.predicted_iou));
+            let chosen = Choices::of(offered.iter().map(|o| (&o.mask, o.predicted_iou)), mask);
             let mut at = 0..;
-            offered.retain(|_| {
-                let at = at.next();
-                at == oracle || at == score
-            });
+            offered.retain(|_| chosen.zip(at.next()).is_some_and(|(chosen, at)| chosen.has(at)));
         }
         let row = |offered: Offered| PredictionRow {
             mask_id: truth.mask_id.clone(),

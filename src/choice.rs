@@ -1,4 +1,5 @@
-//! Choosing one of the candidate masks of a prompt.
+//! Choosing one of the candidate masks of a prompt. The stages agree on it here: `predict` keeps the candidates that
+//! `evaluate` chooses.
 //!
 //! The paper matches masks: of the candidates it reports the one that agrees best with the ground truth. That is an
 //! oracle, which no user of SAM has, so results name it so and the candidate that SAM itself rates best stands beside
@@ -31,6 +32,32 @@ pub fn score_choice(predicted_iou: impl IntoIterator<Item = Option<f32>>) -> Opt
     first_best(predicted_iou.into_iter().map(|iou| iou.map_or(f64::NAN, f64::from)))
 }
 
+/// The candidates of a prompt that are evaluated, by their positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choices {
+    /// The one closest to the ground truth, [`oracle_choice`].
+    pub oracle: usize,
+    /// The one that the model rates best, [`score_choice`].
+    pub score: usize,
+}
+
+impl Choices {
+    /// The choices among candidates, each a mask and its predicted IoU. `None` without candidates.
+    ///
+    /// # Panics
+    /// If the sizes of the masks differ.
+    pub fn of<'a>(candidates: impl Iterator<Item = (&'a Mask, Option<f32>)> + Clone, truth: &Mask) -> Option<Choices> {
+        let oracle = oracle_choice(candidates.clone().map(|(mask, _)| mask), truth)?;
+        let score = score_choice(candidates.map(|(_, predicted_iou)| predicted_iou))?;
+        Some(Choices { oracle, score })
+    }
+
+    /// Whether the candidate at a position is chosen.
+    pub fn has(self, at: usize) -> bool {
+        at == self.oracle || at == self.score
+    }
+}
+
 fn first_best(scores: impl Iterator<Item = f64>) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (i, score) in scores.enumerate() {
@@ -57,6 +84,11 @@ mod tests {
         assert_eq!(score_choice([Some(f32::NAN), None, Some(0.1)]), Some(2));
         assert_eq!(score_choice([None, None]), Some(0));
         assert_eq!(score_choice([]), None);
+        let candidates = [(&half, Some(0.9)), (&full, Some(0.5)), (&other_half, None)];
+        let choices = Choices::of(candidates.into_iter(), &full).unwrap();
+        assert_eq!((choices.oracle, choices.score), (1, 0));
+        assert_eq!([0, 1, 2].map(|at| choices.has(at)), [true, true, false]);
+        assert_eq!(Choices::of(std::iter::empty(), &full), None);
     }
 
     #[test]

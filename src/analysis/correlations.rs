@@ -17,10 +17,11 @@ use super::statistics::kruskal::{KruskalWallis, kruskal_wallis};
 use super::statistics::partial::{RankCorrelations, rank_columns};
 use super::statistics::spearman::Correlation;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The correlation of a metric with a factor under one condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorrelationRow {
     /// Model, strategy, variant and choice.
     pub condition: Condition,

@@ -8,8 +8,8 @@
 //! ```no_run
 //! use medcosmos::report::{ReportOptions, report};
 //! use medcosmos::store::Dataset;
-//! let page = report(&Dataset::open("my_dataset")?, &ReportOptions::default())?;
-//! std::fs::write("report.html", page)?;
+//! let report = report(&Dataset::open("my_dataset")?, &ReportOptions::default())?;
+//! std::fs::write("report.html", report.page)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::analysis::analyze::{Analysis, compute};
-use crate::analysis::{AnalysisError, AnalysisOptions};
+use crate::analysis::{AnalysisError, AnalysisOptions, kept};
 use crate::store::{self, Dataset, Table};
 use page::{Section, page};
 
@@ -73,12 +73,28 @@ pub enum ReportError {
     },
 }
 
-/// Makes the page of a dataset, at whatever stage the dataset is.
+/// A report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The page, HTML.
+    pub page: String,
+    /// True where the analysis was computed for it; false where there is nothing to analyse, or the results are those that
+    /// [`analyze`](crate::analysis::analyze()) has kept.
+    pub computed: bool,
+}
+
+/// Makes the page of a dataset, at whatever stage the dataset is. The results of the last analysis are used if they are of the
+/// same tables and options.
 ///
 /// # Errors
 /// Options that do not fit, and tables that cannot be read. A table that is not there yet is no error.
-pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<String, ReportError> {
-    let analysis = there(compute(dataset.path(), &options.analysis))?;
+pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<Report, ReportError> {
+    let kept = there(kept(dataset.path(), &options.analysis))?.flatten();
+    let computed = match &kept {
+        Some(_) => None,
+        None => there(compute(dataset.path(), &options.analysis))?,
+    };
+    let (computed, analysis) = (computed.is_some(), kept.or(computed));
     let looks = match &analysis {
         Some(_) => looks::looks(dataset, &options.analysis)?,
         None => Vec::new(),
@@ -94,7 +110,8 @@ pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<String, Repo
     if options.times {
         sections.push(provenance::times(dataset)?);
     }
-    Ok(page("Segmentation report", &about(dataset, analysis.as_ref())?, sections))
+    let page = page("Segmentation report", &about(dataset, analysis.as_ref())?, sections);
+    Ok(Report { page, computed })
 }
 
 /// What follows from predictions.

@@ -3,9 +3,10 @@
 use super::Undefined;
 use super::distributions::correlation_two_sided;
 use super::partial::RankCorrelations;
+use serde::{Deserialize, Serialize};
 
 /// A rank correlation, plain or partial, and its test against zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Correlation {
     /// The coefficient, in −1..=1.
     pub rho: f64,

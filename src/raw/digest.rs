@@ -35,7 +35,8 @@ impl Tree {
 
     /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is decoded
     /// once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is the
-    /// caller's.
+    /// caller's. What is read stays in memory until it is read next, as far as there is room
+    /// ([`Options::digested_bytes`](super::Options::digested_bytes)).
     pub fn digests(&self, members: &[&Member], cache: Option<&mut DigestCache>) -> Vec<Result<String, Error>> {
         let mut digests: Vec<Option<Result<String, Error>>> = members
             .iter()
@@ -43,7 +44,7 @@ impl Tree {
             .collect();
         let unknown: Vec<usize> = (0..members.len()).filter(|&i| digests[i].is_none()).collect();
         let wanted: Vec<&Member> = unknown.iter().map(|&index| members[index]).collect();
-        let computed = self.each(&wanted, |member| self.digest(member));
+        let computed = self.each(&wanted, |member| self.digest_keeping(member));
         if let Some(cache) = cache {
             for (member, digest) in wanted.iter().zip(&computed) {
                 if let Ok(digest) = digest {
@@ -55,6 +56,18 @@ impl Tree {
             digests[index] = Some(digest);
         }
         digests.into_iter().flatten().collect()
+    }
+
+    /// As [`Self::digest`]; the bytes are kept for whoever reads them next, if there is room.
+    fn digest_keeping(&self, member: &Member) -> Result<String, Error> {
+        let bytes = match self.take_digested(member) {
+            Some(bytes) => bytes,
+            None if self.keeps_digested(member) => self.read(member)?,
+            None => return self.digest(member),
+        };
+        let digest = sha256(&bytes);
+        self.keep_digested(member, bytes);
+        Ok(digest)
     }
 
     /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that can

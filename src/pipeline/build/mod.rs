@@ -164,7 +164,7 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
         digests[file] = Some(result.map_err(|e| e.to_string()));
         let member = &tree.members()[file];
         if member.size <= HEAD_BYTES as u64
-            && let Some(looks) = tree.read(member).ok().and_then(|bytes| stand_in(&bytes))
+            && let Some(looks) = tree.peek(member).ok().and_then(|bytes| stand_in(&bytes))
         {
             digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
         }

@@ -148,7 +148,7 @@ fn write(dataset: &Dataset, slices: usize) {
 fn write_shard(dataset: &Dataset, phantoms: &[Phantom], source: usize, cases: std::ops::Range<usize>) -> Shard {
     let name = format!("source{source:02}");
     let key = ShardKey::new().with("first", cases.start.to_string());
-    let shard = Shard::new("build", Partition::source(&name).expect("a name"), key).expect("a shard");
+    let shard = Shard::new(Stage::Build, Partition::source(&name).expect("a name"), key).expect("a shard");
     let mut writer = dataset.begin(&shard);
     let modality = ["CT", "T1W MRI", "T2W MRI", "Ultrasound", "X-ray"][source % 5];
     for case in cases {

@@ -329,7 +329,7 @@ fn scale(slices: usize) {
         .into_par_iter()
         .map(|at| {
             let key = ShardKey::new().with("first", at.to_string());
-            let shard = Shard::new("build", Partition::source("large").expect("a name"), key).expect("a shard");
+            let shard = Shard::new(Stage::Build, Partition::source("large").expect("a name"), key).expect("a shard");
             let mut writer = dataset.begin(&shard);
             for case in at * CASES..((at + 1) * CASES).min(cases) {
                 // Every tenth patient is the one before once more.

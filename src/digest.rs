@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 /// Lower-case hexadecimal SHA-256 of some bytes.
@@ -21,6 +22,17 @@ pub fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     let mut digests = vec![[0; 32]; messages.len()];
     tape_sha256::hash_many(messages, &mut digests);
     digests.iter().map(|digest| hex(digest)).collect()
+}
+
+/// A value as JSON whose bytes depend on the value alone: keys of objects are sorted, and there is no white space. It
+/// stands in keys and goes into digests, which a derived `Debug` must not: its text is free to change with the compiler.
+///
+/// # Panics
+/// Where the value cannot be JSON, as a map whose keys are not texts or numbers: a type of the program, never its input.
+pub fn canonical_json(value: &impl Serialize) -> String {
+    let mut value = serde_json::to_value(value).expect("the types of keys can be JSON");
+    value.sort_all_objects();
+    value.to_string()
 }
 
 /// Lower-case hexadecimal SHA-256 of several byte strings as one.

@@ -2,10 +2,10 @@
 //! runs SAM on them under the prompt strategies of "Segment Anything Model for Medical Images?" (Huang et al.,
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
-//! Data flows one way, and the modules are its stations, in this order: [`raw`] → [`formats`] → [`spec`] →
+//! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] →
 //! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
-//! and from the shared vocabulary: [`choice`], [`coco`], [`digest`], [`image`], [`mask`] and [`text`].
+//! and from the shared vocabulary: [`choice`], [`coco`], [`digest`], [`image`], [`mask`], [`named`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -13,14 +13,16 @@
 pub mod choice;
 pub mod coco;
 pub mod digest;
+mod fault;
 pub mod image;
 pub mod mask;
+pub mod named;
 mod random;
 pub mod text;
 
-pub mod raw;
-
 pub mod formats;
+
+pub mod raw;
 
 pub mod spec;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::spec::Sharing;
-use crate::store::{self, Dataset, SourceRow};
+use crate::store::{self, Dataset, SourceRow, Stage, Table};
 
 /// One source's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,10 +78,9 @@ impl Terms {
 /// Those of reading the tables.
 pub fn terms(dataset: &Dataset) -> store::Result<Vec<Terms>> {
     let mut rows: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for receipt in dataset.receipts()?.into_iter().filter(|r| r.stage == "build") {
-        let count = |table: &str| receipt.files.get(table).map_or(0, |file| file.rows);
+    for receipt in dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build) {
         let sum = rows.entry(receipt.source.clone()).or_default();
-        *sum = (sum.0 + count("slices"), sum.1 + count("masks"));
+        *sum = (sum.0 + receipt.rows(Table::Slices), sum.1 + receipt.rows(Table::Masks));
     }
     let mut terms = Vec::new();
     for row in dataset.rows::<SourceRow>()? {

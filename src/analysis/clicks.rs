@@ -7,6 +7,7 @@ use super::join::{Condition, Evaluation};
 use super::options::AnalysisOptions;
 use super::statistics::bootstrap::{Interval, mean_interval};
 use super::statistics::describe::describe;
+use crate::store::Choice;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -70,7 +71,7 @@ pub fn clicks(
 ) -> Result<(Vec<ClickRow>, Vec<ClicksNeededRow>), AnalysisError> {
     // The one candidate of a click is both choices.
     let mut by_model: BTreeMap<&str, BTreeMap<u32, &Condition>> = BTreeMap::new();
-    for condition in conditions.iter().filter(|c| c.choice == "score") {
+    for condition in conditions.iter().filter(|c| c.choice == Choice::Score) {
         if let Some(click) = click_of(&condition.variant) {
             by_model.entry(&condition.model).or_default().insert(click, condition);
         }

@@ -16,6 +16,7 @@ use super::statistics::bootstrap::{CorrelationIntervals, Interval, correlation_i
 use super::statistics::kruskal::{KruskalWallis, kruskal_wallis};
 use super::statistics::partial::{RankCorrelations, rank_columns};
 use super::statistics::spearman::Correlation;
+use crate::store::Choice;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -130,7 +131,7 @@ pub fn correlate(condition: &Condition, rows: &Rows, options: &AnalysisOptions) 
 /// Adjusts the p-values of the partial correlations, those of each choice as one family: oracle and score are two
 /// readings of the same predictions.
 pub fn adjust(rows: &mut [CorrelationRow], adjustment: Adjustment) {
-    let choices: BTreeSet<String> = rows.iter().map(|r| r.condition.choice.clone()).collect();
+    let choices: BTreeSet<Choice> = rows.iter().map(|r| r.condition.choice).collect();
     for choice in choices {
         let mut family: Vec<&mut CorrelationRow> = rows.iter_mut().filter(|r| r.condition.choice == choice).collect();
         let p: Vec<Option<f64>> = family.iter().map(|r| r.partial.map(|c| c.p)).collect();
@@ -161,7 +162,7 @@ pub fn to_frame(rows: &[CorrelationRow]) -> Result<DataFrame, AnalysisError> {
         "model": r.condition.model.as_str(),
         "strategy": r.condition.strategy.as_str(),
         "variant": r.condition.variant.as_str(),
-        "choice": r.condition.choice.as_str(),
+        "choice": r.condition.choice.name(),
         "factor": r.factor.as_str(),
         "nominal": r.nominal,
         "partial_rho": r.partial.map(|c| c.rho),
@@ -243,14 +244,14 @@ mod tests {
     #[test]
     fn oracle_and_score_are_two_families() {
         let rows = rows(&[("dice", &DICE), ("size", &SIZE)]);
-        let of = |choice: &str| {
-            let condition = Condition { choice: choice.to_string(), ..Condition::default() };
+        let of = |choice: Choice| {
+            let condition = Condition { choice, ..Condition::default() };
             correlate(&condition, &rows, &options(&["size"])).remove(0)
         };
-        let mut table = vec![of("oracle"), of("score")];
+        let mut table = vec![of(Choice::Oracle), of(Choice::Score)];
         adjust(&mut table, Adjustment::Holm);
         assert!(table.iter().all(|row| row.p_adjusted == row.partial.map(|c| c.p)));
-        let mut table = vec![of("oracle"), of("oracle")];
+        let mut table = vec![of(Choice::Oracle), of(Choice::Oracle)];
         adjust(&mut table, Adjustment::Holm);
         assert!(table.iter().all(|row| row.p_adjusted > row.partial.map(|c| c.p)));
     }

@@ -115,7 +115,7 @@ pub fn to_frame(rows: &[CurveRow]) -> Result<DataFrame, AnalysisError> {
         "model": r.condition.model.as_str(),
         "strategy": r.condition.strategy.as_str(),
         "variant": r.condition.variant.as_str(),
-        "choice": r.condition.choice.as_str(),
+        "choice": r.condition.choice.name(),
         "factor": r.factor.as_str(),
         "bin": r.bin,
         "low": r.low,

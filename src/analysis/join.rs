@@ -6,6 +6,7 @@
 
 use super::AnalysisError;
 use super::tables::{self, Table};
+use crate::store::Choice;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -21,14 +22,14 @@ pub struct Condition {
     pub strategy: String,
     /// Empty for undisturbed prompts, else such as `jitter10-20/seed0`.
     pub variant: String,
-    /// `oracle`: the candidate with the best Dice; `score`: the one with the highest predicted IoU.
-    pub choice: String,
+    /// How the candidate was chosen.
+    pub choice: Choice,
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = [&self.model, &self.strategy, &self.variant, &self.choice];
-        let words: Vec<&str> = words.into_iter().map(String::as_str).filter(|w| !w.is_empty()).collect();
+        let words = [self.model.as_str(), &self.strategy, &self.variant, self.choice.name()];
+        let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
         f.write_str(&words.join(" "))
     }
 }
@@ -105,13 +106,21 @@ impl Evaluation {
         let [model, strategy, variant, choice] = words;
         let (model, strategy, variant, choice) = (model?, strategy?, variant?, choice?);
         let word = |labels: &Labels, row: usize| labels.levels[labels.codes[row] as usize].clone().unwrap_or_default();
-        let condition = |row| Condition {
-            model: word(&model, row),
-            strategy: word(&strategy, row),
-            variant: word(&variant, row),
-            choice: word(&choice, row),
+        let condition = |row| -> Result<Condition, AnalysisError> {
+            let choice = word(&choice, row);
+            let unknown = |_| AnalysisError::ColumnType {
+                column: "choice".into(),
+                found: choice.clone(),
+                expected: "oracle or score",
+            };
+            Ok(Condition {
+                model: word(&model, row),
+                strategy: word(&strategy, row),
+                variant: word(&variant, row),
+                choice: choice.parse().map_err(unknown)?,
+            })
         };
-        Ok((0..frame.height()).map(condition).collect::<BTreeSet<_>>().into_iter().collect())
+        Ok((0..frame.height()).map(condition).collect::<Result<BTreeSet<_>, _>>()?.into_iter().collect())
     }
 
     /// The rows of one condition, with the columns asked for, each taken from the first of `metrics`, `factors`,
@@ -274,7 +283,7 @@ fn is_condition(condition: &Condition) -> Expr {
         .eq(lit(condition.model.as_str()))
         .and(col("strategy").eq(lit(condition.strategy.as_str())))
         .and(col("variant").eq(lit(condition.variant.as_str())))
-        .and(col("choice").eq(lit(condition.choice.as_str())))
+        .and(col("choice").eq(lit(condition.choice.name())))
 }
 
 /// The column by which a table is joined to `metrics`.

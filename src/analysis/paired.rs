@@ -11,6 +11,7 @@ use super::options::AnalysisOptions;
 use super::statistics::bootstrap::{Interval, mean_interval};
 use super::statistics::describe::{describe, sum};
 use super::statistics::wilcoxon::{SignedRank, wilcoxon};
+use crate::store::Choice;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -127,7 +128,7 @@ fn without_rounding(differences: Vec<f64>) -> Vec<f64> {
 
 /// Adjusts both p-values, those of each choice as one family.
 fn adjust(rows: &mut [PairedRow], options: &AnalysisOptions) {
-    let choices: BTreeSet<String> = rows.iter().map(|r| r.first.choice.clone()).collect();
+    let choices: BTreeSet<Choice> = rows.iter().map(|r| r.first.choice).collect();
     for choice in choices {
         let mut family: Vec<&mut PairedRow> = rows.iter_mut().filter(|r| r.first.choice == choice).collect();
         let p_of = |test: Option<SignedRank>| test.map(|t| t.p);
@@ -147,7 +148,7 @@ fn adjust(rows: &mut [PairedRow], options: &AnalysisOptions) {
 pub fn to_frame(rows: &[PairedRow]) -> Result<DataFrame, AnalysisError> {
     let frame = frame_of!(rows, |r| {
         "metric": r.metric.as_str(),
-        "choice": r.first.choice.as_str(),
+        "choice": r.first.choice.name(),
         "first_model": r.first.model.as_str(),
         "first_strategy": r.first.strategy.as_str(),
         "second_model": r.second.model.as_str(),

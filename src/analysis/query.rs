@@ -16,8 +16,8 @@ use std::path::Path;
 ///
 /// Only the tables that the statement names need to exist. `SELECT *` leaves the pictures of `slices` out: a
 /// statement that wants them names the column `image`. Rows come in the order of the tables or of `ORDER BY`; after a
-/// `GROUP BY` without one their order is open, as in any SQL. The last digit of a sum is that of adding row by row where
-/// the environment has `POLARS_NO_PARTITION`, which the program sets for itself; otherwise it may differ between runs.
+/// `GROUP BY` without one their order is open, as in any SQL. Sums are those of adding row by row, so that
+/// the same rows give the same last digit.
 ///
 /// # Errors
 /// [`AnalysisError::MissingTable`] with the command that writes a table named and not there, [`AnalysisError::Sql`]
@@ -56,7 +56,7 @@ fn answer(dataset: &Path, mut question: Query, with_images: bool) -> Result<Data
     let mut context = SQLContext::new();
     for name in names {
         // Another name is a table that the statement itself defines, or a mistake that the engine tells.
-        if let Some(table) = Table::named(&name.to_ascii_lowercase()) {
+        if let Ok(table) = name.to_ascii_lowercase().parse::<Table>() {
             let frame =
                 if with_images { tables::scan_with_images(dataset, table)? } else { tables::scan(dataset, table)? };
             context.register(&name, signed(frame, table)?);
@@ -127,9 +127,8 @@ fn tables_there(dataset: &Path) -> DataFrame {
 
 /// `DESCRIBE table`: its columns.
 fn described(name: &str) -> Result<DataFrame, AnalysisError> {
-    let table = Table::named(&name.to_ascii_lowercase());
-    let table =
-        table.ok_or_else(|| AnalysisError::Sql(format!("no table {name}; the tables are {}", table_names())))?;
+    let table = name.to_ascii_lowercase().parse::<Table>();
+    let table = table.map_err(|_| AnalysisError::Sql(format!("no table {name}; the tables are {}", table_names())))?;
     let columns = table.columns();
     frame_of!(columns, |c| {
         "column_name": c.name,
@@ -141,7 +140,7 @@ fn described(name: &str) -> Result<DataFrame, AnalysisError> {
 }
 
 fn table_names() -> String {
-    Table::ALL.map(Table::name).join(", ")
+    Table::ALL.iter().map(|table| table.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// True where `sql` has `word` as a word of its own.

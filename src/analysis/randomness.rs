@@ -119,7 +119,7 @@ pub fn to_frame(rows: &[RandomnessRow]) -> Result<DataFrame, AnalysisError> {
         "metric": r.metric.as_str(),
         "model": r.condition.model.as_str(),
         "strategy": r.condition.strategy.as_str(),
-        "choice": r.condition.choice.as_str(),
+        "choice": r.condition.choice.name(),
         "low_px": r.low,
         "high_px": r.high,
         "seeds": r.seeds,

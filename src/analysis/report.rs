@@ -7,6 +7,7 @@ use super::paired::PairedRow;
 use super::statistics::bootstrap::Interval;
 use super::statistics::describe::Description;
 use super::summary::{Summary, SummaryRow};
+use crate::store::Choice;
 use crate::text::{TextTable, fixed, p_value};
 use std::collections::BTreeSet;
 
@@ -55,9 +56,9 @@ pub fn summary_to_text(summary: &Summary, metric: &str, width: usize) -> String 
         let title = format!("\n{metric}: mean ± standard deviation over masks; balanced: of the means of targets\n\n");
         return title + &choices_side_by_side(&rows).render(width);
     }
-    let tables: BTreeSet<(&str, &str)> =
-        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
-    let table_of = |(model, choice): (&str, &str)| {
+    let tables: BTreeSet<(&str, Choice)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
+    let table_of = |(model, choice): (&str, Choice)| {
         let is_here = |row: &&&SummaryRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<&SummaryRow> = rows.iter().filter(is_here).copied().collect();
         let title = format!("\nMean {metric} of {model} ({choice}) by {}\n\n", summary.by.join(", "));
@@ -69,23 +70,23 @@ pub fn summary_to_text(summary: &Summary, metric: &str, width: usize) -> String 
 fn choices_side_by_side(rows: &[&SummaryRow]) -> TextTable {
     let keys: BTreeSet<(&str, &str)> =
         rows.iter().map(|row| (row.condition.model.as_str(), row.condition.strategy.as_str())).collect();
-    let choices: BTreeSet<&str> = rows.iter().map(|row| row.condition.choice.as_str()).collect();
-    let find = |key: &(&str, &str), choice: &str| {
+    let choices: BTreeSet<Choice> = rows.iter().map(|row| row.condition.choice).collect();
+    let find = |key: &(&str, &str), choice: Choice| {
         let is_it = |c: &Condition| (c.model.as_str(), c.strategy.as_str()) == *key && c.choice == choice;
         rows.iter().find(|row| is_it(&row.condition)).copied()
     };
-    let masks = |key| choices.iter().find_map(|choice| find(key, choice)).map_or(0, |row| row.masks);
+    let masks = |key| choices.iter().find_map(|&choice| find(key, choice)).map_or(0, |row| row.masks);
     let mut table = TextTable::new()
         .words("model", keys.iter().map(|key| Some(key.0.to_string())))
         .words("strategy", keys.iter().map(|key| Some(strategy_words(key.1))))
         .counts("masks", keys.iter().map(masks));
-    for choice in &choices {
+    for &choice in &choices {
         let cells = |of: &dyn Fn(&SummaryRow) -> String| {
             keys.iter().map(|key| find(key, choice).map_or(String::from("–"), of)).collect::<Vec<_>>()
         };
-        table = table.aligned_right(choice, cells(&|row| mean_and_std(&row.pooled)));
+        table = table.aligned_right(choice.name(), cells(&|row| mean_and_std(&row.pooled)));
         // The balanced mean of the first choice, the oracle, is what papers compare.
-        if Some(choice) == choices.first() {
+        if Some(&choice) == choices.first() {
             table = table.aligned_right("balanced", cells(&|row| mean_and_std(&row.balanced)));
         }
         table = table.aligned_right("failed", cells(&|row| row.failures.to_string()));
@@ -129,8 +130,8 @@ pub(crate) fn mean_and_std(description: &Description) -> String {
 fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
     let rows = &analysis.correlations;
     let mut text = String::new();
-    let tables: BTreeSet<(&str, &str)> =
-        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    let tables: BTreeSet<(&str, Choice)> =
+        rows.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
     for (model, choice) in tables {
         let is_here = |row: &&CorrelationRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<&CorrelationRow> = rows.iter().filter(is_here).collect();
@@ -178,7 +179,7 @@ fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
 fn paired_to_text(analysis: &Analysis, width: usize) -> String {
     let rows = &analysis.paired;
     let mut text = String::new();
-    let choices: BTreeSet<&str> = rows.iter().map(|row| row.first.choice.as_str()).collect();
+    let choices: BTreeSet<Choice> = rows.iter().map(|row| row.first.choice).collect();
     for choice in choices {
         let rows: Vec<&PairedRow> = rows.iter().filter(|row| row.first.choice == choice).collect();
         let metric = rows.first().map_or("", |row| row.metric.as_str());
@@ -207,7 +208,7 @@ fn randomness_to_text(analysis: &Analysis, width: usize) -> String {
     let table = TextTable::new()
         .words("model", rows.iter().map(|row| Some(row.condition.model.clone())))
         .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
-        .words("choice", rows.iter().map(|row| Some(row.condition.choice.clone())))
+        .words("choice", rows.iter().map(|row| Some(row.condition.choice.to_string())))
         .aligned_right("moved by px", rows.iter().map(|row| format!("{}–{}", row.low, row.high)).collect())
         .counts("seeds", rows.iter().map(|row| row.seeds))
         .numbers("still", rows.iter().map(|row| row.undisturbed_mean))

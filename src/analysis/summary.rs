@@ -108,7 +108,7 @@ impl Summary {
             "model": r.condition.model.as_str(),
             "strategy": r.condition.strategy.as_str(),
             "variant": r.condition.variant.as_str(),
-            "choice": r.condition.choice.as_str(),
+            "choice": r.condition.choice.name(),
         });
         let statistics = frame_of!(rows, |r| {
             "masks": r.masks,

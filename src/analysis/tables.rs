@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use walkdir::WalkDir;
 
 /// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
@@ -90,9 +91,23 @@ pub fn schema(frame: &LazyFrame, table: Table) -> Result<SchemaRef, AnalysisErro
     guarded(|| frame.clone().collect_schema()).map_err(read_error)
 }
 
+/// Makes polars aggregate row by row. Otherwise it adds up the parts of a group in the order in which its threads end, and the
+/// last digit of a mean differs from run to run. This variable is the only switch; polars reads it when a query runs.
+fn aggregate_in_row_order() {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        if std::env::var_os("POLARS_NO_PARTITION").is_none() {
+            // SAFETY: Rust code reads and writes the environment under one lock, polars included. Only foreign code that reads
+            // it without that lock could see it change: of the libraries here that is ONNX Runtime, while it is loaded.
+            unsafe { std::env::set_var("POLARS_NO_PARTITION", "1") };
+        }
+    });
+}
+
 /// Reads by polars, whose Parquet reader panics on some damaged headers (seen in 0.55 on a flipped byte of a footer):
 /// here that is an error like any other. Nothing outlives the call that a panic could leave half done.
 pub(super) fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
+    aggregate_in_row_order();
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(polars_err!(ComputeError: "the reader failed: a file of the table is damaged")))
 }

@@ -20,6 +20,7 @@ use super::options::NOMINAL_FACTOR;
 use super::output::{Format, write_frame};
 use super::statistics::bootstrap::BootstrapOptions;
 use super::{Analysis, AnalysisError, AnalysisOptions, analyze, query, report};
+use crate::store::Choice;
 use polars::prelude::*;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -158,7 +159,7 @@ fn correlations_are_those_of_pingouin() {
     let rows: Vec<_> = analysis
         .correlations
         .iter()
-        .filter(|row| row.condition.strategy == "S2" && row.condition.choice == "oracle")
+        .filter(|row| row.condition.strategy == "S2" && row.condition.choice == Choice::Oracle)
         .collect();
     let expected = [
         ("size_px", -0.1090257998861243, 0.44166643283308493, -0.05759699280840516),
@@ -214,7 +215,7 @@ fn summaries_count_failures_and_balance_targets() {
         rows.iter()
             .find(|r| {
                 r.condition.strategy == "S2"
-                    && r.condition.choice == "oracle"
+                    && r.condition.choice == Choice::Oracle
                     && r.metric == metric
                     && r.group == wanted
             })
@@ -263,7 +264,7 @@ fn comparisons_are_those_of_scipy() {
 fn moved_prompts_drop_by_what_was_taken_away() {
     let folder = dataset(1, &["a", "b"]);
     let analysis = analyze(folder.path(), &options()).unwrap();
-    let rows: Vec<_> = analysis.randomness.iter().filter(|row| row.condition.choice == "oracle").collect();
+    let rows: Vec<_> = analysis.randomness.iter().filter(|row| row.condition.choice == Choice::Oracle).collect();
     assert_eq!(rows.len(), 4);
     // All but mask 11 lose 0.01 and 0.03, or 0.1.
     close(rows[0].drop, 0.02 * 56.0 / 57.0);

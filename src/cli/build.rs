@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::named;
 use super::{Global, Outcome, SOME_FAILED};
 use crate::leaks;
 use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
@@ -27,14 +28,14 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 50, value_name = "PIXELS")]
     min_area: u32,
     /// Plane of all cases, or several with commas between [default: as each spec says]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    plane: Vec<PlaneName>,
+    #[arg(long, value_parser = named::<Plane>(), value_delimiter = ',')]
+    plane: Vec<Plane>,
     /// How values become 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default: as each spec
     /// says]
     #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
     intensity: Option<Intensity>,
     /// Which raters' masks to build
-    #[arg(long, value_enum, default_value = "first")]
+    #[arg(long, value_parser = named::<Raters>(), default_value = "first")]
     raters: Raters,
     /// One mask for each connected component (the paper: one for each label)
     #[arg(long)]
@@ -45,32 +46,6 @@ pub(super) struct Arguments {
     /// Stop at the first case that fails, or whose masks lie elsewhere by their headers
     #[arg(long)]
     strict: bool,
-}
-
-/// [`Plane`] on the command line.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum PlaneName {
-    Native,
-    X,
-    Y,
-    Z,
-    Axial,
-    Coronal,
-    Sagittal,
-}
-
-impl From<PlaneName> for Plane {
-    fn from(name: PlaneName) -> Plane {
-        match name {
-            PlaneName::Native => Plane::Native,
-            PlaneName::X => Plane::X,
-            PlaneName::Y => Plane::Y,
-            PlaneName::Z => Plane::Z,
-            PlaneName::Axial => Plane::Axial,
-            PlaneName::Coronal => Plane::Coronal,
-            PlaneName::Sagittal => Plane::Sagittal,
-        }
-    }
 }
 
 fn parse_intensity(text: &str) -> Result<Intensity, String> {
@@ -101,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let options = BuildOptions {
         slices: slices::Options {
             min_area: arguments.min_area,
-            planes: arguments.plane.iter().copied().map(Plane::from).collect(),
+            planes: arguments.plane.clone(),
             intensity: arguments.intensity,
             raters: arguments.raters,
             split_components: arguments.split_components,

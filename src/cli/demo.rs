@@ -15,7 +15,7 @@ use crate::pipeline::{
 use crate::raw::PHANTOMS;
 use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
 use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
-use crate::store::Dataset;
+use crate::store::{Choice, Dataset};
 use crate::text::{LINE_WIDTH, TextTable, grouped};
 
 /// Options of `demo`.
@@ -264,7 +264,7 @@ fn results(data: &Path, story: &Story) -> Result<(), Failure> {
     let mut short = Analysis { paired: Vec::new(), randomness: Vec::new(), ..analysis.clone() };
     short.options.summary_metrics = vec![short.options.metric.clone()];
     short.summaries.retain(|summary| summary.by.is_empty());
-    short.correlations.retain(|row| row.condition.choice == "oracle");
+    short.correlations.retain(|row| row.condition.choice == Choice::Oracle);
     story.result(|| {
         print!("{}", dice_by_target(&analysis).render(LINE_WIDTH));
         print!("{}", report::analysis_to_text(&short, LINE_WIDTH));
@@ -285,7 +285,7 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
     type Means<'a> = BTreeMap<(&'a str, &'a str), Option<f64>>;
 
     let by_target = analysis.summaries.iter().filter(|s| s.by == ["target"]).flat_map(|s| &s.rows);
-    let rows: Vec<_> = by_target.filter(|row| row.metric == "dice" && row.condition.choice == "oracle").collect();
+    let rows: Vec<_> = by_target.filter(|row| row.metric == "dice" && row.condition.choice == Choice::Oracle).collect();
     let conditions: BTreeSet<(&str, &str)> =
         rows.iter().map(|row| (row.condition.model.as_str(), row.condition.strategy.as_str())).collect();
     let mut targets: BTreeMap<&str, (u64, Means)> = BTreeMap::new();

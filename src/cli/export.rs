@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::named;
 use super::{Global, Outcome};
 use crate::export::{Exported, Form, export, package};
 use crate::licences::Permissions;
@@ -38,7 +39,7 @@ pub(super) struct ExportArguments {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// What to write: PNG with a table, or PNG with COCO's annotations
-    #[arg(long, value_enum, default_value = "pictures")]
+    #[arg(long, value_parser = named::<Form>(), default_value = "pictures")]
     form: Form,
     #[command(flatten)]
     allowed: Allowed,

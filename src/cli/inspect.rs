@@ -119,13 +119,14 @@ fn read(file: &Path) -> Result<Found, Failure> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let folder = file.parent().unwrap_or(Path::new(""));
     let companion = |name: &str| std::fs::read(folder.join(name)).ok();
-    let container = formats::detect(&name, &bytes).map_or("unknown".into(), |c| format!("{c:?}"));
+    let file = formats::File::new(&name, &bytes);
+    let container = formats::detect(&file).map_or("unknown", |format| format.name).to_string();
     // A damaged table is no reason not to show the image.
-    let table = formats::segments::table(&name, &bytes);
+    let table = formats::segment_table(&file);
     match table {
         Ok(Some(table)) if table.kind == Kind::StructureSet => Ok(Found::Structures(container, table)),
         table => {
-            let mut image = formats::read(&name, &bytes, &companion)?;
+            let mut image = formats::read_file(&file, &companion, &mut formats::Scratch::default())?;
             let table = table.unwrap_or_else(|error| {
                 image.notes.push(format!("its table of segments cannot be read: {error}"));
                 None

@@ -71,7 +71,7 @@ pub(super) fn print(report: &LeaksReport) {
         let table = TextTable::new()
             .words("source", links.iter().map(|link| Some(link.source.clone())))
             .words("and", links.iter().map(|link| Some(link.other.clone())))
-            .words("kind", links.iter().map(|link| Some(link.kind.clone())))
+            .words("kind", links.iter().map(|link| Some(link.kind.to_string())))
             .counts("pairs of patients", links.iter().map(|link| link.pairs))
             .counts("slices", links.iter().map(|link| link.slices))
             .counts("across splits", links.iter().map(|link| link.crossing));

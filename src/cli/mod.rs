@@ -35,6 +35,7 @@ mod inspect;
 mod leaks;
 mod licences;
 mod models;
+mod named;
 mod predict;
 #[cfg(feature = "query")]
 mod query;

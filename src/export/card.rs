@@ -9,7 +9,7 @@ use crate::text::grouped;
 
 pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> {
     let mut tables = Vec::new();
-    for table in Table::ALL {
+    for &table in Table::ALL {
         let rows: u64 = dataset.files(table)?.iter().map(|file| file.file.rows).sum();
         if rows > 0 {
             tables.push((table, rows));

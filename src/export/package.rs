@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Error, Exported, Taken, card, new_folder, write};
 use crate::licences::{Permissions, attribution};
-use crate::store::{Dataset, Receipt, Table, copy};
+use crate::store::{Dataset, Receipt, Stage, Table, copy};
 
 /// Copies what of a dataset may be passed on into a new folder. The copy is a dataset: every command takes it, and
 /// `verify` finds it whole. What `analyze` and `report` wrote is not copied, since it speaks of all sources.
@@ -19,7 +19,7 @@ pub fn package(dataset: &Dataset, to: &Path, permissions: &Permissions) -> Resul
     let own = |receipt: &Receipt| taken.terms.iter().any(|t| t.source == receipt.source);
     let all = permissions.left_out.is_empty();
     let copied =
-        copy(dataset, to, |receipt| own(receipt) && (all || !["leaks", "split"].contains(&receipt.stage.as_str())))?;
+        copy(dataset, to, |receipt| own(receipt) && (all || ![Stage::Leaks, Stage::Split].contains(&receipt.stage)))?;
     write(&to.join("README.md"), card::card(&copied, &taken.terms)?.as_bytes())?;
     write(&to.join("ATTRIBUTION.md"), attribution(&taken.terms, permissions).as_bytes())?;
     let citations: Vec<&str> = taken.terms.iter().map(|t| t.citation.trim()).filter(|c| !c.is_empty()).collect();

@@ -12,7 +12,8 @@
 //! In the wild: both byte orders; a scale factor in `funused1` (SPM), or a range in `glmax`/`cal_max` (SPM2);
 //! the type codes of SPM (130, 132, 136) and of NIfTI in headers that are neither.
 
-use super::nifti::{Cursor, centred_on_volume, data_half, head, size_of_axes, spacing_of};
+use super::format::{File, Format};
+use super::nifti::{Cursor, centred_on_volume, data_half, has_size, size_of_axes, spacing_of};
 use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip};
 use super::{Companion, Error, Result, gzip};
 use crate::image::{Frame, Geometry, Image, Scaling};
@@ -20,12 +21,20 @@ use crate::image::{Frame, Geometry, Image, Scaling};
 const FORMAT: &str = "Analyze";
 const HEADER: usize = 348;
 
+/// Analyze 7.5.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["hdr"],
+    // Those with a magic number are NIfTI's.
+    signature: |head| has_size(head, HEADER as i32),
+    companions: &[("hdr", &["img", "img.gz", "IMG"])],
+    read: read_file,
+    ..Format::PLAIN
+};
+
 /// True for the (decompressed) start of a header of 348 bytes, in either byte order, without NIfTI's magic number.
-pub fn is_analyze(head: &[u8]) -> bool {
-    let sizeof = head.first_chunk().map(|&b| i32::from_le_bytes(b)).unwrap_or(0);
-    head.len() >= HEADER
-        && [sizeof, sizeof.swap_bytes()].contains(&(HEADER as i32))
-        && !matches!(&head[344..348], b"n+1\0" | b"ni1\0")
+fn is_analyze(head: &[u8]) -> bool {
+    head.len() >= HEADER && has_size(head, HEADER as i32) && !matches!(&head[344..348], b"n+1\0" | b"ni1\0")
 }
 
 /// Reads an image from the bytes of its header (`name`, from which the name of the `.img` is made) and its companion.
@@ -33,8 +42,13 @@ pub fn is_analyze(head: &[u8]) -> bool {
 /// # Errors
 /// [`Error::MissingCompanion`] without the `.img`, [`Error::Unsupported`] for complex and bilevel voxels,
 /// [`Error::Truncated`] and [`Error::Malformed`] for headers and data that contradict each other.
-pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
-    let (mut header, endian, offset) = parse(&head(bytes)?)?;
+pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_file(&File::new(name, bytes), companion, &mut Scratch::default())
+}
+
+fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+    let (mut header, endian, offset) = parse(&file.head(HEADER)?)?;
+    let name = file.name;
     let img = data_half(FORMAT, name, companion)?;
     let mat = format!("{}.mat", name.trim_end_matches(".gz").trim_end_matches(".hdr"));
     if companion(&mat).is_some() {
@@ -56,8 +70,8 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scrat
 ///
 /// # Errors
 /// As [`read`], without those of the data.
-pub fn header(_name: &str, bytes: &[u8]) -> Result<Header> {
-    Ok(parse(&head(bytes)?)?.0)
+pub fn header(name: &str, bytes: &[u8]) -> Result<Header> {
+    Ok(parse(&File::new(name, bytes).head(HEADER)?)?.0)
 }
 
 fn malformed(reason: String) -> Error {
@@ -173,10 +187,6 @@ mod tests {
         }
         edit(&mut put);
         bytes
-    }
-
-    fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-        super::read(name, bytes, companion, &mut Scratch::default())
     }
 
     fn img(name: &str) -> Option<Vec<u8>> {

@@ -10,10 +10,21 @@
 //! In the wild: rows run from the bottom up unless the height is negative; the palette is shorter than the header says;
 //! the fourth byte of 32-bit pixels is garbage unless an alpha mask names it; the last row lacks its padding.
 
+use super::format::{Format, Start};
 use super::{Error, Result};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "BMP";
+
+/// Windows bitmap.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["bmp"],
+    signature: |head| head.starts_with(b"BM"),
+    start: Start::Signature,
+    read: |file, _, _| read(&file.plain()?),
+    ..Format::PLAIN
+};
 
 fn malformed(reason: String) -> Error {
     Error::Malformed { format: FORMAT, reason }

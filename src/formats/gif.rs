@@ -16,10 +16,21 @@
 
 use weezl::{BitOrder, decode::Decoder};
 
+use super::format::{Format, Start};
 use super::{Error, Result, lzw};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "GIF";
+
+/// GIF.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["gif"],
+    signature: |head| head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a"),
+    start: Start::Signature,
+    read: |file, _, _| read(&file.plain()?),
+    ..Format::PLAIN
+};
 
 /// Pixels that a file may have at least, whatever its size: larger screens need data to match.
 const MODEST_PIXELS: usize = 1 << 26;

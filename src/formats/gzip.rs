@@ -1,4 +1,4 @@
-//! gzip and zlib, whole buffers.
+//! gzip and zlib: whole buffers, streams, and bytes as they come.
 //!
 //! Specification: RFC 1952 (gzip), RFC 1950 (zlib), RFC 1951 (deflate).
 //!
@@ -8,15 +8,22 @@
 //! libdeflate goes first with the size that the caller or the trailer gives, and its result counts only where it is
 //! provably whole; everything else is streamed through zlib-rs, which also finds the reason of a failure.
 //!
+//! A file of several members is walked over by [`Members`], whoever reads it: whole buffers here, a download as its bytes
+//! stream past ([`probe`]), an archive as a stream ([`Reader`]).
+//!
 //! In the wild: several members; zeros after the last one (tapes, block devices); a size field (`ISIZE`) that is the
 //! size modulo 2^32, or wrong; files cut while downloading.
 
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, BufRead, Read};
 
-use flate2::bufread::{GzDecoder, ZlibDecoder};
+use flate2::bufread::ZlibDecoder;
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 use libdeflater::Decompressor;
 
+use super::probe::Probe;
 use super::{Error, Result};
+use crate::fault::Fault;
 
 const FORMAT: &str = "gzip";
 
@@ -43,17 +50,18 @@ pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     if let Some(out) = decompress_single(bytes) {
         return Ok(out);
     }
-    let mut out = Vec::new();
-    Members::new(bytes).read_to_end(&mut out).map_err(|e| failure(&e, bytes, out.len()))?;
-    Ok(out)
+    let (out, failure) = decompress_prefix(bytes, usize::MAX);
+    failure.map(|()| out)
 }
 
-/// The first `wanted` bytes of the output, or all where there are fewer: for a look at a header. Checksums and what
-/// follows are not looked at.
-pub fn decompress_prefix(bytes: &[u8], wanted: usize) -> Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(wanted.min(largest_output(bytes)));
-    Members::new(bytes).take(wanted as u64).read_to_end(&mut out).map_err(|e| failure(&e, bytes, out.len()))?;
-    Ok(out)
+/// The first `wanted` bytes of the output, or all where there are fewer, for a look at a header; and what kept it from
+/// giving as many. Checksums and what follows are not looked at.
+pub(super) fn decompress_prefix(bytes: &[u8], wanted: usize) -> (Vec<u8>, Result<()>) {
+    let mut out = Vec::with_capacity(if wanted == usize::MAX { 0 } else { wanted.min(largest_output(bytes)) });
+    let mut reader = Reader::new(bytes);
+    let read = (&mut reader).take(wanted as u64).read_to_end(&mut out);
+    let read = read.map_err(|e| failure(&e, bytes, out.len(), reader.members.end)).map(|_| ());
+    (out, read)
 }
 
 /// Inflates gzip (by its magic number) or else zlib data, all of them, into a new buffer.
@@ -65,7 +73,7 @@ pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
         return decompress(bytes);
     }
     let mut out = Vec::new();
-    ZlibDecoder::new(bytes).read_to_end(&mut out).map_err(|e| failure(&e, bytes, out.len()))?;
+    ZlibDecoder::new(bytes).read_to_end(&mut out).map_err(|e| failure(&e, bytes, out.len(), 0))?;
     Ok(out)
 }
 
@@ -81,14 +89,16 @@ pub fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
         return Ok(out.len());
     }
     let mut found = 0;
-    let read = if is_gzip(bytes) {
-        let mut members = Members::new(bytes);
-        fill(&mut members, out, &mut found).and_then(|()| members.member.as_mut().map_or(Ok(()), to_the_end))
+    if is_gzip(bytes) {
+        let mut reader = Reader::new(bytes);
+        let read = fill(&mut reader, out, &mut found).and_then(|()| reader.to_end_of_member());
+        read.map_err(|e| failure(&e, bytes, found, reader.members.end))?;
     } else {
         let mut stream = ZlibDecoder::new(bytes);
-        fill(&mut stream, out, &mut found).and_then(|()| to_the_end(&mut stream))
-    };
-    read.map_err(|e| failure(&e, bytes, found))?;
+        // The checksum comes last.
+        let read = fill(&mut stream, out, &mut found).and_then(|()| io::copy(&mut stream, &mut io::sink()));
+        read.map_err(|e| failure(&e, bytes, found, 0))?;
+    }
     Ok(found)
 }
 
@@ -124,51 +134,370 @@ fn fill(from: &mut impl Read, out: &mut [u8], found: &mut usize) -> io::Result<(
     Ok(())
 }
 
-/// Reads what is left of a stream, because its checksum comes last.
-fn to_the_end(stream: &mut impl Read) -> io::Result<()> {
-    io::copy(stream, &mut io::sink()).map(|_| ())
-}
-
-fn failure(error: &io::Error, bytes: &[u8], found: usize) -> Error {
+/// `end` is where the last whole member ends.
+fn failure(error: &io::Error, bytes: &[u8], found: usize, end: u64) -> Error {
     let format = if is_gzip(bytes) { FORMAT } else { "zlib" };
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => {
+    let broken = error.get_ref().and_then(|error| error.downcast_ref());
+    let reason = match (error.kind(), broken) {
+        (io::ErrorKind::UnexpectedEof, _) => {
             format!("truncated: {} compressed bytes end within the stream, after {found} bytes of output", bytes.len())
+        }
+        (_, Some(broken @ Broken::Followed)) => {
+            format!("after {found} bytes of output: {} {broken}", bytes.len() as u64 - end)
         }
         _ => format!("after {found} bytes of output: {error}"),
     };
     Error::Malformed { format, reason }
 }
 
-/// The members of a gzip file as one stream.
-struct Members<'a> {
-    member: Option<GzDecoder<&'a [u8]>>,
+/// Walks over the members of a gzip file, of which bytes come in pieces of any size.
+#[derive(Default)]
+struct Members {
+    part: Part,
+    header: Header,
+    inflate: Option<Decompress>,
+    /// Of the output of this member.
+    crc: Crc,
+    trailer: Vec<u8>,
+    /// Bytes taken so far.
+    position: u64,
+    /// Where the last whole member ends; 0 before there is one.
+    end: u64,
 }
 
-impl<'a> Members<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Members { member: Some(GzDecoder::new(bytes)) }
+/// What comes next.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Header,
+    Data,
+    Trailer,
+    /// Another member, zeros, or the end.
+    Between,
+    Zeros,
+}
+
+/// What a step took of its input and gave to its output, in bytes.
+struct Step {
+    taken: usize,
+    given: usize,
+}
+
+/// Why bytes are no gzip data.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
+    Header,
+    Data,
+    Checksum,
+    Followed,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Broken::Header => "invalid gzip header",
+            Broken::Data => "corrupt deflate stream",
+            Broken::Checksum => "corrupt gzip stream does not have a matching checksum",
+            Broken::Followed => "bytes after the last member are neither gzip nor zeros",
+        })
     }
 }
 
-impl Read for Members<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let n = member.read(buffer)?;
-            if n > 0 || buffer.is_empty() {
-                return Ok(n);
+impl std::error::Error for Broken {}
+
+impl From<Broken> for io::Error {
+    fn from(broken: Broken) -> Self {
+        io::Error::new(io::ErrorKind::InvalidData, broken)
+    }
+}
+
+impl Members {
+    /// Whether the bytes may end here.
+    fn is_whole(&self) -> bool {
+        matches!(self.part, Part::Between | Part::Zeros)
+    }
+
+    /// Takes some bytes and gives some. It gives nothing where it needs more input, and stops at the end of a member.
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> std::result::Result<Step, Broken> {
+        let mut taken = 0;
+        loop {
+            let rest = &input[taken..];
+            if rest.is_empty() && self.part != Part::Data {
+                return Ok(Step { taken, given: 0 });
             }
-            let rest: &[u8] = member.get_ref();
-            self.member = if is_gzip(rest) {
-                Some(GzDecoder::new(rest))
-            } else if rest.iter().all(|&b| b == 0) {
-                None
-            } else {
-                let reason = format!("{} bytes after the last member are neither gzip nor zeros", rest.len());
-                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            let count = match self.part {
+                Part::Header => match self.header.take(rest[0]) {
+                    Ok(whole) => {
+                        if whole {
+                            self.begin_data();
+                        }
+                        1
+                    }
+                    Err(Broken::Header) if self.end > 0 && !self.header.has_magic() => return Err(Broken::Followed),
+                    Err(broken) => return Err(broken),
+                },
+                Part::Data => {
+                    let step = self.inflate(rest, output)?;
+                    if step.given > 0 || self.part == Part::Data {
+                        self.position += step.taken as u64;
+                        return Ok(Step { taken: taken + step.taken, given: step.given });
+                    }
+                    step.taken
+                }
+                Part::Trailer => {
+                    self.trailer.push(rest[0]);
+                    self.position += 1;
+                    taken += 1;
+                    if self.trailer.len() == 8 {
+                        self.end_member()?;
+                        return Ok(Step { taken, given: 0 });
+                    }
+                    continue;
+                }
+                Part::Between if rest[0] == 0x1f => {
+                    self.part = Part::Header;
+                    0
+                }
+                Part::Between | Part::Zeros => {
+                    self.part = Part::Zeros;
+                    match rest.iter().all(|&byte| byte == 0) {
+                        true => rest.len(),
+                        false => return Err(Broken::Followed),
+                    }
+                }
             };
+            taken += count;
+            self.position += count as u64;
+        }
+    }
+
+    fn begin_data(&mut self) {
+        self.header = Header::default();
+        self.crc.reset();
+        match &mut self.inflate {
+            Some(inflate) => inflate.reset(false),
+            None => self.inflate = Some(Decompress::new(false)),
+        }
+        self.part = Part::Data;
+    }
+
+    fn inflate(&mut self, input: &[u8], output: &mut [u8]) -> std::result::Result<Step, Broken> {
+        let inflate = self.inflate.get_or_insert_with(|| Decompress::new(false));
+        let before = (inflate.total_in(), inflate.total_out());
+        let status = inflate.decompress(input, output, FlushDecompress::None).map_err(|_| Broken::Data)?;
+        let taken = (inflate.total_in() - before.0) as usize;
+        let given = (inflate.total_out() - before.1) as usize;
+        self.crc.update(&output[..given]);
+        if status == Status::StreamEnd {
+            self.part = Part::Trailer;
+        }
+        Ok(Step { taken, given })
+    }
+
+    fn end_member(&mut self) -> std::result::Result<(), Broken> {
+        let own = u64::from(self.crc.sum()) | u64::from(self.crc.amount()) << 32;
+        let stored = std::mem::take(&mut self.trailer);
+        self.end = self.position;
+        self.part = Part::Between;
+        if stored == own.to_le_bytes() { Ok(()) } else { Err(Broken::Checksum) }
+    }
+}
+
+/// The header of a member (RFC 1952, section 2.3), byte by byte.
+#[derive(Default)]
+struct Header {
+    field: Field,
+    /// Bytes of a field of fixed length that have come so far.
+    small: Vec<u8>,
+    flags: u8,
+    /// Of all before the header's own checksum.
+    crc: Crc,
+}
+
+/// Parts of a header. Those after the first are there where a flag says so.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Field {
+    #[default]
+    Fixed,
+    ExtraLength,
+    /// So many bytes are to come.
+    Extra(u16),
+    Name,
+    Comment,
+    Checksum,
+}
+
+impl Header {
+    const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+    const CHECKSUM: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+
+    /// Takes the next byte; true where the header ends with it.
+    fn take(&mut self, byte: u8) -> std::result::Result<bool, Broken> {
+        if self.field != Field::Checksum {
+            self.crc.update(&[byte]);
+        }
+        let ended = match self.field {
+            Field::Fixed => {
+                self.small.push(byte);
+                if !self.has_magic() {
+                    return Err(Broken::Header);
+                }
+                self.small.len() == 10
+            }
+            Field::ExtraLength | Field::Checksum => {
+                self.small.push(byte);
+                self.small.len() == 2
+            }
+            Field::Extra(left) => {
+                self.field = Field::Extra(left - 1);
+                left == 1
+            }
+            Field::Name | Field::Comment => byte == 0,
+        };
+        if ended { self.next_field() } else { Ok(false) }
+    }
+
+    /// Whether what has come so far begins with the magic number, or its start.
+    fn has_magic(&self) -> bool {
+        let known = self.small.len().min(Self::MAGIC.len());
+        self.small[..known] == Self::MAGIC[..known]
+    }
+
+    fn next_field(&mut self) -> std::result::Result<bool, Broken> {
+        let small = std::mem::take(&mut self.small);
+        let number = || u16::from_le_bytes([small[0], small[1]]);
+        match self.field {
+            Field::Fixed => {
+                self.flags = small[3];
+                if self.flags & Self::RESERVED != 0 {
+                    return Err(Broken::Header);
+                }
+            }
+            Field::ExtraLength if number() > 0 => {
+                self.field = Field::Extra(number());
+                return Ok(false);
+            }
+            Field::Checksum if number() != self.crc.sum() as u16 => return Err(Broken::Checksum),
+            _ => {}
+        }
+        let later = [
+            (Field::ExtraLength, Self::EXTRA),
+            (Field::Name, Self::NAME),
+            (Field::Comment, Self::COMMENT),
+            (Field::Checksum, Self::CHECKSUM),
+        ];
+        let done = match self.field {
+            Field::Fixed => 0,
+            Field::ExtraLength | Field::Extra(_) => 1,
+            Field::Name => 2,
+            Field::Comment => 3,
+            Field::Checksum => 4,
+        };
+        let next = later[done..].iter().find(|(_, flag)| self.flags & flag != 0);
+        Ok(match next {
+            Some(&(field, _)) => {
+                self.field = field;
+                false
+            }
+            None => true,
+        })
+    }
+}
+
+/// All members of a stream, joined, as [`decompress`] reads them.
+pub(crate) struct Reader<R> {
+    inner: R,
+    members: Members,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads from where `inner` stands.
+    pub(crate) fn new(inner: R) -> Self {
+        Reader { inner, members: Members::default() }
+    }
+
+    /// Reads what is left of the member that the last byte of output came from: its checksum comes last.
+    fn to_end_of_member(&mut self) -> io::Result<()> {
+        let mut output = [0; 4096];
+        while !self.members.is_whole() {
+            self.step(&mut output)?;
+        }
+        Ok(())
+    }
+
+    /// One step; an error where the stream ends within a member.
+    fn step(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        let input = self.inner.fill_buf()?;
+        let at_end = input.is_empty();
+        let Step { taken, given } = self.members.step(input, output)?;
+        self.inner.consume(taken);
+        match at_end && given == 0 && !self.members.is_whole() {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(given),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Reader<R> {
+    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        while !output.is_empty() {
+            let given = self.step(output)?;
+            if given > 0 {
+                return Ok(given);
+            }
+            if self.members.is_whole() && self.inner.fill_buf()?.is_empty() {
+                break;
+            }
         }
         Ok(0)
+    }
+}
+
+/// Follows a gzip file to its end, checksums included.
+pub(crate) fn probe() -> Box<dyn Probe> {
+    Box::new(ToTheEnd { members: Members::default(), output: vec![0; 1 << 15], broken: None })
+}
+
+struct ToTheEnd {
+    members: Members,
+    output: Vec<u8>,
+    broken: Option<Broken>,
+}
+
+impl ToTheEnd {
+    /// Takes all of `bytes`, or gives what is still to come where there are none.
+    fn drive(&mut self, mut bytes: &[u8]) -> std::result::Result<(), Broken> {
+        loop {
+            let Step { taken, given } = self.members.step(bytes, &mut self.output)?;
+            bytes = &bytes[taken..];
+            if bytes.is_empty() && given == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Probe for ToTheEnd {
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.broken.is_none() && !bytes.is_empty() {
+            self.broken = self.drive(bytes).err();
+        }
+    }
+
+    fn finish(mut self: Box<Self>) -> std::result::Result<(), (Fault, String)> {
+        let broken = self.broken.or_else(|| self.drive(&[]).err());
+        let why = match broken {
+            None if self.members.is_whole() => return Ok(()),
+            None => return Err((Fault::Truncated, "its gzip data end in the middle".into())),
+            Some(Broken::Followed) => "the gzip data are followed by something else".into(),
+            Some(Broken::Checksum) => format!("its gzip data fail their checksum: {}", Broken::Checksum),
+            Some(broken) => format!("its gzip data cannot be decoded: {broken}"),
+        };
+        Err((Fault::Damaged, why))
     }
 }
 
@@ -264,7 +593,7 @@ mod tests {
             assert_eq!(out, [1, 2]);
             assert_eq!(inflate(&bytes).unwrap(), [1, 2, 3]);
         }
-        assert_eq!(decompress_prefix(&gzip(&[1, 2, 3]), 2).unwrap(), [1, 2]);
+        assert_eq!(decompress_prefix(&gzip(&[1, 2, 3]), 2).0, [1, 2]);
     }
 
     proptest! {

@@ -1,14 +1,18 @@
-//! One file per container: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and nothing
-//! here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+//! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and
+//! nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+//!
+//! What other modules know of a format is in its [`Format`], an entry of [`FORMATS`]: name, extensions, magic number,
+//! companions, reader, probe. To add a format, write its file with an entry, and a line in `registry.rs`.
 
 use thiserror::Error;
 
 pub mod analyze;
 pub mod bmp;
-mod detect;
 pub mod dicom;
+mod format;
 pub mod gif;
 pub mod gzip;
+mod ifd;
 pub mod jpeg;
 mod lzw;
 pub mod metaimage;
@@ -16,11 +20,16 @@ pub mod nifti;
 pub mod nrrd;
 pub mod png;
 pub mod pnm;
+mod probe;
+mod registry;
 pub mod segments;
 pub mod tiff;
 pub mod voxels;
 
-pub use detect::{Container, detect, dicom_instance, read, read_with};
+pub use format::{File, Format, Start};
+pub use probe::Probe;
+pub use registry::{FORMATS, detect, dicom_instance, read, read_file, segment_table, segments as read_segments};
+pub(crate) use registry::{companions, has_signature, is_known, probe_of, start_of};
 pub use voxels::Scratch;
 
 /// Numbers for a message, as headers write them.
@@ -34,7 +43,7 @@ pub enum Error {
     /// The data end before the header says they do.
     #[error("{format}: truncated: {what} needs {expected} bytes, found {found}")]
     Truncated {
-        /// Name of the container.
+        /// Name of the format.
         format: &'static str,
         /// Which part is short.
         what: String,
@@ -46,7 +55,7 @@ pub enum Error {
     /// The bytes contradict the format's specification.
     #[error("{format}: malformed: {reason}")]
     Malformed {
-        /// Name of the container.
+        /// Name of the format.
         format: &'static str,
         /// What was expected and what was found.
         reason: String,
@@ -54,7 +63,7 @@ pub enum Error {
     /// Legal, but not read here.
     #[error("{format}: not supported: {feature}")]
     Unsupported {
-        /// Name of the container.
+        /// Name of the format.
         format: &'static str,
         /// What the file uses, and what to do instead.
         feature: String,
@@ -62,7 +71,7 @@ pub enum Error {
     /// Files or pages that are sound, each by itself, and do not make one image.
     #[error("{format}: {reason}")]
     NotTogether {
-        /// Name of the container.
+        /// Name of the format.
         format: &'static str,
         /// Which differ, and in what.
         reason: String,
@@ -70,12 +79,12 @@ pub enum Error {
     /// The header names a second file that is not there.
     #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]
     MissingCompanion {
-        /// Name of the container.
+        /// Name of the format.
         format: &'static str,
         /// File name as written in the header, or as the convention demands.
         name: String,
     },
-    /// The container is none of those read here.
+    /// The format is none of those read here.
     #[error("unknown image format: {0}")]
     Unknown(String),
 }

@@ -10,10 +10,20 @@
 //! space between them; several images one after the other in a raw file, of which only the first is read (and a note
 //! says so).
 
+use super::format::Format;
 use super::{Error, Result};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "Netpbm";
+
+/// Netpbm.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["pgm", "ppm", "pbm", "pnm", "pam"],
+    signature: |head| matches!(head, [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..]),
+    read: |file, _, _| read(&file.plain()?),
+    ..Format::PLAIN
+};
 
 fn malformed(reason: String) -> Error {
     Error::Malformed { format: FORMAT, reason }

@@ -18,8 +18,8 @@ use crate::slices::placement::Placement;
 use crate::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use crate::store::rows::compare_ids;
 use crate::store::{
-    CaseRow, Dataset, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow, Problem, Receipt,
-    Rle, Row, SliceInfo, SliceRow, SourceRow, SplitRow, Table, TableFile, audit,
+    CaseRow, CaseStatus, Dataset, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow,
+    Problem, Receipt, Rle, Row, SliceInfo, SliceRow, SourceRow, SplitRow, Stage, Table, TableFile, audit,
 };
 
 /// What was found in a dataset.
@@ -69,7 +69,7 @@ pub fn verify_dataset(dataset: &Dataset, progress: &Progress) -> Result<DatasetR
     // What is not the file that its receipt vouches for is not read.
     let unsound: BTreeSet<&str> = audit.problems.iter().map(Problem::path).collect();
     let tables = Tables { dataset, unsound };
-    let (builds, others): (Vec<&Receipt>, Vec<&Receipt>) = audit.receipts.iter().partition(|r| r.stage == "build");
+    let (builds, others): (Vec<&Receipt>, Vec<&Receipt>) = audit.receipts.iter().partition(|r| r.stage == Stage::Build);
     findings.extend(overlaps(&builds));
     findings.extend(tables.sources_of(&builds, &others));
     let (dependents, free) = by_build(&builds, &others, &mut findings);
@@ -93,7 +93,7 @@ pub fn verify_dataset(dataset: &Dataset, progress: &Progress) -> Result<DatasetR
     progress.end();
     let mut rows: BTreeMap<String, u64> = BTreeMap::new();
     for (table, file) in audit.receipts.iter().flat_map(|receipt| &receipt.files) {
-        *rows.entry(table.clone()).or_default() += file.rows;
+        *rows.entry(table.to_string()).or_default() += file.rows;
     }
     findings.sort();
     let path = dataset.path().display().to_string();
@@ -134,7 +134,7 @@ fn finding_of(problem: &Problem) -> Finding {
 fn overlaps(builds: &[&Receipt]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for table in [Table::Cases, Table::Slices, Table::Masks] {
-        let mut files: Vec<_> = builds.iter().filter_map(|r| Some((&r.source, r.files.get(table.name())?))).collect();
+        let mut files: Vec<_> = builds.iter().filter_map(|r| Some((&r.source, r.files.get(&table)?))).collect();
         files.sort_by(|a, b| a.0.cmp(b.0).then_with(|| compare_ids(&a.1.first, &b.1.first)));
         for pair in files.windows(2) {
             let ((source, before), (next, after)) = (pair[0], pair[1]);
@@ -157,15 +157,15 @@ fn by_build<'a>(
     let ids: BTreeSet<String> = builds.iter().map(|receipt| receipt.id.to_string()).collect();
     let build_of: HashMap<String, &str> = others
         .iter()
-        .filter(|r| r.stage == "predict")
+        .filter(|r| r.stage == Stage::Predict)
         .filter_map(|r| Some((r.id.to_string(), r.key.get("build")?)))
         .collect();
     let (mut made, mut free): (HashMap<String, Vec<&Receipt>>, Vec<&Receipt>) = (HashMap::new(), Vec::new());
     for &receipt in others {
-        let build = match receipt.stage.as_str() {
-            "factors" | "predict" => receipt.key.get("build"),
-            "evaluate" => receipt.key.get("predictions").map(|id| build_of.get(id).copied().unwrap_or(id)),
-            _ => {
+        let build = match receipt.stage {
+            Stage::Factors | Stage::Predict => receipt.key.get("build"),
+            Stage::Evaluate => receipt.key.get("predictions").map(|id| build_of.get(id).copied().unwrap_or(id)),
+            Stage::Build | Stage::Files | Stage::Leaks | Stage::Split => {
                 free.push(receipt);
                 continue;
             }
@@ -176,7 +176,7 @@ fn by_build<'a>(
                 let says = format!(
                     "it was made from the shard {}, which is not there: run {} again",
                     build.unwrap_or("of no build"),
-                    if receipt.stage == "predict" { "predict" } else { "evaluate" }
+                    if receipt.stage == Stage::Predict { Stage::Predict } else { Stage::Evaluate }
                 );
                 for file in receipt.files.values() {
                     findings.push(Finding::fault(Kind::Orphan, Some(&receipt.source), &file.path, says.clone()));
@@ -278,7 +278,7 @@ impl Tables<'_> {
         let mut passes: HashMap<Pass, &str> = HashMap::new();
         for receipt in made {
             let own = self.check_made(build, receipt, slices_good, masks_good, &mut found);
-            let Some(file) = receipt.files.get(Table::Predictions.name()) else { continue };
+            let Some(file) = receipt.files.get(&Table::Predictions) else { continue };
             for (strategy, variant) in own {
                 let model = receipt.model.clone().unwrap_or_default();
                 let says = format!("it has predictions of {strategy} {variant} for the same masks as ");
@@ -416,7 +416,7 @@ impl Tables<'_> {
         let built: BTreeSet<&String> = builds.iter().map(|receipt| &receipt.source).collect();
         let described: BTreeSet<&String> = others
             .iter()
-            .filter(|receipt| receipt.files.contains_key(Table::Sources.name()))
+            .filter(|receipt| receipt.files.contains_key(&Table::Sources))
             .map(|receipt| &receipt.source)
             .collect();
         let missing = built.difference(&described);
@@ -441,16 +441,15 @@ fn check_case(row: &CaseRow, source: &str, notes: &mut Notes) {
         let says = format!("its masks were paired by index, and their headers put them {mm:.2} mm away");
         notes.push(Kind::Misplaced, id, says);
     }
-    let known = matches!(row.status.as_str(), "ok" | "skipped" | "failed");
-    if !known || (row.status == "ok") != (row.kept > 0) || (row.status == "ok") != row.reason.is_none() {
-        let says = format!("it is {:?} with {} slices and the reason {:?}", row.status, row.kept, row.reason);
+    if (row.status == CaseStatus::Ok) != (row.kept > 0) || (row.status == CaseStatus::Ok) != row.reason.is_none() {
+        let says = format!("it is {} with {} slices and the reason {:?}", row.status, row.kept, row.reason);
         notes.push(Kind::Disagreement, id, says);
     }
 }
 
 /// Numbers of slices, as the cases have them and as they are.
 fn check_kept(build: &Receipt, cases: &HashMap<String, CaseInfo>) -> Vec<Finding> {
-    let Some(file) = build.files.get(Table::Cases.name()) else { return Vec::new() };
+    let Some(file) = build.files.get(&Table::Cases) else { return Vec::new() };
     let mut notes = Notes::new(&file.path, &build.source);
     let mut wrong: Vec<&CaseInfo> = cases.values().filter(|case| case.slices != case.row.kept).collect();
     wrong.sort_by(|a, b| a.row.case_id.cmp(&b.row.case_id));

@@ -9,7 +9,7 @@ use super::Result;
 use crate::projection;
 use crate::raw::archive_of;
 use crate::store::rows::compare_ids;
-use crate::store::{Dataset, FileRow, Projection, RawMember, Receipt, Rows, Table};
+use crate::store::{CaseStatus, Dataset, FileRow, FileStatus, Projection, RawMember, Receipt, Rows, Stage, Table};
 
 projection! {
     /// A mask without its pixels.
@@ -74,7 +74,7 @@ projection! {
         placement_error_mm: Option<f64>,
         n_slices: u32,
         kept: u32,
-        status: String,
+        status: CaseStatus,
         reason: Option<String>,
         notes: Vec<String>,
     }
@@ -172,8 +172,8 @@ pub struct CaseOrigin {
     pub placement: Option<String>,
     /// How far voxels that were paired lie apart by their headers, in mm.
     pub placement_error_mm: Option<f64>,
-    /// How it went: ok, skipped or failed.
-    pub status: String,
+    /// How it went.
+    pub status: CaseStatus,
     /// Why it was skipped or failed.
     pub reason: Option<String>,
     /// What readers noted.
@@ -230,7 +230,7 @@ pub struct ShardTrace {
 /// # Errors
 /// Errors of reading the dataset.
 pub fn trace(dataset: &Dataset, id: &str) -> Result<Option<Trace>> {
-    let receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "build").collect();
+    let receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build).collect();
     let mask = find::<MaskOrigin>(dataset, &receipts, id)?;
     let slice_id = mask.as_ref().map_or(id, |(mask, _)| &mask.slice_id);
     let slice = find::<SliceOrigin>(dataset, &receipts, slice_id)?;
@@ -320,7 +320,7 @@ fn rows_below<P: Projection>(dataset: &Dataset, id: &str) -> Result<Rows<P>> {
 }
 
 fn shard_of(receipt: &Receipt, table: Table) -> ShardTrace {
-    let file = receipt.files.get(table.name());
+    let file = receipt.files.get(&table);
     let options = receipt.key.get("options").unwrap_or_default();
     ShardTrace {
         id: receipt.id.to_string(),
@@ -357,8 +357,8 @@ pub struct CaseUse {
 pub struct Use {
     /// Id of the case.
     pub case_id: String,
-    /// How it went: ok, skipped or failed.
-    pub status: String,
+    /// How it went.
+    pub status: CaseStatus,
     /// Why it was skipped or failed.
     pub reason: Option<String>,
     /// Slices of the case.
@@ -376,8 +376,8 @@ pub struct FileFate {
     pub source: String,
     /// Bytes.
     pub size: Option<u64>,
-    /// What became of it: used, skipped or failed.
-    pub status: String,
+    /// What became of it.
+    pub status: FileStatus,
     /// Why.
     pub reason: Option<String>,
 }
@@ -398,7 +398,7 @@ pub fn uses_of(dataset: &Dataset, file: &str) -> Result<FileTrace> {
         for member in row.raw.iter().filter(|member| fits(member)) {
             let case = Use {
                 case_id: row.case_id.clone(),
-                status: row.status.clone(),
+                status: row.status,
                 reason: row.reason.clone(),
                 slices: u64::from(row.kept),
                 masks: 0,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Components, Duplicate, Kind, Leaks, Link, Options, Pair, Records, Suspicion};
+use super::{Components, Duplicate, LeakKind, Leaks, Link, Options, Pair, Records, Suspicion};
 
 /// Where more patients than this share one image, only pairs with the first of them are listed: they are one group all
 /// the same.
@@ -40,7 +40,7 @@ impl Collected {
         }
     }
 
-    fn links(self, kind: Kind) -> impl Iterator<Item = Link> {
+    fn links(self, kind: LeakKind) -> impl Iterator<Item = Link> {
         self.0.into_iter().map(move |((patient, other), (slices, twins))| Link {
             patient,
             other,
@@ -54,7 +54,7 @@ impl Collected {
 /// Links patients by what has the same pixels, and by suspicions that a closer look has confirmed.
 pub fn found<'a>(records: &Records, confirmed: impl IntoIterator<Item = &'a Suspicion>) -> Leaks {
     let mut classes_of_slices = Components::new();
-    let mut similarity: HashMap<u32, (Kind, f32)> = HashMap::new();
+    let mut similarity: HashMap<u32, (LeakKind, f32)> = HashMap::new();
     let mut links = Collected::default();
     for class in classes(records) {
         // The slices of each patient and split: within one of these nothing is a leak.
@@ -63,7 +63,7 @@ pub fn found<'a>(records: &Records, confirmed: impl IntoIterator<Item = &'a Susp
             let facts = &records.facts[slice as usize];
             units.entry((facts.patient, facts.split)).or_default().push(slice);
             classes_of_slices.join(class[0], slice);
-            similarity.insert(slice, (Kind::Exact, 1.0));
+            similarity.insert(slice, (LeakKind::Exact, 1.0));
         }
         let units: Vec<Vec<u32>> = units.into_values().collect();
         for (i, first) in units.iter().enumerate().take(if units.len() > LISTED { 1 } else { units.len() }) {
@@ -84,7 +84,7 @@ pub fn found<'a>(records: &Records, confirmed: impl IntoIterator<Item = &'a Susp
             near.add(records, pair.a, pair.b, pair.similarity);
             classes_of_slices.join(pair.a, pair.b);
             for slice in [pair.a, pair.b] {
-                let known = similarity.entry(slice).or_insert((Kind::Near, pair.similarity));
+                let known = similarity.entry(slice).or_insert((LeakKind::Near, pair.similarity));
                 known.1 = known.1.max(pair.similarity);
             }
         }
@@ -95,7 +95,7 @@ pub fn found<'a>(records: &Records, confirmed: impl IntoIterator<Item = &'a Susp
     };
     let duplicates = classes_of_slices.first_of_each().into_iter().map(duplicate).collect();
     let mut leaks = Leaks { links: Vec::new(), duplicates };
-    leaks.add(links.links(Kind::Exact).chain(near.links(Kind::Near)));
+    leaks.add(links.links(LeakKind::Exact).chain(near.links(LeakKind::Near)));
     leaks
 }
 

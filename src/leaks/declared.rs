@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Kind, Link, Records};
+use super::{LeakKind, Link, Records};
 use crate::spec::Spec;
 use crate::spec::pattern::{Pattern, Template};
 
@@ -51,7 +51,7 @@ pub fn declared<'a>(records: &Records, specs: impl IntoIterator<Item = &'a Spec>
                 let other = format!("{}/{}", overlap.source, theirs.fill(&captures));
                 let Some(&other) = by_name.get(other.as_str()).filter(|other| **other != patient) else { continue };
                 let (patient, other) = (patient.min(other), patient.max(other));
-                links.push(Link { patient, other, kind: Kind::Declared, slices: 0, twins: None });
+                links.push(Link { patient, other, kind: LeakKind::Declared, slices: 0, twins: None });
             }
         }
     }

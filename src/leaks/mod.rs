@@ -37,6 +37,7 @@
 //!
 //! Nothing here reads or writes: records go in, links and groups come out.
 
+use crate::store::LeakKind;
 use std::collections::BTreeMap;
 
 mod candidates;
@@ -70,28 +71,6 @@ impl Default for Options {
     }
 }
 
-/// How it is known that two patients are one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// The sources say so.
-    Declared,
-    /// The same pixels.
-    Exact,
-    /// The same picture in another encoding.
-    Near,
-}
-
-impl Kind {
-    /// The word that tables have for it.
-    pub fn text(self) -> &'static str {
-        match self {
-            Kind::Declared => "declared",
-            Kind::Exact => "exact",
-            Kind::Near => "near",
-        }
-    }
-}
-
 /// Two slices that show the same.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
@@ -111,7 +90,7 @@ pub struct Link {
     /// Number of the other, which is not smaller.
     pub other: u32,
     /// How it is known.
-    pub kind: Kind,
+    pub kind: LeakKind,
     /// Slices of the first patient that have a twin in the other.
     pub slices: u32,
     /// The closest pair, slice of the first patient first.
@@ -125,8 +104,8 @@ pub struct Duplicate {
     pub slice: u32,
     /// The first slice of all that show the same.
     pub first: u32,
-    /// [`Kind::Exact`] or [`Kind::Near`].
-    pub kind: Kind,
+    /// [`LeakKind::Exact`] or [`LeakKind::Near`].
+    pub kind: LeakKind,
     /// Correlation with the closest twin.
     pub similarity: f32,
 }

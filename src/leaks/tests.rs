@@ -73,7 +73,7 @@ fn search(records: &Records, slices: &[Slice]) -> Leaks {
 
 fn links(records: &Records, leaks: &Leaks) -> Vec<(String, String, &'static str, u32)> {
     let name = |patient: u32| records.patient_id(patient).to_string();
-    leaks.links.iter().map(|l| (name(l.patient), name(l.other), l.kind.text(), l.slices)).collect()
+    leaks.links.iter().map(|l| (name(l.patient), name(l.other), l.kind.name(), l.slices)).collect()
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn one_patient_leaks_only_across_splits() {
     assert_eq!(search(&records(&same), &same), Leaks::default());
     let crossing = [slice("c1", Some("train"), 1), slice("c2", Some("test"), 1), slice("c3", Some("test"), 5)];
     let found = search(&records(&crossing), &crossing);
-    let kinds: Vec<(u32, u32, Kind)> = found.links.iter().map(|l| (l.patient, l.other, l.kind)).collect();
-    assert_eq!(kinds, [(0, 0, Kind::Exact), (0, 0, Kind::Near)]);
+    let kinds: Vec<(u32, u32, LeakKind)> = found.links.iter().map(|l| (l.patient, l.other, l.kind)).collect();
+    assert_eq!(kinds, [(0, 0, LeakKind::Exact), (0, 0, LeakKind::Near)]);
 }
 
 /// A picture that a thousand patients share must not make a million pairs.
@@ -194,7 +194,7 @@ proptest! {
             prop_assert_eq!((records.patient_of(twins.a), records.patient_of(twins.b)), (link.patient, link.other));
             prop_assert!(records.apart(twins.a, twins.b));
             let same = slices[twins.a as usize].digest == slices[twins.b as usize].digest;
-            prop_assert_eq!(same, link.kind == Kind::Exact);
+            prop_assert_eq!(same, link.kind == LeakKind::Exact);
         }
         for duplicate in &found.duplicates {
             prop_assert!(duplicate.first <= duplicate.slice);

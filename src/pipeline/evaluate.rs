@@ -13,8 +13,8 @@ use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows, Shard, ShardKey,
-    ShardState, SliceInfo, Table, Verify, commit, discard_stale,
+    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows,
+    Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, commit, discard_stale,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -57,7 +57,7 @@ pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progres
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
-    dataset.record_options("evaluate", options)?;
+    dataset.record_options(Stage::Evaluate.name(), options)?;
     let mut report = EvaluateReport::default();
     factors(dataset, &builds, options, progress, &mut report)?;
     metrics(dataset, &builds, options, progress, &mut report)?;
@@ -104,14 +104,13 @@ fn factors(
     let mut work = Vec::new();
     let own = own_modalities(dataset)?;
     for build in builds {
-        let mut key =
-            ShardKey::new().with("build", build.id.to_string()).with("fourier", format!("{:?}", options.fourier));
+        let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
         if !own.is_empty() {
-            key = key.with("own modalities", format!("{own:?}"));
+            key = key.with_json("own modalities", &own);
         }
-        work.push((Shard::new("factors", Partition::source(&build.source)?, key)?, build));
+        work.push((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build));
     }
-    progress.begin("factors", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    progress.begin("factors", "masks", builds.iter().map(|b| b.rows(Table::Masks)).sum());
     let write = |shard: &Shard, build: &&Receipt| {
         let mut done = Done::default();
         let mut writer = dataset.begin(shard);
@@ -139,7 +138,7 @@ fn own_modalities(dataset: &Dataset) -> Result<Vec<String>> {
     let mut own = BTreeSet::new();
     for case in dataset.rows::<CaseRow>()? {
         let case = case?;
-        if case.status == "ok" && taxonomy().modality_index(&case.modality).is_none() {
+        if case.status == CaseStatus::Ok && taxonomy().modality_index(&case.modality).is_none() {
             own.insert(case.modality);
         }
     }
@@ -201,7 +200,7 @@ fn metrics(
     report: &mut EvaluateReport,
 ) -> Result<()> {
     let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
-    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "predict").collect();
+    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Predict).collect();
     let committed = committed(dataset)?;
     predictions.retain(|prediction| {
         let finished = committed.contains(&prediction.id.to_string());
@@ -219,13 +218,14 @@ fn metrics(
         let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else {
             continue; // of a build that is no more: `predict` sweeps it away
         };
-        let key = ShardKey::new()
-            .with("predictions", prediction.id.to_string())
-            .with("metrics", format!("{:?}", options.metrics));
+        let key = ShardKey::new().with("predictions", prediction.id.to_string()).with_json("metrics", &options.metrics);
         let model = prediction.model.as_deref().unwrap_or_default();
-        work.push((Shard::new("evaluate", Partition::model(model, &prediction.source)?, key)?, (*build, prediction)));
+        work.push((
+            Shard::new(Stage::Evaluate, Partition::model(model, &prediction.source)?, key),
+            (*build, prediction),
+        ));
     }
-    let rows = |prediction: &Receipt| prediction.files.get("predictions").map_or(0, |f| f.rows);
+    let rows = |prediction: &Receipt| prediction.rows(Table::Predictions);
     progress.begin("metrics", "masks", work.iter().map(|(_, (_, prediction))| rows(prediction)).sum());
     let write = |shard: &Shard, (build, prediction): &(&Receipt, &Receipt)| {
         let mut done = Done::default();
@@ -237,7 +237,7 @@ fn metrics(
             progress.advance(chunk.iter().map(|p| p.candidates.len() as u64).sum());
             done.rows += chunk.len() as u64;
             for row in rows.into_iter().flatten() {
-                done.empty += u64::from(row.empty_prediction && row.choice == "oracle");
+                done.empty += u64::from(row.empty_prediction && row.choice == Choice::Oracle);
                 writer.push(row)?;
             }
         }
@@ -318,16 +318,23 @@ fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| Ok(c.mask.decode(&c.mask_id)?)).collect::<Result<_>>()?;
     let candidates = masks.iter().zip(&pair.candidates).map(|(mask, candidate)| (mask, candidate.predicted_iou));
     let Some(Choices { oracle, score }) = Choices::of(candidates, &truth) else { return Ok(Vec::new()) };
-    let row = |at: usize| metric_row(pair, at, &masks[at], &truth, options);
-    let best = row(oracle)?;
+    let row = |choice, at: usize| metric_row(pair, choice, at, &masks[at], &truth, options);
+    let best = row(Choice::Oracle, oracle)?;
     // Mostly both take the same candidate.
-    let rated = if score == oracle { best.clone() } else { row(score)? };
-    let chosen = |row: MetricRow, choice: &str| MetricRow { choice: choice.into(), ..row };
-    Ok(vec![chosen(best, "oracle"), chosen(rated, "score")])
+    let rated =
+        if score == oracle { MetricRow { choice: Choice::Score, ..best.clone() } } else { row(Choice::Score, score)? };
+    Ok(vec![best, rated])
 }
 
-/// A row that nobody has chosen yet.
-fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: MetricOptions) -> Result<MetricRow> {
+/// The row of a candidate that was chosen.
+fn metric_row(
+    pair: &Pair,
+    choice: Choice,
+    at: usize,
+    mask: &Mask,
+    truth: &Mask,
+    options: MetricOptions,
+) -> Result<MetricRow> {
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
@@ -346,7 +353,7 @@ fn metric_row(pair: &Pair, at: usize, mask: &Mask, truth: &Mask, options: Metric
         model: candidate.model.clone(),
         strategy: candidate.strategy.clone(),
         variant: candidate.variant.clone(),
-        choice: String::new(),
+        choice,
         candidate: candidate.candidate,
         predicted_iou: candidate.predicted_iou,
         empty_prediction: mask.is_empty(),

@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::slices_of::{build_shards, decode_picture, table_file};
 use super::{Error, MEASURES, Progress, Result, discard_outdated, stage_digest};
+use crate::digest::canonical_json;
 use crate::leaks::likeness::likeness;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
 use crate::projection;
 use crate::slices::luma_fields;
 use crate::spec::{Registry, Spec};
 use crate::store::{
-    self, Bytes, Dataset, DuplicateRow, EncodedImage, LeakRow, Partition, Row, Rows, Shard, ShardKey, ShardState,
-    Table, TableFile, Verify, commit, discard, discard_stale,
+    self, Bytes, Dataset, DuplicateRow, EncodedImage, LeakKind, LeakRow, Partition, Row, Rows, Shard, ShardKey,
+    ShardState, Stage, Table, TableFile, Verify, commit, discard, discard_stale,
 };
 
 projection! {
@@ -88,8 +89,8 @@ pub struct LinkTotal {
     pub source: String,
     /// Source of the others; may be the same.
     pub other: String,
-    /// exact, near or declared.
-    pub kind: String,
+    /// How it is known.
+    pub kind: LeakKind,
     /// Pairs of patients.
     pub pairs: u64,
     /// Slices of the first patients that have a twin in the others.
@@ -109,8 +110,8 @@ pub struct Crossing {
     pub other: String,
     /// Official splits of the other.
     pub other_splits: Vec<String>,
-    /// exact, near or declared.
-    pub kind: String,
+    /// How it is known.
+    pub kind: LeakKind,
 }
 
 /// An overlap that is declared without a map of patients.
@@ -137,14 +138,14 @@ pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
-    dataset.record_options("leaks", options)?;
+    dataset.record_options(Stage::Leaks.name(), options)?;
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let specs: Vec<&Spec> = registry.specs().iter().filter(|spec| sources.contains(spec.slug.as_str())).collect();
     let key = ShardKey::new()
-        .with("builds", stage_digest(&dataset.receipts()?, "build").unwrap_or_default())
-        .with("options", serde_json::to_string(options).expect("options are plain data"))
-        .with_digest_of("overlaps", specs.iter().map(|spec| format!("{} {:?}", spec.slug, spec.overlaps)));
-    let shard = |source: &&str| Ok(Shard::new("leaks", Partition::source(source)?, key.clone())?);
+        .with("builds", stage_digest(&dataset.receipts()?, Stage::Build).unwrap_or_default())
+        .with_json("options", options)
+        .with_digest_of("overlaps", specs.iter().map(|spec| canonical_json(&(&spec.slug, &spec.overlaps))));
+    let shard = |source: &&str| Ok(Shard::new(Stage::Leaks, Partition::source(source)?, key.clone()));
     let shards: Vec<Shard> = sources.iter().map(shard).collect::<Result<_>>()?;
     let done = |shard: &Shard| Ok(matches!(dataset.state(shard, Verify::Quick)?, ShardState::Done(_)));
     // One search fills the shards of all sources, so that one that is missing costs as much as all.
@@ -157,8 +158,8 @@ pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress
     }
     discard_stale(dataset, &shards)?;
     commit(dataset, &shards, Verify::Quick)?;
-    let digest = stage_digest(&dataset.receipts()?, "leaks");
-    let removed = discard(dataset, |r| r.stage == "split" && r.key.get("leaks") != digest.as_deref())?;
+    let digest = stage_digest(&dataset.receipts()?, Stage::Leaks);
+    let removed = discard(dataset, |r| r.stage == Stage::Split && r.key.get("leaks") != digest.as_deref())?;
     let (mut report, shown) = report(dataset, &files)?;
     report.unmapped = unmapped(&sources, &specs, &shown);
     report.splits_removed = !removed.is_empty();
@@ -273,7 +274,7 @@ fn write(dataset: &Dataset, records: &Records, found: &Leaks, shards: &[Shard]) 
         source: records.source(link.patient).into(),
         other_patient_id: records.patient_id(link.other).into(),
         other_source: records.source(link.other).into(),
-        kind: link.kind.text().into(),
+        kind: link.kind,
         slices: link.slices,
         similarity: link.twins.map(|twins| rounded(twins.similarity)),
         slice_id: link.twins.map(|twins| id(twins.a)),
@@ -288,7 +289,7 @@ fn write(dataset: &Dataset, records: &Records, found: &Leaks, shards: &[Shard]) 
             patient_id: records.patient_id(patient).into(),
             split: records.split_of(duplicate.slice).map(String::from),
             first_slice_id: id(duplicate.first),
-            kind: duplicate.kind.text().into(),
+            kind: duplicate.kind,
             similarity: rounded(duplicate.similarity),
             leak_group: group(patient),
         }
@@ -325,7 +326,7 @@ fn report(dataset: &Dataset, files: &[TableFile]) -> Result<(LeaksReport, Shown)
     let patients = patients_of(files)?;
     let slices = patients.values().map(|patient| patient.slices).sum();
     let mut report = LeaksReport { slices, patients: patients.len() as u64, ..LeaksReport::default() };
-    let mut totals: BTreeMap<(String, String, String), LinkTotal> = BTreeMap::new();
+    let mut totals: BTreeMap<(String, String, LeakKind), LinkTotal> = BTreeMap::new();
     let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for row in dataset.rows::<LeakRow>()? {
         let row = row?;
@@ -339,17 +340,17 @@ fn report(dataset: &Dataset, files: &[TableFile]) -> Result<(LeaksReport, Shown)
                 splits: own.into_iter().collect(),
                 other: row.other_patient_id.clone(),
                 other_splits: others.into_iter().collect(),
-                kind: row.kind.clone(),
+                kind: row.kind,
             });
         }
         let mut sources = [row.source, row.other_source];
         sources.sort();
         let [source, other] = sources;
-        if row.kind != "declared" {
+        if row.kind != LeakKind::Declared {
             let pair = (row.patient_id.clone(), row.other_patient_id.clone());
             shown.entry((source.clone(), other.clone())).or_default().insert(pair);
         }
-        let key = (source.clone(), other.clone(), row.kind.clone());
+        let key = (source.clone(), other.clone(), row.kind);
         let total =
             totals.entry(key).or_insert(LinkTotal { source, other, kind: row.kind, pairs: 0, slices: 0, crossing: 0 });
         total.pairs += 1;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use thiserror::Error;
 
 use crate::digest::sha256;
-use crate::store::{Dataset, Manifest, Receipt, discard};
+use crate::store::{Dataset, Manifest, Receipt, Stage, discard};
 
 mod build;
 mod evaluate;
@@ -120,11 +120,11 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 }
 
 /// Stages whose results can be had again in minutes.
-const MEASURES: &[&str] = &["factors", "evaluate", "leaks", "split"];
+const MEASURES: &[Stage] = &[Stage::Factors, Stage::Evaluate, Stage::Leaks, Stage::Split];
 
 /// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What is
 /// said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
-fn stage_digest(receipts: &[Receipt], stage: &str) -> Option<String> {
+fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String> {
     let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
     ids.sort();
     (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
@@ -133,22 +133,22 @@ fn stage_digest(receipts: &[Receipt], stage: &str) -> Option<String> {
 /// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
 /// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
 /// a build goes back to what it was.
-fn discard_outdated(dataset: &Dataset, stages: &[&str]) -> Result<()> {
+fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
     let receipts = dataset.receipts()?;
     let ids = |chosen: &dyn Fn(&Receipt) -> bool| -> BTreeSet<String> {
         receipts.iter().filter(|r| chosen(r)).map(|r| r.id.to_string()).collect()
     };
     let made_from = |r: &Receipt, key: &str, ids: &BTreeSet<String>| r.key.get(key).is_some_and(|id| ids.contains(id));
-    let builds = ids(&|r| r.stage == "build");
-    let predictions = ids(&|r| r.stage == "predict" && made_from(r, "build", &builds));
-    let all_builds = stage_digest(&receipts, "build");
-    let outdated = |r: &Receipt| match r.stage.as_str() {
-        "leaks" | "split" => r.key.get("builds") != all_builds.as_deref(),
-        "factors" | "predict" => !made_from(r, "build", &builds),
-        "evaluate" => !made_from(r, "predictions", &predictions),
-        _ => false,
+    let builds = ids(&|r| r.stage == Stage::Build);
+    let predictions = ids(&|r| r.stage == Stage::Predict && made_from(r, "build", &builds));
+    let all_builds = stage_digest(&receipts, Stage::Build);
+    let outdated = |r: &Receipt| match r.stage {
+        Stage::Leaks | Stage::Split => r.key.get("builds") != all_builds.as_deref(),
+        Stage::Factors | Stage::Predict => !made_from(r, "build", &builds),
+        Stage::Evaluate => !made_from(r, "predictions", &predictions),
+        Stage::Build | Stage::Files => false,
     };
-    discard(dataset, |r| stages.contains(&r.stage.as_str()) && outdated(r))?;
+    discard(dataset, |r| stages.contains(&r.stage) && outdated(r))?;
     Ok(())
 }
 

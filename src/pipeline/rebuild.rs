@@ -11,7 +11,7 @@ use crate::raw::Tree;
 use crate::slices;
 use crate::sources::{Case, Scan, scan_below};
 use crate::spec::Registry;
-use crate::store::{Dataset, RawMember, Receipt, Shard};
+use crate::store::{Dataset, RawMember, Receipt, Shard, Stage, Table};
 
 /// What a build done anew gave.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,8 @@ projection! {
 /// temporary files.
 pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Progress) -> Result<Rebuild> {
     let receipts = dataset.receipts()?;
-    let sources: BTreeSet<String> = receipts.iter().filter(|r| r.stage == "build").map(|r| r.source.clone()).collect();
+    let sources: BTreeSet<String> =
+        receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {
         let reason = "nothing was built in it".into();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
@@ -181,7 +182,8 @@ impl Difference {
 fn options_of(dataset: &Dataset) -> Result<slices::Options> {
     let damaged = |reason: String| crate::store::Error::Damaged { path: dataset.path().to_path_buf(), reason };
     let mut options = dataset.options()?;
-    let recorded = options.remove("build").ok_or_else(|| damaged("it does not say how it was built".into()))?;
+    let recorded =
+        options.remove(Stage::Build.name()).ok_or_else(|| damaged("it does not say how it was built".into()))?;
     let options = serde_json::from_value(recorded);
     Ok(options.map_err(|e| damaged(format!("the options of its build cannot be read: {e}")))?)
 }
@@ -240,7 +242,7 @@ fn raw_differences(dataset: &Dataset, tree: &Tree, found: &Scan, digests: &Diges
 fn other_tools(receipts: &[Receipt]) -> Vec<Difference> {
     let mut others: BTreeMap<&str, u64> = BTreeMap::new();
     let this = env!("CARGO_PKG_VERSION");
-    for receipt in receipts.iter().filter(|r| r.stage == "build" && r.tool_version != this) {
+    for receipt in receipts.iter().filter(|r| r.stage == Stage::Build && r.tool_version != this) {
         *others.entry(&receipt.tool_version).or_default() += 1;
     }
     let say = |(version, shards)| Difference::Tool {
@@ -258,7 +260,7 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
         source,
     })?;
     let anew = write(&Dataset::create(folder.path())?)?;
-    let tables: BTreeSet<&String> = receipt.files.keys().chain(anew.files.keys()).collect();
+    let tables: BTreeSet<&Table> = receipt.files.keys().chain(anew.files.keys()).collect();
     let mut differences = Vec::new();
     for table in tables {
         let (path, says) = match (receipt.files.get(table), anew.files.get(table)) {
@@ -290,7 +292,7 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
 fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Difference> {
     let source = shard.partition().source_name();
     let same =
-        |r: &&Receipt| r.stage == "build" && r.source == source && r.key.get("first") == shard.key().get("first");
+        |r: &&Receipt| r.stage == Stage::Build && r.source == source && r.key.get("first") == shard.key().get("first");
     let input = |path: String, says: String| Difference::Input { source: source.to_string(), path, says };
     let Some(other) = receipts.iter().find(same) else {
         if told {

@@ -2,7 +2,7 @@
 
 use super::{Error, Result, committed};
 use crate::mask::Mask;
-use crate::store::{Dataset, MaskRow, Receipt, Rows, SliceRow, Table, TableFile};
+use crate::store::{Dataset, MaskRow, Receipt, Rows, SliceRow, Stage, Table, TableFile};
 
 /// One slice, decoded.
 #[derive(Debug)]
@@ -20,13 +20,14 @@ pub(super) struct DecodedSlice {
 /// # Errors
 /// [`Error::Unfinished`] where there are shards that no build has committed.
 pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
-    let mut receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == "build").collect();
+    let mut receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build).collect();
     let committed = committed(dataset)?;
     if let Some(open) = receipts.iter().find(|r| !committed.contains(&r.id.to_string())) {
         return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: open.source.clone() });
     }
-    receipts.retain(|r| r.files.contains_key("masks"));
-    receipts.sort_by(|a, b| (&a.source, &a.files["masks"].first).cmp(&(&b.source, &b.files["masks"].first)));
+    receipts.retain(|r| r.files.contains_key(&Table::Masks));
+    receipts
+        .sort_by(|a, b| (&a.source, &a.files[&Table::Masks].first).cmp(&(&b.source, &b.files[&Table::Masks].first)));
     Ok(receipts)
 }
 

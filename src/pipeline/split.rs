@@ -11,8 +11,8 @@ use crate::leaks;
 use crate::projection;
 use crate::splits::{self, Assigned, Patient, Place, Wish};
 use crate::store::{
-    Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SplitRow, Table, TableFile, Verify,
-    commit, discard_stale,
+    Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SplitRow, Stage, Table, TableFile,
+    Verify, commit, discard_stale,
 };
 
 projection! {
@@ -90,7 +90,7 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
     let (builds, files) = built(dataset)?;
     discard_outdated(dataset, MEASURES)?;
     let known = known(dataset, &files, progress)?;
-    dataset.record_options("split", &echo(options))?;
+    dataset.record_options(Stage::Split.name(), &echo(options))?;
     let groups = groups(&known.links);
     let facts = patients_of(&files)?;
     let mut patients: BTreeMap<&str, Patient> = BTreeMap::new();
@@ -110,12 +110,12 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
 
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let key = ShardKey::new()
-        .with("builds", stage_digest(&dataset.receipts()?, "build").unwrap_or_default())
+        .with("builds", stage_digest(&dataset.receipts()?, Stage::Build).unwrap_or_default())
         .with("leaks", known.digest.as_deref().unwrap_or("exact"))
         .with("options", echo(options).to_string());
     let (mut shards, mut done) = (Vec::new(), 0);
     for source in sources {
-        let shard = Shard::new("split", Partition::source(source)?, key.clone())?;
+        let shard = Shard::new(Stage::Split, Partition::source(source)?, key.clone());
         if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
             done += 1;
         } else {
@@ -186,8 +186,8 @@ fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
 /// The leaks that `leaks` found in this build; where it was not run, what has the same pixels.
 fn known(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<Known> {
     let (committed, receipts) = (committed(dataset)?, dataset.receipts()?);
-    let builds = stage_digest(&receipts, "build");
-    let mut own = receipts.iter().filter(|r| r.stage == "leaks").peekable();
+    let builds = stage_digest(&receipts, Stage::Build);
+    let mut own = receipts.iter().filter(|r| r.stage == Stage::Leaks).peekable();
     let there = own.peek().is_some();
     if there && own.all(|r| committed.contains(&r.id.to_string()) && r.key.get("builds") == builds.as_deref()) {
         let mut links = Vec::new();
@@ -195,7 +195,7 @@ fn known(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<
             let row = row?;
             links.push((row.patient_id, row.other_patient_id));
         }
-        return Ok(Known { digest: stage_digest(&receipts, "leaks"), links });
+        return Ok(Known { digest: stage_digest(&receipts, Stage::Leaks), links });
     }
     let (records, _) = read_records(files, progress)?;
     let name = |patient: u32| records.patient_id(patient).to_string();

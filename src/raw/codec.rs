@@ -5,49 +5,76 @@
 
 use std::io::{self, BufRead, Read};
 
-/// Compression of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Codec {
-    Gzip,
-    Bzip2,
-    Xz,
-    Zstd,
+use crate::formats::gzip;
+
+/// A compression of a stream: all that other modules know of it.
+pub(super) struct Codec {
+    /// Name, as messages give it.
+    pub name: &'static str,
+    /// Extensions of single compressed files, in lower case and without a dot.
+    pub extensions: &'static [&'static str],
+    /// Kinds of compressed tars: how messages call them, and their extensions without the first dot.
+    pub tars: &'static [(&'static str, &'static [&'static str])],
+    /// Magic numbers.
+    pub signatures: &'static [&'static [u8]],
+    decoder: fn(Box<dyn BufRead + Send>) -> io::Result<Box<dyn Read + Send>>,
 }
+
+/// The compressions.
+pub(super) static CODECS: &[&Codec] = &[&GZIP, &BZIP2, &XZ, &ZSTD];
+
+pub(super) static GZIP: Codec = Codec {
+    name: "gzip",
+    extensions: &["gz"],
+    tars: &[("tar.gz", &["tar.gz", "tgz"])],
+    signatures: &[b"\x1F\x8B"],
+    decoder: |reader| Ok(Box::new(gzip::Reader::new(reader))),
+};
+
+pub(super) static BZIP2: Codec = Codec {
+    name: "bzip2",
+    extensions: &["bz2"],
+    tars: &[("tar.bz2", &["tar.bz2", "tbz", "tbz2"])],
+    signatures: &[b"BZh"],
+    decoder: |reader| Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(reader))),
+};
+
+pub(super) static XZ: Codec = Codec {
+    name: "xz",
+    extensions: &["xz", "lzma"],
+    tars: &[("tar.xz", &["tar.xz", "txz"]), ("tar.lzma", &["tar.lzma", "tlz"])],
+    // `.lzma` has no magic: its first byte and dictionary size are what every encoder writes.
+    signatures: &[b"\xFD7zXZ\0", b"\x5D\0\0"],
+    decoder: |reader| {
+        let joined_streams = xz2::stream::CONCATENATED;
+        let stream = xz2::stream::Stream::new_auto_decoder(WINDOW_LIMIT, joined_streams)?;
+        Ok(Box::new(xz2::bufread::XzDecoder::new_stream(reader, stream)))
+    },
+};
+
+pub(super) static ZSTD: Codec = Codec {
+    name: "zstd",
+    extensions: &["zst"],
+    tars: &[("tar.zst", &["tar.zst", "tar.zstd", "tzst"])],
+    signatures: &[b"\x28\xB5\x2F\xFD"],
+    decoder: |reader| {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
+        decoder.window_log_max(WINDOW_LIMIT.ilog2())?;
+        Ok(Box::new(decoder))
+    },
+};
 
 /// Most memory that a decoder's window may take, in bytes. The presets of xz need 65 MiB at most, `zstd --long=30` needs
 /// all of it; the size is written in the file, so that it must be bounded.
 pub(super) const WINDOW_LIMIT: u64 = 1 << 30;
 
 impl Codec {
-    /// Name of the format.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Bzip2 => "bzip2",
-            Self::Xz => "xz",
-            Self::Zstd => "zstd",
-        }
-    }
-
     /// The decoded stream, all members of it.
     ///
     /// # Errors
     /// When the decoder cannot be set up. What is wrong with the data shows when they are read.
-    pub(super) fn decode<R: BufRead + Send + 'static>(self, reader: R) -> io::Result<Box<dyn Read + Send>> {
-        Ok(match self {
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-            Self::Xz => {
-                let joined_streams = xz2::stream::CONCATENATED;
-                let stream = xz2::stream::Stream::new_auto_decoder(WINDOW_LIMIT, joined_streams)?;
-                Box::new(xz2::bufread::XzDecoder::new_stream(reader, stream))
-            }
-            Self::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-                decoder.window_log_max(WINDOW_LIMIT.ilog2())?;
-                Box::new(decoder)
-            }
-        })
+    pub(super) fn decode(&self, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+        (self.decoder)(Box::new(reader))
     }
 }
 
@@ -57,44 +84,44 @@ pub(super) mod tests {
     use std::io::Write;
 
     /// `bytes` compressed by `codec`.
-    pub(in crate::raw) fn encode(codec: Codec, bytes: &[u8]) -> Vec<u8> {
-        match codec {
-            Codec::Gzip => {
+    pub(in crate::raw) fn encode(codec: &Codec, bytes: &[u8]) -> Vec<u8> {
+        match codec.name {
+            "gzip" => {
                 let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
-            Codec::Bzip2 => {
+            "bzip2" => {
                 let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
-            Codec::Xz => {
+            "xz" => {
                 let mut encoder = xz2::write::XzEncoder::new(Vec::new(), 1);
                 encoder.write_all(bytes).unwrap();
                 encoder.finish().unwrap()
             }
-            Codec::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+            _ => zstd::encode_all(bytes, 1).unwrap(),
         }
     }
 
     #[test]
     fn all_joined_members_are_decoded() {
-        for codec in [Codec::Gzip, Codec::Bzip2, Codec::Xz, Codec::Zstd] {
+        for codec in CODECS {
             let joined = [encode(codec, b"liver "), encode(codec, b""), encode(codec, b"kidney")].concat();
             let mut decoded = Vec::new();
             codec.decode(io::Cursor::new(joined)).unwrap().read_to_end(&mut decoded).unwrap();
-            assert_eq!(decoded, b"liver kidney", "{}", codec.name());
+            assert_eq!(decoded, b"liver kidney", "{}", codec.name);
         }
     }
 
     #[test]
     fn cut_streams_are_errors() {
-        for codec in [Codec::Gzip, Codec::Bzip2, Codec::Xz, Codec::Zstd] {
+        for codec in CODECS {
             let mut bytes = encode(codec, &[7; 5000]);
             bytes.truncate(bytes.len() - 3);
             let decoded = codec.decode(io::Cursor::new(bytes)).unwrap().read_to_end(&mut Vec::new());
-            assert!(decoded.is_err(), "{}", codec.name());
+            assert!(decoded.is_err(), "{}", codec.name);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Reason;
-use super::container::Container;
+use super::archive::Archive;
 use super::kept::Kept;
 
 /// An archive whose entries are decoded one after the other.
@@ -154,7 +154,7 @@ impl<S: Sequential> Cursors<S> {
     }
 }
 
-impl<S: Sequential> Container for Cursors<S> {
+impl<S: Sequential> Archive for Cursors<S> {
     fn copy(&self, entry: usize, out: &mut dyn Write) -> Result<(), Reason> {
         self.decode(entry, out)
     }

@@ -11,9 +11,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::detect::{self, Part};
+use super::parts::{Part, split_part};
 use super::source::Source;
-use super::{Error, Fault, Ignored, Looks, Problem, Reason, names};
+use super::{Error, Fault, Ignored, Looks, Problem, Reason, names, rar, zip};
+use crate::fault::annex_pointer;
 
 /// A file, or the parts of a split archive joined.
 pub(super) struct Found {
@@ -79,7 +80,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, Error> {
         walk(root, &mut listing)
     } else if metadata.is_file() {
         let name = root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned();
-        match detect::split_part(&name) {
+        match split_part(&name) {
             Some(part) => parts_beside(root, part.whole).map_err(failed)?,
             None => vec![File::new(name, root.to_owned(), &metadata)],
         }
@@ -97,7 +98,7 @@ fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if detect::split_part(&name).is_some_and(|part| part.whole == whole) {
+        if split_part(&name).is_some_and(|part| part.whole == whole) {
             files.push(File::new(name, entry.path(), &entry.path().metadata()?));
         }
     }
@@ -154,7 +155,7 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
     if let Some(target) = error.path().and_then(|path| std::fs::read_link(path).ok()) {
         let target = target.to_string_lossy();
         if target.contains("annex/objects/") {
-            let Looks { fault, what, advice } = detect::annex_pointer();
+            let Looks { fault, what, advice } = annex_pointer();
             return Problem { path, fault, reason: format!("{what}{advice}") };
         }
         if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -185,12 +186,12 @@ fn below(root: &Path, path: &Path) -> String {
 fn join(files: Vec<File>, listing: &mut Listing) {
     let paths: HashSet<String> = files.iter().map(|file| file.path.clone()).collect();
     let discs: HashSet<String> =
-        files.iter().filter_map(|f| detect::zip_disc(f.name()).map(|zip| f.sibling(&zip))).collect();
+        files.iter().filter_map(|f| zip::disc_of(f.name()).map(|zip| f.sibling(&zip))).collect();
     let mut split: BTreeMap<_, Vec<(u64, File)>> = BTreeMap::new();
     for file in files {
-        let disc_of = detect::zip_disc(file.name()).map(|zip| file.sibling(&zip)).filter(|zip| paths.contains(zip));
-        let first = detect::rar_volume(file.name()).map(|rar| file.sibling(&rar)).filter(|rar| paths.contains(rar));
-        if let Some(Part { whole, scheme, number }) = detect::split_part(file.name()) {
+        let disc_of = zip::disc_of(file.name()).map(|zip| file.sibling(&zip)).filter(|zip| paths.contains(zip));
+        let first = rar::first_volume(file.name()).map(|rar| file.sibling(&rar)).filter(|rar| paths.contains(rar));
+        if let Some(Part { whole, scheme, number }) = split_part(file.name()) {
             split.entry((file.sibling(whole), scheme)).or_default().push((number, file));
         } else if disc_of.is_some() || discs.contains(&file.path) {
             let zip = disc_of.unwrap_or_else(|| file.path.clone());

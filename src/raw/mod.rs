@@ -6,6 +6,8 @@
 //! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
 //! recognises files by the tail of their path need not know how a download was kept.
 //!
+//! What other modules know of a kind of archive or compression is its entry in `registry.rs` or `codec.rs`.
+//!
 //! Every file below the root is accounted for: it is a member, an archive whose entries are members, one of the
 //! [`Problem`]s, or [`Ignored`]. A bad archive or entry never stops the others.
 //!
@@ -54,26 +56,28 @@ use std::io;
 use serde::Serialize;
 use thiserror::Error;
 
+mod archive;
 mod codec;
-mod container;
 mod cursors;
-mod detect;
 mod digest;
 mod folder;
 mod kept;
 mod names;
 mod nested;
+mod parts;
 mod rar;
+mod registry;
 mod sevenz;
 mod source;
 mod tar;
 mod tree;
 mod zip;
 
-pub use detect::archive_of;
-pub(crate) use detect::{HEAD_BYTES, describe, stand_in};
+pub use crate::fault::{Fault, Looks};
 pub use digest::DigestCache;
 pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
+pub use registry::archive_of;
+pub(crate) use registry::{is_compressed, is_compression};
 pub use tree::{Member, Options, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
@@ -131,49 +135,6 @@ pub enum Reason {
     /// The member is not one of this tree.
     #[error("no member of this tree")]
     Foreign,
-}
-
-/// What is wrong with a file, in a word: by it faults are counted, and told apart by programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// A web page under the file's name: most often one that asks to log in.
-    HtmlPage,
-    /// A pointer of Git LFS: the file was not fetched.
-    LfsPointer,
-    /// A pointer or link of git-annex: the file was not fetched.
-    AnnexPointer,
-    /// A server's answer in XML or JSON: most often that access is denied.
-    ServerAnswer,
-    /// No byte.
-    Empty,
-    /// Zeros where a file begins: only the length of a download was written.
-    Zeros,
-    /// The end is missing, or a part.
-    Truncated,
-    /// The bytes contradict their format or their checksum.
-    Damaged,
-    /// The bytes are of another kind than the name says.
-    OtherContent,
-    /// A password is needed.
-    Encrypted,
-    /// Legal, but not read here.
-    Unsupported,
-    /// Refused for its name, its size or its depth.
-    Refused,
-    /// The system does not let it be read.
-    Unreadable,
-}
-
-/// What bytes seem to be that are not what their name says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looks {
-    /// In a word.
-    pub fault: Fault,
-    /// In words: `an HTML page`.
-    pub what: String,
-    /// What to do, as the rest of a sentence.
-    pub advice: &'static str,
 }
 
 impl Reason {

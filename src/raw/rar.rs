@@ -6,19 +6,40 @@
 //! `x.rar`, `x.r00`) the first is opened, and the decoder finds the others beside it.
 
 use super::Reason;
-use super::container::{Opened, Shared};
+use super::archive::{ArchiveKind, Opened, Shared};
 use super::source::Source;
+
+pub(super) static KIND: ArchiveKind = ArchiveKind {
+    name: "RAR",
+    extensions: &["rar"],
+    signature: |head| head.starts_with(b"Rar!\x1A\x07"),
+    open,
+    open_unsigned: |_, _| None,
+};
+
+/// The first volume of the RAR of which the name is a later one: `x.part02.rar` → `x.part01.rar`, `x.r00` → `x.rar`.
+pub(super) fn first_volume(name: &str) -> Option<String> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let extension = extension.to_ascii_lowercase();
+    if extension == "rar" {
+        let (base, part) = stem.rsplit_once(".part")?;
+        let number: u64 = part.parse().ok()?;
+        return (number > 1).then(|| format!("{base}.part{:0width$}.rar", 1, width = part.len()));
+    }
+    let digits = extension.strip_prefix('r')?;
+    (digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| format!("{stem}.rar"))
+}
 
 /// Says how to go on without a decoder.
 #[cfg(not(feature = "rar"))]
-pub(super) fn open(_source: &Source, _shared: &Shared) -> Result<Opened, Reason> {
+fn open(_source: &Source, _shared: &Shared) -> Result<Opened, Reason> {
     let feature = "a RAR archive, which this build does not read; unpack it with 7-Zip or unrar and use the folder, or \
                    build with `--features rar`";
     Err(Reason::Unsupported(feature.into()))
 }
 
 #[cfg(feature = "rar")]
-pub(super) use with_decoder::open;
+use with_decoder::open;
 
 #[cfg(feature = "rar")]
 mod with_decoder {
@@ -29,12 +50,12 @@ mod with_decoder {
 
     use unrar::error::{Code, UnrarError};
 
-    use super::super::container::{Entry, pump};
+    use super::super::archive::{Entry, pump};
     use super::super::cursors::{Cursor, Cursors, Sequential};
     use super::{Opened, Reason, Shared, Source};
 
     /// Opens a RAR by reading all its headers.
-    pub(in crate::raw) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
+    pub(super) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
         let (path, temporary) = match source.whole_file() {
             Some(path) => (path.to_owned(), None),
             None => {
@@ -56,7 +77,7 @@ mod with_decoder {
         }
         let volumes = Volumes { path, sizes, _temporary: temporary };
         Ok(Opened {
-            container: Box::new(Cursors::new(volumes, shared.options.cursors, shared.kept.clone())),
+            archive: Box::new(Cursors::new(volumes, shared.options.cursors, shared.kept.clone())),
             entries,
             backslash: true,
             damage,
@@ -185,5 +206,18 @@ mod with_decoder {
             }
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_volumes_lead_to_the_first() {
+        assert_eq!(first_volume("x.part002.rar").as_deref(), Some("x.part001.rar"));
+        assert_eq!(first_volume("x.part1.rar"), None);
+        assert_eq!(first_volume("x.r00").as_deref(), Some("x.rar"));
+        assert_eq!(first_volume("x.raw"), None);
     }
 }

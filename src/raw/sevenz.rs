@@ -15,15 +15,23 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use sevenz_rust2::{Archive, BlockDecoder, EncoderMethod, Error, Password};
 
 use super::Reason;
+use super::archive::{ArchiveKind, Entry, Opened, Shared};
 use super::codec::WINDOW_LIMIT;
-use super::container::{Entry, Opened, Shared};
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::source::Source;
 
 const MEMORY_LIMIT_KIB: usize = (WINDOW_LIMIT / 1024) as usize;
 
+pub(super) static KIND: ArchiveKind = ArchiveKind {
+    name: "7z",
+    extensions: &["7z"],
+    signature: |head| head.starts_with(b"7z\xBC\xAF\x27\x1C"),
+    open,
+    open_unsigned: |_, _| None,
+};
+
 /// Opens a 7z by its directory.
-pub(super) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
+fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
     let archive = Archive::read_with_memory_limit(&mut source.reader(), &Password::empty(), MEMORY_LIMIT_KIB)
         .map_err(|error| cannot_open(source, error))?;
     let mut entries = Vec::new();
@@ -46,7 +54,7 @@ pub(super) fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
     }
     let blocks = Blocks { source: source.clone(), archive: Arc::new(archive) };
     Ok(Opened {
-        container: Box::new(Cursors::new(blocks, shared.options.cursors, shared.kept.clone())),
+        archive: Box::new(Cursors::new(blocks, shared.options.cursors, shared.kept.clone())),
         entries,
         backslash: true,
         damage: None,

@@ -11,11 +11,35 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Reason;
+use super::archive::{Archive, ArchiveKind, Entry, Opened, Shared, pump};
 use super::codec::Codec;
-use super::container::{Container, Entry, Opened, Shared, pump};
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::names::normalise;
 use super::source::Source;
+use crate::fault::is_zeros;
+
+pub(super) static KIND: ArchiveKind = ArchiveKind {
+    name: "tar",
+    extensions: &["tar"],
+    signature: begins_tar,
+    open: |source, _| open(source),
+    // One without entries is one record of zeros.
+    open_unsigned: |source, head| {
+        let is_empty = !head.is_empty() && is_zeros(head) && source.len() <= 20 * 512;
+        is_empty.then(|| open(source).ok()).flatten()
+    },
+};
+
+/// Whether the first 512 bytes are a tar header whose checksum is right. Headers of before POSIX have no other mark.
+fn begins_tar(head: &[u8]) -> bool {
+    let Some(block) = head.get(..512) else { return false };
+    if is_zeros(block) {
+        return false;
+    }
+    let unchecked: u32 = block[148..156].iter().map(|&b| u32::from(b)).sum();
+    let sum = block.iter().map(|&b| u32::from(b)).sum::<u32>() - unchecked + 8 * u32::from(b' ');
+    ::tar::Header::from_byte_slice(block).cksum().is_ok_and(|stored| stored == sum)
+}
 
 /// Where the bytes of an entry lie in the uncompressed archive.
 #[derive(Clone, Copy)]
@@ -25,12 +49,12 @@ struct Span {
 }
 
 /// Opens a plain tar.
-pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
+fn open(source: &Source) -> Result<Opened, Reason> {
     let mut archive = ::tar::Archive::new(source.reader());
     let index = Index::of(archive.entries_with_seek()?, || source.len());
     let plain = Plain { source: source.clone(), spans: index.spans };
     Ok(Opened {
-        container: Box::new(plain),
+        archive: Box::new(plain),
         entries: index.entries,
         backslash: false,
         damage: index.damage,
@@ -39,14 +63,14 @@ pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
 }
 
 /// Opens a compressed tar: decodes all of it once.
-pub(super) fn open_compressed(source: &Source, codec: Codec, shared: &Shared) -> Result<Opened, Reason> {
+pub(super) fn open_compressed(source: &Source, codec: &'static Codec, shared: &Shared) -> Result<Opened, Reason> {
     let count = Rc::new(Cell::new(0));
     let counted = Counted { inner: codec.decode(source.reader())?, count: count.clone() };
     let mut archive = ::tar::Archive::new(counted);
     let index = Index::of(archive.entries()?, || count.get());
     let stream = Compressed { source: source.clone(), codec, spans: index.spans.into() };
     Ok(Opened {
-        container: Box::new(Cursors::new(stream, shared.options.cursors, shared.kept.clone())),
+        archive: Box::new(Cursors::new(stream, shared.options.cursors, shared.kept.clone())),
         entries: index.entries,
         backslash: false,
         damage: index.damage,
@@ -168,7 +192,7 @@ struct Plain {
     spans: Vec<Span>,
 }
 
-impl Container for Plain {
+impl Archive for Plain {
     fn copy(&self, entry: usize, out: &mut dyn Write) -> Result<(), Reason> {
         let span = *self.spans.get(entry).ok_or(Reason::Foreign)?;
         let mut reader = self.source.reader();
@@ -186,7 +210,7 @@ impl Container for Plain {
 /// A compressed tar.
 struct Compressed {
     source: Source,
-    codec: Codec,
+    codec: &'static Codec,
     spans: Arc<[Span]>,
 }
 
@@ -240,5 +264,23 @@ impl Decoder {
             return Err(Reason::Cut(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_known_by_their_checksum() {
+        let mut header = ::tar::Header::new_old();
+        header.set_path("a").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        assert!(begins_tar(header.as_bytes()));
+        header.as_mut_bytes()[0] ^= 1;
+        assert!(!begins_tar(header.as_bytes()));
+        assert!(!begins_tar(&[0; 100]));
+        assert!(!begins_tar(&[0; 512]));
     }
 }

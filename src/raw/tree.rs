@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::container::{self, Container, Entry, Opened, Shared};
-use super::detect::{self, Hint};
+use super::archive::{Archive, Entry, Opened, Shared, pump};
 use super::folder::{self, Found};
 use super::kept::Kept;
+use super::registry::{self, Hint};
 use super::source::Source;
 use super::{Error, Ignored, Problem, Reason, names};
 
@@ -101,7 +101,7 @@ pub struct Tree {
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
     pub(super) outers: Vec<Outer>,
-    pub(super) archives: Vec<Box<dyn Container>>,
+    pub(super) archives: Vec<Box<dyn Archive>>,
     shared: Shared,
     /// Members that were read for their digests, by their place among the members, until they are read next.
     digested: Kept,
@@ -274,7 +274,7 @@ impl Tree {
         let own = self.own(member)?;
         exactly(own.size, out, |out| match own.place {
             Place::File => {
-                container::pump(&mut self.outers[own.outer].source.reader(), out)?;
+                pump(&mut self.outers[own.outer].source.reader(), out)?;
                 Ok(())
             }
             Place::Entry { archive, number, .. } => self.archives[archive].copy(number, out),
@@ -345,7 +345,7 @@ impl Write for Bounded<'_> {
 #[derive(Default)]
 struct Index {
     members: Vec<Member>,
-    archives: Vec<Box<dyn Container>>,
+    archives: Vec<Box<dyn Archive>>,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
 }
@@ -355,12 +355,12 @@ impl Index {
     fn of(found: &Found, shared: &Shared) -> Self {
         let mut index = Self::default();
         let name = found.path.rsplit('/').next().unwrap_or(&found.path);
-        let hint = detect::by_name(name);
+        let hint = registry::by_name(name);
         // Downloads by number (`ndownloader/files/123`) have no extension, and neither have DICOM files, which are too many
         // to open each: only what lies in the root itself is looked at.
-        let unnamed = hint == Hint::None && !found.path.contains('.') && !found.path.contains('/');
-        let opened = match hint != Hint::None || unnamed {
-            true => container::open(&found.source, hint, shared),
+        let unnamed = matches!(hint, Hint::None) && !found.path.contains('.') && !found.path.contains('/');
+        let opened = match !matches!(hint, Hint::None) || unnamed {
+            true => registry::open(&found.source, hint, shared),
             false => Ok(None),
         };
         match opened {
@@ -376,8 +376,8 @@ impl Index {
 
     /// Takes in all entries of the archive at `path`, which lies `depth` archives deep, itself included.
     fn archive(&mut self, path: &str, opened: Opened, shared: &Shared, depth: usize) {
-        let archive = self.archives.len();
-        let Opened { container, entries, backslash, damage, hides_repeated } = opened;
+        let number = self.archives.len();
+        let Opened { archive, entries, backslash, damage, hides_repeated } = opened;
         self.problems.extend(damage.map(|reason| Problem::from(reason.at(path))));
         if hides_repeated {
             let reason = "entries of the same name as a later one, which is used instead";
@@ -399,20 +399,20 @@ impl Index {
                 leftovers.insert((format!("{path}/{leftover}"), reason));
                 continue;
             }
-            let hint = detect::by_name(inside.rsplit('/').next().unwrap_or(&inside));
+            let hint = registry::by_name(inside.rsplit('/').next().unwrap_or(&inside));
             let path = format!("{path}/{inside}");
             let limit = shared.options.max_member_bytes;
             if let Some(reason) = entry.refused {
                 self.problems.push(reason.at(path).into());
             } else if entry.size > limit {
                 self.problems.push(Reason::TooLarge { size: entry.size, limit }.at(path).into());
-            } else if matches!(hint, Hint::Archive(_)) && depth >= shared.options.max_depth {
+            } else if hint.is_archive() && depth >= shared.options.max_depth {
                 self.problems.push(Reason::TooDeep(depth).at(path).into());
             } else {
-                match open_nested(&*container, &entry, hint, shared, depth) {
+                match open_nested(&*archive, &entry, hint, shared, depth) {
                     Ok(Some(opened)) => nested.push((path, opened)),
                     Ok(None) => {
-                        let place = Place::Entry { archive, order, number: entry.number };
+                        let place = Place::Entry { archive: number, order, number: entry.number };
                         self.members.push(Member { path, size: entry.size, outer: 0, place });
                     }
                     Err(reason) => self.problems.push(reason.at(path).into()),
@@ -420,7 +420,7 @@ impl Index {
             }
         }
         self.ignored.extend(leftovers.into_iter().map(|(path, reason)| Ignored { path, reason }));
-        self.archives.push(container);
+        self.archives.push(archive);
         for (path, opened) in nested {
             self.archive(&path, opened, shared, depth + 1);
         }
@@ -444,29 +444,29 @@ impl Index {
 
 /// Opens an entry that is an archive; `None` where it is none and a member as it is.
 fn open_nested(
-    container: &dyn Container,
+    archive: &dyn Archive,
     entry: &Entry,
     hint: Hint,
     shared: &Shared,
     depth: usize,
 ) -> Result<Option<Opened>, Reason> {
-    if hint == Hint::None || depth >= shared.options.max_depth {
+    if matches!(hint, Hint::None) || depth >= shared.options.max_depth {
         return Ok(None);
     }
-    if let Some(source) = container.window(entry.number) {
-        return container::open(&source, hint, shared);
+    if let Some(source) = archive.window(entry.number) {
+        return registry::open(&source, hint, shared);
     }
-    if hint == Hint::Compressed && container::open(&head(container, entry)?, hint, shared)?.is_none() {
+    if matches!(hint, Hint::Compressed) && registry::open(&head(archive, entry)?, hint, shared)?.is_none() {
         return Ok(None);
     }
-    let decode = |out: &mut dyn Write| exactly(entry.size, out, |out| container.copy(entry.number, out));
-    container::open(&shared.nested.keep(entry.size, decode)?, hint, shared)
+    let decode = |out: &mut dyn Write| exactly(entry.size, out, |out| archive.copy(entry.number, out));
+    registry::open(&shared.nested.keep(entry.size, decode)?, hint, shared)
 }
 
 /// The first MiB of an entry, which is more than any of the compressions needs for its first bytes.
-fn head(container: &dyn Container, entry: &Entry) -> Result<Source, Reason> {
-    let mut head = Head { bytes: Vec::new(), stop: !container.is_sequential() };
-    let copied = container.copy(entry.number, &mut head);
+fn head(archive: &dyn Archive, entry: &Entry) -> Result<Source, Reason> {
+    let mut head = Head { bytes: Vec::new(), stop: !archive.is_sequential() };
+    let copied = archive.copy(entry.number, &mut head);
     if head.bytes.len() < Head::LEN {
         copied?;
     }

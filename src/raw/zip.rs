@@ -18,8 +18,17 @@ use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
 use super::Reason;
-use super::container::{Container, Entry, Opened, pump};
+use super::archive::{Archive, ArchiveKind, Entry, Opened, pump};
 use super::source::{Source, SourceReader};
+
+pub(super) static KIND: ArchiveKind = ArchiveKind {
+    name: "zip",
+    extensions: &["zip"],
+    signature: |head| head.starts_with(&LOCAL_HEADER) || head.starts_with(b"PK\x05\x06"),
+    open: |source, _| open(source),
+    // It may follow other bytes: programs that unpack themselves.
+    open_unsigned: |source, _| open(source).ok(),
+};
 
 struct Zip {
     source: Source,
@@ -29,7 +38,7 @@ struct Zip {
 }
 
 /// Opens a zip by its directory.
-pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
+fn open(source: &Source) -> Result<Opened, Reason> {
     let archive = ZipArchive::new(source.reader()).map_err(|error| cannot_open(source, &error))?;
     let directory = archive.metadata();
     let mut zip = Zip { source: source.clone(), directory: directory.clone(), shifts: HashMap::new() };
@@ -61,7 +70,7 @@ pub(super) fn open(source: &Source) -> Result<Opened, Reason> {
         Reason::Damaged(why.into())
     });
     Ok(Opened {
-        container: Box::new(zip),
+        archive: Box::new(zip),
         entries: entries.into_iter().map(|(_, entry)| entry).collect(),
         backslash: true,
         damage,
@@ -192,7 +201,7 @@ impl Zip {
     }
 }
 
-impl Container for Zip {
+impl Archive for Zip {
     fn copy(&self, number: usize, out: &mut dyn Write) -> Result<(), Reason> {
         let entry = self.directory.entry(number).map_err(reason)?;
         let shift = self.shift(number).ok_or(Reason::Foreign)?;
@@ -212,6 +221,13 @@ impl Container for Zip {
         let start = entry.with_reader(&mut reader, ZipReadOptions::new()).ok()?.data_start()?;
         self.source.window(start.checked_add_signed(shift)?, size)
     }
+}
+
+/// The `.zip` that a disc `x.z01` of a multi-part zip belongs to.
+pub(super) fn disc_of(name: &str) -> Option<String> {
+    let (stem, extension) = name.rsplit_once('.')?;
+    let digits = extension.strip_prefix(['z', 'Z'])?;
+    (digits.len() >= 2 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| format!("{stem}.zip"))
 }
 
 fn reason(error: ZipError) -> Reason {
@@ -243,5 +259,16 @@ impl Seek for Shifted {
             relative => relative,
         };
         self.inner.seek(to)?.checked_add_signed(-self.shift).ok_or_else(outside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discs_belong_to_their_zip() {
+        assert_eq!(disc_of("x.z01").as_deref(), Some("x.zip"));
+        assert_eq!(disc_of("x.zip"), None);
     }
 }

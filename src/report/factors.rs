@@ -13,6 +13,7 @@ use crate::analysis::correlations;
 use crate::analysis::curves::CurveRow;
 use crate::analysis::options::{Binning, Curve};
 use crate::analysis::report::strategy_words;
+use crate::store::Choice;
 
 /// The name of a factor on an axis.
 fn factor_words(factor: &str) -> String {
@@ -120,8 +121,8 @@ pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> 
          for the number of tests, and an interval over patients, whose masks are not independent. Plain: without \
          controlling. The modality is a code without an order: trust its group test (Kruskal–Wallis), not its correlation.",
     );
-    let keys: BTreeSet<(&str, &str)> =
-        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice.as_str())).collect();
+    let keys: BTreeSet<(&str, Choice)> =
+        analysis.correlations.iter().map(|row| (row.condition.model.as_str(), row.condition.choice)).collect();
     for (model, choice) in keys {
         let here = |row: &&correlations::CorrelationRow| row.condition.model == model && row.condition.choice == choice;
         let rows: Vec<_> = analysis.correlations.iter().filter(here).cloned().collect();

@@ -33,11 +33,11 @@ use thiserror::Error;
 
 use crate::analysis::analyze::{Analysis, compute};
 use crate::analysis::{AnalysisError, AnalysisOptions, kept};
-use crate::store::{self, Dataset, Table};
+use crate::store::{self, Choice, Dataset, Table};
 use page::{Section, page};
 
 /// The choice among candidates that is drawn; tables have the others too.
-const CHOICE: &str = "oracle";
+const CHOICE: Choice = Choice::Oracle;
 
 /// Options of a report.
 #[derive(Clone, Debug, PartialEq)]

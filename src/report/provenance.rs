@@ -8,7 +8,7 @@ use super::ReportError;
 use super::page::Section;
 use super::tables::{HtmlTable, Kind, number_cell};
 use crate::analysis::AnalysisError;
-use crate::store::{Dataset, Manifest};
+use crate::store::{Dataset, Manifest, Stage};
 use crate::text::grouped;
 
 /// The digests of the data and the models.
@@ -21,7 +21,7 @@ pub(super) fn digests(dataset: &Dataset) -> Result<Section, ReportError> {
     section.text(&format!("SHA-256 of manifest.json, which has the digest of every file of the dataset: {digest}"));
     let mut totals = HtmlTable::new(["Table", "#Files", "#Rows", "#Bytes"]);
     for (table, total) in manifest.tables.iter().filter(|(_, total)| total.files > 0) {
-        totals.push(vec![table.clone(), grouped(total.files), grouped(total.rows), grouped(total.bytes)]);
+        totals.push(vec![table.to_string(), grouped(total.files), grouped(total.rows), grouped(total.bytes)]);
     }
     section.table("Tables of the dataset", &totals);
     section.download("files", &files(&manifest)?)?;
@@ -37,8 +37,8 @@ fn files(manifest: &Manifest) -> Result<DataFrame, ReportError> {
     let all =
         || manifest.shards.iter().flat_map(|shard| shard.files.iter().map(move |(table, file)| (shard, table, file)));
     let columns = vec![
-        Column::new("stage".into(), all().map(|(shard, ..)| shard.stage.as_str()).collect::<Vec<_>>()),
-        Column::new("table".into(), all().map(|(_, table, _)| table.as_str()).collect::<Vec<_>>()),
+        Column::new("stage".into(), all().map(|(shard, ..)| shard.stage.name()).collect::<Vec<_>>()),
+        Column::new("table".into(), all().map(|(_, table, _)| table.name()).collect::<Vec<_>>()),
         Column::new("path".into(), all().map(|(.., file)| file.path.as_str()).collect::<Vec<_>>()),
         Column::new("rows".into(), all().map(|(.., file)| file.rows).collect::<Vec<_>>()),
         Column::new("bytes".into(), all().map(|(.., file)| file.bytes).collect::<Vec<_>>()),
@@ -51,7 +51,7 @@ fn files(manifest: &Manifest) -> Result<DataFrame, ReportError> {
 /// The models that predicted, as the receipts of their predictions have them.
 fn models(dataset: &Dataset) -> Result<HtmlTable, ReportError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for receipt in dataset.receipts()?.into_iter().filter(|receipt| receipt.stage == "predict") {
+    for receipt in dataset.receipts()?.into_iter().filter(|receipt| receipt.stage == Stage::Predict) {
         if let (Some(model), Some(digest)) = (receipt.model, receipt.key.get("model")) {
             found.entry(model).or_default().insert(digest.to_string());
         }
@@ -79,10 +79,10 @@ pub(super) fn times(dataset: &Dataset) -> Result<Section, ReportError> {
     for (stage, seconds) in &times {
         let longest = seconds.iter().copied().fold(0.0, f64::max);
         let cell = |value: f64| number_cell(Some(value), Kind::Number(1));
-        table.push(vec![stage.clone(), grouped(seconds.len() as u64), cell(seconds.iter().sum()), cell(longest)]);
+        table.push(vec![stage.to_string(), grouped(seconds.len() as u64), cell(seconds.iter().sum()), cell(longest)]);
     }
     section.table("Seconds of work, summed over shards", &table);
-    let stages: Vec<&str> = times.keys().map(String::as_str).collect();
+    let stages: Vec<&str> = times.keys().map(|stage| stage.name()).collect();
     let columns = vec![
         Column::new("stage".into(), stages),
         Column::new("shards".into(), times.values().map(|s| s.len() as u64).collect::<Vec<_>>()),

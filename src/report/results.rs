@@ -86,7 +86,7 @@ fn main_table(summary: &Summary) -> HtmlTable {
         table.push(vec![
             row.condition.model.clone(),
             strategy_words(&row.condition.strategy),
-            row.condition.choice.clone(),
+            row.condition.choice.to_string(),
             grouped(row.masks),
             grouped(row.failures),
             mean_and_std(&row.pooled),

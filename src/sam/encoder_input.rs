@@ -281,7 +281,7 @@ pub enum Prepared {
 }
 
 /// What an encoder expects of its input (part of `model.toml`).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct InputFormat {
     /// Side of the square frame, in pixels.
     pub size: usize,

@@ -39,7 +39,7 @@ use thiserror::Error;
 use super::encoder_input::{InputFormat, Layout, Prepared};
 use super::interface::DecoderInterface;
 use super::runtime::{RuntimeError, cache_dir};
-use crate::digest::{sha256, sha256_file};
+use crate::digest::{canonical_json, sha256, sha256_file};
 
 /// Name of the model that `medcosmos setup` installs.
 pub const DEFAULT_MODEL: &str = "mobile-sam";
@@ -309,7 +309,7 @@ impl Model {
     }
 
     fn digest_of(&self, counts: impl Fn(&str) -> bool) -> String {
-        let mut text = format!("{:?}\n", self.spec.encoder.input_format());
+        let mut text = format!("{}\n", canonical_json(&self.spec.encoder.input_format()));
         for (file, digest) in self.digests.iter().filter(|(file, _)| counts(file)) {
             text += &format!("{file} {digest}\n");
         }

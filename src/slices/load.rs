@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::Error;
-use crate::formats::{self, Container, dicom};
+use crate::formats::{self, File, dicom};
 use crate::image::{Image, Samples, palette_difference};
 use crate::raw::{Member, Tree};
 use crate::spec::Order;
@@ -37,7 +37,10 @@ pub struct Scratch {
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
 pub fn load(tree: &Tree, files: &[usize], order: Order, scratch: &mut Scratch) -> Result<Loaded, Error> {
-    with_bytes(tree, &tree.members()[files[0]], scratch, |bytes, volumes| load_from(tree, files, bytes, order, volumes))
+    let first = &tree.members()[files[0]];
+    with_bytes(tree, first, scratch, |bytes, volumes| {
+        load_from(tree, files, &File::new(&first.path, bytes), order, volumes)
+    })
 }
 
 /// Reads a file into the memory of `scratch`, for as long as `use_bytes` looks at it.
@@ -51,24 +54,25 @@ pub(super) fn with_bytes<T>(
     use_bytes(tree.read_into(member, file)?, volumes)
 }
 
-/// As [`load`], with the bytes of the first file.
+/// As [`load`], with the first file.
 pub(super) fn load_from(
     tree: &Tree,
     files: &[usize],
-    bytes: &[u8],
+    head: &File,
     order: Order,
     volumes: &mut formats::Scratch,
 ) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
-    if formats::detect(&first.path, bytes) == Some(Container::Dicom) {
-        return load_dicom(tree, &members, bytes, order);
+    if formats::detect(head) == Some(&dicom::ENTRY) {
+        return load_dicom(tree, &members, head.bytes, order);
     }
-    let image = decode(tree, first, bytes, volumes)?;
+    let image = decode(tree, first, head, volumes)?;
     let rest: Vec<Image> = members[1..]
         .par_iter()
         .map_init(Scratch::default, |scratch, member| {
-            with_bytes(tree, member, scratch, |bytes, volumes| decode(tree, member, bytes, volumes))
+            let read = |bytes: &[u8], volumes: &mut _| decode(tree, member, &File::new(&member.path, bytes), volumes);
+            with_bytes(tree, member, scratch, read)
         })
         .collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
@@ -85,8 +89,8 @@ pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str)
     }
 }
 
-fn decode(tree: &Tree, member: &Member, bytes: &[u8], volumes: &mut formats::Scratch) -> Result<Image, Error> {
-    formats::read_with(&member.path, bytes, &companion(tree, member), volumes)
+fn decode(tree: &Tree, member: &Member, file: &File, volumes: &mut formats::Scratch) -> Result<Image, Error> {
+    formats::read_file(file, &companion(tree, member), volumes)
         .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::formats;
 use crate::mask::Mask;
+use crate::named;
 use crate::spec::{Intensity, Label, Plane};
 
 mod binary;
@@ -54,17 +55,18 @@ impl Default for Options {
     }
 }
 
-/// Which raters' masks are built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Raters {
-    /// The source's reference rater.
-    #[default]
-    First,
-    /// Every rater, as masks of their own.
-    All,
-    /// One mask of the pixels that more than half of the raters drew.
-    Majority,
+named! {
+    /// Which raters' masks are built.
+    #[derive(Default)]
+    pub enum Raters("choice of raters") {
+        /// The source's reference rater.
+        #[default]
+        First = "first",
+        /// Every rater, as masks of their own.
+        All = "all",
+        /// One mask of the pixels that more than half of the raters drew.
+        Majority = "majority",
+    }
 }
 
 /// A case cut into slices.

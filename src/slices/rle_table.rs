@@ -148,31 +148,4 @@ mod tests {
         assert!(error.contains("fname") && error.contains("EncodedPixels"), "{error}");
         assert!(runs_of(b"", "a", [&id, &runs]).is_err());
     }
-
-    #[test]
-    fn real_rows_draw_what_the_competition_s_own_code_draws() {
-        let samples = std::env::var_os("MEDCOSMOS_SAMPLES").map_or_else(
-            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"),
-            std::path::PathBuf::from,
-        );
-        let folder = samples.join("raw/siim-acr");
-        if !folder.is_dir() {
-            crate::skip::skip(format!("no samples in {}", folder.display()));
-            return;
-        }
-        let tree = Tree::open(&folder).unwrap();
-        let image = Image::picture(1024, 1024, 1, Samples::U8(vec![0; 1024 * 1024]));
-        let (id, runs) = (names(&["ImageId", "fname"]), names(&["EncodedPixels", "mask"]));
-        let mask = |row: &str| load(&tree, 0, row, [&id, &runs], &image);
-        let set = |row: &str| -> (usize, usize, usize) {
-            let loaded = mask(row).unwrap();
-            let Samples::U8(pixels) = loaded.image.samples else { panic!("8 bits expected") };
-            let at: Vec<usize> = (0..pixels.len()).filter(|&i| pixels[i] == 1).collect();
-            // Area, sum of rows, sum of columns.
-            (at.len(), at.iter().map(|i| i / 1024).sum(), at.iter().map(|i| i % 1024).sum())
-        };
-        assert_eq!(set("1.2.276.0.7230010.3.1.4.8323329.1000.1517875165.878027"), (0, 0, 0));
-        assert_eq!(set("1.2.276.0.7230010.3.1.4.8323329.4904.1517875185.355709"), (9418, 1376459, 3008446));
-        assert!(matches!(mask("1.2.3"), Err(Error::Unlabelled { .. })));
-    }
 }

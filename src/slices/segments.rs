@@ -7,8 +7,8 @@ use super::cut::{Add, MaskReader, give};
 use super::load::{companion, load_from, with_bytes};
 use super::placement::{Placed, Placement, place};
 use super::{Error, Loaded, Scratch};
-use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target, read, table};
-use crate::formats::{self, Container, dicom};
+use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target};
+use crate::formats::{self, File, dicom};
 use crate::image::{Frame, Image, Samples};
 use crate::sources::CaseMask;
 use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, Pair, compare_names, number_range, plain_name};
@@ -45,11 +45,13 @@ pub(super) fn add_each(
     let problem = |reason: String| Error::Spec { file: first.path.clone(), reason };
     let labels = part.labels.as_ref().and_then(|name| reader.spec.labels.get(name));
     let way = with_bytes(reader.tree, first, scratch, |bytes, volumes| {
-        let known = table(&first.path, bytes).map_err(|source| Error::Format { file: first.path.clone(), source })?;
+        let file = File::new(&first.path, bytes);
+        let known =
+            formats::segment_table(&file).map_err(|source| Error::Format { file: first.path.clone(), source })?;
         if let Some(by) = way(part, found, known.as_ref()).map_err(problem)? {
             return Ok(Err(by));
         }
-        let mut loaded = load_from(reader.tree, &found.files, bytes, part.order, volumes)?;
+        let mut loaded = load_from(reader.tree, &found.files, &file, part.order, volumes)?;
         if let (Decode::Values, Some(known)) = (&part.decode, &known) {
             loaded.image.notes.extend(compared(known, labels).map_err(problem)?);
         }
@@ -65,7 +67,7 @@ pub(super) fn add_each(
         let member = &reader.tree.members()[file];
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
         let segments = with_bytes(reader.tree, member, scratch, |bytes, _| {
-            read(&member.path, bytes, &companion(reader.tree, member))
+            formats::read_segments(&File::new(&member.path, bytes), &companion(reader.tree, member))
                 .map_err(|source| Error::Format { file: member.path.clone(), source })
         })?
         .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
@@ -238,7 +240,7 @@ fn unknown(segment: &Segment, known: &Table, labels: &LabelTable) -> String {
 fn image_header(reader: &MaskReader, scratch: &mut Scratch) -> Option<dicom::Header> {
     let member = &reader.tree.members()[reader.case.image[0]];
     with_bytes(reader.tree, member, scratch, |bytes, _| {
-        let is_dicom = formats::detect(&member.path, bytes) == Some(Container::Dicom);
+        let is_dicom = formats::detect(&File::new(&member.path, bytes)) == Some(&dicom::ENTRY);
         Ok(is_dicom.then(|| dicom::header(bytes).ok()).flatten())
     })
     .ok()

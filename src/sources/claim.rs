@@ -3,9 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::Serialize;
+
 use super::Pseudonym;
 use super::join::{Group, Joined, Match, Matches, Part, group, join, nearest};
 use super::place::{Places, known_folders};
+use crate::formats::companions;
 use crate::spec::pattern::{Pattern, Template, natural_order};
 use crate::spec::{
     Absent, Decode, FourthAxis, Label, LabelTable, Layout, MaskPart, Pair, Spec, file_safe, number_range,
@@ -173,7 +176,7 @@ pub struct CaseMask {
 }
 
 /// Whether a case can be built.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum CaseState {
     /// Image and masks are there.
     Complete,
@@ -546,18 +549,6 @@ pub(super) fn renamed(text: String, names: &BTreeMap<String, String>) -> String 
     };
     let name = names.get(&text).or_else(in_range);
     name.cloned().unwrap_or(text)
-}
-
-/// Paths under which the data of a header may lie: the same stem beside it, as the formats' conventions have it.
-pub(super) fn companions(path: &str) -> Vec<String> {
-    let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
-    let endings: &[&str] = match extension.to_ascii_lowercase().as_str() {
-        "mhd" => &["raw", "zraw", "RAW", "raw.gz"],
-        "hdr" => &["img", "img.gz", "IMG"],
-        "nhdr" => &["raw", "raw.gz", "img"],
-        _ => &[],
-    };
-    endings.iter().map(|ending| format!("{stem}.{ending}")).collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::claim::companions;
 use super::scan::Scan;
+use crate::formats::companions;
 use crate::raw::Tree;
 use crate::spec::pattern::composed;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::claim::renamed;
 use super::table::{Table, bare, other_encoding};
 use super::{Case, CaseState, Scan};
-use crate::raw::stand_in;
+use crate::fault::pointer;
 use crate::spec::pattern::composed;
 use crate::spec::{Layout, ListPart, Registry, Spec, file_safe};
 
@@ -277,7 +277,7 @@ const NO_VALUE: &[&str] = &["nan", "na", "n/a", "#n/a", "<na>", "null", "none", 
 
 /// What a list says, by key.
 fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
-    if let Some(looks) = stand_in(bytes) {
+    if let Some(looks) = pointer(bytes) {
         return Err(format!("it is {}{}", looks.what, looks.advice));
     }
     let mut found = Entries::new();

@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use regex::{Regex, RegexSet};
+use serde_json::Value;
 
 use super::{CaseState, Scan};
 use crate::digest::sha256;
@@ -104,11 +105,33 @@ pub fn hide_persons<'a>(
     }
 }
 
+/// Words that name no person wherever they stand.
+const COMMON_WORDS: &str = "image mask label patient case subject study series scan left right train test";
+
 /// Words that a source uses for things: its labels, folders and sequences. What it cites names people, and is left out.
 fn words_of(spec: &Spec) -> HashSet<String> {
     let spec = Spec { citation: String::new(), unverified: Vec::new(), ..spec.clone() };
-    let text = format!("{spec:?} image mask label patient case subject study series scan left right train test");
-    text.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase).collect()
+    let mut words = HashSet::new();
+    let mut add = |text: &str| {
+        words.extend(text.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase));
+    };
+    add(COMMON_WORDS);
+    // A spec is read from TOML, and can be JSON all the same.
+    each_text(&serde_json::to_value(&spec).unwrap_or_default(), &mut add);
+    words
+}
+
+/// Calls `found` for every text and every key in `value`.
+fn each_text(value: &Value, found: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => found(text),
+        Value::Array(values) => values.iter().for_each(|value| each_text(value, found)),
+        Value::Object(entries) => entries.iter().for_each(|(key, value)| {
+            found(key);
+            each_text(value, found);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn without_extension(component: &str) -> String {

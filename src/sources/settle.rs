@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 
-use flate2::read::MultiGzDecoder;
-
-use super::claim::{Case, CaseState, Source, companions, release_in};
+use super::claim::{Case, CaseState, Source, release_in};
 use super::headers::find_data;
 use super::scan::{FileUse, Scan, uses};
 use crate::digest::sha256;
+use crate::formats::{companions, gzip};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::spec::pattern::composed;
 use crate::spec::{Registry, Spec};
@@ -132,11 +131,11 @@ impl Contents<'_> {
         let tree = self.tree;
         let read = || {
             let bytes = tree.read(&tree.members()[file]).ok()?;
-            if !bytes.starts_with(GZIP) {
+            if !gzip::is_gzip(&bytes) {
                 return Some(sha256(&bytes));
             }
             let mut plain = Vec::new();
-            MultiGzDecoder::new(&bytes[..]).take(MOST_UNPACKED).read_to_end(&mut plain).ok()?;
+            gzip::Reader::new(&bytes[..]).take(MOST_UNPACKED).read_to_end(&mut plain).ok()?;
             Some(sha256(&plain))
         };
         self.unpacked.entry(file).or_insert_with(read).clone()
@@ -152,7 +151,7 @@ impl Contents<'_> {
             }
             let bytes = tree.read(member).ok()?;
             let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
-            match bytes.len().checked_sub(8).filter(|_| bytes.starts_with(GZIP)) {
+            match bytes.len().checked_sub(8).filter(|_| gzip::is_gzip(&bytes)) {
                 Some(end) => Some((word(end + 4)?, word(end))),
                 None => Some((bytes.len() as u32, None)),
             }
@@ -162,7 +161,6 @@ impl Contents<'_> {
 }
 
 /// First bytes of a gzip file.
-const GZIP: &[u8] = b"\x1f\x8b";
 
 fn is_packed(path: &str) -> bool {
     path.to_ascii_lowercase().ends_with(".gz")

@@ -6,10 +6,11 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use super::taxonomy;
-use crate::digest::sha256;
+use crate::digest::{canonical_json, sha256};
+use crate::named;
 
 /// A source's spec.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     /// Short name: letters, digits and dashes. First part of every id.
@@ -94,7 +95,7 @@ fn yes() -> bool {
 impl Spec {
     /// SHA-256 of all that the spec says, however its file is written; hexadecimal.
     pub fn digest(&self) -> String {
-        sha256(format!("{self:?}").as_bytes())
+        sha256(canonical_json(self).as_bytes())
     }
 
     /// Objects that labels may name: those of the taxonomy, then the spec's own.
@@ -136,7 +137,7 @@ impl Spec {
 }
 
 /// An object or a modality that a spec defines for itself, beside those of the protocol.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnName {
     /// Its name, as the tables will have it.
@@ -147,7 +148,7 @@ pub struct OwnName {
 }
 
 /// Terms of use.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Licence {
     /// SPDX identifier, or `LicenseRef-…` with `terms` in words.
@@ -189,7 +190,7 @@ impl Sharing {
 }
 
 /// A release and what proves its presence.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Release {
     /// Name or year.
@@ -202,7 +203,7 @@ pub struct Release {
 }
 
 /// An overlap with another source.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlap {
     /// The other source's slug.
@@ -216,7 +217,7 @@ pub struct Overlap {
 }
 
 /// A count of a complete download. Of those that hold for a release, each must be met.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// Release the count holds for; all of them where absent.
@@ -239,7 +240,7 @@ pub struct Expected {
 pub type LabelTable = BTreeMap<String, Label>;
 
 /// What a label value stands for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Label {
     /// The source's own name, made readable; part of the mask's id.
@@ -255,7 +256,7 @@ pub struct Label {
 }
 
 /// A file that is not used.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Skip {
     /// Pattern.
@@ -269,7 +270,7 @@ pub struct Skip {
 
 /// A file that is known to be damaged or wrong as it is distributed. Its case is read all the same, since another release
 /// may have mended it; where that fails, the message says that it is known.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownBad {
     /// Pattern.
@@ -280,7 +281,7 @@ pub struct KnownBad {
 
 /// One kind of case: where its image lies, where its masks lie, and how they belong together. Images and masks are
 /// joined by the captures that their patterns share.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
     /// Name of the layout, for messages and counts.
@@ -314,7 +315,7 @@ pub struct Layout {
 }
 
 /// A list or table of the download that says to which split or patient a case belongs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListPart {
     /// Patterns of the files; all that there are count.
@@ -342,7 +343,7 @@ pub struct ListPart {
 }
 
 /// Where the image of a case lies and how it is cut into slices.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImagePart {
     /// Patterns, the preferred first: a case that is found by several is built from the first.
@@ -382,7 +383,7 @@ pub struct ImagePart {
 }
 
 /// What of the frame in an image's header is true. What is not is dropped: neither plane nor spacing comes of it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Header {
     /// All of it.
@@ -395,7 +396,7 @@ pub enum Header {
 }
 
 /// Order of the files of a stack.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
     /// DICOM slices by position where all have one, other files by name.
@@ -410,7 +411,7 @@ pub enum Order {
 }
 
 /// What the fourth axis of an image holds.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum FourthAxis {
     /// There is none; a fourth axis longer than one is an error.
@@ -423,29 +424,30 @@ pub enum FourthAxis {
     Sequences,
 }
 
-/// Plane of the slices: the file axis that is cut across.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Plane {
-    /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
-    #[default]
-    Native,
-    /// Across the first file axis.
-    X,
-    /// Across the second file axis.
-    Y,
-    /// Across the third file axis.
-    Z,
-    /// Across the axis closest to superior–inferior, by the affine.
-    Axial,
-    /// Across the axis closest to anterior–posterior, by the affine.
-    Coronal,
-    /// Across the axis closest to left–right, by the affine.
-    Sagittal,
+named! {
+    /// Plane of the slices: the file axis that is cut across.
+    #[derive(Default)]
+    pub enum Plane("plane") {
+        /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
+        #[default]
+        Native = "native",
+        /// Across the first file axis.
+        X = "x",
+        /// Across the second file axis.
+        Y = "y",
+        /// Across the third file axis.
+        Z = "z",
+        /// Across the axis closest to superior–inferior, by the affine.
+        Axial = "axial",
+        /// Across the axis closest to anterior–posterior, by the affine.
+        Coronal = "coronal",
+        /// Across the axis closest to left–right, by the affine.
+        Sagittal = "sagittal",
+    }
 }
 
 /// Name of a plane.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum PlaneName {
     /// Slices from feet to head, or back.
@@ -501,7 +503,7 @@ pub enum Intensity {
 }
 
 /// Where masks of a case lie and what their values mean.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct MaskPart {
     /// Patterns, the preferred first. Captures that the image does not have may number several masks (see
@@ -549,7 +551,7 @@ pub struct MaskPart {
 }
 
 /// How the values of a mask file become objects.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
 pub enum Decode {
     /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
@@ -595,7 +597,7 @@ pub enum Decode {
 }
 
 /// What becomes of values or colours that the label table does not have.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherLabels {
     /// The case fails, with the first of them.
@@ -606,7 +608,7 @@ pub enum OtherLabels {
 }
 
 /// How mask voxels find their image voxels.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pair {
     /// The same grid, in whatever order the two files store it; slices of stacks by name or position. Another grid is an
@@ -624,7 +626,7 @@ pub enum Pair {
 }
 
 /// What it means that a mask file is not there.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Absent {
     /// The case is not labelled, or the download is not complete: it is skipped, and named.

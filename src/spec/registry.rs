@@ -4,69 +4,8 @@ use std::path::Path;
 
 use super::{Error, Spec, validate::validate};
 
-macro_rules! built_in {
-    ($($slug:literal),* $(,)?) => {
-        /// Slug and text of every built-in spec, in alphabetical order.
-        const BUILT_IN: &[(&str, &str)] = &[$(($slug, include_str!(concat!("../../dataset_specs/", $slug, ".toml")))),*];
-    };
-}
-
-built_in![
-    "4c2021-tls01",
-    "abdomenct-1k",
-    "acdc",
-    "amos-2022",
-    "autolaparo",
-    "brainptm-2021",
-    "brats-2020",
-    "camus",
-    "cellseg-neurips-2022",
-    "chaos",
-    "chase-db1",
-    "chest-ct-segmentation",
-    "cosmos-png",
-    "crag",
-    "crossmoda",
-    "cvc-clinicdb",
-    "drive",
-    "endotect-2020",
-    "epfl-em",
-    "etis-larib",
-    "feta",
-    "han-seg",
-    "i2cvb",
-    "ichallenge-amd",
-    "ichallenge-palm",
-    "idrid-2018",
-    "iseg-2019",
-    "isic-2018",
-    "ixi",
-    "kipa22",
-    "kits19",
-    "kits21",
-    "kvasir-instrument",
-    "kvasir-seg",
-    "livscar",
-    "luna16",
-    "malbcv-abdomen",
-    "mnms",
-    "montgomery-cxr",
-    "mrspineseg",
-    "msd",
-    "nci-isbi-2013",
-    "promise12",
-    "qubiq-2021",
-    "siim-acr",
-    "ski10",
-    "sliver07",
-    "sstem",
-    "stare",
-    "tn-scui-2020",
-    "totalsegmentator",
-    "verse",
-    "warwick-qu",
-    "word",
-];
+/// Slug and text of every built-in spec, in alphabetical order: one for each folder of `dataset_specs/`, listed by `build.rs`.
+const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in_specs.rs"));
 
 /// All specs that a run knows.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 use super::durable;
 use super::error::{Error, Result, io};
 use super::layout::{self, RECEIPTS};
+use super::names::Stage;
 use super::reader::{Rows, TableFile};
 use super::rows::{Projection, compare_ids};
 use super::schema::{SCHEMA_VERSION, Table};
@@ -96,7 +97,7 @@ impl Dataset {
         layout::embedding_cache(&self.root)
     }
 
-    /// The options that each stage was run with, by stage.
+    /// The options that each stage was run with, by stage; those of `predict` by model too.
     ///
     /// # Errors
     /// [`Error::Damaged`] and errors of reading.
@@ -104,21 +105,21 @@ impl Dataset {
         Ok(self.head()?.options)
     }
 
-    /// Notes the options of a stage, in place of those noted before. They are an echo for the reader: what decides a
+    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what decides a
     /// shard's content is in its key.
     ///
     /// # Errors
     /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
-    pub fn record_options(&self, stage: &str, options: &impl Serialize) -> Result<()> {
+    pub fn record_options(&self, what: &str, options: &impl Serialize) -> Result<()> {
         let path = self.root.join(layout::DATASET);
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
         let options = serde_json::to_value(options).map_err(damaged)?;
         let _lock = self.lock()?;
         let mut head = self.head()?;
-        if head.options.get(stage) == Some(&options) {
+        if head.options.get(what) == Some(&options) {
             return Ok(());
         }
-        head.options.insert(stage.to_string(), options);
+        head.options.insert(what.to_string(), options);
         durable::write_json(&self.root, &path, &head)
     }
 
@@ -195,10 +196,10 @@ impl Dataset {
     ///
     /// # Errors
     /// Those of [`receipts`](Self::receipts).
-    pub fn times(&self) -> Result<BTreeMap<String, Vec<f64>>> {
-        let mut times: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    pub fn times(&self) -> Result<BTreeMap<Stage, Vec<f64>>> {
+        let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
         for receipt in self.receipts()? {
-            let log = fs::read(layout::log(&self.root, &receipt.stage, &receipt.id)).ok();
+            let log = fs::read(layout::log(&self.root, receipt.stage, &receipt.id)).ok();
             let log: Option<Value> = log.and_then(|text| serde_json::from_slice(&text).ok());
             if let Some(seconds) = log.and_then(|log| log["seconds"].as_f64()) {
                 times.entry(receipt.stage).or_default().push(seconds);
@@ -215,7 +216,7 @@ impl Dataset {
     pub fn files(&self, table: Table) -> Result<Vec<TableFile>> {
         let mut files = Vec::new();
         for mut receipt in self.receipts()? {
-            if let Some(file) = receipt.files.remove(table.name()) {
+            if let Some(file) = receipt.files.remove(&table) {
                 let (model, source) = (receipt.model, receipt.source);
                 files.push(TableFile { path: self.root.join(&file.path), table, model, source, file });
             }
@@ -230,7 +231,7 @@ impl Dataset {
 
     /// The file of a table in a finished shard; `None` where the shard has no row of it.
     pub fn file_of(&self, receipt: &Receipt, table: Table) -> Option<TableFile> {
-        let file = receipt.files.get(table.name())?.clone();
+        let file = receipt.files.get(&table)?.clone();
         let (model, source) = (receipt.model.clone(), receipt.source.clone());
         Some(TableFile { path: self.root.join(&file.path), table, model, source, file })
     }

@@ -20,7 +20,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
+use super::names::Stage;
 use super::schema::Table;
+
 use super::shard::ShardId;
 
 pub(super) const DATASET: &str = "dataset.json";
@@ -85,12 +87,12 @@ pub(super) fn table_file(table: Table, partition: &Partition, id: &ShardId) -> S
 }
 
 /// Folder of the receipts of a stage and partition, relative to the dataset.
-pub(super) fn receipt_folder(stage: &str, partition: &Partition) -> String {
+pub(super) fn receipt_folder(stage: Stage, partition: &Partition) -> String {
     format!("{RECEIPTS}/{stage}/{}", partition.folder())
 }
 
 /// Path of a shard's receipt, relative to the dataset.
-pub(super) fn receipt(stage: &str, partition: &Partition, id: &ShardId) -> String {
+pub(super) fn receipt(stage: Stage, partition: &Partition, id: &ShardId) -> String {
     format!("{}/{id}.json", receipt_folder(stage, partition))
 }
 
@@ -125,7 +127,7 @@ pub(super) fn embedding_cache(root: &Path) -> PathBuf {
 }
 
 /// File with the times of a shard.
-pub(super) fn log(root: &Path, stage: &str, id: &ShardId) -> PathBuf {
+pub(super) fn log(root: &Path, stage: Stage, id: &ShardId) -> PathBuf {
     root.join(OWN).join("log").join(format!("{stage}-{id}.json"))
 }
 

@@ -13,6 +13,7 @@ use super::dataset::Dataset;
 use super::durable;
 use super::error::{Error, Result, io};
 use super::layout::{self, RECEIPTS};
+use super::names::Stage;
 use super::schema::{SCHEMA_VERSION, Table};
 use super::shard::{FileFault, Receipt, Shard, ShardFile, ShardId, Verify};
 use crate::digest::sha256_file;
@@ -23,7 +24,7 @@ use crate::digest::sha256_file;
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// How often each thing worth counting came up: by stage, then by reason.
-    pub counts: BTreeMap<String, BTreeMap<String, u64>>,
+    pub counts: BTreeMap<Stage, BTreeMap<String, u64>>,
     /// The options that each stage was run with.
     pub options: BTreeMap<String, Value>,
     /// Version of the tables.
@@ -31,7 +32,7 @@ pub struct Manifest {
     /// Finished shards, sorted by the path of their receipts.
     pub shards: Vec<ManifestShard>,
     /// Sums over all shards, by table.
-    pub tables: BTreeMap<String, TableTotal>,
+    pub tables: BTreeMap<Table, TableTotal>,
 }
 
 /// A finished shard in a manifest.
@@ -39,13 +40,13 @@ pub struct Manifest {
 #[serde(deny_unknown_fields)]
 pub struct ManifestShard {
     /// Its files, by table.
-    pub files: BTreeMap<String, ShardFile>,
+    pub files: BTreeMap<Table, ShardFile>,
     /// Its id.
     pub id: ShardId,
     /// Path of its receipt inside the dataset.
     pub receipt: String,
     /// Its stage.
-    pub stage: String,
+    pub stage: Stage,
 }
 
 /// Size of a table.
@@ -197,15 +198,15 @@ impl Manifest {
             options,
             schema_version: SCHEMA_VERSION,
             shards: Vec::with_capacity(receipts.len()),
-            tables: Table::ALL.map(|table| (table.name().to_string(), TableTotal::default())).into(),
+            tables: Table::ALL.iter().map(|&table| (table, TableTotal::default())).collect(),
         };
         for (path, receipt) in receipts {
-            let counts = manifest.counts.entry(receipt.stage.clone()).or_default();
+            let counts = manifest.counts.entry(receipt.stage).or_default();
             for (reason, n) in receipt.counts {
                 *counts.entry(reason).or_default() += n;
             }
-            for (table, file) in &receipt.files {
-                let total = manifest.tables.entry(table.clone()).or_default();
+            for (&table, file) in &receipt.files {
+                let total = manifest.tables.entry(table).or_default();
                 total.bytes += file.bytes;
                 total.files += 1;
                 total.rows += file.rows;
@@ -257,7 +258,7 @@ pub fn discard_stale(dataset: &Dataset, expected: &[Shard]) -> Result<Vec<String
         vouched.extend(files.into_values().map(|file| file.path));
     }
     let folders = table_folders(expected);
-    for table in Table::ALL {
+    for &table in Table::ALL {
         let orphan = |path: &String| folders.contains(folder_of(path)) && !vouched.contains(path);
         removed.extend(dataset.files_in(table.name())?.into_iter().filter(orphan));
     }

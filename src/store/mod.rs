@@ -5,20 +5,20 @@
 //! and [`commit`]s. Whatever interrupts it, running it again ends with the same bytes.
 //!
 //! ```
-//! use medcosmos::store::{Dataset, Partition, Shard, ShardKey, ShardState, Table, Verify, commit};
+//! use medcosmos::store::{Dataset, Partition, Shard, ShardKey, ShardState, Stage, Verify, commit};
 //! # fn main() -> medcosmos::store::Result<()> {
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("dataset");
 //! let dataset = Dataset::create(&path)?;
-//! let key = ShardKey::new().with("options", "default").with_digest_of("members", ["ba78…", "e3b0…"]);
-//! let shard = Shard::new("build", Partition::source("acdc")?, key)?;
+//! let key = ShardKey::new().with("release", "2018").with_json("options", &["axial"]).with_digest_of("members", ["ba78…", "e3b0…"]);
+//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key)?;
 //! if dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
 //!     let mut writer = dataset.begin(&shard);
 //!     writer.count("mask_too_small", 3); // and writer.push(row) for the rows of its tables
 //!     writer.finish()?;
 //! }
 //! let manifest = commit(&dataset, &[shard], Verify::Full)?;
-//! assert_eq!(manifest.counts["build"]["mask_too_small"], 3);
+//! assert_eq!(manifest.counts[&Stage::Build]["mask_too_small"], 3);
 //! # Ok(())
 //! # }
 //! ```
@@ -28,6 +28,7 @@ mod durable;
 mod error;
 mod layout;
 mod manifest;
+mod names;
 mod reader;
 pub mod rows;
 pub mod schema;
@@ -47,6 +48,7 @@ pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use layout::Partition;
 pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy, discard, discard_stale};
+pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use rows::{
     CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MaskTarget, MetricRow, PredictionRow, Projection, Row,

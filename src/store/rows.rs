@@ -11,7 +11,9 @@ use std::cmp::Ordering;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{ArrowError, Field};
+use serde::Serialize;
 
+use super::names::{CaseStatus, Choice, FileStatus, LeakKind};
 use super::schema::{Column, Table};
 use super::value::{Bytes, EncodedImage, RawMember, Rle, Value};
 
@@ -126,7 +128,7 @@ macro_rules! row {
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct $name {
             $($(#[doc = $meaning])+ $(#[doc = concat!(" Unit: ", $unit, ".")])? pub $column: $type,)+
         }
@@ -185,7 +187,7 @@ row! {
         /// Size, where it is known.
         pub size: Option<u64> => "byte",
         /// What became of it: used, skipped or failed. A file that is used may belong to a case that failed.
-        pub status: String,
+        pub status: FileStatus,
         /// Why it was skipped, or why it could not be read.
         pub reason: Option<String>,
     }
@@ -268,7 +270,7 @@ row! {
         /// does not say.
         pub placement_error_mm: Option<f64> => "mm",
         /// How it went: ok, skipped or failed.
-        pub status: String,
+        pub status: CaseStatus,
         /// Why the case was skipped or failed.
         pub reason: Option<String>,
         /// What a user should know about how the case was read.
@@ -488,7 +490,7 @@ row! {
         pub variant: String,
         /// How the candidate was chosen: oracle (the highest Dice against the truth) or score (the highest predicted
         /// IoU).
-        pub choice: String,
+        pub choice: Choice,
         /// The candidate that was chosen, from 0.
         pub candidate: u32,
         /// The model's own estimate of the candidate's IoU.
@@ -545,7 +547,7 @@ row! {
         /// Short name of the source of the other patient.
         pub other_source: String,
         /// How it is known: exact, near or declared.
-        pub kind: String,
+        pub kind: LeakKind,
         /// Slices of the first patient that have a twin in the other; 0 where it is only declared.
         pub slices: u32,
         /// Correlation of the local contrast of the thumbnails of the closest pair of slices, 1 where the pixels are the
@@ -574,7 +576,7 @@ row! {
         /// The first slice, by name, of all that show the same. Where it is the slice itself, this is the one to keep.
         pub first_slice_id: String,
         /// How it is known: exact or near.
-        pub kind: String,
+        pub kind: LeakKind,
         /// Correlation with the closest twin.
         pub similarity: f64,
         /// Name of the leak group that the patient is in.

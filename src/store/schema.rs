@@ -14,39 +14,41 @@ use super::rows::{
     CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow, Row, SliceRow, SourceRow,
     SplitRow,
 };
+use crate::named;
 
 /// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
 pub const SCHEMA_VERSION: u32 = 5;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
 /// way to cut slices, another PNG encoder), so that shards written before are built again.
-pub const CONTENT_VERSION: u32 = 3;
+pub const CONTENT_VERSION: u32 = 4;
 
-/// A table of a dataset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// Raw cases.
-    Cases,
-    /// 2D images.
-    Slices,
-    /// Objects in slices.
-    Masks,
-    /// What may explain how well an object is segmented.
-    Factors,
-    /// Masks predicted by models.
-    Predictions,
-    /// Predictions measured against masks.
-    Metrics,
-    /// What became of every raw file.
-    Files,
-    /// Sources: who made them, and what may be done with them.
-    Sources,
-    /// Patients that are found under two names.
-    Leaks,
-    /// Slices that show what another one shows.
-    Duplicates,
-    /// The split that each patient is in.
-    Splits,
+named! {
+    /// A table of a dataset, in the order in which they are made. Its name is also that of its folder.
+    pub enum Table("table") {
+        /// What became of every raw file.
+        Files = "files",
+        /// Sources: who made them, and what may be done with them.
+        Sources = "sources",
+        /// Raw cases.
+        Cases = "cases",
+        /// 2D images.
+        Slices = "slices",
+        /// Objects in slices.
+        Masks = "masks",
+        /// What may explain how well an object is segmented.
+        Factors = "factors",
+        /// Masks predicted by models.
+        Predictions = "predictions",
+        /// Predictions measured against masks.
+        Metrics = "metrics",
+        /// Patients that are found under two names.
+        Leaks = "leaks",
+        /// Slices that show what another one shows.
+        Duplicates = "duplicates",
+        /// The split that each patient is in.
+        Splits = "splits",
+    }
 }
 
 /// A column of a table.
@@ -77,43 +79,6 @@ impl Column {
 }
 
 impl Table {
-    /// All tables, in the order in which they are made.
-    pub const ALL: [Table; 11] = [
-        Table::Files,
-        Table::Sources,
-        Table::Cases,
-        Table::Slices,
-        Table::Masks,
-        Table::Factors,
-        Table::Predictions,
-        Table::Metrics,
-        Table::Leaks,
-        Table::Duplicates,
-        Table::Splits,
-    ];
-
-    /// Name, which is also that of its folder.
-    pub fn name(self) -> &'static str {
-        match self {
-            Table::Cases => "cases",
-            Table::Slices => "slices",
-            Table::Masks => "masks",
-            Table::Factors => "factors",
-            Table::Predictions => "predictions",
-            Table::Metrics => "metrics",
-            Table::Files => "files",
-            Table::Sources => "sources",
-            Table::Leaks => "leaks",
-            Table::Duplicates => "duplicates",
-            Table::Splits => "splits",
-        }
-    }
-
-    /// The table of this name.
-    pub fn named(name: &str) -> Option<Table> {
-        Table::ALL.into_iter().find(|table| table.name() == name)
-    }
-
     /// The command that writes the table.
     pub fn command(self) -> &'static str {
         match self {
@@ -221,7 +186,7 @@ fn type_name(data_type: &DataType) -> String {
 /// The reference of all tables as plain text, for the terminal.
 pub fn to_text() -> String {
     let mut out = String::new();
-    for table in Table::ALL {
+    for &table in Table::ALL {
         let columns = table.columns();
         let widest = |text: fn(&Column) -> String| columns.iter().map(|c| text(c).len()).max().unwrap_or(0);
         let (name_width, type_width) = (widest(|c| c.name.into()), widest(Column::type_name).min(24));
@@ -240,7 +205,7 @@ pub fn to_text() -> String {
 /// The reference of all tables as Markdown, for a dataset card.
 pub fn to_markdown() -> String {
     let mut out = String::new();
-    for table in Table::ALL {
+    for &table in Table::ALL {
         let _ = writeln!(out, "### `{}`\n\n{}\n", table.name(), table.about());
         out.push_str("| column | type | unit | meaning |\n|---|---|---|---|\n");
         for column in table.columns() {
@@ -259,7 +224,7 @@ mod tests {
 
     #[test]
     fn every_column_is_described_once() {
-        for table in Table::ALL {
+        for &table in Table::ALL {
             let columns = table.columns();
             assert_eq!(columns[0].name, table.id_column());
             for (i, column) in columns.iter().enumerate() {
@@ -267,7 +232,7 @@ mod tests {
                 assert!(!column.meaning.starts_with(' ') && !column.meaning.contains("  "), "{:?}", column.meaning);
                 assert!(columns[..i].iter().all(|other| other.name != column.name));
             }
-            assert_eq!(Table::named(table.name()), Some(table));
+            assert_eq!(table.name().parse(), Ok(table));
             assert_eq!(columns.iter().any(|c| c.name == "model"), table.has_model());
         }
     }
@@ -275,7 +240,7 @@ mod tests {
     #[test]
     fn a_column_means_the_same_type_in_every_table() {
         let mut seen: HashMap<&str, (Table, Column)> = HashMap::new();
-        for table in Table::ALL {
+        for &table in Table::ALL {
             for column in table.columns() {
                 let (first, known) = seen.entry(column.name).or_insert_with(|| (table, column.clone()));
                 assert_eq!(known.data_type, column.data_type, "{} in {first:?} and {table:?}", column.name);
@@ -302,7 +267,7 @@ mod tests {
     #[test]
     fn the_reference_names_every_column() {
         let (text, markdown) = (to_text(), to_markdown());
-        for table in Table::ALL {
+        for &table in Table::ALL {
             for column in table.columns() {
                 assert!(text.contains(&format!("  {} ", column.name)), "{}", column.name);
                 assert!(markdown.contains(&format!("| `{}` | `{}` |", column.name, column.type_name())));

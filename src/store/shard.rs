@@ -17,11 +17,12 @@ use sha2::{Digest, Sha256};
 
 use super::durable::{self, Staged};
 use super::error::{Error, Result, io};
-use super::layout::{self, Partition, name};
+use super::layout::{self, Partition};
+use super::names::Stage;
 use super::rows::Row;
 use super::schema::{CONTENT_VERSION, SCHEMA_VERSION, Table};
 use super::writer::{TableWriter, Written};
-use crate::digest::{hex, sha256, sha256_file};
+use crate::digest::{canonical_json, hex, sha256, sha256_file};
 
 /// All that decides the content of a shard, as names and values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,11 @@ impl ShardKey {
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.0.insert(name.to_string(), value.into());
         self
+    }
+
+    /// Adds a name and a value that is more than a text, as canonical JSON ([`canonical_json`]).
+    pub fn with_json(self, name: &str, value: &impl Serialize) -> Self {
+        self.with(name, canonical_json(value))
     }
 
     /// Adds the digest of a list that would be too long for a receipt, such as the digests of all raw members. Its
@@ -65,7 +71,7 @@ impl ShardKey {
         other.0.iter().all(|(name, value)| self.0.get(name) == Some(value))
     }
 
-    fn id(&self, stage: &str, partition: &Partition) -> ShardId {
+    fn id(&self, stage: Stage, partition: &Partition) -> ShardId {
         let canonical = json!([stage, partition.model_name(), partition.source_name(), Vec::from_iter(&self.0)]);
         ShardId(sha256(canonical.to_string().as_bytes())[..16].to_string())
     }
@@ -85,20 +91,17 @@ impl fmt::Display for ShardId {
 /// A piece of a stage: where it writes, and what decides its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    stage: String,
+    stage: Stage,
     partition: Partition,
     key: ShardKey,
     id: ShardId,
 }
 
 impl Shard {
-    /// A shard of a stage (`build`, `predict`, …).
-    ///
-    /// # Errors
-    /// [`Error::Name`] where the stage's name cannot be part of a path.
-    pub fn new(stage: &str, partition: Partition, key: ShardKey) -> Result<Self> {
+    /// A shard of a stage.
+    pub fn new(stage: Stage, partition: Partition, key: ShardKey) -> Self {
         let id = key.id(stage, &partition);
-        Ok(Shard { stage: name("stage", stage)?, partition, key, id })
+        Shard { stage, partition, key, id }
     }
 
     /// Its id.
@@ -107,8 +110,8 @@ impl Shard {
     }
 
     /// Its stage.
-    pub fn stage(&self) -> &str {
-        &self.stage
+    pub fn stage(&self) -> Stage {
+        self.stage
     }
 
     /// The partition it writes to.
@@ -123,12 +126,13 @@ impl Shard {
 
     /// Path of its receipt, relative to the dataset.
     pub(super) fn receipt_path(&self) -> String {
-        layout::receipt(&self.stage, &self.partition, &self.id)
+        layout::receipt(self.stage, &self.partition, &self.id)
     }
 
     /// Paths of the files that it may have, one a table, relative to the dataset.
     pub(super) fn file_paths(&self) -> Vec<String> {
-        let tables = Table::ALL.into_iter().filter(|table| table.has_model() == self.partition.model_name().is_some());
+        let tables =
+            Table::ALL.iter().copied().filter(|table| table.has_model() == self.partition.model_name().is_some());
         tables.map(|table| layout::table_file(table, &self.partition, &self.id)).collect()
     }
 }
@@ -157,8 +161,8 @@ pub struct ShardFile {
 pub struct Receipt {
     /// How often each thing worth counting came up (a mask dropped as too small), by reason.
     pub counts: BTreeMap<String, u64>,
-    /// Its files by table name. A table without a row has no file.
-    pub files: BTreeMap<String, ShardFile>,
+    /// Its files by table. A table without a row has no file.
+    pub files: BTreeMap<Table, ShardFile>,
     /// The shard's id.
     pub id: ShardId,
     /// What decided its content.
@@ -168,12 +172,17 @@ pub struct Receipt {
     /// Source.
     pub source: String,
     /// Stage.
-    pub stage: String,
+    pub stage: Stage,
     /// Version of the program that did it.
     pub tool_version: String,
 }
 
 impl Receipt {
+    /// Rows of a table that the shard holds.
+    pub fn rows(&self, table: Table) -> u64 {
+        self.files.get(&table).map_or(0, |file| file.rows)
+    }
+
     /// The shard that this is the receipt of.
     ///
     /// # Errors
@@ -183,13 +192,12 @@ impl Receipt {
             Some(model) => Partition::model(model, &self.source),
             None => Partition::source(&self.source),
         };
-        let shard = partition.and_then(|p| Shard::new(&self.stage, p, self.key.clone())).map_err(|e| e.to_string())?;
+        let shard = Shard::new(self.stage, partition.map_err(|e| e.to_string())?, self.key.clone());
         if shard.id != self.id {
             return Err(format!("its key gives the id {}, but it says {}", shard.id, self.id));
         }
-        for (table, file) in &self.files {
-            let known = Table::named(table).ok_or_else(|| format!("there is no table {table:?}"))?;
-            let expected = layout::table_file(known, &shard.partition, &shard.id);
+        for (&table, file) in &self.files {
+            let expected = layout::table_file(table, &shard.partition, &shard.id);
             if file.path != expected {
                 return Err(format!("its file should be {expected}, but it says {}", file.path));
             }
@@ -337,7 +345,7 @@ impl<'a> ShardWriter<'a> {
         for (table, Written { staged, rows, first, last }) in written {
             let path = layout::table_file(table, &shard.partition, &shard.id);
             let (bytes, sha256) = staged.publish(root, &root.join(&path))?;
-            files.insert(table.name().to_string(), ShardFile { bytes, first, last, path, rows, sha256 });
+            files.insert(table, ShardFile { bytes, first, last, path, rows, sha256 });
         }
         let receipt_path = root.join(shard.receipt_path());
         let receipt = Receipt {
@@ -351,7 +359,7 @@ impl<'a> ShardWriter<'a> {
             stage: shard.stage,
         };
         let log = json!({"seconds": begun.elapsed().as_secs_f64(), "shard": receipt.id});
-        let log_path = layout::log(root, &receipt.stage, &receipt.id);
+        let log_path = layout::log(root, receipt.stage, &receipt.id);
         durable::write_json(root, &log_path, &log)?;
         durable::write_json(root, &receipt_path, &receipt)?;
         Ok(receipt)

@@ -17,7 +17,7 @@ fn key(options: &str) -> ShardKey {
 }
 
 fn shard(source: &str, options: &str) -> Shard {
-    Shard::new("build", Partition::source(source).unwrap(), key(options)).unwrap()
+    Shard::new(Stage::Build, Partition::source(source).unwrap(), key(options))
 }
 
 fn case(id: &str) -> CaseRow {
@@ -43,7 +43,7 @@ fn case(id: &str) -> CaseRow {
         dropped_masks: 2,
         placement: Some("same".into()),
         placement_error_mm: None,
-        status: "ok".into(),
+        status: CaseStatus::Ok,
         reason: None,
         notes: vec!["slope 0 ignored".into()],
     }
@@ -161,7 +161,7 @@ fn metrics(id: &str, choice: &str) -> MetricRow {
         model: "mobile_sam".into(),
         strategy: "S6".into(),
         variant: String::new(),
-        choice: choice.into(),
+        choice: choice.parse().unwrap(),
         candidate: 2,
         predicted_iou: None,
         empty_prediction: false,
@@ -235,7 +235,7 @@ fn write_rows<R: Row + Send>(dataset: &Dataset, shard: &Shard, rows: Vec<R>) -> 
 
 fn come_back<R: Row + Send + Clone + PartialEq + std::fmt::Debug>(partition: Partition, rows: Vec<R>) {
     let (_folder, dataset) = new_dataset();
-    write_rows(&dataset, &Shard::new("any", partition, key("")).unwrap(), rows.clone());
+    write_rows(&dataset, &Shard::new(Stage::Build, partition, key("")), rows.clone());
     let read: Vec<R> = dataset.rows().unwrap().collect::<Result<_>>().unwrap();
     assert_eq!(read, rows);
 }
@@ -287,7 +287,7 @@ proptest! {
 fn damaged_bytes_never_panic() {
     let (_folder, dataset) = new_dataset();
     let receipt = build(&dataset, &shard("acdc", ""));
-    let path = dataset.path().join(&receipt.files["masks"].path);
+    let path = dataset.path().join(&receipt.files[&Table::Masks].path);
     let whole = fs::read(&path).unwrap();
     let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6);
     proptest!(ProptestConfig::with_cases(256), |(damage in damage)| {
@@ -343,7 +343,7 @@ fn rows_out_of_order_are_refused() {
     assert!(twice.contains("slices") && twice.contains("acdc/p1-2/z0001"), "{twice}");
     writer.push(slice("acdc/p1/z0009", vec![])).unwrap_err();
 
-    let by_model = Shard::new("predict", Partition::model("sam", "acdc").unwrap(), key("")).unwrap();
+    let by_model = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
     let mut writer = dataset.begin(&by_model);
     writer.push(prediction("a/z0/lv", 1)).unwrap();
     writer.push(prediction("a/z0/lv", 2)).unwrap();
@@ -374,7 +374,7 @@ fn row_groups_are_small_and_binary_columns_have_no_statistics() {
     pictures.push(slice("b/z0000", noise(17 << 20, 0)));
     pictures.extend((0..5).map(|z| slice(&format!("c/z{z:04}"), noise(4 << 20, z))));
     let receipt = write_rows(&dataset, &shard("acdc", ""), pictures);
-    let path = dataset.path().join(&receipt.files["slices"].path);
+    let path = dataset.path().join(&receipt.files[&Table::Slices].path);
     let options = ReadOptionsBuilder::new().with_page_index().build();
     let file = SerializedFileReader::new_with_options(fs::File::open(&path).unwrap(), options).unwrap();
     let groups = file.metadata().row_groups();
@@ -392,7 +392,8 @@ fn row_groups_are_small_and_binary_columns_have_no_statistics() {
     assert_eq!(pages.len(), 100, "a page holds one picture");
 
     let receipt = write_rows(&dataset, &shard("acdc", "masks"), vec![mask("a/z0/lv")]);
-    let file = SerializedFileReader::new(fs::File::open(dataset.path().join(&receipt.files["masks"].path)).unwrap());
+    let file =
+        SerializedFileReader::new(fs::File::open(dataset.path().join(&receipt.files[&Table::Masks].path)).unwrap());
     let file = file.unwrap();
     let column = file.metadata().row_group(0).columns().iter().find(|c| c.column_path().string() == "mask.counts");
     assert!(column.unwrap().statistics().is_none());
@@ -433,7 +434,7 @@ fn a_shard_is_done_once_its_receipt_and_files_agree() {
     assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Done(receipt.clone()));
     let before = snapshot(&dataset);
 
-    let path = dataset.path().join(&receipt.files["slices"].path);
+    let path = dataset.path().join(&receipt.files[&Table::Slices].path);
     let mut content = fs::read(&path).unwrap();
     content[600] ^= 1;
     fs::write(&path, &content).unwrap();
@@ -501,11 +502,11 @@ fn a_commit_names_every_fault() {
     build(&dataset, &expected[1]);
     let foreign = shard("acdc", "old");
     build(&dataset, &foreign);
-    let altered = dataset.path().join(&receipt.files["masks"].path);
+    let altered = dataset.path().join(&receipt.files[&Table::Masks].path);
     let mut content = fs::read(&altered).unwrap();
     content[100] ^= 1;
     fs::write(&altered, content).unwrap();
-    fs::remove_file(dataset.path().join(&receipt.files["cases"].path)).unwrap();
+    fs::remove_file(dataset.path().join(&receipt.files[&Table::Cases].path)).unwrap();
     fs::write(dataset.path().join("slices/source=acdc/notes.txt"), "").unwrap();
     fs::write(dataset.path().join(expected[1].receipt_path()), "{}").unwrap();
 
@@ -514,8 +515,8 @@ fn a_commit_names_every_fault() {
     assert!(has("missing shard: ", &expected[2].receipt_path()), "{problems:#?}");
     assert!(has("broken receipt: ", &expected[1].receipt_path()), "{problems:#?}");
     assert!(has("foreign shard: ", &foreign.receipt_path()), "{problems:#?}");
-    assert!(has("altered file: ", &receipt.files["masks"].path), "{problems:#?}");
-    assert!(has("missing file: ", &receipt.files["cases"].path), "{problems:#?}");
+    assert!(has("altered file: ", &receipt.files[&Table::Masks].path), "{problems:#?}");
+    assert!(has("missing file: ", &receipt.files[&Table::Cases].path), "{problems:#?}");
     assert!(has("foreign file: ", "slices/source=acdc/notes.txt"), "{problems:#?}");
     assert_eq!(Manifest::read(&dataset).unwrap(), None);
 }
@@ -541,14 +542,18 @@ fn stages_and_sources_are_committed_one_after_the_other() {
     build(&dataset, &acdc);
     commit(&dataset, std::slice::from_ref(&acdc), Verify::Full).unwrap();
     build(&dataset, &chaos);
-    let predict = Shard::new("predict", Partition::model("sam", "acdc").unwrap(), key("")).unwrap();
+    let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
     write_rows(&dataset, &predict, (0..3).map(|c| prediction("acdc/p1/z0003/lv", c)).collect());
     let partial = commit(&dataset, std::slice::from_ref(&predict), Verify::Full).unwrap();
-    assert_eq!((partial.shards.len(), partial.tables["masks"].rows), (2, 4), "chaos is not committed, and left alone");
+    assert_eq!(
+        (partial.shards.len(), partial.tables[&Table::Masks].rows),
+        (2, 4),
+        "chaos is not committed, and left alone"
+    );
     let manifest = commit(&dataset, &[predict.clone(), chaos.clone()], Verify::Full).unwrap();
-    assert_eq!(manifest.tables["masks"], TableTotal { files: 2, rows: 8, ..manifest.tables["masks"] });
-    assert_eq!(manifest.tables["predictions"].rows, 3);
-    assert_eq!(manifest.counts["build"]["mask_too_small"], 6);
+    assert_eq!(manifest.tables[&Table::Masks], TableTotal { files: 2, rows: 8, ..manifest.tables[&Table::Masks] });
+    assert_eq!(manifest.tables[&Table::Predictions].rows, 3);
+    assert_eq!(manifest.counts[&Stage::Build]["mask_too_small"], 6);
     assert_eq!(Manifest::read(&dataset).unwrap().unwrap(), manifest);
     assert_eq!(commit(&dataset, &[acdc.clone(), chaos, predict], Verify::Full).unwrap(), manifest);
 
@@ -623,7 +628,7 @@ fn options_are_echoed_and_a_key_decides_the_id() {
     let text = fs::read_to_string(dataset.path().join("dataset.json")).unwrap();
     assert!(text.find("\"a\"").unwrap() < text.find("\"z\"").unwrap(), "keys are sorted: {text}");
 
-    let id = |key: ShardKey| Shard::new("build", Partition::source("acdc").unwrap(), key).unwrap().id().clone();
+    let id = |key: ShardKey| Shard::new(Stage::Build, Partition::source("acdc").unwrap(), key).id().clone();
     let digests = |values: &[&str]| id(key("").with_digest_of("members", values));
     assert_eq!(id(key("").with("a", "1").with("b", "2")), id(key("").with("b", "2").with("a", "1")));
     assert_ne!(digests(&["ab", "c"]), digests(&["a", "bc"]));

@@ -11,8 +11,10 @@ use arrow_array::types::{Float32Type, Float64Type, UInt8Type, UInt32Type, UInt64
 use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, StringArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields};
+use serde::{Serialize, Serializer};
 
 use super::error::{Error, Result as StoreResult};
+use crate::digest::hex;
 use crate::mask::{Mask, RleError};
 
 /// A Rust type that fills a column.
@@ -37,7 +39,7 @@ pub trait Value: Sized {
     fn weight(&self) -> usize;
 }
 
-fn mismatch<T: Value>(array: &dyn Array) -> String {
+pub(super) fn mismatch<T: Value>(array: &dyn Array) -> String {
     format!("expected {}, found {}", T::data_type(), array.data_type())
 }
 
@@ -125,6 +127,13 @@ impl std::ops::Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// As a text of hexadecimal digits.
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(self))
     }
 }
 
@@ -237,6 +246,7 @@ impl<T: Value + Copy + Default, const N: usize> Value for [T; N] {
 macro_rules! group {
     ($(#[$about:meta])+ pub struct $name:ident, nullable = $nullable:literal { $($(#[$meaning:meta])+ pub $field:ident: $type:ty,)+ }) => {
         $(#[$about])+
+        #[derive(Serialize)]
         pub struct $name {
             $($(#[$meaning])+ pub $field: $type,)+
         }

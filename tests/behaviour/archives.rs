@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use medcosmos::pipeline::BuildOptions;
 use medcosmos::projection;
+use medcosmos::raw::{Member, Tree};
 use medcosmos::store::Rle;
 use zip::CompressionMethod;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -103,7 +104,7 @@ fn check(folder: &Path, sources: &[&str]) {
     for archive in &archives {
         let length = fs::metadata(archive).unwrap().len();
         File::options().write(true).open(archive).unwrap().set_len(length * 2 / 3).unwrap();
-        let tree = medcosmos::raw::Tree::open(archive.parent().unwrap()).unwrap();
+        let tree = Tree::open(archive.parent().unwrap()).unwrap();
         assert!(!tree.problems().is_empty(), "{} is cut and passes for whole", archive.display());
     }
 }
@@ -123,4 +124,35 @@ fn samples_of_stacks_and_pictures() {
     let raw = tempfile::tempdir().unwrap();
     ["drive", "i2cvb"].iter().for_each(|source| samples::copy(&folder.join(source), &raw.path().join(source)));
     check(raw.path(), &["drive", "i2cvb"]);
+}
+
+/// Digests of all members by path below a prefix.
+fn digests(raw: &Path, prefix: &str) -> Vec<(String, String)> {
+    let tree = Tree::open(raw).unwrap();
+    assert_eq!(tree.problems(), []);
+    let members: Vec<&Member> = tree.members().iter().collect();
+    let paths = members.iter().map(|m| m.path.strip_prefix(prefix).unwrap().to_owned());
+    paths.zip(tree.digests(&members, None).into_iter().map(Result::unwrap)).collect()
+}
+
+#[test]
+fn samples_have_the_same_digests_in_folders_and_archives() {
+    let Some(folder) = samples::folder("raw") else { return };
+    for source in ["idrid-2018", "drive", "kits19"] {
+        let expected = digests(&folder.join(source), "");
+        assert!(!expected.is_empty());
+        let files = files(&folder.join(source));
+        let mut tar_gz = GzEncoder::new(Vec::new(), Compression::fast());
+        tar_gz.write_all(&tar(&files)).unwrap();
+        let archives = [
+            ("x.zip", zip(&files, CompressionMethod::Deflated)),
+            ("x.tar.gz", tar_gz.finish().unwrap()),
+            ("x.7z", seven_zip(&files)),
+        ];
+        for (name, bytes) in archives {
+            let place = tempfile::tempdir().unwrap();
+            fs::write(place.path().join(name), bytes).unwrap();
+            assert_eq!(digests(place.path(), &format!("{name}/")), expected, "{source} in {name}");
+        }
+    }
 }

@@ -61,7 +61,7 @@ fn check_case(image: &[u8], mask: &[u8], words: &[&str]) {
     }
 
     let cases: Vec<CaseRow> = rows(&dataset);
-    let status: Vec<(&str, &str)> = cases.iter().map(|c| (c.case_id.as_str(), c.status.as_str())).collect();
+    let status: Vec<(&str, &str)> = cases.iter().map(|c| (c.case_id.as_str(), c.status.name())).collect();
     assert_eq!(status, [("acdc/patient001_frame01", "ok"), (case, "failed"), ("msd/spleen_1", "ok")]);
     let reason = cases[1].reason.as_deref().unwrap();
     assert!(lines[0].contains(reason) && cases[1].kept == 0, "{:?}", cases[1]);
@@ -180,7 +180,7 @@ fn damaged_archives_and_pages_named_zip() {
         let lines: Vec<&str> = run.out.lines().filter(|line| line.starts_with(&start)).collect();
         assert_eq!(lines.len(), 1, "{name} in {}", run.out);
         let row = files.iter().find(|row| row.path == name).unwrap();
-        assert_eq!(row.status, "failed");
+        assert_eq!(row.status.name(), "failed");
         for word in words {
             assert!(lines[0].contains(word), "{word:?} is not in: {}", lines[0]);
             assert!(row.reason.as_deref().unwrap().contains(word), "{row:?}");
@@ -189,7 +189,7 @@ fn damaged_archives_and_pages_named_zip() {
     let cases: Vec<CaseRow> = rows(&dataset);
     let ids: Vec<&str> = cases.iter().map(|case| case.case_id.as_str()).collect();
     assert_eq!(ids, ["acdc/patient001_frame01", "acdc/patient005_frame01", "msd/spleen_1"]);
-    assert!(cases.iter().all(|case| case.status == "ok"));
+    assert!(cases.iter().all(|case| case.status.name() == "ok"));
 }
 
 /// Two entries of a zip whose bytes were changed: its directory is whole, and only one case is lost.
@@ -210,7 +210,7 @@ fn one_damaged_entry_of_a_good_archive() {
     let run = build(&raw, &dataset, &[]);
     assert_eq!(run.status, 3, "{}{}", run.out, run.err);
     let cases: Vec<CaseRow> = rows(&dataset);
-    let failed: Vec<&CaseRow> = cases.iter().filter(|case| case.status != "ok").collect();
+    let failed: Vec<&CaseRow> = cases.iter().filter(|case| case.status.name() != "ok").collect();
     assert_eq!((cases.len(), failed.len(), failed[0].case_id.as_str()), (4, 1, "acdc/patient005_frame01"));
     let reason = failed[0].reason.as_deref().unwrap();
     assert!(reason.contains("ACDC.zip/") && reason.contains("patient005_frame01.nii.gz"), "{reason}");
@@ -224,7 +224,7 @@ fn an_image_without_its_mask_is_skipped_and_named() {
     assert_eq!(run.status, 0, "a download may hold unlabelled cases: {}", run.err);
     assert!(run.out.contains("Skipped:\n  acdc/patient002_frame01: "), "{}", run.out);
     let cases: Vec<CaseRow> = rows(&dataset);
-    assert_eq!(cases[1].status, "skipped");
+    assert_eq!(cases[1].status.name(), "skipped");
     assert!(cases[1].reason.as_deref().unwrap().contains("mask"), "{:?}", cases[1].reason);
 }
 

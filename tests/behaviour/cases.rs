@@ -84,7 +84,7 @@ impl Downloads {
     fn build(&self) -> (Run, Vec<(String, String, Vec<String>)>) {
         let run = self.run("build", &["raw", "--out", "data", "--source", "mine", "--quiet"]);
         let rows = self.rows::<CaseRow>();
-        let told = |c: CaseRow| (c.case_id, c.status, c.raw.into_iter().map(|file| file.path).collect());
+        let told = |c: CaseRow| (c.case_id, c.status.to_string(), c.raw.into_iter().map(|file| file.path).collect());
         (run, rows.into_iter().map(told).collect())
     }
 

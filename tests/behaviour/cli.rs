@@ -121,7 +121,7 @@ fn a_check_says_what_each_pattern_matches() {
     let other = Run::of(medcosmos("sources").args(["check", "drive", "--raw"]).arg(raw));
     assert_eq!(other.status, 1);
     assert!(other.out.contains("not recognised: no release has all of its evidence"), "{}", other.out);
-    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset_specs/acdc.toml");
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset_specs/acdc/spec.toml");
     let by_file = Run::done(medcosmos("sources").arg("check").arg(&spec).arg("--raw").arg(raw)).out;
     assert_eq!(by_file, check, "a file and the slug of the same spec");
 }

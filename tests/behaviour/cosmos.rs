@@ -46,7 +46,7 @@ fn factors_have_the_values_of_the_protocol() {
     let out = tempfile::tempdir().unwrap();
     let Some(dataset) = build(out.path()) else { return };
     let cases = rows::<CaseRow>(&dataset);
-    assert_eq!((cases.len(), cases.iter().filter(|case| case.status == "ok").count()), (30, 30));
+    assert_eq!((cases.len(), cases.iter().filter(|case| case.status.name() == "ok").count()), (30, 30));
     let report = evaluate(&dataset, &EvaluateOptions::default(), &Progress::new(true)).unwrap();
     assert_eq!((report.factors, report.comparisons), (56, 0));
     let factors: BTreeMap<String, FactorRow> =
@@ -126,7 +126,7 @@ fn predictions_agree_with_the_original_code() {
     let predictions = rows::<PredictionRow>(&dataset);
     let metrics = rows::<MetricRow>(&dataset);
     let dice = |mask: &str, strategy: &str, choice: &str| {
-        let row = |m: &&MetricRow| m.mask_id == mask && m.strategy == strategy && m.choice == choice;
+        let row = |m: &&MetricRow| m.mask_id == mask && m.strategy == strategy && m.choice.name() == choice;
         metrics.iter().find(row).unwrap_or_else(|| panic!("{mask} {strategy} {choice}")).dice
     };
     let (mut boxes, mut points, mut wrong) = (0, 0, Vec::new());

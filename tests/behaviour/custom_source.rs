@@ -59,9 +59,7 @@ fn the_worked_example_works() {
     let cases: Vec<CaseRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
     let told: Vec<_> = cases
         .iter()
-        .map(|c| {
-            (c.case_id.as_str(), c.patient_id.as_str(), c.split.as_deref(), c.modality.as_str(), c.status.as_str())
-        })
+        .map(|c| (c.case_id.as_str(), c.patient_id.as_str(), c.split.as_deref(), c.modality.as_str(), c.status.name()))
         .collect();
     assert_eq!(
         told,
@@ -92,7 +90,7 @@ fn a_list_without_its_column_is_told() {
     let said = format!("{}{}", run.out, run.err);
     assert!(said.contains("groups.csv") && said.contains("expected a column \"group\""), "{said}");
     let cases: Vec<CaseRow> = Dataset::open(&data).unwrap().rows().unwrap().map(Result::unwrap).collect();
-    assert!(cases.iter().filter(|c| c.status == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
+    assert!(cases.iter().filter(|c| c.status.name() == "ok").count() == 3 && cases.iter().all(|c| c.split.is_none()));
 }
 
 /// Objects and modalities that the taxonomy does not have, as the document shows them: built, shown, evaluated.

@@ -167,7 +167,10 @@ fn rows<R: medcosmos::store::Projection>(dataset: &Path) -> Vec<R> {
 
 /// Pairs of patients by how they are linked.
 fn links(dataset: &Path) -> Vec<(String, String, String)> {
-    rows::<LeakRow>(dataset).into_iter().map(|row| (row.patient_id, row.other_patient_id, row.kind)).collect()
+    rows::<LeakRow>(dataset)
+        .into_iter()
+        .map(|row| (row.patient_id, row.other_patient_id, row.kind.to_string()))
+        .collect()
 }
 
 fn link(a: &str, b: &str, kind: &str) -> (String, String, String) {
@@ -216,7 +219,7 @@ fn frames_that_were_encoded_again_are_found_and_others_are_not() {
         rows::<DuplicateRow>(&dataset).into_iter().map(|row| (row.slice_id.clone(), row)).collect();
     assert_eq!(duplicates.len(), 9);
     let fourth = &duplicates[&format!("kvasir-seg/{}/z0000", kvasir_name(4))];
-    assert_eq!((fourth.first_slice_id.as_str(), fourth.kind.as_str()), ("endotect-2020/test_test-a/z0000", "near"));
+    assert_eq!((fourth.first_slice_id.as_str(), fourth.kind.name()), ("endotect-2020/test_test-a/z0000", "near"));
     assert_eq!((fourth.leak_group.as_str(), fourth.split.as_deref()), ("endotect-2020/test_test-a", None));
     assert!(fourth.similarity > 0.95 && fourth.similarity <= 1.0, "{fourth:?}");
 
@@ -252,7 +255,7 @@ fn volumes_that_were_saved_again_are_found_and_other_patients_are_not() {
     assert_eq!(links(&dataset), expected);
     assert_eq!(report["unmapped"], serde_json::json!([]), "the names of patients tell who is who");
     for row in rows::<LeakRow>(&dataset) {
-        match row.kind.as_str() {
+        match row.kind.name() {
             "declared" => assert_eq!((row.slices, row.similarity, row.slice_id), (0, None, None)),
             _ => assert_eq!(row.slices as usize, SLICES, "every slice has its twin: {row:?}"),
         }

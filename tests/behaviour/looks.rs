@@ -72,7 +72,7 @@ fn build(name: &str, header: &str, raster: &[u8], decode: &str) -> (String, Stri
     let cases: Vec<CaseRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
     let areas = dataset.rows::<MaskRow>().unwrap().map(|mask| mask.unwrap().area_px).collect();
     let told = format!("{} {}", cases[0].reason.clone().unwrap_or_default(), cases[0].notes.join(" "));
-    (cases[0].status.clone(), told, areas)
+    (cases[0].status.to_string(), told, areas)
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What the program and the library do, seen from outside: whole stages on small downloads made on the spot, and on real
 //! ones where they are there.
 //!
-//! Real downloads are looked for in the folder that `MEDCOSMOS_SAMPLES` names, else in `../shared/samples`; a test that
-//! lacks something says what and passes, but where the variable `CI` is `true` a missing folder of samples is a failure.
+//! Real downloads are looked for by `tests/samples`; a test that lacks something says what and passes, but not where the
+//! variable `CI` is `true`.
 //! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
 mod archives;
@@ -12,8 +12,10 @@ mod cli;
 mod cosmos;
 mod custom_source;
 mod determinism;
+mod factors;
 mod facts;
 mod filelists;
+mod keys;
 mod leaks;
 mod looks;
 mod outdated;
@@ -27,6 +29,7 @@ mod program;
 mod rasters;
 #[cfg(feature = "query")]
 mod report;
+mod rle_table;
 mod samples;
 mod segments;
 mod sharing;

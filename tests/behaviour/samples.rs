@@ -10,46 +10,21 @@ use medcosmos::spec::Registry;
 use medcosmos::store::Dataset;
 use tempfile::TempDir;
 
+#[path = "../samples/mod.rs"]
+mod found;
+
+pub use found::{find as beside, skip};
+
 /// Real downloads that are read: a case or a few of each of these sources.
 pub const SOURCES: [&str; 9] =
     ["acdc", "cellseg-neurips-2022", "chaos", "chase-db1", "drive", "i2cvb", "idrid-2018", "msd", "sstem"];
-
-/// Folder of all samples, there or not.
-fn root() -> PathBuf {
-    let named = std::env::var_os("MEDCOSMOS_SAMPLES").map(PathBuf::from);
-    named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"))
-}
 
 /// A folder of samples. `None`, and a printed line, where it is not there.
 ///
 /// # Panics
 /// If it is not there and the variable `CI` is `true`.
 pub fn folder(name: &str) -> Option<PathBuf> {
-    let folder = root().join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    skip(format!("no samples in {}", folder.display()));
-    None
-}
-
-/// What lies beside the samples (models, reference predictions). `None`, and a printed line, where it is not there.
-pub fn beside(name: &str) -> Option<PathBuf> {
-    let path = root().join("..").join(name);
-    if !path.exists() {
-        skip(format!("there is no {}", path.display()));
-        return None;
-    }
-    Some(path)
-}
-
-/// Prints why a test is skipped.
-///
-/// # Panics
-/// If the variable `CI` is `true`: there, nothing is skipped.
-pub fn skip(reason: impl std::fmt::Display) {
-    assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "it would be skipped: {reason}");
-    println!("skipped: {reason}");
+    beside(&format!("samples/{name}"))
 }
 
 /// Builds sources of a folder with the library.

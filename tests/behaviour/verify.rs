@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use medcosmos::integrity::{DatasetReport, verify_dataset};
 use medcosmos::pipeline::Progress;
 use medcosmos::store::{
-    CaseRow, Dataset, Manifest, MaskRow, Partition, Receipt, Rle, Row, Shard, SliceRow, Verify, commit,
+    CaseRow, Dataset, Manifest, MaskRow, Partition, Receipt, Rle, Row, Shard, SliceRow, Stage, Verify, commit,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -313,7 +313,7 @@ impl Built {
     fn rewrite(&self, change: impl Fn(&mut Vec<CaseRow>, &mut Vec<SliceRow>, &mut Vec<MaskRow>)) {
         let dataset = Dataset::open(self.data()).unwrap();
         let receipts = dataset.receipts().unwrap();
-        let receipt = receipts.iter().find(|r| r.stage == "build" && r.source == "acdc").unwrap();
+        let receipt = receipts.iter().find(|r| r.stage == Stage::Build && r.source == "acdc").unwrap();
         let (mut cases, mut slices, mut masks) = (rows(&dataset), rows(&dataset), rows(&dataset));
         cases.retain(|row: &CaseRow| row.source == "acdc");
         slices.retain(|row: &SliceRow| row.source == "acdc");
@@ -339,7 +339,7 @@ fn shard(receipt: &Receipt) -> Shard {
         Some(model) => Partition::model(model, &receipt.source).unwrap(),
         None => Partition::source(&receipt.source).unwrap(),
     };
-    Shard::new(&receipt.stage, partition, receipt.key.clone()).unwrap()
+    Shard::new(receipt.stage, partition, receipt.key.clone())
 }
 
 /// Checks that a run ends with status 1 and prints all these words.

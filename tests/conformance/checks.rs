@@ -9,7 +9,7 @@ use medcosmos::pipeline::{self, BuildOptions, BuildReport, Progress};
 use medcosmos::raw::Tree;
 use medcosmos::sources::scan;
 use medcosmos::spec::Registry;
-use medcosmos::store::{CaseRow, Dataset, MaskRow, SliceRow};
+use medcosmos::store::{CaseRow, CaseStatus, Dataset, MaskRow, SliceRow};
 
 use crate::fixture::{Axis, ExpectedCase, ExpectedObject, Fixture, MissingMask, Raw, UnknownLabel};
 
@@ -54,7 +54,7 @@ pub fn built(fixture: &Fixture) -> Check {
         let id = format!("{}/{id}", fixture.slug);
         let row = rows.get(&id).ok_or_else(|| format!("{id} is not among the cases {:?}", rows.keys()))?;
         let reason = row.reason.clone().unwrap_or_default();
-        ensure!(row.status == "skipped", "{id} is {} ({reason}), not skipped", row.status);
+        ensure!(row.status == CaseStatus::Skipped, "{id} is {} ({reason}), not skipped", row.status);
         ensure!(reason.contains(word), "{id}: the reason {reason:?} does not say {word:?}");
     }
     let expected = fixture.cases.len() + fixture.skipped.len();
@@ -78,7 +78,7 @@ fn compare(dataset: &Dataset, slug: &str, expected: &[ExpectedCase]) -> Check {
     for case in expected {
         let id = format!("{slug}/{}", case.id);
         let row = rows.get(&id).ok_or_else(|| format!("{id} is not among the cases {:?}", rows.keys()))?;
-        ensure!(row.status == "ok", "{id} is {}: {:?}", row.status, row.reason);
+        ensure!(row.status == CaseStatus::Ok, "{id} is {}: {:?}", row.status, row.reason);
         ensure!(row.patient_id == format!("{slug}/{}", case.patient), "{id}: patient {}", row.patient_id);
         ensure!(row.split.as_deref() == case.split, "{id}: split {:?}", row.split);
         ensure!(row.modality == case.modality, "{id}: modality {}", row.modality);
@@ -229,14 +229,14 @@ pub fn damaged(fixture: &Fixture) -> Check {
     let reason = |rows: &BTreeMap<String, CaseRow>, case: &str, status: &str, word: &str| -> Check {
         let row = rows.get(&id(case)).ok_or_else(|| format!("no row for {case}: {:?}", rows.keys()))?;
         let reason = row.reason.clone().unwrap_or_default();
-        ensure!(row.status == status, "{case} is {} ({reason}), not {status}", row.status);
+        ensure!(row.status.name() == status, "{case} is {} ({reason}), not {status}", row.status);
         ensure!(reason.contains(word), "{case}: the reason {reason:?} does not say {word:?}");
         Ok(())
     };
     let others_built = |rows: &BTreeMap<String, CaseRow>, but: &[&str]| -> Check {
         for case in fixture.cases.iter().filter(|c| !but.contains(&c.id)) {
             let row = rows.get(&id(case.id));
-            ensure!(row.is_some_and(|r| r.status == "ok"), "{} was lost with {but:?}: {row:?}", case.id);
+            ensure!(row.is_some_and(|r| r.status == CaseStatus::Ok), "{} was lost with {but:?}: {row:?}", case.id);
         }
         Ok(())
     };
@@ -290,10 +290,10 @@ pub fn damaged(fixture: &Fixture) -> Check {
         let (dataset, report) = build(&unknown.root, &folder.path().join("unknown.data"))?;
         ensure!(!report.clean(), "an unknown label value was not noticed");
         let rows = cases(&dataset)?;
-        let failed: Vec<&CaseRow> = rows.values().filter(|r| r.status == "failed").collect();
+        let failed: Vec<&CaseRow> = rows.values().filter(|r| r.status == CaseStatus::Failed).collect();
         let told = failed.iter().any(|r| r.reason.as_ref().is_some_and(|reason| reason.contains("label value")));
         ensure!(told, "no case says that a label value is unknown: {:?}", failed.iter().map(|r| &r.reason));
-        ensure!(rows.values().any(|r| r.status == "ok"), "nothing else was built");
+        ensure!(rows.values().any(|r| r.status == CaseStatus::Ok), "nothing else was built");
     }
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::io::Read;
 
 use dicom_dictionary_std::{tags, uids};
 
+use super::cells::{Cells, append, native_cells, unpack_bits};
 use super::dataset::{self, DataSet, PixelElement};
 use super::header::{Header, Photometric};
-use super::pixels::{Cells, append, native_cells, unpack_bits};
 use super::{MAX_EXPANSION, jpeg, jpeg_2000, jpeg_ls, malformed, rle, truncated, unsupported};
 use crate::formats::Result;
 

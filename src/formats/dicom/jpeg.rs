@@ -13,8 +13,8 @@
 //! lossy stream decodes to within a level or two of libjpeg, as the standard allows (inverse transforms are rounded in
 //! different places, and chroma is interpolated).
 
+use super::cells::Cells;
 use super::jpeg_stream::Stream;
-use super::pixels::Cells;
 use super::{jpeg_dct12, jpeg_lossless, malformed, unsupported};
 use crate::formats::Result;
 

@@ -1,6 +1,6 @@
 //! JPEG 2000 and High-Throughput JPEG 2000 frames (ISO/IEC 15444-1 and -15), decoded by OpenJPEG's translation to Rust.
 
-use super::pixels::Cells;
+use super::cells::Cells;
 use super::{malformed, unsupported};
 use crate::formats::Result;
 

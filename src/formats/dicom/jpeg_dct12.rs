@@ -3,8 +3,8 @@
 
 use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
+use super::cells::Cells;
 use super::jpeg_stream::{Bits, Frame, Huffman, Scan, Stream};
-use super::pixels::Cells;
 use super::{malformed, unsupported};
 use crate::formats::Result;
 

@@ -3,8 +3,8 @@
 //! DICOM's "process 14", with any predictor, or with the first alone ("selection value 1"), is what most compressed CT
 //! and MR archives hold.
 
+use super::cells::Cells;
 use super::jpeg_stream::{Frame, Scan, Stream};
-use super::pixels::Cells;
 use super::{malformed, unsupported};
 use crate::formats::Result;
 

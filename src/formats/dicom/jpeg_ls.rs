@@ -9,8 +9,8 @@
 //! The libraries: `charls` is C++ and wants cmake at build time; of the crates in Rust, `pure_jpegls` reads one component
 //! only, and the others are parts of whole DICOM or video toolkits.
 
+use super::cells::Cells;
 use super::jpeg_ls_coder::{Bits, Coder, Preset};
-use super::pixels::Cells;
 use super::{malformed, truncated, unsupported};
 use crate::formats::Result;
 

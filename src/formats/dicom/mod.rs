@@ -5,7 +5,7 @@
 //!
 //! One file is an *instance* (mostly one slice); the instances of a *series* make a volume. [`header()`] reads the facts
 //! of one instance without its pixels, [`read`] both, [`assemble`] stacks instances. What the stages are:
-//! `dataset` (bytes → elements), `header` (elements → facts), `frames` (encapsulated frames → cells, by transfer syntax),
+//! `dataset` (bytes → elements), `header` (elements → facts), `frames` (encapsulated frames → `cells`, by transfer syntax),
 //! `pixels` (cells → stored values), `stack`, `multiframe` and `series` (planes, frames and instances → volume).
 //!
 //! # What is kept, and what is changed
@@ -40,6 +40,7 @@
 //! them. Lossy JPEG differs by at most 1 level where no colour transform is undone, and by at most 3 where one is, for
 //! undoing it multiplies a level of chroma by up to 1.8.
 
+mod cells;
 mod dataset;
 mod frames;
 mod header;
@@ -67,12 +68,26 @@ mod tests;
 
 pub use header::{FrameHeader, Header, Photometric};
 pub use segments::{segment_table, segments};
-pub use series::{Positions, Series, SliceOrder, assemble, match_positions, positions, slice_order};
+pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
+pub use stack::Positions;
 
+use super::format::{Format, Start};
 use super::{Error, Result};
 use crate::image::{Image, Meaning, Scaling};
 
 const FORMAT: &str = "DICOM";
+
+/// DICOM, with or without its preamble.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["dcm", "dicom", "ima"],
+    signature: |head| head.get(128..132) == Some(b"DICM"),
+    start: Start::Content,
+    read: |file, _, _| read(&file.plain()?).map(|instance| instance.image),
+    describe: |file| segment_table(&file.plain()?),
+    segments: |file, _| segments(&file.plain()?),
+    ..Format::PLAIN
+};
 
 /// One file: its facts and its pixels.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,7 @@
 //! Multi-frame instances: where each frame lies, by the functional groups of enhanced objects (PS3.3 C.7.6.16).
 
 use super::header::{FrameHeader, Header};
-use super::series::Positions;
-use super::stack::{Plane, SAME_POSITION, UNORDERED, locations, stack};
+use super::stack::{Plane, Positions, SAME_POSITION, UNORDERED, locations, stack};
 use crate::image::{Image, Samples, Scaling};
 use crate::with_samples;
 

@@ -1,6 +1,6 @@
 //! DICOM's run-length code (PS3.5 Annex G): PackBits, each byte of each sample in a segment of its own, high byte first.
 
-use super::pixels::Cells;
+use super::cells::Cells;
 use super::{malformed, truncated};
 use crate::formats::Result;
 

@@ -321,7 +321,7 @@ fn voxels(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
 mod tests {
     use super::*;
     use crate::formats::dicom::build::File;
-    use crate::formats::segments::{Target, read, table};
+    use crate::formats::segments::Target;
     use crate::image::{Geometry, Samples};
 
     const SYNTAX: &str = uids::EXPLICIT_VR_LITTLE_ENDIAN;
@@ -388,7 +388,7 @@ mod tests {
     }
 
     fn opened(bytes: &[u8]) -> Result<Segments> {
-        read("s.dcm", bytes, &|_| None).map(|found| found.expect("segments"))
+        segments(bytes).map(|found| found.expect("segments"))
     }
 
     fn volume(segments: &Segments, index: usize) -> Vec<u8> {
@@ -439,7 +439,7 @@ mod tests {
         assert!(error.contains("segment 3, which has no description"), "{error}");
         let whole = segmentation("BINARY", &[(Some(1), 0.0, [1; 4]), (Some(2), 0.0, [1; 4])]);
         for end in 0..whole.len() {
-            let _ = read("s.dcm", &whole[..end], &|_| None);
+            let _ = segments(&whole[..end]);
         }
         assert!(opened(&whole[..whole.len() - 2]).is_err());
     }
@@ -466,7 +466,7 @@ mod tests {
                 .bytes()
         };
         let segments = opened(&file(4)).unwrap();
-        assert_eq!(table("rt.dcm", &file(4)).unwrap().unwrap().describe(), "5 \"PTV\"");
+        assert_eq!(segment_table(&file(4)).unwrap().unwrap().describe(), "5 \"PTV\"");
         let geometry = Geometry::from_lps([0.; 3], [[1., 0., 0.], [0., 1., 0.], [0., 0., 1.]], [1., 1., 2.]);
         let placed = segments
             .on_grid(0, Target { size: [4, 1, 1], geometry: Some(&geometry), heights: None, series: None })
@@ -479,6 +479,6 @@ mod tests {
     #[test]
     fn other_objects_have_no_segments() {
         let image = File::slice(0.0, 1, [0; 4]).bytes();
-        assert_eq!(table("i.dcm", &image).unwrap(), None);
+        assert_eq!(segment_table(&image).unwrap(), None);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::header::Header;
 use super::multiframe::{frames_by_position, slice_positions};
-use super::stack::{Plane, SAME_POSITION, locations, same_orientation, stack};
+use super::stack::{Plane, Positions, SAME_POSITION, same_orientation, stack};
 use super::{FORMAT, Instance, malformed, unsupported};
 use crate::formats::{Error, Result, listed};
 use crate::image::{Image, Samples, Scaling, palette_difference};
@@ -32,27 +32,6 @@ pub struct Series {
     pub order: Vec<usize>,
     /// Where each slice along z lies, where all slices say.
     pub positions: Option<Positions>,
-}
-
-/// Where the slices of a stack lie.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Positions {
-    /// Position along the slice normal, in millimetres.
-    pub along: Vec<f64>,
-    /// Image Position (Patient): centre of the first pixel, LPS+ millimetres.
-    pub at: Vec<[f64; 3]>,
-    /// Frame of Reference UID, where the slices have one.
-    pub frame_of_reference: Option<String>,
-    /// The slices are in another order than their files, or than their frames are stored.
-    pub reordered: bool,
-}
-
-impl Positions {
-    pub(super) fn of(planes: &[Plane], header: &Header) -> Option<Positions> {
-        let at = planes.iter().map(|plane| plane.position).collect::<Option<Vec<_>>>()?;
-        let frame_of_reference = header.frame_of_reference.clone();
-        Some(Positions { along: locations(planes)?, at, frame_of_reference, reordered: false })
-    }
 }
 
 /// Order of instances: indices into `slices`, each a label for messages and the facts.

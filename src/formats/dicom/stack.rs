@@ -1,4 +1,4 @@
-//! The frame of a stack of planes: step, direction and origin from their positions.
+//! Where the slices of a stack lie, and its frame: step, direction and origin from their positions.
 
 use super::header::{Header, cross, dot};
 use crate::image::Geometry;
@@ -36,6 +36,27 @@ pub(super) fn locations(planes: &[Plane]) -> Option<Vec<f64>> {
     let [row, column] = planes.first()?.orientation?;
     let normal = cross(row, column);
     planes.iter().map(|p| p.position.map(|position| dot(position, normal))).collect()
+}
+
+/// Where the slices of a stack lie.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Positions {
+    /// Position along the slice normal, in millimetres.
+    pub along: Vec<f64>,
+    /// Image Position (Patient): centre of the first pixel, LPS+ millimetres.
+    pub at: Vec<[f64; 3]>,
+    /// Frame of Reference UID, where the slices have one.
+    pub frame_of_reference: Option<String>,
+    /// The slices are in another order than their files, or than their frames are stored.
+    pub reordered: bool,
+}
+
+impl Positions {
+    pub(super) fn of(planes: &[Plane], header: &Header) -> Option<Positions> {
+        let at = planes.iter().map(|plane| plane.position).collect::<Option<Vec<_>>>()?;
+        let frame_of_reference = header.frame_of_reference.clone();
+        Some(Positions { along: locations(planes)?, at, frame_of_reference, reordered: false })
+    }
 }
 
 /// Frame of a stack of planes, and what is odd about it.

@@ -17,11 +17,21 @@
 #[cfg(test)]
 mod tests;
 
+use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
 const FORMAT: &str = "MetaImage";
+
+/// MetaImage, with its data or the header alone.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["mhd", "mha"],
+    companions: &[("mhd", &["raw", "zraw", "RAW", "raw.gz"])],
+    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
+    ..Format::PLAIN
+};
 
 /// Reads an image from the bytes of its `.mha` or `.mhd`. The data file is named in the header; `name`, the header's own,
 /// is not needed.
@@ -32,7 +42,11 @@ const FORMAT: &str = "MetaImage";
 /// [`Error::MissingCompanion`] where a data file is not there, [`Error::Truncated`] where it is too short,
 /// [`Error::Malformed`] for a header that lacks a field or contradicts itself, and for a compressed stream that is
 /// damaged.
-pub fn read(_name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_into(bytes, companion, &mut Scratch::default())
+}
+
+fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let parsed = parse(bytes)?;
     let header = parsed.header;
     let mut skip = parsed.skip;

@@ -5,10 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::Samples;
 
-fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    super::read(name, bytes, companion, &mut Scratch::default())
-}
-
 /// A `.mha` of 2 x 3 x 4 bytes that count from 0; `lines` come before the last line.
 fn mha(lines: &str) -> Vec<u8> {
     with_data(&format!("{lines}ElementDataFile = LOCAL\n"), &counting())

@@ -12,7 +12,7 @@
 //!   `pixdim`. So the spacing of an image is always `pixdim`'s, the affine is nibabel's, and a note tells of the gap.
 //! - `xyzt_units` may say micrometres or metres: spacing and affine are converted to millimetres, as ITK does and nibabel
 //!   does not.
-//! - A 348-byte header without a magic number is Analyze 7.5 and goes to [`analyze`].
+//! - A 348-byte header without a magic number is Analyze 7.5: [`analyze`](super::analyze).
 //!
 //! The `nifti` crate (0.18) is not used for reading. It refuses NIfTI-2 and Analyze, turns a volume whose slope is NaN or
 //! infinite into NaN and infinities throughout, and fails on a gzip file of several members. It is also slow: a CT of 312
@@ -25,13 +25,28 @@ mod tests;
 
 use std::borrow::Cow;
 
+use super::format::{File, Format, Start};
 use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes};
-use super::{Companion, Error, Result, analyze, gzip};
+use super::{Companion, Error, Result, gzip};
 use crate::image::{Image, Scaling};
 
 pub(super) use self::affine::{centred_on_volume, spacing_of};
 
 const FORMAT: &str = "NIfTI";
+
+/// NIfTI-1 and NIfTI-2, one file or a pair. The header of a pair is named as that of [`analyze`](super::analyze), whose
+/// entry has the name of its companion.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["nii"],
+    signature: |head| {
+        let magic = head.get(344..348);
+        has_size(head, 540) || has_size(head, 348) && (magic == Some(b"n+1\0") || magic == Some(b"ni1\0"))
+    },
+    start: Start::Signature,
+    read: read_file,
+    ..Format::PLAIN
+};
 
 /// Bytes of the largest header (NIfTI-2).
 const LARGEST_HEADER: usize = 540;
@@ -45,15 +60,15 @@ const LARGEST_HEADER: usize = 540;
 /// Complex and 128-bit types and single bits are [`Error::Unsupported`]; a pair without its `.img` is
 /// [`Error::MissingCompanion`]; short data are [`Error::Truncated`]; a header that contradicts itself, among them a
 /// valid slope with an infinite intercept, is [`Error::Malformed`].
-pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
-    let head = head(bytes)?;
-    if analyze::is_analyze(&head) {
-        return analyze::read(name, bytes, companion, scratch);
-    }
-    let Parsed { header, other_frame, endian, layout } = parse(name, &head)?;
+pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_file(&File::new(name, bytes), companion, &mut Scratch::default())
+}
+
+fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+    let Parsed { header, other_frame, endian, layout } = parse(file.name, &file.head(LARGEST_HEADER)?)?;
     let file = match layout.pair {
-        true => data_half(FORMAT, name, companion)?,
-        false => Cow::Borrowed(bytes),
+        true => data_half(FORMAT, file.name, companion)?,
+        false => Cow::Borrowed(file.bytes),
     };
     let block = Block {
         format: FORMAT,
@@ -74,19 +89,12 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scrat
 /// # Errors
 /// As [`read`], without those of the data.
 pub fn header(name: &str, bytes: &[u8]) -> Result<Header> {
-    let head = head(bytes)?;
-    match analyze::is_analyze(&head) {
-        true => analyze::header(name, bytes),
-        false => Ok(parse(name, &head)?.header),
-    }
+    Ok(parse(name, &File::new(name, bytes).head(LARGEST_HEADER)?)?.header)
 }
 
-/// The first bytes of a file, decompressed: enough for every header, fewer where the file is shorter.
-pub(super) fn head(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
-    Ok(match gzip::is_gzip(bytes) {
-        true => Cow::Owned(gzip::decompress_prefix(bytes, LARGEST_HEADER)?),
-        false => Cow::Borrowed(&bytes[..bytes.len().min(LARGEST_HEADER)]),
-    })
+/// Whether a header begins with its size, in either byte order.
+pub(super) fn has_size(head: &[u8], size: i32) -> bool {
+    head.starts_with(&size.to_le_bytes()) || head.starts_with(&size.to_be_bytes())
 }
 
 /// The `.img` of a `.hdr`, compressed or not.

@@ -5,10 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::{Frame, Samples};
 
-fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    super::read(name, bytes, companion, &mut Scratch::default())
-}
-
 /// A field of the header: offset and value.
 type Field<'a> = (usize, &'a [u8]);
 
@@ -216,7 +212,7 @@ fn pairs_find_their_data_by_the_header_s_name() {
 fn headers_without_magic_are_analyze() {
     let mut hdr = nii(&[(108, &floats(&[0.])), (344, &[0; 4])]);
     let img = hdr.split_off(352);
-    let image = read("a.hdr", &hdr, &|_| Some(img.clone())).unwrap();
+    let image = crate::formats::read("a.hdr", &hdr, &|_| Some(img.clone())).unwrap();
     assert_eq!(image.samples, counting());
     assert_eq!(image.geometry.unwrap().orientation(), "LAS");
     assert!(message(b"GIF89a and what follows").contains("needs 348 bytes"));

@@ -25,11 +25,24 @@ use std::borrow::Cow;
 
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
+use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 
 const FORMAT: &str = "NRRD";
+
+/// NRRD, with its data or the header alone.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["nrrd", "nhdr"],
+    signature: |head| head.starts_with(b"NRRD000"),
+    companions: &[("nhdr", &["raw", "raw.gz", "img"])],
+    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
+    describe: |file| segment_table(file.bytes),
+    segments: |file, companion| segments(file.bytes, companion),
+    ..Format::PLAIN
+};
 
 /// Reads an image from the bytes of its `.nrrd` or `.nhdr`. Data files are named in the header; `name`, the header's own,
 /// is not needed.
@@ -39,7 +52,11 @@ const FORMAT: &str = "NRRD";
 /// neither x, y, z nor components first or t last; [`Error::MissingCompanion`] where a data file is not there;
 /// [`Error::Truncated`] where it is too short; [`Error::Malformed`] for a header that lacks a field or contradicts
 /// itself, or is of another version, and for a damaged compressed stream.
-pub fn read(_name: &str, bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_into(bytes, companion, &mut Scratch::default())
+}
+
+fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let Parsed { header, endian, encoding, line_skip, skip, files, rest, .. } = parse(bytes)?;
     let mut files = files.fetch(FORMAT, rest, companion)?;
     if line_skip > 0 {

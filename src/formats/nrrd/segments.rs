@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{FORMAT, Parsed, malformed, parse, read};
 use crate::formats::segments::{Content, Kind, Layer, Layers, Segment, Segments, Table, distinct};
-use crate::formats::{Companion, Result, Scratch};
+use crate::formats::{Companion, Result};
 
 /// The table of a segmentation of 3D Slicer; `None` where the header names no segment.
 ///
@@ -25,7 +25,7 @@ pub fn segment_table(bytes: &[u8]) -> Result<Option<Table>> {
 /// As [`segment_table`] and [`read`].
 pub fn segments(bytes: &[u8], companion: &Companion) -> Result<Option<Segments>> {
     let Some(table) = segment_table(bytes)? else { return Ok(None) };
-    let image = read("", bytes, companion, &mut Scratch::default())?;
+    let image = read("", bytes, companion)?;
     let mask = |s: &Segment| Layer { layer: s.layer as usize, value: f64::from(s.number) };
     let masks = table.segments.iter().map(mask).collect();
     let notes = image.notes.clone();
@@ -111,7 +111,6 @@ fn terms(tags: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::segments::table;
     use crate::image::Samples;
 
     const ENTRY: &str = "Segmentation.Status:inprogress|TerminologyEntry:Segmentation category and type~SCT^123037004^Anatomical \
@@ -150,7 +149,7 @@ mod tests {
     fn what_a_header_leaves_out() {
         // From before layers: one component each.
         let old = file("2 1 1 1", "Segment0_Name:=a\nSegment1_Name:=b\n", &[1, 0]);
-        let table = |bytes: &[u8]| table("x.seg.nrrd", bytes);
+        let table = segment_table;
         assert_eq!(table(&old).unwrap().unwrap().describe(), "1 \"a\", 1 of layer 1 \"b\"");
         let flat = file("1 1 1", "Segment0_Name:=a\nSegment1_Name:=b\n", &[1]);
         assert!(table(&flat).unwrap_err().to_string().contains("no label value or layer"));

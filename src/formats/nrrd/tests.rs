@@ -5,10 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::image::{Frame, Geometry, Samples};
 
-fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    super::read(name, bytes, companion, &mut Scratch::default())
-}
-
 /// A `.nrrd` of 2 x 3 x 4 bytes that count from 0, with more header lines.
 fn nrrd(lines: &str) -> Vec<u8> {
     with_data("raw", lines, &counting())

@@ -2,8 +2,8 @@
 //! it.
 //!
 //! An [`Image`] has one value for each pixel, and says nothing of names. These containers say more: a table of segments,
-//! each with a number, a name and coded terms, and for each a mask of its own that may overlap the others. [`table`] reads
-//! what they are, [`read`] their masks too, and [`Segments::on_grid`] lays one after the other on the grid of an image,
+//! each with a number, a name and coded terms, and for each a mask of its own that may overlap the others. [`segment_table`](super::segment_table) reads
+//! what they are, [`read_segments`](super::read_segments) their masks too, and [`Segments::on_grid`] lays one after the other on the grid of an image,
 //! by where each frame says that it lies:
 //!
 //! - a **DICOM segmentation** (PS3.3 C.8.20) is a list of frames in any order, each of one segment and at one position;
@@ -25,7 +25,7 @@ use serde::Serialize;
 pub(super) use contours::Structure;
 pub(super) use planes::{Frames, Layer, Layers, Marked, Place, Plane, Voxels};
 
-use super::{Companion, Container, Error, Result, detect, dicom, gzip, nrrd};
+use super::{Error, Result};
 use crate::image::{Geometry, Image};
 
 /// What a container of segments is.
@@ -240,37 +240,6 @@ impl Segments {
             Content::Layers(layers) => layers.unnamed(),
             Content::Structures(_) => Vec::new(),
         }
-    }
-}
-
-/// The table of a container of segments; `None` where the bytes are none.
-///
-/// # Errors
-/// Where the container is damaged, or its table contradicts itself.
-pub fn table(name: &str, bytes: &[u8]) -> Result<Option<Table>> {
-    match detect(name, bytes) {
-        Some(Container::Nrrd) => nrrd::segment_table(bytes),
-        Some(Container::Dicom) => with_plain(bytes, dicom::segment_table),
-        _ => Ok(None),
-    }
-}
-
-/// Reads a container of segments; `None` where the bytes are none.
-///
-/// # Errors
-/// As [`table`], and those of the pixels; frames that do not say which segment they are of.
-pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Option<Segments>> {
-    match detect(name, bytes) {
-        Some(Container::Nrrd) => nrrd::segments(bytes, companion),
-        Some(Container::Dicom) => with_plain(bytes, dicom::segments),
-        _ => Ok(None),
-    }
-}
-
-fn with_plain<T>(bytes: &[u8], read: impl Fn(&[u8]) -> Result<T>) -> Result<T> {
-    match gzip::is_gzip(bytes) {
-        true => read(&gzip::decompress(bytes)?),
-        false => read(bytes),
     }
 }
 

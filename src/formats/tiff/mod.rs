@@ -18,16 +18,26 @@
 //! tags are therefore not used as spacing, in whatever unit.
 
 mod codec;
-pub(in crate::formats) mod directory;
 mod page;
 mod samples;
 
-use self::directory::File;
 use self::page::Page;
+use super::format::{Format, Start};
+use super::ifd::File;
 use super::{Error, Result};
 use crate::image::Image;
 
 const FORMAT: &str = "TIFF";
+
+/// TIFF and BigTIFF.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["tif", "tiff"],
+    signature: |head| [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(*magic)),
+    start: Start::Signature,
+    read: |file, _, _| read(&file.plain()?),
+    ..Format::PLAIN
+};
 
 /// Pages that a file may have at most.
 const MOST_PAGES: usize = 1 << 20;
@@ -151,8 +161,8 @@ fn images_described(page: &Page) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::directory as tag;
     use super::*;
+    use crate::formats::ifd as tag;
     use crate::image::Samples;
     use proptest::prelude::*;
 

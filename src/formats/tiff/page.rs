@@ -1,9 +1,9 @@
 //! One page: what its directory says, and its pixels.
 
 use super::codec::{self, Compression};
-use super::directory::{self as tag, Directory, File};
 use super::samples::{self, Predictor, SampleType};
 use super::{Error, Result, malformed, truncated, unsupported};
+use crate::formats::ifd::{self as tag, Directory, File};
 use crate::formats::jpeg;
 use crate::image::{Image, Meaning, Samples, palette_difference};
 

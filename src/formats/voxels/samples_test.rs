@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::formats::voxels::{Header, Scratch};
-use crate::formats::{Result, metaimage, nifti, nrrd};
+use crate::formats::voxels::Header;
+use crate::formats::{File, Result, analyze, detect, metaimage, nifti, nrrd};
 use crate::image::Image;
 
 /// Files that must fail, with a part of the message.
@@ -59,17 +59,19 @@ fn read(path: &Path) -> Option<(Result<Header>, Result<Image>)> {
     let name = path.file_name()?.to_str()?;
     let bytes = || fs::read(path).unwrap();
     let companion = |wanted: &str| fs::read(path.with_file_name(wanted)).ok();
-    let scratch = &mut Scratch::default();
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
     if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz"]) {
         let bytes = bytes();
-        Some((nifti::header(name, &bytes), nifti::read(name, &bytes, &companion, scratch)))
+        Some(match detect(&File::new(name, &bytes)) == Some(&analyze::ENTRY) {
+            true => (analyze::header(name, &bytes), analyze::read(name, &bytes, &companion)),
+            false => (nifti::header(name, &bytes), nifti::read(name, &bytes, &companion)),
+        })
     } else if ends(&[".mha", ".mhd"]) {
         let bytes = bytes();
-        Some((metaimage::header(name, &bytes), metaimage::read(name, &bytes, &companion, scratch)))
+        Some((metaimage::header(name, &bytes), metaimage::read(name, &bytes, &companion)))
     } else if ends(&[".nrrd", ".nhdr"]) {
         let bytes = bytes();
-        Some((nrrd::header(name, &bytes), nrrd::read(name, &bytes, &companion, scratch)))
+        Some((nrrd::header(name, &bytes), nrrd::read(name, &bytes, &companion)))
     } else {
         None
     }

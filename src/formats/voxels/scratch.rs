@@ -10,7 +10,7 @@ const KEPT: usize = 2;
 /// Memory of volumes that are done with, for the next ones to be decoded into: memory fresh from the system costs a tenth of
 /// the time that a gzipped volume takes.
 ///
-/// A worker has one of its own, lends it to [`read_with`](crate::formats::read_with) and gives back with
+/// A worker has one of its own, lends it to [`read_file`](crate::formats::read_file) and gives back with
 /// [`recycle`](Self::recycle) what it needs no longer. What is read does not depend on it.
 #[derive(Debug, Default)]
 pub struct Scratch {

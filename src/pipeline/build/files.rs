@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::digest::canonical_json;
 use crate::pipeline::{Error, Result};
 use crate::raw::Tree;
 use crate::sources::{FileUse, Pseudonyms, Scan};
 use crate::spec::{Registry, Spec};
-use crate::store::{Dataset, FileRow, Partition, Receipt, Row, Shard, ShardKey, SourceRow};
+use crate::store::{Dataset, FileRow, FileStatus, Partition, Receipt, Row, Shard, ShardKey, SourceRow, Stage};
 
 /// Source name of the partition of files that no source claims.
 pub(in crate::pipeline) const NO_SOURCE: &str = "unclaimed";
@@ -41,27 +42,29 @@ pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &R
         None => "no source claims it".to_string(),
     };
     let pseudonyms = Pseudonyms::of(found);
-    let mut add = |source: &str, path: &str, size: Option<u64>, status: &str, reason: Option<String>| {
+    let mut add = |source: &str, path: &str, size: Option<u64>, status: FileStatus, reason: Option<String>| {
         let source = source.to_string();
         let (path, reason) = (pseudonyms.hide(path), reason.map(|reason| pseudonyms.hide(&reason)));
-        let row = FileRow { path, source: source.clone(), size, status: status.into(), reason };
+        let row = FileRow { path, source: source.clone(), size, status, reason };
         rows.entry(source).or_default().push(row);
     };
     for (member, file) in tree.members().iter().zip(&found.files) {
         let size = Some(member.size);
         match file {
-            FileUse::Used { source } => add(source, &member.path, size, "used", None),
-            FileUse::Skipped { source, reason } => add(source, &member.path, size, "skipped", Some(reason.clone())),
+            FileUse::Used { source } => add(source, &member.path, size, FileStatus::Used, None),
+            FileUse::Skipped { source, reason } => {
+                add(source, &member.path, size, FileStatus::Skipped, Some(reason.clone()))
+            }
             FileUse::Unclaimed => {
-                add(NO_SOURCE, &member.path, size, "skipped", Some(unclaimed.clone()));
+                add(NO_SOURCE, &member.path, size, FileStatus::Skipped, Some(unclaimed.clone()));
             }
         }
     }
     for ignored in tree.ignored() {
-        add(NO_SOURCE, &ignored.path, None, "skipped", Some(ignored.reason.to_string()));
+        add(NO_SOURCE, &ignored.path, None, FileStatus::Skipped, Some(ignored.reason.to_string()));
     }
     for problem in tree.problems() {
-        add(NO_SOURCE, &problem.path, None, "failed", Some(problem.reason.clone()));
+        add(NO_SOURCE, &problem.path, None, FileStatus::Failed, Some(problem.reason.clone()));
     }
     // Written even where it is empty, in place of what an earlier run found.
     rows.entry(NO_SOURCE.into()).or_default();
@@ -75,9 +78,9 @@ pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &R
             about.map(|found| Ok::<_, Error>(source_row(registry.get(&found.slug)?, &found.release))).transpose()?;
         rows.sort_by(|a, b| a.compare(b).then_with(|| a.reason.cmp(&b.reason)));
         rows.dedup_by(|a, b| a.path == b.path);
-        let described = rows.iter().map(|r| format!("{r:?}"));
-        let key = ShardKey::new().with_digest_of("files", described).with_digest_of("source", [format!("{about:?}")]);
-        let shard = Shard::new("files", Partition::source(&source)?, key)?;
+        let described = rows.iter().map(canonical_json);
+        let key = ShardKey::new().with_digest_of("files", described).with_digest_of("source", [canonical_json(&about)]);
+        let shard = Shard::new(Stage::Files, Partition::source(&source)?, key);
         planned.push(Files { shard, about, rows });
     }
     Ok(planned)

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
-use crate::raw::{DigestCache, HEAD_BYTES, Member, Tree, stand_in};
+use crate::fault::{HEAD_BYTES, pointer};
+use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
-use crate::store::{Dataset, Shard, ShardState, Verify, commit, discard_stale};
+use crate::store::{Dataset, Shard, ShardState, Stage, Verify, commit, discard_stale};
 
 mod files;
 mod report;
@@ -48,7 +49,7 @@ pub fn build(
     }
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
-    dataset.record_options("build", &options.slices)?;
+    dataset.record_options(Stage::Build.name(), &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
@@ -164,7 +165,7 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
         digests[file] = Some(result.map_err(|e| e.to_string()));
         let member = &tree.members()[file];
         if member.size <= HEAD_BYTES as u64
-            && let Some(looks) = tree.peek(member).ok().and_then(|bytes| stand_in(&bytes))
+            && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))
         {
             digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
         }

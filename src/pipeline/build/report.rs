@@ -8,7 +8,7 @@ use crate::pipeline::Result;
 use crate::slices::placement::Placement;
 use crate::sources::{FileUse, NearMiss, Scan};
 use crate::spec::Registry;
-use crate::store::{CaseRow, Dataset};
+use crate::store::{CaseRow, CaseStatus, Dataset, Stage, Table};
 
 /// What a build did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -97,14 +97,13 @@ pub(super) fn report(dataset: &Dataset, found: &Scan, registry: &Registry) -> Re
         entry.files_skipped = found.files.iter().filter(skipped).count() as u64;
     }
     for receipt in dataset.receipts()? {
-        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == "build") else {
+        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == Stage::Build) else {
             continue;
         };
         let count = |name: &str| receipt.counts.get(name).copied().unwrap_or(0);
-        let rows = |table: &str| receipt.files.get(table).map_or(0, |f| f.rows);
         entry.cases += count("case");
-        entry.slices += rows("slices");
-        entry.masks += rows("masks");
+        entry.slices += receipt.rows(Table::Slices);
+        entry.masks += receipt.rows(Table::Masks);
         entry.empty_slices += count("slice_empty");
         entry.dropped_slices += count("slice_dropped_small");
         entry.dropped_masks += count("mask_dropped_small");
@@ -118,10 +117,10 @@ pub(super) fn report(dataset: &Dataset, found: &Scan, registry: &Registry) -> Re
     for row in dataset.rows::<CaseRow>()? {
         let row = row?;
         let Some(entry) = report.sources.get_mut(&row.source) else { continue };
-        match row.status.as_str() {
-            "skipped" => entry.skipped.push((row.case_id, row.reason.unwrap_or_default())),
-            "failed" => entry.failed.push((row.case_id, row.reason.unwrap_or_default())),
-            _ => {}
+        match row.status {
+            CaseStatus::Skipped => entry.skipped.push((row.case_id, row.reason.unwrap_or_default())),
+            CaseStatus::Failed => entry.failed.push((row.case_id, row.reason.unwrap_or_default())),
+            CaseStatus::Ok => {}
         }
     }
     Ok(report)

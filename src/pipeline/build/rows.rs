@@ -10,7 +10,7 @@ use crate::raw::Tree;
 use crate::slices::{CaseSlices, ObjectMask, Slice};
 use crate::sources::Case;
 use crate::spec::{Spec, file_safe, sided_names};
-use crate::store::{CaseRow, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
+use crate::store::{CaseRow, CaseStatus, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
 
 /// The row of a case before anything is known of its pixels.
 pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseRow {
@@ -48,7 +48,7 @@ pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digest
         dropped_masks: 0,
         placement: None,
         placement_error_mm: None,
-        status: "ok".into(),
+        status: CaseStatus::Ok,
         reason: None,
         notes: Vec::new(),
     }
@@ -98,7 +98,7 @@ pub(super) fn push_case(
     row.placement_error_mm = cut.placement_error_mm;
     row.notes = cut.notes.iter().chain(&case.notes).map(|note| case.public(note)).collect();
     if rows.is_empty() {
-        row.status = "skipped".into();
+        row.status = CaseStatus::Skipped;
         row.reason = Some("no slice has an object that is large enough".into());
     }
     writer.count(if rows.is_empty() { "case_skipped" } else { "case" }, 1);

@@ -2,6 +2,7 @@
 
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};
+use crate::digest::canonical_json;
 use crate::pipeline::{Error, Progress, Result};
 use crate::raw::Tree;
 use crate::slices::placement::Placement;
@@ -9,7 +10,7 @@ use crate::slices::{self, CaseSlices};
 use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
-use crate::store::{Dataset, Partition, Receipt, Shard, ShardKey};
+use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
 const SHARD_CASES: usize = 64;
@@ -47,7 +48,7 @@ pub(in crate::pipeline) fn shards<'a>(
                 taken.push(case);
             }
             let key = shard_key(tree, spec, &source.release, &taken, options, digests);
-            let shard = Shard::new("build", Partition::source(&source.slug)?, key)?;
+            let shard = Shard::new(Stage::Build, Partition::source(&source.slug)?, key);
             work.push(Work { shard, spec, release: &source.release, cases: taken });
         }
     }
@@ -72,11 +73,10 @@ fn shard_key(
     };
     let described = cases.iter().map(|case| {
         let files: Vec<String> = case.files().map(file).collect();
-        format!("{} {:?} {}{}", case.id, case.state, files.join(" "), case.notes.concat())
+        canonical_json(&(&case.id, &case.state, files, &case.notes))
     });
     let key = ShardKey::new().with("release", release).with("spec", spec.digest());
-    let options = serde_json::to_string(&options.slices).expect("options are plain data");
-    key.with("options", options).with("first", &cases[0].id).with_digest_of("cases", described)
+    key.with_json("options", &options.slices).with("first", &cases[0].id).with_digest_of("cases", described)
 }
 
 /// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
@@ -119,7 +119,7 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = ("skipped".into(), Some(case.public(&reason)));
+                (row.status, row.reason) = (CaseStatus::Skipped, Some(case.public(&reason)));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {
@@ -128,7 +128,7 @@ pub(in crate::pipeline) fn write_shard(
                 }
                 progress.say(&format!("failed: {}: {reason}", case.id));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = ("failed".into(), Some(case.public(&reason)));
+                (row.status, row.reason) = (CaseStatus::Failed, Some(case.public(&reason)));
                 writer.push(row)?;
             }
         }

@@ -30,13 +30,13 @@ use self::label_map::Labels;
 use self::names::Names;
 use super::slices_of::{build_shards, table_file};
 use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
-use crate::digest::sha256;
+use crate::digest::{canonical_json, sha256};
 use crate::mask::Mask;
 use crate::projection;
 use crate::spec::{Decode, MaskPart, Registry, number_range};
 use crate::store::{
-    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Table, Verify, commit, discard,
-    discard_stale,
+    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Stage, Table, Verify, commit,
+    discard, discard_stale,
 };
 
 pub use self::matching::LEAST_IOU;
@@ -167,7 +167,7 @@ fn take_in(
     let (mut found, digest) = Found::open(dataset, &builds, from, options, &names)?;
     let mut report = ImportReport { model: model.clone(), ..Default::default() };
     let mut shards = Vec::new();
-    progress.begin("import", "masks", builds.iter().map(|b| b.files["masks"].rows).sum());
+    progress.begin("import", "masks", builds.iter().map(|b| b.rows(Table::Masks)).sum());
     for build in &builds {
         let mut rows = Vec::new();
         for slice in wanted(dataset, build) {
@@ -202,9 +202,9 @@ fn take_in(
     found.check(from, &labels, &mut report)?;
     // Other strategies of the same name stay.
     for receipt in dataset.receipts()? {
-        let own = receipt.stage == "predict" && receipt.model.as_deref() == Some(model);
+        let own = receipt.stage == Stage::Predict && receipt.model.as_deref() == Some(model);
         if own && receipt.key.get("pass").is_some_and(|pass| pass != strategy) {
-            shards.push(Shard::new("predict", Partition::model(model, &receipt.source)?, receipt.key)?);
+            shards.push(Shard::new(Stage::Predict, Partition::model(model, &receipt.source)?, receipt.key));
         }
     }
     discard_stale(dataset, &shards)?;
@@ -288,13 +288,13 @@ fn write(
     from: &str,
     rows: Vec<PredictionRow>,
 ) -> Result<Shard> {
-    let described = rows.iter().map(|row| format!("{row:?}"));
+    let described = rows.iter().map(canonical_json);
     let key = ShardKey::new()
         .with("build", build.id.to_string())
         .with("pass", &options.strategy)
         .with("from", from)
         .with_digest_of("rows", described);
-    let shard = Shard::new("predict", Partition::model(&options.model, &build.source)?, key)?;
+    let shard = Shard::new(Stage::Predict, Partition::model(&options.model, &build.source)?, key);
     let mut writer = dataset.begin(&shard);
     rows.into_iter().try_for_each(|row| writer.push(row))?;
     writer.finish()?;

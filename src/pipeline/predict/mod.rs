@@ -16,7 +16,8 @@ use crate::sam::{
     Strategy,
 };
 use crate::store::{
-    Dataset, Partition, PredictionRow, Receipt, Shard, ShardKey, ShardState, ShardWriter, Verify, commit, discard_stale,
+    Dataset, Partition, PredictionRow, Receipt, Shard, ShardKey, ShardState, ShardWriter, Stage, Table, Verify, commit,
+    discard_stale,
 };
 
 mod pass;
@@ -158,7 +159,7 @@ pub fn predict(
     }
     let cache = options.keep_embeddings.then(|| EmbeddingCache::new(dataset.embedding_cache()));
     let workers = Workers::new(predictor, options, cache)?;
-    dataset.record_options(&format!("predict {}", predictor.name()), &key_of(predictor, options))?;
+    dataset.record_options(&format!("{} {}", Stage::Predict, predictor.name()), &key_of(predictor, options))?;
     let mut report = PredictReport { model: predictor.name().to_string(), ..Default::default() };
 
     let mut expected = Vec::new();
@@ -181,7 +182,7 @@ pub fn predict(
             let slice_of = |mask: &String| mask.rsplit_once('/').map(|(slice, _)| slice.to_string());
             let slices = match masks {
                 Some(masks) => masks.iter().map(slice_of).collect::<BTreeSet<_>>().len() as u64,
-                None => build.files["slices"].rows,
+                None => build.rows(Table::Slices),
             };
             work.push(Work { build, masks: masks.map(|m| m.iter().cloned().collect()), slices, passes: open });
         }
@@ -217,7 +218,7 @@ pub fn predict(
     progress.end();
     expected.extend(other_passes(dataset, predictor, options, &builds, &passes)?);
     discard_stale(dataset, &expected)?;
-    discard_outdated(dataset, &["predict"])?;
+    discard_outdated(dataset, &[Stage::Predict])?;
     discard_outdated(dataset, MEASURES)?;
     commit(dataset, &expected, Verify::Quick)?;
     report.seconds = started.elapsed().as_secs_f64();
@@ -231,8 +232,8 @@ fn key_of(predictor: &Predictor, options: &PredictOptions) -> ShardKey {
         .with("candidates", if options.keep_candidates { "all" } else { "chosen" });
     match predictor {
         Predictor::Sam(_) => key
-            .with("rule", format!("{:?}", options.rule))
-            .with("clip", format!("{:?}", options.clip))
+            .with_json("rule", &options.rule)
+            .with_json("clip", &options.clip)
             .with("embeddings", if options.keep_embeddings { "f16" } else { "f32" })
             .with("provider", options.provider.name()),
         Predictor::OtsuBox => key,
@@ -251,7 +252,7 @@ fn shard(
         Some(masks) => key.with_digest_of("masks", masks),
         None => key,
     };
-    Ok(Shard::new("predict", Partition::model(predictor.name(), &build.source)?, key)?)
+    Ok(Shard::new(Stage::Predict, Partition::model(predictor.name(), &build.source)?, key))
 }
 
 /// Finished shards of other passes of the same model and options: they stay.
@@ -265,7 +266,7 @@ fn other_passes(
     let common = key_of(predictor, options);
     let done: BTreeSet<String> = done.iter().map(Pass::name).collect();
     let stays = |receipt: &Receipt| {
-        receipt.stage == "predict"
+        receipt.stage == Stage::Predict
             && receipt.model.as_deref() == Some(predictor.name())
             && receipt.key.holds(&common)
             && receipt.key.get("pass").is_some_and(|pass| !done.contains(pass))
@@ -273,7 +274,7 @@ fn other_passes(
     };
     let shard_of = |receipt: Receipt| -> Result<Shard> {
         let partition = Partition::model(predictor.name(), &receipt.source)?;
-        Ok(Shard::new("predict", partition, receipt.key)?)
+        Ok(Shard::new(Stage::Predict, partition, receipt.key))
     };
     let mut found = Vec::new();
     for receipt in dataset.receipts()?.into_iter().filter(stays) {

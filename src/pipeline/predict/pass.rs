@@ -76,10 +76,10 @@ impl Pass {
     pub(super) fn key(&self, key: ShardKey) -> ShardKey {
         let key = key.with("pass", self.name());
         match self {
-            Pass::Everything(options) => key.with("everything", format!("{options:?}")),
+            Pass::Everything(options) => key.with_json("everything", options),
             Pass::Prompted(_) => key,
-            Pass::Moved(_, _, seeds) => key.with("seeds", format!("{seeds:?}")),
-            Pass::Clicks(options) => key.with("clicks", format!("{options:?}")),
+            Pass::Moved(_, _, seeds) => key.with_json("seeds", seeds),
+            Pass::Clicks(options) => key.with_json("clicks", options),
         }
     }
 

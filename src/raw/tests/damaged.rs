@@ -15,7 +15,7 @@ fn what_is_no_archive_is_told() {
         ("x.tar.gz", b"\n<html>", "an HTML page, not a tar.gz archive"),
         ("x.7z", b"", "an empty file, not a 7z archive"),
         ("x.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        ("x.tar.gz", &encode(Codec::Gzip, b"no tar"), "gzip data that hold no tar, not a tar.gz archive"),
+        ("x.tar.gz", &encode(&GZIP, b"no tar"), "gzip data that hold no tar, not a tar.gz archive"),
         ("x.zip", &[0; 4096], "starts with zeros, not a zip archive: the download was not finished"),
         ("x.tar", &[0; 40_960], "starts with zeros"),
         ("x.zip", b"\0\x01\x02", "unknown data that start with 00 01 02"),
@@ -46,7 +46,7 @@ fn cut_archives_are_told_and_give_what_is_there() {
         assert!(only_problem(&tree).1.contains("download it again"), "{:?}", tree.problems());
     }
     let whole = tar(&files);
-    for (name, bytes) in [("x.tar", whole[..120_000].to_vec()), ("x.tar.gz", encode(Codec::Gzip, &whole[..120_000]))] {
+    for (name, bytes) in [("x.tar", whole[..120_000].to_vec()), ("x.tar.gz", encode(&GZIP, &whole[..120_000]))] {
         let (_folder, tree) = open(&[(name, &bytes)]);
         let paths: Vec<_> = tree.members().iter().map(Member::name).collect();
         assert_eq!(paths, ["case, 1.png"], "{name}");
@@ -54,7 +54,7 @@ fn cut_archives_are_told_and_give_what_is_there() {
         let problems: Vec<_> = tree.problems().iter().map(|p| p.path.as_str()).collect();
         assert_eq!(problems, [name, &format!("{name}/a/images/case 2.png")]);
     }
-    let (_folder, tree) = open(&[("x.tar.xz", &encode(Codec::Xz, &whole)[..1000])]);
+    let (_folder, tree) = open(&[("x.tar.xz", &encode(&XZ, &whole)[..1000])]);
     assert!(!tree.problems().is_empty());
 }
 
@@ -151,7 +151,7 @@ proptest! {
             2 => ("x.tar", tar(&files)),
             3 => ("x.tgz", tar_gz(&files)),
             4 => ("x.7z", seven_z(&files, true)),
-            _ => ("x.tar.xz", encode(Codec::Xz, &tar(&files))),
+            _ => ("x.tar.xz", encode(&XZ, &tar(&files))),
         };
         for (index, byte) in changes {
             let index = index.index(bytes.len());

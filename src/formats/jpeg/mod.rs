@@ -19,16 +19,30 @@
 //! CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download, which are errors here as in Pillow. Damage
 //! inside the data that leaves the length alone is decoded as well as it goes, as Pillow and OpenCV do, without an error.
 
+mod probe;
+
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mozjpeg::{ColorSpace, Decompress};
 
-use super::{Error, Result, tiff::directory};
+use super::format::{Format, Start};
+use super::{Error, Result, ifd};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "JPEG";
+
+/// JPEG.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["jpg", "jpeg"],
+    signature: |head| head.starts_with(b"\xff\xd8\xff"),
+    start: Start::Signature,
+    read: |file, _, _| read(&file.plain()?),
+    probe: Some(probe::probe),
+    ..Format::PLAIN
+};
 
 fn malformed(reason: String) -> Error {
     Error::Malformed { format: FORMAT, reason }
@@ -117,9 +131,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
         let segment = bytes.get(at + 2..at + length.max(2)).ok_or_else(|| truncated(at + length))?;
         at += length.max(2);
         match marker {
-            0xe1 => {
-                orientation = orientation.or_else(|| directory::exif_orientation(segment.strip_prefix(b"Exif\0\0")?))
-            }
+            0xe1 => orientation = orientation.or_else(|| ifd::exif_orientation(segment.strip_prefix(b"Exif\0\0")?)),
             0xc0..=0xc2 => {
                 let &[precision, h1, h0, w1, w0, components, ..] = segment else {
                     return Err(malformed(format!("a frame header of {} bytes", segment.len())));

@@ -11,15 +11,29 @@
 //! Speed, a second and core: about 200 MB of 8-bit samples of natural pictures, 1.9 billion pixels of 1-bit masks, which
 //! are bound by the unpacking to a byte a pixel.
 
+mod probe;
+
 use std::io::Cursor;
 
 use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations, Unit};
 
-use super::tiff::directory;
-use super::{Error, Result};
+use super::format::{Format, Start};
+use super::{Error, Result, ifd};
 use crate::image::{Image, Samples};
 
 const FORMAT: &str = "PNG";
+
+/// PNG.
+pub static ENTRY: Format = Format {
+    name: FORMAT,
+    extensions: &["png"],
+    // The other four bytes are damaged where a file was transferred as text: the reader and the probe say so.
+    signature: |head| head.starts_with(b"\x89PNG"),
+    start: Start::Signature,
+    read: |file, _, _| read(&file.plain()?),
+    probe: Some(probe::probe),
+    ..Format::PLAIN
+};
 
 fn malformed(reason: String) -> Error {
     Error::Malformed { format: FORMAT, reason }
@@ -80,7 +94,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
         let key = key.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         image.notes.push(format!("PNG: tRNS declares the value {key} transparent; it is kept as it is"));
     }
-    if let Some(orientation) = info.exif_metadata.as_deref().and_then(directory::exif_orientation) {
+    if let Some(orientation) = info.exif_metadata.as_deref().and_then(ifd::exif_orientation) {
         image.meaning.orientation = Some(orientation);
         image
             .notes

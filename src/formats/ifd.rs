@@ -2,42 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use super::{Result, malformed, truncated};
+use super::{Error, Result};
 
-pub(in crate::formats) const NEW_SUBFILE_TYPE: u16 = 254;
-pub(in crate::formats) const SUBFILE_TYPE: u16 = 255;
-pub(in crate::formats) const IMAGE_WIDTH: u16 = 256;
-pub(in crate::formats) const IMAGE_LENGTH: u16 = 257;
-pub(in crate::formats) const BITS_PER_SAMPLE: u16 = 258;
-pub(in crate::formats) const COMPRESSION: u16 = 259;
-pub(in crate::formats) const PHOTOMETRIC: u16 = 262;
-pub(in crate::formats) const FILL_ORDER: u16 = 266;
-pub(in crate::formats) const IMAGE_DESCRIPTION: u16 = 270;
-pub(in crate::formats) const STRIP_OFFSETS: u16 = 273;
-pub(in crate::formats) const ORIENTATION: u16 = 274;
-pub(in crate::formats) const SAMPLES_PER_PIXEL: u16 = 277;
-pub(in crate::formats) const ROWS_PER_STRIP: u16 = 278;
-pub(in crate::formats) const STRIP_BYTE_COUNTS: u16 = 279;
-pub(in crate::formats) const PLANAR_CONFIGURATION: u16 = 284;
-pub(in crate::formats) const PREDICTOR: u16 = 317;
-pub(in crate::formats) const COLOR_MAP: u16 = 320;
-pub(in crate::formats) const TILE_WIDTH: u16 = 322;
-pub(in crate::formats) const TILE_LENGTH: u16 = 323;
-pub(in crate::formats) const TILE_OFFSETS: u16 = 324;
-pub(in crate::formats) const TILE_BYTE_COUNTS: u16 = 325;
-pub(in crate::formats) const INK_SET: u16 = 332;
-pub(in crate::formats) const EXTRA_SAMPLES: u16 = 338;
-pub(in crate::formats) const SAMPLE_FORMAT: u16 = 339;
-pub(in crate::formats) const JPEG_TABLES: u16 = 347;
+pub(super) const NEW_SUBFILE_TYPE: u16 = 254;
+pub(super) const SUBFILE_TYPE: u16 = 255;
+pub(super) const IMAGE_WIDTH: u16 = 256;
+pub(super) const IMAGE_LENGTH: u16 = 257;
+pub(super) const BITS_PER_SAMPLE: u16 = 258;
+pub(super) const COMPRESSION: u16 = 259;
+pub(super) const PHOTOMETRIC: u16 = 262;
+pub(super) const FILL_ORDER: u16 = 266;
+pub(super) const IMAGE_DESCRIPTION: u16 = 270;
+pub(super) const STRIP_OFFSETS: u16 = 273;
+pub(super) const ORIENTATION: u16 = 274;
+pub(super) const SAMPLES_PER_PIXEL: u16 = 277;
+pub(super) const ROWS_PER_STRIP: u16 = 278;
+pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
+pub(super) const PLANAR_CONFIGURATION: u16 = 284;
+pub(super) const PREDICTOR: u16 = 317;
+pub(super) const COLOR_MAP: u16 = 320;
+pub(super) const TILE_WIDTH: u16 = 322;
+pub(super) const TILE_LENGTH: u16 = 323;
+pub(super) const TILE_OFFSETS: u16 = 324;
+pub(super) const TILE_BYTE_COUNTS: u16 = 325;
+pub(super) const INK_SET: u16 = 332;
+pub(super) const EXTRA_SAMPLES: u16 = 338;
+pub(super) const SAMPLE_FORMAT: u16 = 339;
+pub(super) const JPEG_TABLES: u16 = 347;
+
+fn malformed(reason: String) -> Error {
+    Error::Malformed { format: "TIFF", reason }
+}
 
 /// A TIFF file: its bytes, byte order and width of offsets.
 #[derive(Clone, Copy)]
-pub(in crate::formats) struct File<'a> {
-    pub(in crate::formats) bytes: &'a [u8],
-    pub(in crate::formats) big_endian: bool,
+pub(super) struct File<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) big_endian: bool,
     big_tiff: bool,
     /// Position of the first directory.
-    pub(in crate::formats) first: u64,
+    pub(super) first: u64,
 }
 
 /// A value field: type, and the bytes it stands for.
@@ -48,13 +52,13 @@ struct Field<'a> {
 }
 
 /// One directory: a page, or EXIF's.
-pub(in crate::formats) struct Directory<'a> {
+pub(super) struct Directory<'a> {
     file: File<'a>,
     fields: BTreeMap<u16, Field<'a>>,
 }
 
 /// The orientation, if it is one that turns or mirrors (2 to 8), of an EXIF block, which is a TIFF file without pixels.
-pub(in crate::formats) fn exif_orientation(block: &[u8]) -> Option<u8> {
+pub(super) fn exif_orientation(block: &[u8]) -> Option<u8> {
     let file = File::open(block).ok()?;
     let (directory, _) = file.directory(file.first).ok()?;
     directory.orientation().ok()?
@@ -62,7 +66,7 @@ pub(in crate::formats) fn exif_orientation(block: &[u8]) -> Option<u8> {
 
 impl<'a> File<'a> {
     /// Reads the header.
-    pub(in crate::formats) fn open(bytes: &'a [u8]) -> Result<Self> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
         let big_endian = match bytes.get(..2) {
             Some(b"II") => false,
             Some(b"MM") => true,
@@ -82,12 +86,13 @@ impl<'a> File<'a> {
     }
 
     /// `count` bytes at a position.
-    pub(in crate::formats) fn slice(&self, what: &str, at: u64, count: u64) -> Result<&'a [u8]> {
+    pub(super) fn slice(&self, what: &str, at: u64, count: u64) -> Result<&'a [u8]> {
         let end = at.saturating_add(count);
         let range = usize::try_from(at).ok().zip(usize::try_from(end).ok());
-        range
-            .and_then(|(at, end)| self.bytes.get(at..end))
-            .ok_or_else(|| truncated(what.into(), end, self.bytes.len() as u64))
+        range.and_then(|(at, end)| self.bytes.get(at..end)).ok_or_else(|| {
+            let found = self.bytes.len() as u64;
+            Error::Truncated { format: "TIFF", what: what.into(), expected: end, found }
+        })
     }
 
     fn integer(&self, bytes: &[u8]) -> u64 {
@@ -100,7 +105,7 @@ impl<'a> File<'a> {
     }
 
     /// The directory at a position, and the position of the next one (0: none).
-    pub(in crate::formats) fn directory(&self, at: u64) -> Result<(Directory<'a>, u64)> {
+    pub(super) fn directory(&self, at: u64) -> Result<(Directory<'a>, u64)> {
         let (count_width, entry, offset_width) = if self.big_tiff { (8, 20, 8) } else { (2, 12, 4) };
         let count = self.number(at, count_width)?;
         let start = at + count_width;
@@ -143,12 +148,12 @@ fn type_size(kind: u16) -> Option<u64> {
 
 impl<'a> Directory<'a> {
     /// The Orientation tag, if it turns or mirrors: 2 to 8.
-    pub(in crate::formats) fn orientation(&self) -> Result<Option<u8>> {
+    pub(super) fn orientation(&self) -> Result<Option<u8>> {
         Ok(self.number(ORIENTATION)?.and_then(|n| u8::try_from(n).ok()).filter(|n| (2..=8).contains(n)))
     }
 
     /// All values of a tag of an integer type.
-    pub(in crate::formats) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>> {
+    pub(super) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };
         match (field.kind, type_size(field.kind)) {
             (1 | 3 | 4 | 7 | 13 | 16 | 18, Some(size)) => {
@@ -159,17 +164,17 @@ impl<'a> Directory<'a> {
     }
 
     /// The first value of a tag of an integer type.
-    pub(in crate::formats) fn number(&self, tag: u16) -> Result<Option<u64>> {
+    pub(super) fn number(&self, tag: u16) -> Result<Option<u64>> {
         Ok(self.numbers(tag)?.and_then(|v| v.first().copied()))
     }
 
     /// The first value of a tag that must be there.
-    pub(in crate::formats) fn required(&self, tag: u16, name: &str) -> Result<u64> {
+    pub(super) fn required(&self, tag: u16, name: &str) -> Result<u64> {
         self.number(tag)?.ok_or_else(|| malformed(format!("tag {tag} ({name}) is missing or lies beyond the file")))
     }
 
     /// The bytes of a tag.
-    pub(in crate::formats) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
+    pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
         self.fields.get(&tag).map(|f| f.data)
     }
 }

@@ -1,0 +1,95 @@
+//! What all kinds of archives have in common: an entry in the [registry](super::registry), an index of entries, and a way
+//! to the bytes of one.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use super::kept::Kept;
+use super::nested::Nested;
+use super::source::Source;
+use super::{Options, Reason};
+
+/// What the archives of one tree share.
+pub(super) struct Shared {
+    pub options: Options,
+    pub kept: Arc<Kept>,
+    pub nested: Nested,
+}
+
+impl Shared {
+    pub(super) fn new(options: Options) -> Self {
+        Self { kept: Arc::new(Kept::new(options.kept_bytes)), nested: Nested::new(options.nested_bytes), options }
+    }
+}
+
+/// A kind of archives: all that other modules know of it.
+pub(super) struct ArchiveKind {
+    /// Name, as messages give it.
+    pub name: &'static str,
+    /// Extensions of its files, in lower case and without the first dot.
+    pub extensions: &'static [&'static str],
+    /// Whether the first bytes of a file are its magic number.
+    pub signature: fn(&[u8]) -> bool,
+    /// Opens an archive by its index.
+    pub open: fn(&Source, &Shared) -> Result<Opened, Reason>,
+    /// Opens a file that is named as one of the kind and begins with no signature; `None` where it is no archive. The
+    /// first bytes are given.
+    pub open_unsigned: fn(&Source, &[u8]) -> Option<Opened>,
+}
+
+/// An opened archive. Entries are known by their number in the archive's index.
+pub(super) trait Archive: Send + Sync {
+    /// Writes the bytes of an entry to `out`; an error of `out` is passed on as it is.
+    fn copy(&self, entry: usize, out: &mut dyn Write) -> Result<(), Reason>;
+
+    /// The bytes of an entry that the archive stores as they are.
+    fn window(&self, _entry: usize) -> Option<Source> {
+        None
+    }
+
+    /// Whether entries are cheap to read only one after the other.
+    fn is_sequential(&self) -> bool {
+        false
+    }
+}
+
+/// An entry of an archive's index.
+pub(super) struct Entry {
+    /// Path as the archive writes it.
+    pub name: String,
+    /// Number by which [`Archive::copy`] knows it.
+    pub number: usize,
+    /// Decoded size in bytes, as declared.
+    pub size: u64,
+    /// Why it cannot be read, where that is known from the index.
+    pub refused: Option<Reason>,
+}
+
+/// An archive and its index, folders left out.
+pub(super) struct Opened {
+    pub archive: Box<dyn Archive>,
+    /// In the order in which the archive keeps them, which is the one to read them in.
+    pub entries: Vec<Entry>,
+    /// Whether a `\` in names separates folders.
+    pub backslash: bool,
+    /// What is wrong with the archive as a whole although some of its entries can be read.
+    pub damage: Option<Reason>,
+    /// Whether the index had names twice of which only the later entries are given here.
+    pub hides_repeated: bool,
+}
+
+/// Copies all of `reader` to `out`; the number of bytes.
+pub(super) fn pump(reader: &mut dyn Read, out: &mut dyn Write) -> io::Result<u64> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut total = 0;
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        out.write_all(&buffer[..count])?;
+        total += count as u64;
+    }
+}

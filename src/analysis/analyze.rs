@@ -6,6 +6,7 @@ use super::clicks::{self, ClickRow, ClicksNeededRow};
 use super::correlations::{self, CorrelationRow};
 use super::curves::{self, CurveRow};
 use super::join::Evaluation;
+use super::kept;
 use super::options::AnalysisOptions;
 use super::output::{Format, write_frame};
 use super::paired::{self, PairedRow};
@@ -24,9 +25,10 @@ pub const FOLDER: &str = "analysis";
 pub const RECORD: &str = "analysis.json";
 
 /// The results of an analysis.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// What was asked for.
+    #[serde(skip)]
     pub options: AnalysisOptions,
     /// One table for each entry of [`AnalysisOptions::by`].
     pub summaries: Vec<Summary>,
@@ -53,6 +55,9 @@ pub struct Analysis {
 pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
     let analysis = compute(dataset, options)?;
     analysis.write(dataset)?;
+    if let Err(error) = kept::keep(dataset, &analysis) {
+        tracing::warn!("the analysis is not kept for the next report: {error}");
+    }
     Ok(analysis)
 }
 
@@ -188,7 +193,7 @@ impl Analysis {
 }
 
 /// Writes a file beside its place and renames it there, so that a reader never finds half of it.
-fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
     let io_error = |source| AnalysisError::Io { path: path.into(), source };
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".unfinished");

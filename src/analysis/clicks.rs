@@ -9,13 +9,14 @@ use super::statistics::bootstrap::{Interval, mean_interval};
 use super::statistics::describe::describe;
 use crate::store::Choice;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// IoU that is to be reached, in per cent.
 const TARGETS: [u32; 2] = [85, 90];
 
 /// The segmentations after one click.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClickRow {
     /// Name of the model.
     pub model: String,
@@ -38,7 +39,7 @@ pub struct ClickRow {
 }
 
 /// The number of clicks to a target.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClicksNeededRow {
     /// Name of the model.
     pub model: String,

@@ -19,10 +19,11 @@ use super::statistics::partial::{RankCorrelations, rank_columns};
 use crate::factors::is_nominal;
 use crate::store::Choice;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The correlation of a metric with a factor under one condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CorrelationRow {
     /// Model, strategy, variant and choice.
     pub condition: Condition,

@@ -9,9 +9,10 @@ use super::join::{Condition, Rows};
 use super::statistics::describe::{Description, describe, quantile};
 use crate::factors::Binning;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// The metric in one bin of a factor.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CurveRow {
     /// Model, strategy, variant and choice.
     pub condition: Condition,

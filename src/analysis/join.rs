@@ -8,12 +8,13 @@ use super::AnalysisError;
 use super::tables::{self, Table};
 use crate::store::Choice;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Under what masks were predicted: what a row of every result table is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Condition {
     /// Name of the model.
     pub model: String,

@@ -4,8 +4,9 @@ use super::AnalysisError;
 use super::frame_to_text;
 use crate::text::LINE_WIDTH;
 use polars::prelude::*;
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 
 /// In what form a frame is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,18 +62,38 @@ pub fn write_frame(frame: &DataFrame, format: Format, out: impl Write) -> Result
 }
 
 fn write_json_lines(frame: &DataFrame, out: &mut impl Write) -> PolarsResult<()> {
-    // Written by hand, since serde_json's map would sort the columns by name.
-    let names: Vec<Value> = frame.columns().iter().map(|column| Value::from(column.name().as_str())).collect();
     for row in 0..frame.height() {
-        let mut line = String::from("{");
-        for (name, column) in names.iter().zip(frame.columns()) {
-            let separator = if line.len() > 1 { "," } else { "" };
-            line.push_str(&format!("{separator}{name}:{}", json(&column.get(row)?)));
-        }
-        line.push_str("}\n");
-        out.write_all(line.as_bytes())?;
+        serde_json::to_writer(&mut *out, &JsonRow { frame, row }).map_err(io::Error::from)?;
+        out.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// A frame as a JSON list of its rows, each an object with the columns in the frame's order. Values are those of
+/// [`Format::JsonLines`].
+#[derive(Clone, Copy, Debug)]
+pub struct JsonRows<'a>(pub &'a DataFrame);
+
+impl Serialize for JsonRows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..self.0.height()).map(|row| JsonRow { frame: self.0, row }))
+    }
+}
+
+struct JsonRow<'a> {
+    frame: &'a DataFrame,
+    row: usize,
+}
+
+impl Serialize for JsonRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(Some(self.frame.width()))?;
+        for column in self.frame.columns() {
+            let value = column.get(self.row).map_err(S::Error::custom)?;
+            object.serialize_entry(column.name().as_str(), &json(&value))?;
+        }
+        object.end()
+    }
 }
 
 /// A frame whose lists, structs and bytes are JSON words, for a format that has no such types.

@@ -13,10 +13,11 @@ use super::statistics::describe::{describe, sum};
 use super::statistics::wilcoxon::{SignedRank, wilcoxon};
 use crate::store::Choice;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The comparison of two conditions. Differences are first − second.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairedRow {
     /// First condition.
     pub first: Condition,

@@ -8,6 +8,7 @@ use super::options::AnalysisOptions;
 use super::statistics::bootstrap::{Interval, mean_interval};
 use super::statistics::describe::describe;
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How far prompts were moved, and the seed of the random numbers: a variant such as `jitter10-20/seed0`.
@@ -33,7 +34,7 @@ impl Jitter {
 }
 
 /// The drop at one level, over all seeds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RandomnessRow {
     /// Model, strategy and choice; the variant is empty.
     pub condition: Condition,

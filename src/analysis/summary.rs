@@ -8,9 +8,10 @@ use super::frame::frame_of;
 use super::join::{Condition, Labels, Rows, number};
 use super::statistics::describe::{Description, describe};
 use polars::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// A metric of one condition and group.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRow {
     /// Model, strategy, variant and choice.
     pub condition: Condition,
@@ -31,7 +32,7 @@ pub struct SummaryRow {
 }
 
 /// A summary table.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The columns that group, beside the condition.
     pub by: Vec<String>,

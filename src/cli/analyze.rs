@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
-use crate::analysis::output::{Format, write_frame};
+use crate::analysis::output::JsonRows;
 use crate::analysis::{AnalysisOptions, analyze, report};
 use crate::factors::default_factors;
 use crate::metrics::METRICS;
@@ -40,6 +40,15 @@ fn factors_help() -> String {
     format!("Factors that the metric is correlated with: {}.", factors.join(", "))
 }
 
+/// Tables by name, in their order.
+struct Tables<'a>(Vec<(&'a str, JsonRows<'a>)>);
+
+impl serde::Serialize for Tables<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let mut options = AnalysisOptions {
         metric: arguments.metric.clone(),
@@ -57,16 +66,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     }
     let analysis = analyze(&arguments.dataset, &options)?;
     if global.json {
-        // One object that maps the name of each table's file to a list of rows.
-        let mut tables = Vec::new();
-        for (name, frame) in analysis.frames()? {
-            let mut lines = Vec::new();
-            write_frame(&frame, Format::JsonLines, &mut lines)?;
-            let lines = String::from_utf8(lines)?;
-            let rows: Vec<&str> = lines.lines().collect();
-            tables.push(format!("{}: [{}]", serde_json::to_string(&name)?, rows.join(",\n")));
-        }
-        println!("{{{}}}", tables.join(",\n"));
+        // One object: the tables by the names of their files, each a list of rows.
+        let frames = analysis.frames()?;
+        let tables = Tables(frames.iter().map(|(name, frame)| (name.as_str(), JsonRows(frame))).collect());
+        println!("{}", serde_json::to_string(&tables)?);
     } else if !global.quiet {
         print!("{}", report::analysis_to_text(&analysis, LINE_WIDTH));
         println!("\nAll tables are in {}", arguments.dataset.join("analysis").display());

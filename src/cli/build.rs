@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::named;
 use super::{Global, Outcome, SOME_FAILED};
 use crate::leaks;
 use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
@@ -27,14 +28,14 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 50, value_name = "PIXELS")]
     min_area: u32,
     /// Slice plane of all cases; several are separated by commas [default: per spec]
-    #[arg(long, value_enum, value_delimiter = ',')]
-    plane: Vec<PlaneName>,
+    #[arg(long, value_parser = named::<Plane>(), value_delimiter = ',')]
+    plane: Vec<Plane>,
     /// Scaling of intensities to 8 bits: auto, slice, volume, stored, percentile:LOW:HIGH, window:LOW:HIGH [default:
     /// per spec]
     #[arg(long, value_parser = parse_intensity, value_name = "RULE")]
     intensity: Option<Intensity>,
     /// Raters whose masks are built
-    #[arg(long, value_enum, default_value = "first")]
+    #[arg(long, value_parser = named::<Raters>(), default_value_t)]
     raters: Raters,
     /// One mask per connected component (the paper uses one per label)
     #[arg(long)]
@@ -45,32 +46,6 @@ pub(super) struct Arguments {
     /// Stop at the first failed case, including cases whose masks have another origin than the image
     #[arg(long)]
     strict: bool,
-}
-
-/// [`Plane`] on the command line.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum PlaneName {
-    Native,
-    X,
-    Y,
-    Z,
-    Axial,
-    Coronal,
-    Sagittal,
-}
-
-impl From<PlaneName> for Plane {
-    fn from(name: PlaneName) -> Plane {
-        match name {
-            PlaneName::Native => Plane::Native,
-            PlaneName::X => Plane::X,
-            PlaneName::Y => Plane::Y,
-            PlaneName::Z => Plane::Z,
-            PlaneName::Axial => Plane::Axial,
-            PlaneName::Coronal => Plane::Coronal,
-            PlaneName::Sagittal => Plane::Sagittal,
-        }
-    }
 }
 
 fn parse_intensity(text: &str) -> Result<Intensity, String> {
@@ -101,7 +76,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let options = BuildOptions {
         slices: slices::Options {
             min_area: arguments.min_area,
-            planes: arguments.plane.iter().copied().map(Plane::from).collect(),
+            planes: arguments.plane.clone(),
             intensity: arguments.intensity,
             raters: arguments.raters,
             split_components: arguments.split_components,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::named;
 use super::{Global, Outcome};
 use crate::export::{Exported, Form, export, package};
 use crate::licences::Permissions;
@@ -41,7 +42,7 @@ pub(super) struct ExportArguments {
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Output form: PNG files with a table, or PNG files with COCO annotations
-    #[arg(long, value_enum, default_value = "pictures")]
+    #[arg(long, value_parser = named::<Form>(), default_value_t = Form::Pictures)]
     form: Form,
     #[command(flatten)]
     allowed: Allowed,

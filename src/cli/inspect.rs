@@ -130,7 +130,7 @@ fn read(file: &Path) -> Result<Found, Failure> {
     match table {
         Ok(Some(table)) if table.kind == Kind::StructureSet => Ok(Found::Structures(container, table)),
         table => {
-            let mut image = formats::read_file(&file, &companion)?;
+            let mut image = formats::read_file(&file, &companion, &mut formats::Scratch::default())?;
             let table = table.unwrap_or_else(|error| {
                 image.notes.push(format!("the table of segments cannot be read: {error}"));
                 None

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{Global, Outcome};
 use crate::analysis::AnalysisOptions;
-use crate::report::{ReportOptions, report};
+use crate::report::{Report, ReportOptions, report};
 use crate::store::Dataset;
 
 /// Options of `report`.
@@ -28,13 +28,18 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
     let analysis = AnalysisOptions { include_excluded: arguments.include_excluded, ..AnalysisOptions::default() };
-    let page = report(&dataset, &ReportOptions { analysis, times: !arguments.no_times })?;
+    let Report { page, computed } = report(&dataset, &ReportOptions { analysis, times: !arguments.no_times })?;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.dataset.join("report.html"));
     fs::write(&out, &page).map_err(|e| format!("{}: {e}", out.display()))?;
     if global.json {
         global.print_json(&serde_json::json!({"page": out.display().to_string(), "bytes": page.len()}))?;
     } else if !global.quiet {
         println!("Report: {}", out.display());
+        if computed {
+            println!(
+                "Its results were computed now. `medcosmos analyze` stores them, and `report` reuses them while nothing changes."
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

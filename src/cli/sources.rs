@@ -407,7 +407,7 @@ fn print_joins(source: &Source, spec: &Spec, paths: &[&str]) {
 /// Reads the first, the middle and the last case of each layout as a build does; true if all succeed.
 fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
     let mut all_fit = true;
-    let mut first = true;
+    let (mut first, mut scratch) = (true, slices::Scratch::default());
     for (index, layout) in spec.layout.iter().enumerate() {
         let whole = |case: &&Case| case.layout == index && case.state == CaseState::Complete;
         let cases: Vec<&Case> = source.cases.iter().filter(whole).collect();
@@ -419,7 +419,7 @@ fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
             println!("\nSample cases, read as in a build:");
         }
         for case in sample.into_iter().map(|at| cases[at]) {
-            match slices::cut(case, spec, tree, &slices::Options::default()) {
+            match slices::cut(case, spec, tree, &slices::Options::default(), &mut scratch) {
                 Ok(cut) => {
                     let masks: usize = cut.slices.iter().map(|slice| slice.masks.len()).sum();
                     let size = cut.shape.iter().map(|n| n.to_string()).collect::<Vec<_>>().join(" x ");

@@ -3,14 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::Path;
-
-use serde::Serialize;
-use serde_json::json;
 
 use super::pictures::{image_path, write_images};
 use super::{Error, Exported, Taken, io};
+use crate::coco::{self, Annotation, Category, Counts, Image, Licence, Runs, Segmentation};
+use crate::licences::Terms;
 use crate::projection;
 use crate::store::MaskRow;
 
@@ -39,42 +38,21 @@ pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
         let Label { label_name, object } = row?;
         labels.insert((object, label_name));
     }
-    let categories: BTreeMap<&(String, String), usize> = labels.iter().zip(1..).collect();
-
-    let path = to.join("annotations.json");
-    let mut file = BufWriter::new(File::create(&path).map_err(io(&path))?);
-    let mut text = |text: &str| file.write_all(text.as_bytes()).map_err(io(&path));
-    text("{\n")?;
-    text(&format!("\"info\": {},\n", json!({"description": "slices and masks by medcosmos"})))?;
-    let licences = taken.terms.iter().zip(1..).map(|(t, id)| json!({"id": id, "name": t.licence, "url": t.home}));
-    text(&format!("\"licenses\": {},\n", serde_json::Value::from_iter(licences)))?;
-    let listed =
-        categories.iter().map(|((object, label), id)| json!({"id": id, "name": label, "supercategory": object}));
-    text(&format!("\"categories\": {},\n\"images\": [", serde_json::Value::from_iter(listed)))?;
+    let numbers: BTreeMap<&(String, String), usize> = labels.iter().zip(1..).collect();
+    let category = |((object, name), id): &(&(String, String), usize)| Category {
+        id: (*id).into(),
+        name: name.clone(),
+        supercategory: object.clone(),
+    };
+    let categories: Vec<Category> = labels.iter().zip(1..).map(|of| category(&of)).collect();
+    let licence = |(terms, id): (&Terms, usize)| Licence { id, name: terms.licence.clone(), url: terms.home.clone() };
+    let licences: Vec<Licence> = taken.terms.iter().zip(1..).map(licence).collect();
 
     // Slices are numbered as they come; the masks come in the same order.
-    let mut separator = "\n";
-    for (picture, id) in taken.rows::<Picture>()?.zip(1u64..) {
-        let picture = picture?;
-        let licence = taken.terms.iter().position(|t| t.source == picture.source).map_or(0, |at| at + 1);
-        let image = json!({
-            "id": id,
-            "file_name": image_path(&picture.slice_id).trim_start_matches("images/"),
-            "height": picture.height,
-            "width": picture.width,
-            "license": licence,
-            "source": picture.source,
-            "patient_id": picture.patient_id,
-            "split": picture.split,
-            "modality": picture.modality,
-        });
-        text(&format!("{separator}{image}"))?;
-        separator = ",\n";
-    }
-    text("],\n\"annotations\": [")?;
+    let images = taken.rows::<Picture>()?.zip(1u64..).map(|(picture, id)| Ok::<_, Error>(image(picture?, id, taken)));
     let mut pictures = taken.rows::<Picture>()?.zip(1u64..).peekable();
-    let (mut separator, mut masks) = ("\n", 0u64);
-    for row in taken.rows::<MaskRow>()? {
+    let mut masks = 0u64;
+    let annotations = taken.rows::<MaskRow>()?.map(|row| {
         let row = row?;
         // A slice without a mask is not in the table: the next one of another name is the next one with a mask.
         while pictures.next_if(|(picture, _)| picture.as_ref().is_ok_and(|p| p.slice_id != row.slice_id)).is_some() {}
@@ -82,30 +60,43 @@ pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
             || Error::Damaged { id: row.mask_id.clone(), reason: "the slice of the mask is not in the dataset".into() };
         let image_id = pictures.peek().map(|(_, id)| *id).ok_or_else(orphan)?;
         masks += 1;
-        text(&format!("{separator}{}", annotation(&row, masks, image_id, &categories)))?;
-        separator = ",\n";
-    }
-    text("]\n}\n")?;
+        Ok(annotation(row, masks, image_id, &numbers))
+    });
+    let path = to.join("annotations.json");
+    let mut file = BufWriter::new(File::create(&path).map_err(io(&path))?);
+    let written = coco::write(&mut file, "slices and masks by medcosmos", &licences, &categories, images, annotations)?;
+    written.map_err(io(&path))?;
     file.into_inner().map_err(|e| e.into_error()).and_then(|f| f.sync_all()).map_err(io(&path))?;
     Ok(Exported { slices, masks, ..Exported::default() })
 }
 
-fn annotation(
-    row: &MaskRow,
-    id: u64,
-    image_id: u64,
-    categories: &BTreeMap<&(String, String), usize>,
-) -> impl Serialize + std::fmt::Display + use<> {
+fn image(picture: Picture, id: u64, taken: &Taken) -> Image {
+    Image {
+        id: id.into(),
+        file_name: image_path(&picture.slice_id).trim_start_matches("images/").to_string(),
+        height: picture.height,
+        width: picture.width,
+        license: taken.terms.iter().position(|t| t.source == picture.source).map_or(0, |at| at + 1),
+        source: picture.source,
+        patient_id: picture.patient_id,
+        split: picture.split,
+        modality: picture.modality,
+    }
+}
+
+fn annotation(row: MaskRow, id: u64, image_id: u64, categories: &BTreeMap<&(String, String), usize>) -> Annotation {
     let [left, top, right, bottom] = row.bbox;
-    json!({
-        "id": id,
-        "image_id": image_id,
-        "category_id": categories.get(&(row.object.clone(), row.label_name.clone())),
-        "segmentation": {"size": row.mask.size, "counts": String::from_utf8_lossy(&row.mask.counts)},
-        "area": row.area_px,
-        "bbox": [left, top, right + 1 - left, bottom + 1 - top],
-        "iscrowd": 0,
-        "mask_id": row.mask_id,
-        "excluded": row.excluded,
-    })
+    let counts = Counts::Compressed(String::from_utf8_lossy(&row.mask.counts).into_owned());
+    Annotation {
+        id,
+        image_id: image_id.into(),
+        category_id: categories.get(&(row.object, row.label_name)).copied().into(),
+        segmentation: Segmentation::Runs(Runs { size: row.mask.size, counts }),
+        score: None,
+        area: row.area_px,
+        bbox: [left, top, right + 1 - left, bottom + 1 - top],
+        iscrowd: 0,
+        mask_id: row.mask_id,
+        excluded: row.excluded,
+    }
 }

@@ -16,17 +16,19 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::licences::{self, Permissions, Terms, attribution, passable};
+use crate::named;
 use crate::store::{self, Dataset, Manifest, Projection, Rows, TableFile};
 
 pub use package::package;
 
-/// Form of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Form {
-    /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv`, which describes each mask.
-    Pictures,
-    /// `images/<slice_id>.png`, and `annotations.json` in COCO format with run-length masks.
-    Coco,
+named! {
+    /// Form of an export.
+    pub enum Form("form") {
+        /// `images/<slice_id>.png`, `masks/<mask_id>.png` (0 and 255), and `masks.csv`, which describes each mask.
+        Pictures = "pictures",
+        /// `images/<slice_id>.png`, and `annotations.json` in COCO format with run-length masks.
+        Coco = "coco",
+    }
 }
 
 /// What was written.

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Error, Exported, Taken, write as write_file};
-use crate::mask::Mask;
 use crate::slices::png;
 use crate::store::{MaskRow, Rows, SliceImage};
 
@@ -52,8 +51,7 @@ fn write_masks(taken: &Taken, to: &Path) -> Result<u64, Error> {
     taken.files::<MaskRow>()?.into_par_iter().try_for_each(|file| {
         for mask in Rows::<MaskRow>::of(vec![file]) {
             let row = mask?;
-            let mask = Mask::try_from(&row.mask);
-            let mask = mask.map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
+            let mask = row.mask.decode(&row.mask_id)?;
             let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
             let path = to.join(format!("masks/{}.png", row.mask_id));
             write_file(&path, &png::encode(&pixels, mask.width(), mask.height(), 1))?;

@@ -14,7 +14,7 @@
 
 use super::format::{File, Format};
 use super::nifti::{Cursor, centred_on_volume, data_half, has_size, size_of_axes, spacing_of};
-use super::voxels::{Block, Dtype, Encoding, Endian, Header, Skip};
+use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip};
 use super::{Companion, Error, Result, gzip};
 use crate::image::{Frame, Geometry, Image, Scaling};
 
@@ -43,10 +43,10 @@ fn is_analyze(head: &[u8]) -> bool {
 /// [`Error::MissingCompanion`] without the `.img`, [`Error::Unsupported`] for complex and bilevel voxels,
 /// [`Error::Truncated`] and [`Error::Malformed`] for headers and data that contradict each other.
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    read_file(&File::new(name, bytes), companion)
+    read_file(&File::new(name, bytes), companion, &mut Scratch::default())
 }
 
-fn read_file(file: &File, companion: &Companion) -> Result<Image> {
+fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let (mut header, endian, offset) = parse(&file.head(HEADER)?)?;
     let name = file.name;
     let img = data_half(FORMAT, name, companion)?;
@@ -62,7 +62,7 @@ fn read_file(file: &File, companion: &Companion) -> Result<Image> {
         encoding: if gzip::is_gzip(&img) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(offset),
     };
-    let samples = block.decode(vec![img])?;
+    let samples = block.decode(vec![img], scratch)?;
     Ok(header.with(samples))
 }
 

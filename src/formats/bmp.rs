@@ -26,7 +26,7 @@ pub static ENTRY: Format = Format {
     extensions: &["bmp"],
     signature: |head| head.starts_with(b"BM"),
     start: Start::Signature,
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     ..Format::PLAIN
 };
 

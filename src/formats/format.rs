@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::probe::Probe;
 use super::segments::{Segments, Table};
-use super::{Companion, Result, gzip};
+use super::{Companion, Result, Scratch, gzip};
 use crate::image::Image;
 
 /// An image format: everything that other modules need to know about it.
@@ -22,8 +22,8 @@ pub struct Format {
     pub companions: &'static [(&'static str, &'static [&'static str])],
     /// Reads the names of the data files from a header; `None` for formats whose headers do not name them.
     pub named_data: Option<NamedData>,
-    /// Decodes a file, which may be compressed with gzip.
-    pub read: fn(&File, &Companion) -> Result<Image>,
+    /// Decodes a file, which may be compressed with gzip, into memory of the scratch where it has some that serves.
+    pub read: fn(&File, &Companion, &mut Scratch) -> Result<Image>,
     /// Checks that a file is whole without decoding it, for `verify`; `None` where only decoding can find out.
     pub probe: Option<fn() -> Box<dyn Probe>>,
     /// The table of named masks in a file, which `inspect` prints in addition to the image; `None` where there are none.
@@ -45,7 +45,7 @@ impl Format {
         start: Start::Any,
         companions: &[],
         named_data: None,
-        read: |_, _| Err(super::Error::Unknown("there is no reader".into())),
+        read: |_, _, _| Err(super::Error::Unknown("there is no reader".into())),
         probe: None,
         describe: |_| Ok(None),
         segments: |_, _| Ok(None),

@@ -28,7 +28,7 @@ pub static ENTRY: Format = Format {
     extensions: &["gif"],
     signature: |head| head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a"),
     start: Start::Signature,
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     ..Format::PLAIN
 };
 

@@ -31,6 +31,7 @@ pub use format::{File, Format, NamedData, Start};
 pub use probe::Probe;
 pub use registry::{FORMATS, detect, dicom_instance, read, read_file, segment_table, segments as read_segments};
 pub(crate) use registry::{companions, has_signature, is_known, named_data, probe_of, start_of};
+pub use voxels::Scratch;
 
 /// Numbers for a message, as headers write them.
 fn listed<T: ToString>(numbers: &[T]) -> String {

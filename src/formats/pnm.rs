@@ -21,7 +21,7 @@ pub static ENTRY: Format = Format {
     name: FORMAT,
     extensions: &["pgm", "ppm", "pbm", "pnm", "pam"],
     signature: |head| matches!(head, [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..]),
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     ..Format::PLAIN
 };
 

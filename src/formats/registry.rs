@@ -4,7 +4,7 @@
 use super::format::{File, Format, NamedData, Start};
 use super::probe::Probe;
 use super::segments::{Segments, Table};
-use super::{Companion, Error, Result, dicom, gzip};
+use super::{Companion, Error, Result, Scratch, dicom, gzip};
 use crate::fault::substitute;
 use crate::image::Image;
 
@@ -76,14 +76,15 @@ fn extension_of(name: &str) -> Option<String> {
 /// # Errors
 /// [`Error::Unknown`] where no format is recognised, else what its reader says.
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    read_file(&File::new(name, bytes), companion)
+    read_file(&File::new(name, bytes), companion, &mut Scratch::default())
 }
 
-/// As [`read`], of a [`File`] that [`detect`] has seen already.
+/// As [`read`], of a [`File`] that [`detect`] has seen already, into the memory of volumes read before where `scratch` has some
+/// that serves.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_file(file: &File, companion: &Companion) -> Result<Image> {
+pub fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     refuse_substitute(file)?;
     let format = detect(file).ok_or_else(|| {
         Error::Unknown(match file.bytes.len() {
@@ -91,7 +92,7 @@ pub fn read_file(file: &File, companion: &Companion) -> Result<Image> {
             n => format!("it begins with {:02x?}, which is none of the signatures read here", &file.bytes[..n.min(8)]),
         })
     })?;
-    (format.read)(file, companion)
+    (format.read)(file, companion, scratch)
 }
 
 /// Refuses web pages and pointers that a download holds instead of the file.

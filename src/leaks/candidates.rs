@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::likeness::{CLEAR, Signature, correlation};
 use super::{Pair, Records};
+use crate::random::{STEP, scrambled};
 use crate::slices::THUMBNAIL_SIDE;
 
 /// Orders that are tried.
@@ -58,12 +59,9 @@ fn weights(signatures: &[&Signature]) -> Vec<f64> {
     (0..BITS).into_par_iter().map(weight).collect()
 }
 
-/// A number from two (the finaliser of SplitMix64), the same on every machine.
+/// A number from two, the same on every machine.
 pub(super) fn mix(a: u64, b: u64) -> u64 {
-    let z = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(b.wrapping_mul(0xe703_7ed1_a0b4_28db));
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    scrambled(a.wrapping_mul(STEP).wrapping_add(b.wrapping_mul(0xe703_7ed1_a0b4_28db)))
 }
 
 /// The 64 bits that make the key of an order, the first of them deciding most. They are drawn with weights, by the

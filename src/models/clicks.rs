@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::candidates::{oracle_choice, score_choice};
 use super::{PreparedSlice, Result};
+use crate::choice::{oracle_choice, score_choice};
 use crate::mask::Mask;
 use crate::mask::regions::Bitmap;
 use crate::prompts::{Point, Prompt};

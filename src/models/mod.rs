@@ -8,7 +8,7 @@
 //! The pipeline knows [`Segmenter`] alone. A further model is a file or folder here that implements it, and a line in
 //! [`BUILT_IN`], under whose name `medcosmos predict --model` finds it.
 //!
-//! Choosing among the masks that a model offers ([`candidates`]) and simulated interaction ([`clicks`]) are the same for
+//! Choosing among the masks that a model offers ([`crate::choice`]) and simulated interaction ([`clicks`]) are the same for
 //! all of them.
 
 use std::path::PathBuf;
@@ -17,12 +17,12 @@ use crate::prompts::{EverythingOptions, Prompt, Strategy};
 use crate::slices::SlicePixels;
 use crate::store::ShardKey;
 
-pub mod candidates;
+mod candidates;
 pub mod clicks;
 pub mod otsu_box;
 pub mod sam;
 
-pub use candidates::{Candidate, oracle_choice, score_choice, smoothed_dice};
+pub use candidates::Candidate;
 pub use clicks::{Click, ClickOptions, number_of_clicks, simulate_clicks};
 pub use otsu_box::OtsuBox;
 

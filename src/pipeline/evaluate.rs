@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
+use super::slices_of::{DecodedSlice, build_shards, slices_of, table_file};
 use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
+use crate::choice::Choices;
 use crate::factors::{Factors, FourierOptions, Picture, Subject};
 use crate::mask::Mask;
 use crate::measure::MeasureTable;
 use crate::metrics::{Comparison, MetricOptions, Metrics, Spacing};
-use crate::models::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
     CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow,
@@ -81,7 +81,7 @@ fn do_shards<T: Sync>(
     write: impl Fn(&Shard, &T) -> Result<Done> + Sync,
     report: &mut EvaluateReport,
 ) -> Result<Vec<Done>> {
-    let done = side_by_side(work, |(shard, of)| match dataset.state(shard, Verify::Quick)? {
+    let done = side_by_side(work, |_: &mut (), (shard, of)| match dataset.state(shard, Verify::Quick)? {
         ShardState::Done(_) => Ok(Done { reused: true, ..Done::default() }),
         _ => write(shard, of),
     })?;
@@ -303,10 +303,10 @@ impl Iterator for Pairs {
 
 /// Two rows: the candidate closest to the truth (the paper's oracle), and the one that the model rates best.
 fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
-    let truth = decode_mask(&pair.truth.mask, &pair.truth.mask_id)?;
-    let masks: Vec<Mask> = pair.candidates.iter().map(|c| decode_mask(&c.mask, &c.mask_id)).collect::<Result<_>>()?;
-    let oracle = oracle_choice(&masks, &truth).unwrap_or(0);
-    let score = score_choice(pair.candidates.iter().map(|c| c.predicted_iou)).unwrap_or(0);
+    let truth = pair.truth.mask.decode(&pair.truth.mask_id)?;
+    let masks: Vec<Mask> = pair.candidates.iter().map(|c| Ok(c.mask.decode(&c.mask_id)?)).collect::<Result<_>>()?;
+    let candidates = masks.iter().zip(&pair.candidates).map(|(mask, candidate)| (mask, candidate.predicted_iou));
+    let Some(Choices { oracle, score }) = Choices::of(candidates, &truth) else { return Ok(Vec::new()) };
     let row = |choice, at: usize| metric_row(pair, choice, at, &masks[at], &truth, options);
     let best = row(Choice::Oracle, oracle)?;
     // Mostly both take the same candidate.

@@ -149,21 +149,25 @@ fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
     Ok(())
 }
 
-/// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. They are threads of
-/// their own: one of rayon's that waits for the parts of an item begins another item meanwhile, and holds the memory of
-/// both, and of a third inside that one.
-fn side_by_side<T: Sync, R: Send>(items: &[T], one: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+/// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. Each thread has a
+/// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that waits
+/// for the parts of an item begins another item meanwhile, and holds the memory of both, and of a third inside that one.
+fn side_by_side<T: Sync, R: Send, S: Default>(
+    items: &[T],
+    one: impl Fn(&mut S, &T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let threads = rayon::current_num_threads().min(items.len());
     if threads < 2 {
-        return items.iter().map(one).collect();
+        let mut scratch = S::default();
+        return items.iter().map(|item| one(&mut scratch, item)).collect();
     }
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
-        let mut done = Vec::new();
+        let (mut scratch, mut done) = (S::default(), Vec::new());
         while !failed.load(Ordering::Relaxed) {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(at) else { break };
-            let outcome = one(item);
+            let outcome = one(&mut scratch, item);
             failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
             done.push((at, outcome));
         }
@@ -198,9 +202,9 @@ mod tests {
     #[test]
     fn items_are_done_once_and_come_back_in_order() {
         let items: Vec<u32> = (0..100).collect();
-        let squares = side_by_side(&items, |n| Ok(n * n)).unwrap();
+        let squares = side_by_side(&items, |_: &mut (), n| Ok(n * n)).unwrap();
         assert!(squares.into_iter().eq(items.iter().map(|n| n * n)));
-        let strict = |n: &u32| match n {
+        let strict = |_: &mut (), n: &u32| match n {
             37 => Err(Error::Strict { case: "37".into(), reason: "odd".into() }),
             n => Ok(*n),
         };

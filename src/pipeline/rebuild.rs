@@ -117,11 +117,11 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
 
     let work = shards(&tree, &found, &registry, &options, &digests)?;
     progress.begin("rebuild", "shards", work.len() as u64);
-    let compared = side_by_side(&work, |work| {
+    let compared = side_by_side(&work, |scratch: &mut slices::Scratch, work| {
         let receipt = by_id.get(&work.shard.id().to_string());
         let anew = receipt.map(|receipt| {
             let quiet = Progress::new(true);
-            compare(receipt, |place| write_shard(work, &tree, place, &options, &digests, &quiet))
+            compare(receipt, |place| write_shard(work, (&tree, &digests), place, &options, scratch, &quiet))
         });
         progress.advance(1);
         anew.transpose()

@@ -2,7 +2,7 @@
 
 use super::{Error, Result, committed};
 use crate::mask::Mask;
-use crate::store::{Dataset, MaskRow, Receipt, Rle, Rows, SliceRow, Stage, Table, TableFile};
+use crate::store::{Dataset, MaskRow, Receipt, Rows, SliceRow, Stage, Table, TableFile};
 
 /// One slice, decoded.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ where
         while let Some(next) = masks.next_if(|m| m.as_ref().map_or(true, |m| m.slice_id == row.slice_id)) {
             let mask_row = next?;
             if wanted(&mask_row.mask_id) {
-                let mask = decode_mask(&mask_row.mask, &mask_row.mask_id)?;
+                let mask = mask_row.mask.decode(&mask_row.mask_id)?;
                 own.push((mask_row, mask));
             }
         }
@@ -64,13 +64,6 @@ where
     };
     Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices))
         .filter_map(move |row| row.map_err(Error::from).and_then(&mut slice).transpose())
-}
-
-/// The mask of a stored run-length code.
-pub(super) fn decode_mask(rle: &Rle, id: &str) -> Result<Mask> {
-    let [height, width] = rle.size;
-    Mask::from_coco(height, width, &rle.counts)
-        .map_err(|e| Error::Damaged { id: id.to_string(), reason: e.to_string() })
 }
 
 /// The 8-bit pixels of a stored picture of `height` x `width` x `channels`.

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::mask::Mask;
 use crate::named;
+use crate::random::SplitMix;
 
 mod everything;
 mod strategies;
@@ -216,9 +217,9 @@ impl fmt::Display for JitterLevel {
     }
 }
 
-/// A small generator (SplitMix64, Steele et al. 2014) seeded by the SHA-256 of seed and mask id. Only operations that
-/// IEEE 754 rounds exactly are used on its numbers, so every machine moves a prompt alike.
-struct Random(u64);
+/// Random numbers seeded by the SHA-256 of seed and mask id. Only operations that IEEE 754 rounds exactly are used on them, so
+/// every machine moves a prompt alike.
+struct Random(SplitMix);
 
 impl Random {
     fn new(seed: u64, mask_id: &str) -> Self {
@@ -226,20 +227,12 @@ impl Random {
         hasher.update(seed.to_le_bytes());
         hasher.update(mask_id.as_bytes());
         let digest = hasher.finalize();
-        Random(digest.iter().take(8).fold(0, |state, &byte| state << 8 | u64::from(byte)))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        Random(SplitMix::new(digest.iter().take(8).fold(0, |state, &byte| state << 8 | u64::from(byte))))
     }
 
     /// Uniform in [0, 1).
     fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+        self.0.unit()
     }
 
     /// A uniform direction: a point of the unit disc, pushed to its rim (no sine or cosine, which differ between

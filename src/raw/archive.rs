@@ -24,11 +24,21 @@ pub struct Options {
     pub cursors: usize,
     /// Bytes of memory for members that decoders passed over, of all archives together: 256 MiB by default.
     pub kept_bytes: u64,
+    /// Bytes of memory for members that `Tree::digests` has read and that are read next: 256 MiB by default. Those beyond are
+    /// read twice.
+    pub digested_bytes: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_member_bytes: 64 << 30, max_depth: 4, nested_bytes: 256 << 20, cursors: 4, kept_bytes: 256 << 20 }
+        Self {
+            max_member_bytes: 64 << 30,
+            max_depth: 4,
+            nested_bytes: 256 << 20,
+            cursors: 4,
+            kept_bytes: 256 << 20,
+            digested_bytes: 256 << 20,
+        }
     }
 }
 

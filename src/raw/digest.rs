@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use super::tree::Place;
 use super::{Error, Member, Tree};
-use crate::digest::{hex, sha256};
+use crate::digest::{Hasher, sha256};
 
 impl Tree {
     /// SHA-256 of a member's bytes, in hexadecimal. The bytes are not kept in memory.
@@ -19,9 +18,9 @@ impl Tree {
     /// # Errors
     /// As [`Self::read`].
     pub fn digest(&self, member: &Member) -> Result<String, Error> {
-        let mut hasher = Hasher(Sha256::new());
+        let mut hasher = Hasher::default();
         self.copy(member, &mut hasher)?;
-        Ok(hex(&hasher.0.finalize()))
+        Ok(hasher.finish())
     }
 
     /// The bytes of a member and their SHA-256 in hexadecimal.
@@ -36,7 +35,8 @@ impl Tree {
 
     /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is decoded
     /// once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is the
-    /// caller's.
+    /// caller's. What is read stays in memory until it is read next, as far as there is room
+    /// ([`Options::digested_bytes`](super::Options::digested_bytes)).
     pub fn digests(&self, members: &[&Member], cache: Option<&mut DigestCache>) -> Vec<Result<String, Error>> {
         let mut digests: Vec<Option<Result<String, Error>>> = members
             .iter()
@@ -44,7 +44,7 @@ impl Tree {
             .collect();
         let unknown: Vec<usize> = (0..members.len()).filter(|&i| digests[i].is_none()).collect();
         let wanted: Vec<&Member> = unknown.iter().map(|&index| members[index]).collect();
-        let computed = self.each(&wanted, |member| self.digest(member));
+        let computed = self.each(&wanted, |member| self.digest_keeping(member));
         if let Some(cache) = cache {
             for (member, digest) in wanted.iter().zip(&computed) {
                 if let Ok(digest) = digest {
@@ -56,6 +56,18 @@ impl Tree {
             digests[index] = Some(digest);
         }
         digests.into_iter().flatten().collect()
+    }
+
+    /// As [`Self::digest`]; the bytes are kept for whoever reads them next, if there is room.
+    fn digest_keeping(&self, member: &Member) -> Result<String, Error> {
+        let bytes = match self.take_digested(member) {
+            Some(bytes) => bytes,
+            None if self.keeps_digested(member) => self.read(member)?,
+            None => return self.digest(member),
+        };
+        let digest = sha256(&bytes);
+        self.keep_digested(member, bytes);
+        Ok(digest)
     }
 
     /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that can
@@ -91,20 +103,6 @@ impl Tree {
         // The long runs first: they decide when all is done.
         long.append(&mut runs);
         long
-    }
-}
-
-/// Hashes what is written to it.
-struct Hasher(Sha256);
-
-impl Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Entries that decoders passed over a moment ago, kept in memory for whoever asks for them next.
+//! Bytes kept in memory for whoever asks for them next: entries that decoders passed over a moment ago, and members that were
+//! read for their digests.
 //!
 //! One store for a whole tree, so that its memory is bounded whatever the number of archives: the entry kept longest goes
 //! first.
@@ -38,6 +39,11 @@ impl Kept {
     /// Whether an entry of this size is kept at all.
     pub(super) fn accepts(&self, size: u64) -> bool {
         size <= self.limit
+    }
+
+    /// Whether an entry of this size can be kept without letting another go.
+    pub(super) fn has_room(&self, size: u64) -> bool {
+        self.lock().bytes.saturating_add(size) <= self.limit
     }
 
     /// Keeps an entry, and lets the oldest ones go where there are too many bytes.
@@ -91,6 +97,8 @@ mod tests {
         assert_eq!(kept.take(a, 0), None);
         assert_eq!(kept.take(a, 1), Some(vec![3; 4]));
         assert!(kept.accepts(10) && !kept.accepts(11));
+        kept.put(a, 3, vec![0; 4]);
+        assert!(kept.has_room(6) && !kept.has_room(7));
         kept.put(a, 2, vec![0; 11]);
         assert_eq!(kept.take(a, 2), None);
     }

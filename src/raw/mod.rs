@@ -42,6 +42,9 @@
 //! stay in memory, [`Options::kept_bytes`] of them in all, so that threads that ask a little out of order do not start
 //! it over. Random order is what costs: up to a pass per read. [`Tree::in_archive_order`] sorts members by it.
 //!
+//! A member that [`Tree::digests`] has read stays in memory until it is read next, so that a build reads and decodes most
+//! files once: [`Options::digested_bytes`] of them in all, those that are digested first. Each beyond is read twice.
+//!
 //! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded once
 //! when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then in an
 //! unnamed temporary file that the system removes with the process.

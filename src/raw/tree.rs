@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::archive::{Archive, Entry, Opened, Options, Shared, pump};
 use super::folder::{self, Found};
+use super::kept::Kept;
 use super::registry::{self, Hint};
 use super::source::Source;
 use super::{Error, Ignored, Problem, Reason, names};
@@ -69,6 +70,8 @@ pub struct Tree {
     pub(super) outers: Vec<Outer>,
     pub(super) archives: Vec<Box<dyn Archive>>,
     shared: Shared,
+    /// Members that were read for their digests, by their place among the members, until they are read next.
+    digested: Kept,
 }
 
 impl fmt::Debug for Tree {
@@ -97,6 +100,7 @@ impl Tree {
     /// When the root cannot be read at all. Whatever is wrong below it is in [`Self::problems`].
     pub fn open_with(root: &Path, options: Options) -> Result<Self, Error> {
         let listing = folder::list(root)?;
+        let digested = Kept::new(options.digested_bytes);
         let shared = Shared::new(options);
         let indexes: Vec<Index> = listing.files.par_iter().map(|found| Index::of(found, &shared)).collect();
         let mut whole = Index { problems: listing.problems, ignored: listing.ignored, ..Index::default() };
@@ -110,7 +114,7 @@ impl Tree {
         ignored.dedup();
         let outers = listing.files.into_iter();
         let outers = outers.map(|found| Outer { source: found.source, modified_ns: found.modified_ns }).collect();
-        Ok(Self { root: root.to_owned(), members, problems, ignored, outers, archives, shared })
+        Ok(Self { root: root.to_owned(), members, problems, ignored, outers, archives, shared, digested })
     }
 
     /// The folder or file that was opened.
@@ -135,8 +139,11 @@ impl Tree {
 
     /// The member at a path.
     pub fn find(&self, path: &str) -> Option<&Member> {
-        let index = self.members.binary_search_by(|member| member.path.as_str().cmp(path)).ok()?;
-        self.members.get(index)
+        self.members.get(self.place_of(path)?)
+    }
+
+    fn place_of(&self, path: &str) -> Option<usize> {
+        self.members.binary_search_by(|member| member.path.as_str().cmp(path)).ok()
     }
 
     /// What could not be looked into, sorted by path.
@@ -168,6 +175,10 @@ impl Tree {
     /// As [`read`](Self::read).
     pub fn read_into<'a>(&self, member: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
         let own = self.own(member)?;
+        if let Some(bytes) = self.take_digested(own) {
+            *memory = bytes;
+            return Ok(memory);
+        }
         if own.place == Place::File {
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
@@ -188,6 +199,37 @@ impl Tree {
         memory.reserve(usize::try_from(capacity).unwrap_or(0));
         self.copy(member, memory)?;
         Ok(memory)
+    }
+
+    /// As [`read`](Self::read), for a look at what will be read again: bytes that are kept since their digest stay kept.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn peek(&self, member: &Member) -> Result<Vec<u8>, Error> {
+        match self.take_digested(member) {
+            Some(bytes) => {
+                self.keep_digested(member, bytes.clone());
+                Ok(bytes)
+            }
+            None => self.read(member),
+        }
+    }
+
+    /// Whether there is room to keep a member that is read for its digest.
+    pub(super) fn keeps_digested(&self, member: &Member) -> bool {
+        self.digested.has_room(member.size)
+    }
+
+    /// Keeps a member that was read for its digest for whoever reads it next.
+    pub(super) fn keep_digested(&self, member: &Member, bytes: Vec<u8>) {
+        if let Some(place) = self.place_of(&member.path) {
+            self.digested.put(0, place, bytes);
+        }
+    }
+
+    /// A member that was read for its digest. It is kept no longer.
+    pub(super) fn take_digested(&self, member: &Member) -> Option<Vec<u8>> {
+        self.digested.take(0, self.place_of(&member.path)?)
     }
 
     /// Writes the bytes of a member to `out`. Members of archives that can only be decoded forward are in memory as a

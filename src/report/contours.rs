@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use polars::prelude::{Column, DataFrame};
 
+use super::ReportError;
 use super::escape::escape;
 use super::page::{Figure, Section};
 use super::plots::{Axis, COLOURS, Line, lines};
-use super::{ReportError, decode_mask};
 use crate::analysis::{AnalysisError, AnalysisOptions};
 use crate::factors::{BoundaryComplexity, FourierOptions, Point, decode, outer_contour};
 use crate::mask::Mask;
@@ -41,7 +41,7 @@ pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Se
     };
     let mut rows = Rows::<Pixels>::of(dataset.files(Table::Masks)?).only([example.mask_id.clone()]);
     let Some(pixels) = rows.next().transpose()? else { return Ok(section) };
-    let mask = decode_mask(&pixels.mask, &pixels.mask_id)?;
+    let mask = pixels.mask.decode(&pixels.mask_id)?;
     section.text(&format!(
         "Elliptic Fourier descriptors represent a contour as a sum of ellipses; the Fourier order is the number of \
          ellipses at which the decoded contour matches the original. The example is {} ({}), with order {}.",

@@ -8,8 +8,8 @@
 //! ```no_run
 //! use medcosmos::report::{ReportOptions, report};
 //! use medcosmos::store::Dataset;
-//! let page = report(&Dataset::open("my_dataset")?, &ReportOptions::default())?;
-//! std::fs::write("report.html", page)?;
+//! let report = report(&Dataset::open("my_dataset")?, &ReportOptions::default())?;
+//! std::fs::write("report.html", report.page)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -33,9 +33,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::analysis::analyze::{Analysis, compute};
-use crate::analysis::{AnalysisError, AnalysisOptions};
-use crate::mask::Mask;
-use crate::store::{self, Choice, Dataset, Rle, Table};
+use crate::analysis::{AnalysisError, AnalysisOptions, kept};
+use crate::store::{self, Choice, Dataset, Table};
 use page::{Section, page};
 
 /// The choice among candidates that is drawn; tables have the others too.
@@ -75,12 +74,28 @@ pub enum ReportError {
     },
 }
 
-/// Makes the page of a dataset, at whatever stage the dataset is.
+/// A report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The page, HTML.
+    pub page: String,
+    /// True where the analysis was computed for it; false where there is nothing to analyse, or the results are those that
+    /// [`analyze`](crate::analysis::analyze()) has kept.
+    pub computed: bool,
+}
+
+/// Makes the page of a dataset, at whatever stage the dataset is. The results of the last analysis are used if they are of the
+/// same tables and options.
 ///
 /// # Errors
 /// Options that do not fit, and tables that cannot be read. A table that is not there yet is no error.
-pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<String, ReportError> {
-    let analysis = there(compute(dataset.path(), &options.analysis))?;
+pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<Report, ReportError> {
+    let kept = there(kept(dataset.path(), &options.analysis))?.flatten();
+    let computed = match &kept {
+        Some(_) => None,
+        None => there(compute(dataset.path(), &options.analysis))?,
+    };
+    let (computed, analysis) = (computed.is_some(), kept.or(computed));
     let looks = match &analysis {
         Some(_) => looks::looks(dataset, &options.analysis)?,
         None => Vec::new(),
@@ -96,7 +111,8 @@ pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<String, Repo
     if options.times {
         sections.push(provenance::times(dataset)?);
     }
-    Ok(page("Segmentation report", &about(dataset, analysis.as_ref())?, sections))
+    let page = page("Segmentation report", &about(dataset, analysis.as_ref())?, sections);
+    Ok(Report { page, computed })
 }
 
 /// What follows from predictions.
@@ -144,11 +160,6 @@ fn there<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> 
         Err(AnalysisError::MissingTable { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A stored mask.
-fn decode_mask(rle: &Rle, id: &str) -> Result<Mask, ReportError> {
-    Mask::try_from(rle).map_err(|e| ReportError::Damaged { id: id.to_string(), reason: e.to_string() })
 }
 
 /// `1 mask`, `2,000 masks`.

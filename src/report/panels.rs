@@ -8,7 +8,7 @@ use super::looks::{Look, Pick};
 use super::outline::outline;
 use super::page::{Figure, Section, data_url};
 use super::plots::COLOURS;
-use super::{ReportError, count_of, decode_mask};
+use super::{ReportError, count_of};
 use crate::analysis::join::Condition;
 use crate::formats;
 use crate::image::Samples;
@@ -88,12 +88,12 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
     let truth = material.truths.get(&pick.mask_id).ok_or_else(|| gone("row among the masks"))?;
     let key = (pick.mask_id.clone(), condition.model.clone(), condition.strategy.clone());
     let predicted = match material.predictions.get(&key) {
-        Some(rle) => decode_mask(rle, &pick.mask_id)?,
+        Some(rle) => rle.decode(&pick.mask_id)?,
         None => return Err(gone("row among the predictions")),
     };
     let image = material.images.get(&truth.slice_id).ok_or_else(|| gone("image"))?;
     let alt = format!("{}: outlines of ground truth and prediction of {}", pick.rank, truth.target);
-    let true_mask = decode_mask(&truth.mask, &pick.mask_id)?;
+    let true_mask = truth.mask.decode(&pick.mask_id)?;
     let empty = if predicted.is_empty() { ", empty prediction" } else { "" };
     Ok(format!(
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",

@@ -10,9 +10,8 @@ use super::notes::Notes;
 use super::picture::{Glance, as_grey_if_equal, without_alpha};
 use super::placement::{Grid, Placed, Placement, SliceNames, place, rounded};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
-use super::{CaseSlices, Error, ObjectMask, Options, Raters, Slice, names, png, rle_table, segments};
+use super::{CaseSlices, Error, ObjectMask, Options, Raters, Scratch, Slice, names, png, rle_table, segments};
 use crate::digest::sha256_each;
-use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
@@ -24,20 +23,48 @@ use crate::with_samples;
 const TOGETHER: usize = 16;
 
 /// Takes a mask that has found its image, with what the spec says of it.
-pub(super) type Add<'f> = dyn FnMut(&CaseMask, Placed) -> Result<(), Error> + 'f;
+pub(super) type Add<'f> = dyn FnMut(&CaseMask, &Placed) -> Result<(), Error> + 'f;
+
+/// Gives a mask to `add`, and its memory to `scratch`.
+pub(super) fn give(add: &mut Add, found: &CaseMask, placed: Placed, scratch: &mut Scratch) -> Result<(), Error> {
+    let added = add(found, &placed);
+    scratch.volumes.recycle(placed.mask.image.samples);
+    added
+}
 
 /// Frame, position and masks of a slice that stays.
 type Kept = (usize, usize, Vec<ObjectMask>);
 
-/// Reads a case and cuts it into slices.
+/// Reads a case and cuts it into slices. The files are read into the memory of `scratch`, which is used again for the next
+/// case.
 ///
 /// # Errors
 /// The first file that cannot be read, does not fit its image, or holds a label that the spec does not know.
-pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<CaseSlices, Error> {
-    let rules = &spec.layout[case.layout].image;
-    let mut loaded = load(tree, &case.image, rules.order)?;
+pub fn cut(
+    case: &Case,
+    spec: &Spec,
+    tree: &Tree,
+    options: &Options,
+    scratch: &mut Scratch,
+) -> Result<CaseSlices, Error> {
+    let mut loaded = load(tree, &case.image, spec.layout[case.layout].image.order, scratch)?;
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
+    let cut = cut_loaded(case, spec, tree, options, &mut loaded, scratch);
+    scratch.volumes.recycle(loaded.image.samples);
+    cut
+}
+
+/// As [`cut`], of the image that was loaded.
+fn cut_loaded(
+    case: &Case,
+    spec: &Spec,
+    tree: &Tree,
+    options: &Options,
+    loaded: &mut Loaded,
+    scratch: &mut Scratch,
+) -> Result<CaseSlices, Error> {
+    let rules = &spec.layout[case.layout].image;
     // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
     let sequences = rules.channels.len();
     if rules.fourth_axis == FourthAxis::Sequences && loaded.image.size[2..] == [sequences, 1] {
@@ -46,26 +73,27 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     if rules.fourth_axis == FourthAxis::None && loaded.image.size[3] > 1 {
         let found = loaded.image.size[3];
         let reason = format!("the spec expects three dimensions, but it has a fourth one of {found} steps");
-        return Err(Error::Spec { file: loaded.file, reason });
+        return Err(Error::Spec { file: loaded.file.clone(), reason });
     }
     if let Some(channel) = case.channel
         && channel >= loaded.image.size[3]
     {
         let found = loaded.image.size[3];
         let reason = format!("the spec expects sequence {channel} along the fourth axis, which has {found} steps");
-        return Err(Error::Spec { file: loaded.file, reason });
+        return Err(Error::Spec { file: loaded.file.clone(), reason });
     }
     let frames = if rules.fourth_axis == FourthAxis::Frames { loaded.image.size[3] } else { 1 };
-    let mut grid = Grid::of(&loaded);
+    let mut grid = Grid::of(loaded);
     grid.size[3] = frames;
     grid.believed = rules.header == Header::True && rules.spacing_mm.is_none();
-    loaded.image.geometry = true_frame(rules, loaded.image.geometry);
+    loaded.image.geometry = true_frame(rules, loaded.image.geometry.take());
+    let loaded = &*loaded;
     let problem = |reason: String| Error::Spec { file: loaded.file.clone(), reason };
     let image = &loaded.image;
     let axes = axes(planes(rules, options), image).map_err(problem)?;
     let rule = Rule::new(options.intensity.unwrap_or(rules.intensity), image).map_err(problem)?;
 
-    let reader = MaskReader { spec, case, tree, image: &loaded, grid: &grid };
+    let reader = MaskReader { spec, case, tree, image: loaded, grid: &grid };
     let mut notes = Notes::of_image(&loaded.image.notes);
     for (file, said) in names::check(case, spec, tree)? {
         notes.of_mask(&file, said.iter());
@@ -74,16 +102,15 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
     let mut stacks: Vec<Objects> =
         axes.iter().map(|&axis| Objects::new(axis, slice_size(image, axis).2, frames)).collect();
     for found in wanted(&case.masks, options.raters) {
-        reader.each(found, &mut |found, placed| {
+        reader.each(found, scratch, &mut |found, placed| {
             placement = placement.max(placed.placement);
             error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
             let mut said = Vec::new();
             for objects in &mut stacks {
                 // What is said of a mask along one axis is said along all.
-                said = objects.add(found, &reader, &placed)?;
+                said = objects.add(found, &reader, placed)?;
             }
             notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes).chain(&said));
-            recycle(placed.mask.image.samples);
             Ok(())
         })?;
     }
@@ -121,11 +148,12 @@ pub fn cut(case: &Case, spec: &Spec, tree: &Tree, options: &Options) -> Result<C
         cut.dropped_slices += counts.dropped_slices;
         cut.dropped_masks += counts.dropped_masks;
         let cutter = Cutter { image, axis, plane, rule, framed: frames > 1, channel: case.channel };
-        cut.slices.par_extend(kept.into_par_iter().chunks(TOGETHER).flat_map_iter(|kept| cutter.slices(kept)));
+        let together = kept.into_par_iter().chunks(TOGETHER);
+        let slices = together.map_init(png::Encoder::default, |encoder, kept| cutter.slices(kept, encoder));
+        cut.slices.par_extend(slices.flatten_iter());
     }
     // Planes one after the other are not in the order of names.
     cut.slices.sort_by(|a, b| a.name.cmp(&b.name));
-    recycle(loaded.image.samples);
     Ok(cut)
 }
 
@@ -171,15 +199,15 @@ pub(super) struct MaskReader<'a> {
 
 impl MaskReader<'_> {
     /// Gives the masks of `found` to `add`, one after the other: those of a container of segments, or the one of an image.
-    fn each(&self, found: &CaseMask, add: &mut Add) -> Result<(), Error> {
+    fn each(&self, found: &CaseMask, scratch: &mut Scratch, add: &mut Add) -> Result<(), Error> {
         let layout = &self.spec.layout[self.case.layout];
         let part = &layout.mask[found.part];
         if let (Decode::RleTable { id, runs, .. }, Some(row)) = (&part.decode, &found.row) {
             // Runs are counted on the image's own pixels.
             let mask = rle_table::load(self.tree, found.files[0], row, [id, runs], &self.image.image)?;
-            return add(found, Placed::on_its_image(mask));
+            return give(add, found, Placed::on_its_image(mask), scratch);
         }
-        let Some(mask) = segments::add_each(self, part, found, add)? else { return Ok(()) };
+        let Some(mask) = segments::add_each(self, part, found, scratch, add)? else { return Ok(()) };
         same_orientation(&self.image.image, &mask.image)
             .map_err(|reason| Error::Spec { file: mask.file.clone(), reason })?;
         let image_names = ordered(&self.case.image_keys, &self.image.files);
@@ -188,12 +216,12 @@ impl MaskReader<'_> {
             layout.image.stack.as_deref().map(|capture| SliceNames { capture, texts: &image_names }),
             part.stack.as_deref().map(|capture| SliceNames { capture, texts: &mask_names }),
         ];
-        let placed = place(self.grid, mask, part.pair, names)?;
+        let placed = place(self.grid, mask, part.pair, names, &mut scratch.volumes)?;
         if placed.placement == Placement::Resampled && matches!(part.decode, Decode::Binary { inverted: true, .. }) {
             let reason = "an inverted mask cannot be laid on another grid: all that lies beyond it would be the object";
             return Err(Error::Spec { file: placed.mask.file, reason: reason.into() });
         }
-        add(found, placed)
+        give(add, found, placed, scratch)
     }
 }
 
@@ -380,11 +408,11 @@ struct Picture {
 
 impl Cutter<'_> {
     /// Slices that are kept, of which the frame, the position and the masks are given.
-    fn slices(&self, kept: Vec<Kept>) -> Vec<Slice> {
+    fn slices(&self, kept: Vec<Kept>, encoder: &mut png::Encoder) -> Vec<Slice> {
         let pictures: Vec<Picture> = kept.iter().map(|(frame, index, _)| self.picture(*frame, *index)).collect();
         let digests = sha256_each(&pictures.iter().map(|picture| &picture.pixels[..]).collect::<Vec<_>>());
         let parts = kept.into_iter().zip(pictures).zip(digests);
-        parts.map(|((kept, picture), digest)| self.slice(kept, picture, digest)).collect()
+        parts.map(|((kept, picture), digest)| self.slice(kept, picture, digest, encoder)).collect()
     }
 
     fn picture(&self, frame: usize, index: usize) -> Picture {
@@ -399,7 +427,13 @@ impl Cutter<'_> {
         Picture { pixels, channels, ends: (grey.min, grey.max) }
     }
 
-    fn slice(&self, (frame, index, masks): Kept, picture: Picture, pixels_sha256: String) -> Slice {
+    fn slice(
+        &self,
+        (frame, index, masks): Kept,
+        picture: Picture,
+        pixels_sha256: String,
+        encoder: &mut png::Encoder,
+    ) -> Slice {
         let Picture { pixels, channels, ends } = picture;
         let (rows, columns, _) = slice_size(self.image, self.axis);
         let (height, width) = (rows as u32, columns as u32);
@@ -420,7 +454,7 @@ impl Cutter<'_> {
             pixels_sha256,
             perceptual_hash: glance.perceptual_hash(),
             thumbnail: glance.levels(),
-            png: png::encode(&pixels, width, height, channels),
+            png: encoder.encode(&pixels, width, height, channels),
             masks,
         }
     }

@@ -1,7 +1,5 @@
 //! The image of a case or of a mask, out of one file or a stack of them.
 
-use std::cell::Cell;
-
 use rayon::prelude::*;
 
 use super::Error;
@@ -23,9 +21,14 @@ pub struct Loaded {
     pub files: Vec<usize>,
 }
 
-thread_local! {
-    /// Memory for the file that a thread reads, used again for the next: fresh memory costs as much as reading does.
-    static FILE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+/// Memory that a worker uses again from one file to the next: fresh memory costs as much as reading does. What is read does
+/// not depend on it.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Bytes of the file that is read.
+    file: Vec<u8>,
+    /// Volumes that are done with.
+    pub(super) volumes: formats::Scratch,
 }
 
 /// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in the
@@ -33,33 +36,45 @@ thread_local! {
 ///
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
-pub fn load(tree: &Tree, files: &[usize], order: Order) -> Result<Loaded, Error> {
-    let path = &tree.members()[files[0]].path;
-    with_bytes(tree, files[0], |bytes| load_from(tree, files, &File::new(path, bytes), order))
+pub fn load(tree: &Tree, files: &[usize], order: Order, scratch: &mut Scratch) -> Result<Loaded, Error> {
+    let first = &tree.members()[files[0]];
+    with_bytes(tree, first, scratch, |bytes, volumes| {
+        load_from(tree, files, &File::new(&first.path, bytes), order, volumes)
+    })
 }
 
-/// Reads a file into memory that is used again, for as long as `use_bytes` looks at it.
+/// Reads a file into the memory of `scratch`, for as long as `use_bytes` looks at it.
 pub(super) fn with_bytes<T>(
     tree: &Tree,
-    file: usize,
-    use_bytes: impl FnOnce(&[u8]) -> Result<T, Error>,
+    member: &Member,
+    scratch: &mut Scratch,
+    use_bytes: impl FnOnce(&[u8], &mut formats::Scratch) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut memory = FILE.take();
-    let out = use_bytes(tree.read_into(&tree.members()[file], &mut memory)?);
-    FILE.set(memory);
-    out
+    let Scratch { file, volumes } = scratch;
+    use_bytes(tree.read_into(member, file)?, volumes)
 }
 
 /// As [`load`], with the first file.
-pub(super) fn load_from(tree: &Tree, files: &[usize], head: &File, order: Order) -> Result<Loaded, Error> {
+pub(super) fn load_from(
+    tree: &Tree,
+    files: &[usize],
+    head: &File,
+    order: Order,
+    volumes: &mut formats::Scratch,
+) -> Result<Loaded, Error> {
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
     if formats::detect(head) == Some(&dicom::ENTRY) {
         return load_dicom(tree, &members, head.bytes, order);
     }
-    let image = decode(tree, first, head)?;
-    let read = |member: &&Member| decode(tree, member, &File::new(&member.path, &tree.read(member)?));
-    let rest: Vec<Image> = members[1..].par_iter().map(read).collect::<Result<_, _>>()?;
+    let image = decode(tree, first, head, volumes)?;
+    let rest: Vec<Image> = members[1..]
+        .par_iter()
+        .map_init(Scratch::default, |scratch, member| {
+            let read = |bytes: &[u8], volumes: &mut _| decode(tree, member, &File::new(&member.path, bytes), volumes);
+            with_bytes(tree, member, scratch, read)
+        })
+        .collect::<Result<_, _>>()?;
     let image = stack(image, rest, &members)?;
     let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
@@ -74,8 +89,8 @@ pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str)
     }
 }
 
-fn decode(tree: &Tree, member: &Member, file: &File) -> Result<Image, Error> {
-    formats::read_file(file, &companion(tree, member))
+fn decode(tree: &Tree, member: &Member, file: &File, volumes: &mut formats::Scratch) -> Result<Image, Error> {
+    formats::read_file(file, &companion(tree, member), volumes)
         .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
@@ -86,8 +101,10 @@ fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> R
         Ok(instance.labelled(&member.path))
     };
     let mut instances = vec![read(members[0], first)?];
-    let rest: Vec<dicom::Instance> =
-        members[1..].par_iter().map(|member| read(member, &tree.read(member)?)).collect::<Result<_, Error>>()?;
+    let rest: Vec<dicom::Instance> = members[1..]
+        .par_iter()
+        .map_init(Scratch::default, |scratch, member| with_bytes(tree, member, scratch, |bytes, _| read(member, bytes)))
+        .collect::<Result<_, Error>>()?;
     instances.extend(rest);
     let placed = || instances.iter().all(|instance| instance.header.location().is_some() || instance.header.frames > 1);
     let open = order == Order::Auto;

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::formats;
 use crate::mask::Mask;
+use crate::named;
 use crate::spec::{Intensity, Label, Plane};
 
 mod binary;
@@ -28,7 +29,7 @@ mod segments;
 
 pub use cut::cut;
 pub use intensity::Grey;
-pub use load::{Loaded, load};
+pub use load::{Loaded, Scratch, load};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use pixels::{LARGEST_SIDE, SliceError, SlicePixels};
 pub use plane::{Axis, anatomical_plane, main_axis};
@@ -56,17 +57,18 @@ impl Default for Options {
     }
 }
 
-/// Which raters' masks are built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Raters {
-    /// The reference rater of the source.
-    #[default]
-    First,
-    /// All raters, as separate masks.
-    All,
-    /// One mask of the pixels that more than half of the raters marked.
-    Majority,
+named! {
+    /// Raters whose masks are built.
+    #[derive(Default)]
+    pub enum Raters("choice of raters") {
+        /// The reference rater of the source.
+        #[default]
+        First = "first",
+        /// All raters, as separate masks.
+        All = "all",
+        /// One mask of the pixels that more than half of the raters marked.
+        Majority = "majority",
+    }
 }
 
 /// A case cut into slices.

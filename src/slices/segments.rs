@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::cut::{Add, MaskReader};
+use super::cut::{Add, MaskReader, give};
 use super::load::{companion, load_from, with_bytes};
 use super::placement::{Placed, Placement, place};
-use super::{Error, Loaded};
+use super::{Error, Loaded, Scratch};
 use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target};
 use crate::formats::{self, File, dicom};
 use crate::image::{Frame, Image, Samples};
@@ -38,19 +38,20 @@ pub(super) fn add_each(
     reader: &MaskReader,
     part: &MaskPart,
     found: &CaseMask,
+    scratch: &mut Scratch,
     add: &mut Add,
 ) -> Result<Option<Loaded>, Error> {
     let first = &reader.tree.members()[found.files[0]];
     let problem = |reason: String| Error::Spec { file: first.path.clone(), reason };
     let labels = part.labels.as_ref().and_then(|name| reader.spec.labels.get(name));
-    let way = with_bytes(reader.tree, found.files[0], |bytes| {
+    let way = with_bytes(reader.tree, first, scratch, |bytes, volumes| {
         let file = File::new(&first.path, bytes);
         let known =
             formats::segment_table(&file).map_err(|source| Error::Format { file: first.path.clone(), source })?;
         if let Some(by) = way(part, found, known.as_ref()).map_err(problem)? {
             return Ok(Err(by));
         }
-        let mut loaded = load_from(reader.tree, &found.files, &file, part.order)?;
+        let mut loaded = load_from(reader.tree, &found.files, &file, part.order, volumes)?;
         if let (Decode::Values, Some(known)) = (&part.decode, &known) {
             loaded.image.notes.extend(compared(known, labels).map_err(problem)?);
         }
@@ -60,12 +61,12 @@ pub(super) fn add_each(
         Ok(loaded) => return Ok(Some(loaded)),
         Err(by) => by,
     };
-    let header = image_header(reader);
+    let header = image_header(reader, scratch);
     let mut seen: BTreeMap<String, String> = BTreeMap::new();
     for &file in &found.files {
         let member = &reader.tree.members()[file];
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
-        let segments = with_bytes(reader.tree, file, |bytes| {
+        let segments = with_bytes(reader.tree, member, scratch, |bytes, _| {
             formats::read_segments(&File::new(&member.path, bytes), &companion(reader.tree, member))
                 .map_err(|source| Error::Format { file: member.path.clone(), source })
         })?
@@ -80,11 +81,11 @@ pub(super) fn add_each(
                 let reason = format!("{other} and {} are both {key:?} by the label table", segment.describe());
                 return Err(problem(reason));
             }
-            let mut placed = placed(reader, part, &member.path, &segments, index, header.as_ref())?;
+            let mut placed = placed(reader, part, &member.path, (&segments, index), header.as_ref(), scratch)?;
             let own = placed.notes.drain(..).chain(note).map(|n| format!("segment {:?}: {n}", segment.name));
             placed.notes = notes.drain(..).chain(own).collect();
             let found = CaseMask { label: Some(label.clone()), label_key: Some(key), ..found.clone() };
-            add(&found, placed)?;
+            give(add, &found, placed, scratch)?;
         }
     }
     Ok(None)
@@ -236,10 +237,9 @@ fn unknown(segment: &Segment, known: &Table, labels: &LabelTable) -> String {
 }
 
 /// The header of the image's first file, where it is DICOM.
-fn image_header(reader: &MaskReader) -> Option<dicom::Header> {
-    let file = reader.case.image[0];
-    let member = &reader.tree.members()[file];
-    with_bytes(reader.tree, file, |bytes| {
+fn image_header(reader: &MaskReader, scratch: &mut Scratch) -> Option<dicom::Header> {
+    let member = &reader.tree.members()[reader.case.image[0]];
+    with_bytes(reader.tree, member, scratch, |bytes, _| {
         let is_dicom = formats::detect(&File::new(&member.path, bytes)) == Some(&dicom::ENTRY);
         Ok(is_dicom.then(|| dicom::header(bytes).ok()).flatten())
     })
@@ -277,9 +277,9 @@ fn placed(
     reader: &MaskReader,
     part: &MaskPart,
     file: &str,
-    segments: &Segments,
-    index: usize,
+    (segments, index): (&Segments, usize),
     header: Option<&dicom::Header>,
+    scratch: &mut Scratch,
 ) -> Result<Placed, Error> {
     let segment = &segments.table.segments[index];
     let problem = |reason: String| Error::Spec {
@@ -298,9 +298,10 @@ fn placed(
              in the spec takes another threshold"
         )));
     }
-    let volume = |pair: Pair| {
+    let mut volume = |pair: Pair| {
         let image = segments.volume(index).map_err(|misfit| problem(misfit.to_string()))?;
-        place(grid, Loaded { file: file.to_string(), image, positions: None, files: Vec::new() }, pair, [None, None])
+        let mask = Loaded { file: file.to_string(), image, positions: None, files: Vec::new() };
+        place(grid, mask, pair, [None, None], &mut scratch.volumes)
     };
     if part.pair == Pair::Index {
         return volume(Pair::Index);

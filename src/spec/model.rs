@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::taxonomy;
 use crate::digest::{canonical_json, sha256};
+use crate::named;
 
 /// A source's spec.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -423,25 +424,26 @@ pub enum FourthAxis {
     Sequences,
 }
 
-/// Plane of the slices: the file axis that is cut across.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-pub enum Plane {
-    /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
-    #[default]
-    Native,
-    /// Across the first file axis.
-    X,
-    /// Across the second file axis.
-    Y,
-    /// Across the third file axis.
-    Z,
-    /// Across the axis closest to superior–inferior, by the affine.
-    Axial,
-    /// Across the axis closest to anterior–posterior, by the affine.
-    Coronal,
-    /// Across the axis closest to left–right, by the affine.
-    Sagittal,
+named! {
+    /// Plane of the slices: the file axis that is cut across.
+    #[derive(Default)]
+    pub enum Plane("plane") {
+        /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
+        #[default]
+        Native = "native",
+        /// Across the first file axis.
+        X = "x",
+        /// Across the second file axis.
+        Y = "y",
+        /// Across the third file axis.
+        Z = "z",
+        /// Across the axis closest to superior–inferior, by the affine.
+        Axial = "axial",
+        /// Across the axis closest to anterior–posterior, by the affine.
+        Coronal = "coronal",
+        /// Across the axis closest to left–right, by the affine.
+        Sagittal = "sagittal",
+    }
 }
 
 /// Name of a plane.

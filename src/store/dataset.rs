@@ -87,6 +87,11 @@ impl Dataset {
         layout::digest_cache(&self.root)
     }
 
+    /// File in which the last analysis may be kept. It is no part of the data.
+    pub fn analysis_cache(&self) -> PathBuf {
+        layout::analysis_cache(&self.root)
+    }
+
     /// Folder in which embeddings of slices may be kept between runs. It is no part of the data.
     pub fn embedding_cache(&self) -> PathBuf {
         layout::embedding_cache(&self.root)

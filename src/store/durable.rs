@@ -9,22 +9,21 @@
 //! without locks nothing is removed.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 
 use super::error::{Error, Result, io};
 use super::layout;
-use crate::digest::hex;
+use crate::digest::Hasher;
 
 /// A file on its way to its place. Dropped before [`publish`](Staged::publish), it disappears.
 pub(super) struct Staged {
     file: File,
     path: TempPath,
-    sha256: Sha256,
+    sha256: Hasher,
     bytes: u64,
 }
 
@@ -36,7 +35,7 @@ impl Staged {
             let (file, path) = new_file(scratch).map_err(io(scratch, "create a file in it"))?.into_parts();
             let _ = file.lock(); // refused only where the file system has no locks
             if path.exists() {
-                return Ok(Staged { file, path, sha256: Sha256::new(), bytes: 0 });
+                return Ok(Staged { file, path, sha256: Hasher::default(), bytes: 0 });
             } // else a sweep removed it before it was locked
         }
     }
@@ -57,14 +56,14 @@ impl Staged {
         for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
             sync_folder(folder).map_err(io(folder, "sync the folder"))?;
         }
-        Ok((bytes, hex(&sha256.finalize())))
+        Ok((bytes, sha256.finish()))
     }
 }
 
 impl Write for Staged {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
         let written = self.file.write(buffer)?;
-        self.sha256.update(&buffer[..written]);
+        self.sha256.write_all(&buffer[..written])?;
         self.bytes += written as u64;
         Ok(written)
     }
@@ -108,22 +107,6 @@ pub(super) fn sweep(scratch: &Path) {
     }
 }
 
-/// Size of a file and its SHA-256 in hex.
-pub(super) fn digest(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let (mut sha256, mut bytes) = (Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((bytes, hex(&sha256.finalize()))),
-            n => {
-                sha256.update(&buffer[..n]);
-                bytes += n as u64;
-            }
-        }
-    }
-}
-
 /// A new file that, unlike other temporary files, gets the permissions of ordinary ones.
 fn new_file(scratch: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
@@ -152,7 +135,7 @@ mod tests {
         assert_eq!(fs::read(&to).unwrap(), b"abc");
         // the test vector of FIPS 180-2
         assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(digest(&to).unwrap(), (bytes, sha256));
+        assert_eq!(crate::digest::sha256_file(&to).unwrap(), (bytes, sha256));
         assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0);
     }
 

@@ -54,6 +54,14 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// A row whose mask is no run-length code of its size.
+    #[error("{id}: {reason}")]
+    DamagedMask {
+        /// Id of the row.
+        id: String,
+        /// What is wrong with it.
+        reason: crate::mask::RleError,
+    },
     /// A row does not come after the one before it.
     #[error("{table}: rows must come in the order of their ids, each once: {row:?} came after {previous:?}")]
     Order {

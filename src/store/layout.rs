@@ -116,6 +116,11 @@ pub(super) fn digest_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("digests")
 }
 
+/// File with the last analysis.
+pub(super) fn analysis_cache(root: &Path) -> PathBuf {
+    root.join(OWN).join("analysis")
+}
+
 /// Folder with embeddings of slices that were computed before.
 pub(super) fn embedding_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("embeddings")

@@ -22,7 +22,7 @@ use super::names::Stage;
 use super::rows::Row;
 use super::schema::{CONTENT_VERSION, SCHEMA_VERSION, Table};
 use super::writer::{TableWriter, Written};
-use crate::digest::{canonical_json, hex, sha256};
+use crate::digest::{canonical_json, hex, sha256, sha256_file};
 
 /// All that decides the content of a shard, as names and values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,7 +241,7 @@ impl ShardFile {
         let path = root.join(&self.path);
         let found = match verify {
             Verify::Quick => fs::metadata(&path).map(|found| (found.len(), None)),
-            Verify::Full => durable::digest(&path).map(|(bytes, sha256)| (bytes, Some(sha256))),
+            Verify::Full => sha256_file(&path).map(|(bytes, sha256)| (bytes, Some(sha256))),
         };
         let reason = match found {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => None,

@@ -14,6 +14,7 @@ use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields};
 use serde::{Serialize, Serializer};
 
+use super::error::{Error, Result as StoreResult};
 use super::schema::Column;
 use crate::digest::hex;
 use crate::mask::{Mask, RleError};
@@ -464,6 +465,16 @@ group! {
 impl From<&Mask> for Rle {
     fn from(mask: &Mask) -> Self {
         Rle { size: [mask.height(), mask.width()], counts: Bytes(mask.to_coco()) }
+    }
+}
+
+impl Rle {
+    /// The mask of the row that has this id.
+    ///
+    /// # Errors
+    /// [`Error::DamagedMask`] where it is no code of a mask of its size.
+    pub fn decode(&self, id: &str) -> StoreResult<Mask> {
+        Mask::try_from(self).map_err(|reason| Error::DamagedMask { id: id.to_string(), reason })
     }
 }
 

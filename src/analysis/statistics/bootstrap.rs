@@ -10,7 +10,7 @@ use super::describe::{quantile, sum};
 use super::partial::RankCorrelations;
 use super::ranks::RankOrder;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How intervals are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -30,7 +30,7 @@ impl Default for BootstrapOptions {
 }
 
 /// A confidence interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,

@@ -1,10 +1,12 @@
 //! A coefficient of correlation with its test.
 
+use serde::{Deserialize, Serialize};
+
 use super::Undefined;
 use super::distributions::correlation_two_sided;
 
 /// A rank correlation, plain or partial, and its test against zero.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Correlation {
     /// The coefficient, in −1..=1.
     pub rho: f64,

@@ -1,7 +1,9 @@
 //! Mean, population standard deviation and quartiles of a column.
 
+use serde::{Deserialize, Serialize};
+
 /// A column in numbers. Statistics are of the finite values; without any they are `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Description {
     /// Finite values.
     pub n: usize,

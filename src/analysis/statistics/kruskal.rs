@@ -4,9 +4,10 @@
 use super::Undefined;
 use super::distributions::chi_square_upper;
 use super::ranks::RankOrder;
+use serde::{Deserialize, Serialize};
 
 /// Result of the Kruskal–Wallis test.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KruskalWallis {
     /// The statistic H, corrected for ties.
     pub h: f64,

@@ -8,7 +8,7 @@
 use super::Undefined;
 use super::distributions::normal_two_sided;
 use super::ranks::RankOrder;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What becomes of pairs without a difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -23,7 +23,7 @@ pub enum ZeroDifferences {
 }
 
 /// Result of the signed-rank test.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SignedRank {
     /// Pairs with a difference.
     pub n: usize,

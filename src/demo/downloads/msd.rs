@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde_json::{Map, json};
+
 use super::abdomen::{CT, SPLEEN, abdomen};
 use super::{content_folder, in_folder, to_i16, volume};
 use crate::demo::phantom::{Acquisition, Grid, Random, Rendered, Scene, Shape};
@@ -21,8 +23,8 @@ pub(super) fn write(folder: &Path) -> io::Result<()> {
         let values = Samples::F32(rendered.values.iter().map(|&v| v.max(0.0) as f32).collect());
         put(&base, name, &grid, values, Samples::U8(rendered.labels))?;
     }
-    let labels = r#"{"0": "background", "1": "Anterior", "2": "Posterior"}"#;
-    describe(&base, "Hippocampus", "MRI", labels, &cases.map(|(name, _)| name))?;
+    let labels = ["background", "Anterior", "Posterior"];
+    describe(&base, "Hippocampus", "MRI", &labels, &cases.map(|(name, _)| name))?;
     write::tar(&folder.join("Task04_Hippocampus.tar"), &content)?;
 
     let content = content_folder(folder, "Task09_Spleen")?;
@@ -37,7 +39,7 @@ pub(super) fn write(folder: &Path) -> io::Result<()> {
         let spleen = Samples::U8(labels.iter().map(|&label| u8::from(label == SPLEEN)).collect());
         put(&base, name, &grid, to_i16(&values), spleen)?;
     }
-    describe(&base, "Spleen", "CT", r#"{"0": "background", "1": "spleen"}"#, &cases.map(|(name, _)| name))?;
+    describe(&base, "Spleen", "CT", &["background", "spleen"], &cases.map(|(name, _)| name))?;
     write::tar(&folder.join("Task09_Spleen.tar"), &content)
 }
 
@@ -53,17 +55,19 @@ fn put(base: &Path, name: &str, grid: &Grid, values: Samples, labels: Samples) -
     Ok(())
 }
 
-fn describe(base: &Path, name: &str, modality: &str, labels: &str, cases: &[String]) -> io::Result<()> {
-    let pair =
-        |case: &String| format!(r#"    {{"image": "./imagesTr/{case}.nii.gz", "label": "./labelsTr/{case}.nii.gz"}}"#);
-    let training: Vec<String> = cases.iter().map(pair).collect();
-    let text = format!(
-        "{{\n  \"name\": \"{name}\",\n  \"tensorImageSize\": \"3D\",\n  \"modality\": {{\"0\": \"{modality}\"}},\n  \
-         \"labels\": {labels},\n  \"numTraining\": {},\n  \"training\": [\n{}\n  ],\n  \"test\": []\n}}\n",
-        cases.len(),
-        training.join(",\n")
-    );
-    fs::write(in_folder(base, "dataset.json")?, text)
+fn describe(base: &Path, name: &str, modality: &str, labels: &[&str], cases: &[String]) -> io::Result<()> {
+    let file = |folder: &str, case: &String| format!("./{folder}/{case}.nii.gz");
+    let pair = |case: &String| json!({"image": file("imagesTr", case), "label": file("labelsTr", case)});
+    let dataset = json!({
+        "name": name,
+        "tensorImageSize": "3D",
+        "modality": {"0": modality},
+        "labels": labels.iter().zip(0..).map(|(label, value)| (value.to_string(), json!(label))).collect::<Map<_, _>>(),
+        "numTraining": cases.len(),
+        "training": cases.iter().map(pair).collect::<Vec<_>>(),
+        "test": [],
+    });
+    fs::write(in_folder(base, "dataset.json")?, serde_json::to_string_pretty(&dataset)? + "\n")
 }
 
 /// A hippocampus from above: a head, in front, and a tail that bends inwards; about 1 mm from the fluid of the horn.

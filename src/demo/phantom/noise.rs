@@ -1,35 +1,25 @@
 //! Pseudo-random numbers: a sequence for choices, and fields over space for textures.
-//!
-//! The generator is SplitMix64 (Steele, Lea and Flood, 2014). Only additions, multiplications and shifts are used, which
-//! give the same bits everywhere.
 
-/// One step of SplitMix64 from a state.
+use crate::random::{STEP, SplitMix, scrambled, unit};
+
+/// One step of the generator from a state.
 fn mix(state: u64) -> u64 {
-    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// 0 to 1 from the upper 53 bits.
-fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
+    scrambled(state.wrapping_add(STEP))
 }
 
 /// A sequence of numbers that a seed decides.
 #[derive(Clone, Debug)]
-pub struct Random(u64);
+pub struct Random(SplitMix);
 
 impl Random {
     /// Starts a sequence.
     pub fn new(seed: u64) -> Self {
-        Random(mix(seed))
+        Random(SplitMix::new(mix(seed).wrapping_add(STEP)))
     }
 
     /// The next number, of all 64-bit integers.
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0)
+        self.0.bits()
     }
 
     /// Evenly from `low` up to `high`.

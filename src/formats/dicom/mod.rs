@@ -80,7 +80,7 @@ pub static ENTRY: Format = Format {
     extensions: &["dcm", "dicom", "ima"],
     signature: |head| head.get(128..132) == Some(b"DICM"),
     start: Start::Content,
-    read: |file, _| read(&file.plain()?).map(|instance| instance.image),
+    read: |file, _, _| read(&file.plain()?).map(|instance| instance.image),
     describe: |file| segment_table(&file.plain()?),
     segments: |file, _| segments(&file.plain()?),
     ..Format::PLAIN

@@ -39,7 +39,7 @@ pub static ENTRY: Format = Format {
     extensions: &["jpg", "jpeg"],
     signature: |head| head.starts_with(b"\xff\xd8\xff"),
     start: Start::Signature,
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     probe: Some(probe::probe),
     ..Format::PLAIN
 };

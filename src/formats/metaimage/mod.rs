@@ -18,7 +18,7 @@
 mod tests;
 
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes, named_data};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes, named_data};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
@@ -30,7 +30,7 @@ pub static ENTRY: Format = Format {
     extensions: &["mhd", "mha"],
     companions: &[("mhd", &["raw", "zraw", "RAW", "raw.gz"])],
     named_data: Some(|header| named_data(header, &["elementdatafile"])),
-    read: |file, companion| read(file.name, file.bytes, companion),
+    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
     ..Format::PLAIN
 };
 
@@ -44,6 +44,10 @@ pub static ENTRY: Format = Format {
 /// [`Error::Malformed`] for a header that lacks a field or contradicts itself, and for a compressed stream that is
 /// damaged.
 pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_into(bytes, companion, &mut Scratch::default())
+}
+
+fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let parsed = parse(bytes)?;
     let header = parsed.header;
     let mut skip = parsed.skip;
@@ -67,7 +71,7 @@ pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     }
     let (dtype, endian, encoding) = (header.dtype, parsed.endian, parsed.encoding);
     let block = Block { format: FORMAT, dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files)?;
+    let samples = block.decode(files, scratch)?;
     Ok(header.with(samples))
 }
 

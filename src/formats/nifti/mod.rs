@@ -27,7 +27,7 @@ mod tests;
 use std::borrow::Cow;
 
 use super::format::{File, Format, Start};
-use super::voxels::{Block, Dtype, Encoding, Endian, Header, Skip, four_axes};
+use super::voxels::{Block, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes};
 use super::{Companion, Error, Result, gzip};
 use crate::image::{Image, Scaling};
 
@@ -62,10 +62,10 @@ const LARGEST_HEADER: usize = 540;
 /// [`Error::MissingCompanion`]; short data are [`Error::Truncated`]; a header that contradicts itself, among them a
 /// valid slope with an infinite intercept, is [`Error::Malformed`].
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    read_file(&File::new(name, bytes), companion)
+    read_file(&File::new(name, bytes), companion, &mut Scratch::default())
 }
 
-fn read_file(file: &File, companion: &Companion) -> Result<Image> {
+fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let Parsed { header, other_frame, endian, layout } = parse(file.name, &file.head(LARGEST_HEADER)?)?;
     let file = match layout.pair {
         true => data_half(FORMAT, file.name, companion)?,
@@ -79,7 +79,7 @@ fn read_file(file: &File, companion: &Companion) -> Result<Image> {
         encoding: if gzip::is_gzip(&file) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(layout.offset),
     };
-    let samples = block.decode(vec![file])?;
+    let samples = block.decode(vec![file], scratch)?;
     let mut image = header.with(samples);
     image.meaning.other_frame = other_frame;
     Ok(image)

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, named_data};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, named_data};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 
@@ -39,7 +39,7 @@ pub static ENTRY: Format = Format {
     signature: |head| head.starts_with(b"NRRD000"),
     companions: &[("nhdr", &["raw", "raw.gz", "img"])],
     named_data: Some(|header| named_data(header, &["data file", "datafile"])),
-    read: |file, companion| read(file.name, file.bytes, companion),
+    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
     describe: |file| segment_table(file.bytes),
     segments: |file, companion| segments(file.bytes, companion),
     ..Format::PLAIN
@@ -54,13 +54,17 @@ pub static ENTRY: Format = Format {
 /// [`Error::Truncated`] where it is too short; [`Error::Malformed`] for a header that lacks a field or contradicts
 /// itself, or is of another version, and for a damaged compressed stream.
 pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
+    read_into(bytes, companion, &mut Scratch::default())
+}
+
+fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let Parsed { header, endian, encoding, line_skip, skip, files, rest, .. } = parse(bytes)?;
     let mut files = files.fetch(FORMAT, rest, companion)?;
     if line_skip > 0 {
         files = files.into_iter().map(|file| after_lines(file, line_skip)).collect::<Result<_>>()?;
     }
     let block = Block { format: FORMAT, dtype: header.dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files)?;
+    let samples = block.decode(files, scratch)?;
     Ok(header.with(samples))
 }
 

@@ -30,7 +30,7 @@ pub static ENTRY: Format = Format {
     // The other four bytes are damaged where a file was transferred as text: the reader and the probe say so.
     signature: |head| head.starts_with(b"\x89PNG"),
     start: Start::Signature,
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     probe: Some(probe::probe),
     ..Format::PLAIN
 };

@@ -35,7 +35,7 @@ pub static ENTRY: Format = Format {
     extensions: &["tif", "tiff"],
     signature: |head| [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(*magic)),
     start: Start::Signature,
-    read: |file, _| read(&file.plain()?),
+    read: |file, _, _| read(&file.plain()?),
     ..Format::PLAIN
 };
 

@@ -14,14 +14,16 @@
 //! 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
 
 mod detached;
+mod scratch;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::io::Read;
 
 use bytemuck::Pod;
 
 pub(super) use self::detached::{DataFiles, named_data};
+use self::scratch::Kept;
+pub use self::scratch::Scratch;
 use super::{Error, Result, gzip};
 use crate::image::{Geometry, Image, Meaning, Samples, Scaling};
 
@@ -191,8 +193,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Decodes the block from its files, of which each holds an equal share.
-    pub fn decode(&self, mut files: Vec<Cow<[u8]>>) -> Result<Samples> {
+    /// Decodes the block from its files, of which each holds an equal share, into memory of `scratch` where it has some.
+    pub fn decode(&self, mut files: Vec<Cow<[u8]>>, scratch: &mut Scratch) -> Result<Samples> {
         if files.is_empty() || !self.count.is_multiple_of(files.len()) {
             return Err(self.malformed(format!(
                 "{} values cannot be shared by {} data files",
@@ -223,9 +225,9 @@ impl Block {
         }
         if let ([file], true) = (&files[..], inflate) {
             // The bytes before the samples are inflated with them, and removed afterwards.
-            return self.fill(starts[0], |out| self.inflate_exactly(file, out));
+            return self.fill(scratch, starts[0], |out| self.inflate_exactly(file, out));
         }
-        self.fill(0, |out| {
+        self.fill(scratch, 0, |out| {
             for ((file, &start), part) in files.iter().zip(&starts).zip(out.chunks_exact_mut(share.max(1))) {
                 if inflate {
                     let mut whole = vec![0; start + share];
@@ -259,19 +261,19 @@ impl Block {
     }
 
     /// A typed vector of `count` values whose bytes, and `head` bytes before them, are written by `write`.
-    fn fill(&self, head: usize, write: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Samples> {
+    fn fill(&self, scratch: &mut Scratch, head: usize, write: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<Samples> {
         let (count, swap) = (self.count, self.endian.is_foreign());
         Ok(match self.dtype {
-            Dtype::U8 => Samples::U8(filled(head, count, swap, write)?),
-            Dtype::I8 => Samples::I8(filled(head, count, swap, write)?),
-            Dtype::U16 => Samples::U16(filled(head, count, swap, write)?),
-            Dtype::I16 => Samples::I16(filled(head, count, swap, write)?),
-            Dtype::U32 => Samples::U32(filled(head, count, swap, write)?),
-            Dtype::I32 => Samples::I32(filled(head, count, swap, write)?),
-            Dtype::U64 => Samples::U64(filled(head, count, swap, write)?),
-            Dtype::I64 => Samples::I64(filled(head, count, swap, write)?),
-            Dtype::F32 => Samples::F32(filled(head, count, swap, write)?),
-            Dtype::F64 => Samples::F64(filled(head, count, swap, write)?),
+            Dtype::U8 => Samples::U8(filled(scratch, head, count, swap, write)?),
+            Dtype::I8 => Samples::I8(filled(scratch, head, count, swap, write)?),
+            Dtype::U16 => Samples::U16(filled(scratch, head, count, swap, write)?),
+            Dtype::I16 => Samples::I16(filled(scratch, head, count, swap, write)?),
+            Dtype::U32 => Samples::U32(filled(scratch, head, count, swap, write)?),
+            Dtype::I32 => Samples::I32(filled(scratch, head, count, swap, write)?),
+            Dtype::U64 => Samples::U64(filled(scratch, head, count, swap, write)?),
+            Dtype::I64 => Samples::I64(filled(scratch, head, count, swap, write)?),
+            Dtype::F32 => Samples::F32(filled(scratch, head, count, swap, write)?),
+            Dtype::F64 => Samples::F64(filled(scratch, head, count, swap, write)?),
         })
     }
 
@@ -346,79 +348,21 @@ impl Block {
     }
 }
 
-thread_local! {
-    /// Samples of volumes that are done with.
-    static DONE_WITH: RefCell<Vec<Samples>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Volumes whose memory is kept: an image and a label map.
-const KEPT: usize = 2;
-
-/// Gives the memory of a volume back, for the next one that this thread reads: memory fresh from the system costs a tenth of
-/// the time that a gzipped volume takes. It serves a volume of the same type; one of another type takes its place.
-pub fn recycle(samples: Samples) {
-    DONE_WITH.with_borrow_mut(|kept| {
-        kept.push(samples);
-        if kept.len() > KEPT {
-            kept.remove(0);
-        }
-    });
-}
-
-/// Samples of a type that may have been kept.
-trait Kept: Pod {
-    fn vector(samples: &mut Samples) -> Option<&mut Vec<Self>>;
-}
-
-macro_rules! kept {
-    ($($kind:ident: $type:ty),+) => {$(
-        impl Kept for $type {
-            fn vector(samples: &mut Samples) -> Option<&mut Vec<Self>> {
-                if let Samples::$kind(values) = samples { Some(values) } else { None }
-            }
-        }
-    )+};
-}
-
-kept! { U8: u8, I8: i8, U16: u16, I16: i16, U32: u32, I32: i32, U64: u64, I64: i64, F32: f32, F64: f64 }
-
-/// The memory of samples that are kept, if `count` values of this type have room in it.
-fn room<T: Kept>(samples: &mut Samples, count: usize) -> Option<&mut Vec<T>> {
-    T::vector(samples).filter(|values| values.capacity() >= count)
-}
-
-/// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more volumes are
-/// held than are in use at once.
-fn memory<T: Kept>(count: usize) -> Vec<T> {
-    let mut taken = DONE_WITH.with_borrow_mut(|kept| {
-        let place = kept.iter_mut().position(|samples| room::<T>(samples, count).is_some()).unwrap_or(0);
-        (place < kept.len()).then(|| kept.remove(place))
-    });
-    match taken.as_mut().and_then(|samples| room(samples, count)).map(std::mem::take) {
-        Some(mut values) => {
-            values.resize(count, T::zeroed());
-            values
-        }
-        None => {
-            // Zeros of the system cost nothing until they are written over: some more for a larger volume to come.
-            let mut values = vec![T::zeroed(); count + count / 4];
-            values.truncate(count);
-            values
-        }
-    }
-}
-
 /// A vector of `count` samples. `write` gets the bytes of the samples with `head` bytes before them, which are dropped
 /// again; the vector is allocated so that the samples are aligned whatever `head` is.
 fn filled<T: Kept>(
+    scratch: &mut Scratch,
     head: usize,
     count: usize,
     swap: bool,
     write: impl FnOnce(&mut [u8]) -> Result<()>,
 ) -> Result<Vec<T>> {
     let lead = head.div_ceil(size_of::<T>());
-    let mut values = memory(lead + count);
-    write(&mut bytemuck::cast_slice_mut(&mut values)[lead * size_of::<T>() - head..])?;
+    let mut values = scratch.memory(lead + count);
+    if let Err(error) = write(&mut bytemuck::cast_slice_mut(&mut values)[lead * size_of::<T>() - head..]) {
+        scratch.recycle(T::samples(values));
+        return Err(error);
+    }
     values.drain(..lead);
     if swap {
         swap_bytes(&mut values);
@@ -437,72 +381,90 @@ fn swap_bytes<T: Pod>(values: &mut [T]) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     fn block(dtype: Dtype, count: usize, encoding: Encoding, skip: Skip) -> Block {
         Block { format: "test", dtype, endian: Endian::Big, count, encoding, skip }
     }
 
+    fn decode(block: Block, files: Vec<Cow<[u8]>>) -> Result<Samples> {
+        block.decode(files, &mut Scratch::default())
+    }
+
     #[test]
     fn raw_samples_are_swapped_and_skipped() {
         let bytes = [9, 9, 9, 0x01, 0x02, 0xff, 0xfe];
         let b = block(Dtype::I16, 2, Encoding::Raw, Skip::Bytes(3));
-        assert_eq!(b.decode(vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0102, -2]));
+        assert_eq!(decode(b, vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0102, -2]));
         let b = Block { skip: Skip::ToEnd, endian: Endian::Little, ..b };
-        assert_eq!(b.decode(vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0201, -257]));
+        assert_eq!(decode(b, vec![Cow::Borrowed(&bytes)]).unwrap(), Samples::I16(vec![0x0201, -257]));
     }
 
     #[test]
     fn memory_of_a_volume_is_used_again_and_nothing_of_it_shows() {
-        recycle(Samples::I16(vec![7; 100]));
+        let mut scratch = Scratch::default();
+        scratch.recycle(Samples::I16(vec![7; 100]));
         let b = block(Dtype::I16, 2, Encoding::Raw, Skip::Bytes(0));
-        let decoded = b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).unwrap();
+        let decoded = b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])], &mut scratch).unwrap();
         assert_eq!(decoded, Samples::I16(vec![1, 2]));
-        assert!(matches!(decoded, Samples::I16(values) if values.capacity() >= 100));
+        assert!(matches!(&decoded, Samples::I16(values) if values.capacity() >= 100));
         // Of another type, or too small, it is not.
-        recycle(Samples::I16(vec![7; 100]));
+        scratch.recycle(decoded);
         let b = block(Dtype::U16, 2, Encoding::Raw, Skip::Bytes(0));
-        assert_eq!(b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).unwrap(), Samples::U16(vec![1, 2]));
-        // What was not written is no rest of an earlier volume, but an error.
-        recycle(Samples::I16(vec![7; 100]));
-        let b = block(Dtype::I16, 3, Encoding::Raw, Skip::Bytes(0));
-        assert!(b.decode(vec![Cow::Borrowed(&[0, 1, 0, 2])]).is_err());
+        assert_eq!(decode(b, vec![Cow::Borrowed(&[0, 1, 0, 2])]).unwrap(), Samples::U16(vec![1, 2]));
+    }
+
+    #[test]
+    fn memory_comes_back_where_a_volume_cannot_be_decoded() {
+        // Deflated data whose end is missing: memory is taken before that shows.
+        let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&[1; 100]).unwrap();
+        let packed = packed.finish().unwrap();
+        let mut scratch = Scratch::default();
+        scratch.recycle(Samples::I16(vec![7; 1000]));
+        let b = block(Dtype::I16, 60, Encoding::Deflate, Skip::Bytes(0));
+        assert!(b.decode(vec![Cow::Borrowed(&packed)], &mut scratch).is_err());
+        let b = block(Dtype::I16, 50, Encoding::Deflate, Skip::Bytes(0));
+        let decoded = b.decode(vec![Cow::Borrowed(&packed)], &mut scratch).unwrap();
+        assert!(matches!(decoded, Samples::I16(values) if values.capacity() >= 1000 && values == [0x0101; 50]));
     }
 
     #[test]
     fn an_owned_file_of_bytes_is_kept() {
         let b = block(Dtype::U8, 2, Encoding::Raw, Skip::Bytes(1));
-        assert_eq!(b.decode(vec![Cow::Owned(vec![1, 2, 3, 4])]).unwrap(), Samples::U8(vec![2, 3]));
+        assert_eq!(decode(b, vec![Cow::Owned(vec![1, 2, 3, 4])]).unwrap(), Samples::U8(vec![2, 3]));
     }
 
     #[test]
     fn text_and_hex_are_numbers_of_the_type() {
         let b = block(Dtype::F32, 3, Encoding::Text, Skip::Bytes(0));
-        assert_eq!(b.decode(vec![Cow::Borrowed(b"1 -2.5,\r\n3e1")]).unwrap(), Samples::F32(vec![1.0, -2.5, 30.0]));
+        assert_eq!(decode(b, vec![Cow::Borrowed(b"1 -2.5,\r\n3e1")]).unwrap(), Samples::F32(vec![1.0, -2.5, 30.0]));
         let b = block(Dtype::U8, 1, Encoding::Text, Skip::Bytes(0));
-        let error = b.decode(vec![Cow::Borrowed(b"300")]).unwrap_err().to_string();
+        let error = decode(b, vec![Cow::Borrowed(b"300")]).unwrap_err().to_string();
         assert!(error.contains("\"300\"") && error.contains("uint8"), "{error}");
         let b = block(Dtype::U16, 2, Encoding::Hex, Skip::Bytes(0));
-        assert_eq!(b.decode(vec![Cow::Borrowed(b"0102\nfFfe")]).unwrap(), Samples::U16(vec![0x0102, 0xfffe]));
-        let error = b.decode(vec![Cow::Borrowed(b"0102 xx")]).unwrap_err().to_string();
+        assert_eq!(decode(b, vec![Cow::Borrowed(b"0102\nfFfe")]).unwrap(), Samples::U16(vec![0x0102, 0xfffe]));
+        let error = decode(b, vec![Cow::Borrowed(b"0102 xx")]).unwrap_err().to_string();
         assert!(error.contains("byte 5"), "{error}");
     }
 
     #[test]
     fn short_data_name_both_sizes() {
         let b = block(Dtype::U16, 4, Encoding::Raw, Skip::Bytes(2));
-        let error = b.decode(vec![Cow::Borrowed(&[0; 7])]).unwrap_err().to_string();
+        let error = decode(b, vec![Cow::Borrowed(&[0; 7])]).unwrap_err().to_string();
         assert!(error.contains("needs 8 bytes, found 5"), "{error}");
         let b = block(Dtype::U16, usize::MAX / 4, Encoding::Deflate, Skip::Bytes(0));
-        assert!(matches!(b.decode(vec![Cow::Borrowed(&[0x1f, 0x8b, 8])]), Err(Error::Truncated { .. })));
+        assert!(matches!(decode(b, vec![Cow::Borrowed(&[0x1f, 0x8b, 8])]), Err(Error::Truncated { .. })));
     }
 
     #[test]
     fn files_share_the_values_equally() {
         let b = block(Dtype::U16, 2, Encoding::Raw, Skip::Bytes(1));
         let files = || vec![Cow::Borrowed(&[7, 0, 1][..]), Cow::Borrowed(&[7, 0, 2][..])];
-        assert_eq!(b.decode(files()).unwrap(), Samples::U16(vec![1, 2]));
-        assert!(Block { count: 3, ..b }.decode(files()).is_err());
+        assert_eq!(decode(b, files()).unwrap(), Samples::U16(vec![1, 2]));
+        assert!(decode(Block { count: 3, ..b }, files()).is_err());
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn overlap(a: PixelBox, b: PixelBox) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::oracle_choice;
+    use crate::choice::oracle_choice;
     use crate::models::sam::golden::{GoldenEverything, label_mask, runtime_and_model, slice_file};
     use crate::models::sam::{Encoder, EncoderClip, Model, Runtime, SessionOptions};
 

@@ -243,8 +243,8 @@ pub fn read_npz<T: NpyValue>(path: &Path, name: &str) -> Npy<T> {
 
 mod whole_pipeline {
     use super::*;
+    use crate::choice::{oracle_choice, score_choice, smoothed_dice};
     use crate::models::sam::{Decoder, Encoder, EncoderClip, Output, SessionOptions};
-    use crate::models::{oracle_choice, score_choice, smoothed_dice};
     use crate::prompts::{Point, Prompt};
     use crate::slices::SlicePixels;
 

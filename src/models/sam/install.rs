@@ -8,8 +8,8 @@ use super::encoder_input::EncoderClip;
 use super::interface::DecoderInterface;
 use super::model::{DecoderSpec, Digests, EncoderSpec, MODEL_FILE, Model, ModelError, ModelSpec, installed_folder};
 use super::{Decoder, Encoder, Output, Runtime, SamError, SessionOptions};
+use crate::choice::score_choice;
 use crate::digest::sha256_file;
-use crate::models::score_choice;
 use crate::prompts::{Point, Prompt};
 use crate::slices::SlicePixels;
 
@@ -45,7 +45,7 @@ pub fn describe(
     let mut files = BTreeMap::new();
     for file in [&encoder.file, &decoder.file] {
         let path = folder.join(file);
-        let digest = sha256_file(&path).map_err(|source| ModelError::Read { path, source })?;
+        let (_, digest) = sha256_file(&path).map_err(|source| ModelError::Read { path, source })?;
         files.insert(file.clone(), Digests::One(digest));
     }
     Ok(ModelSpec { name: name.to_string(), files, encoder, decoder })

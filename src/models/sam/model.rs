@@ -278,7 +278,7 @@ impl Model {
         let mut digests = BTreeMap::new();
         for (file, accepted) in &spec.files {
             let path = folder.join(file);
-            let found = sha256_file(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+            let (_, found) = sha256_file(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
             if !accepted.accepted().contains(&found) {
                 return Err(ModelError::Digest { path, expected: accepted.accepted().join(" or "), found });
             }

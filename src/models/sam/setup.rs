@@ -314,7 +314,7 @@ pub fn four_mask_decoder(published: &[u8]) -> Result<Vec<u8>, OnnxError> {
 
 fn is_right(path: &Path, accepted: &[String], report: &mut dyn FnMut(SetupEvent)) -> bool {
     match sha256_file(path) {
-        Ok(found) if accepted.contains(&found) => {
+        Ok((_, found)) if accepted.contains(&found) => {
             report(SetupEvent::AlreadyThere(path.to_owned()));
             true
         }

@@ -59,7 +59,7 @@ pub fn build(
 
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
     progress.begin("build", "cases", cases);
-    let outcome = side_by_side(&work, |work| {
+    let outcome = side_by_side(&work, |scratch: &mut slices::Scratch, work| {
         if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
             let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
@@ -68,7 +68,7 @@ pub fn build(
                 return Ok(false);
             }
         }
-        write_shard(work, &tree, &dataset, options, &digests, progress)?;
+        write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
         Ok(true)
     });
     progress.end();
@@ -165,7 +165,7 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
         digests[file] = Some(result.map_err(|e| e.to_string()));
         let member = &tree.members()[file];
         if member.size <= HEAD_BYTES as u64
-            && let Some(looks) = tree.read(member).ok().and_then(|bytes| pointer(&bytes))
+            && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))
         {
             digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
         }

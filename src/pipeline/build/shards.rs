@@ -85,10 +85,10 @@ fn shard_key(
 /// The disk, and with `strict` the first case that fails. Else cases fail alone.
 pub(in crate::pipeline) fn write_shard(
     work: &Work,
-    tree: &Tree,
+    (tree, digests): (&Tree, &Digests),
     dataset: &Dataset,
     options: &BuildOptions,
-    digests: &Digests,
+    scratch: &mut slices::Scratch,
     progress: &Progress,
 ) -> Result<Receipt> {
     let mut writer = dataset.begin(&work.shard);
@@ -102,7 +102,7 @@ pub(in crate::pipeline) fn write_shard(
             (CaseState::Skipped(reason), _) => Outcome::Skipped(reason.clone()),
             (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
             (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
-            (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices) {
+            (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices, scratch) {
                 Ok(mut cut) => match slice_rows(work.spec, case, std::mem::take(&mut cut.slices)) {
                     Ok(rows) => Outcome::Cut(Box::new(cut), rows),
                     Err(reason) => Outcome::Failed(reason),

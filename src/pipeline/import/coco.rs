@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::label_map::by_rater;
 use super::names::Names;
 use super::{Candidate, Error, ImportReport, OfSlice, Result, Wanted, one_or_candidates, problem};
+use crate::coco::{Annotation, Category, Counts, Document, Explanation, Image, Runs, Segmentation};
 use crate::mask::Mask;
 
 /// One prediction, still in code.
@@ -19,14 +19,6 @@ pub(super) struct Code {
     pub(super) size: Option<[u32; 2]>,
     pub(super) counts: Counts,
     pub(super) score: Option<f32>,
-}
-
-/// COCO's runs, compressed or not.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Counts {
-    Plain(Vec<u32>),
-    Compressed(String),
 }
 
 impl Code {
@@ -54,60 +46,16 @@ pub(super) struct Annotations {
     explained_by: Option<PathBuf>,
 }
 
-/// A COCO file, as far as it is read.
-#[derive(Deserialize)]
-struct Coco {
-    images: Vec<CocoImage>,
-    categories: Vec<CocoCategory>,
-    #[serde(default)]
-    annotations: Vec<CocoAnnotation>,
-}
-
-/// The same where only images and categories matter: its annotations are the truth, and may have any form.
-#[derive(Deserialize)]
-struct Explanation {
-    images: Vec<CocoImage>,
-    categories: Vec<CocoCategory>,
-}
-
-#[derive(Deserialize)]
-struct CocoImage {
-    id: Value,
-    file_name: String,
-}
-
-#[derive(Deserialize)]
-struct CocoCategory {
-    id: Value,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct CocoAnnotation {
-    image_id: Value,
-    category_id: Value,
-    #[serde(default)]
-    segmentation: Value,
-    #[serde(default)]
-    score: Option<f32>,
-}
-
-#[derive(Deserialize)]
-struct CocoRuns {
-    size: [u32; 2],
-    counts: Counts,
-}
-
 impl Annotations {
     /// Reads `bytes`, the content of `from`. A list is explained by `explanation`, or by `annotations.json` beside it.
     pub(super) fn open(from: &Path, bytes: &[u8], explanation: Option<&Path>, names: &Names) -> Result<Annotations> {
         let is_list = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
         if !is_list {
-            let Coco { images, categories, annotations } =
+            let Document { images, categories, annotations } =
                 serde_json::from_slice(bytes).map_err(|e| problem(from, format!("not COCO: {e}")))?;
             return Self::new(images, categories, annotations, names).map_err(|e| problem(from, e));
         }
-        let list: Vec<CocoAnnotation> =
+        let list: Vec<Annotation> =
             serde_json::from_slice(bytes).map_err(|e| problem(from, format!("no list of COCO results: {e}")))?;
         let beside = from.with_file_name("annotations.json");
         let file =
@@ -133,9 +81,9 @@ impl Annotations {
     }
 
     fn new(
-        images: Vec<CocoImage>,
-        categories: Vec<CocoCategory>,
-        annotations: Vec<CocoAnnotation>,
+        images: Vec<Image>,
+        categories: Vec<Category>,
+        annotations: Vec<Annotation>,
         names: &Names,
     ) -> std::result::Result<Annotations, String> {
         let mut of_image: HashMap<String, String> = HashMap::new();
@@ -163,15 +111,18 @@ impl Annotations {
             let label = named(&of_category, &annotation.category_id);
             let label =
                 label.ok_or_else(|| format!("annotation {at}: there is no category {}", annotation.category_id))?;
-            if annotation.segmentation.is_null() {
-                return Err(format!("annotation {at} has no `segmentation`: boxes alone are not evaluated"));
-            }
-            let CocoRuns { size, counts } = serde_json::from_value(annotation.segmentation).map_err(|_| {
-                format!(
-                    "annotation {at}: expected a run-length `segmentation`; polygons must be encoded first (pycocotools \
-                     `annToRLE`)"
-                )
-            })?;
+            let Runs { size, counts } = match annotation.segmentation {
+                Segmentation::Runs(runs) => runs,
+                Segmentation::Other(Value::Null) => {
+                    return Err(format!("annotation {at} has no `segmentation`: boxes alone are not evaluated"));
+                }
+                Segmentation::Other(_) => {
+                    return Err(format!(
+                        "annotation {at}: expected a run-length `segmentation`; polygons must be encoded first \
+                         (pycocotools `annToRLE`)"
+                    ));
+                }
+            };
             match names.slice(without_ending(&image)) {
                 None => {
                     found.unused.insert(image);

@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use self::label_map::Labels;
 use self::names::Names;
-use super::slices_of::{build_shards, decode_mask, table_file};
+use super::slices_of::{build_shards, table_file};
 use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
 use crate::digest::{canonical_json, sha256};
 use crate::mask::Mask;
@@ -252,7 +252,7 @@ fn wanted(dataset: &Dataset, build: &Receipt) -> impl Iterator<Item = Result<Wan
         };
         while let Some(row) = rows.next_if(|row| same(row, &slice)) {
             let row = row?;
-            let mask = decode_mask(&row.mask, &row.mask_id)?;
+            let mask = row.mask.decode(&row.mask_id)?;
             let open = slice.get_or_insert_with(|| Wanted { slice_id: row.slice_id.clone(), masks: Vec::new() });
             open.masks.push((row, mask));
         }
@@ -426,10 +426,12 @@ fn one_or_candidates(mut all: Vec<Candidate>, candidates: bool, report: &mut Imp
 /// Predictions by mask.
 #[cfg(feature = "query")]
 fn parquet(from: &Path) -> Result<HashMap<String, Vec<coco::Code>>> {
+    use crate::coco::Counts;
+
     let table = crate::analysis::read_codes(from).map_err(|e| problem(from, e))?;
     let mut found: HashMap<String, Vec<coco::Code>> = HashMap::new();
     for crate::analysis::CodeRow { mask_id, counts, size, predicted_iou } in table {
-        let code = coco::Code { size, counts: coco::Counts::Compressed(counts), score: predicted_iou };
+        let code = coco::Code { size, counts: Counts::Compressed(counts), score: predicted_iou };
         found.entry(mask_id).or_default().push(code);
     }
     Ok(found)

@@ -265,7 +265,7 @@ fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
     }
     let file = path.display().to_string();
     let loaded = Loaded { file, image, positions: None, files: Vec::new() };
-    place(grid, loaded, Pair::Grid, [None, None]).map_err(|error| match error {
+    place(grid, loaded, Pair::Grid, [None, None], &mut formats::Scratch::default()).map_err(|error| match error {
         crate::slices::Error::Placement { image, mask_grid, image_grid, why, .. } => problem(
             path,
             format!(

@@ -2,10 +2,9 @@
 //! shard of predictions holds one pass over one shard of the build.
 
 use super::PredictOptions;
+use crate::choice::Choices;
 use crate::mask::Mask;
-use crate::models::{
-    self, Candidate, ClickOptions, PreparedSlice, Segmenter, oracle_choice, score_choice, simulate_clicks,
-};
+use crate::models::{self, Candidate, ClickOptions, PreparedSlice, Segmenter, simulate_clicks};
 use crate::prompts::{CLICKS, EverythingOptions, JitterLevel, Prompt, Strategy};
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
 
@@ -167,9 +166,8 @@ impl Pass {
     ) -> Vec<PredictionRow> {
         let nothing = [Candidate::unrated(Mask::empty(mask.height(), mask.width()))];
         let candidates = if candidates.is_empty() { &nothing } else { candidates };
-        let oracle = oracle_choice(candidates.iter().map(|c| &c.mask), mask);
-        let score = score_choice(candidates.iter().map(|c| c.predicted_iou));
-        let kept = |index: usize| scene.options.keep_candidates || Some(index) == oracle || Some(index) == score;
+        let chosen = Choices::of(candidates.iter().map(|c| (&c.mask, c.predicted_iou)), mask);
+        let kept = |index| scene.options.keep_candidates || chosen.is_some_and(|chosen| chosen.has(index));
         let row = |(index, candidate): (usize, &Candidate)| PredictionRow {
             mask_id: truth.mask_id.clone(),
             slice_id: truth.slice_id.clone(),

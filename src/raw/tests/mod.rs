@@ -356,3 +356,21 @@ fn digests_are_cached_and_checked() {
     std::fs::write(&cache_file, [0xFF, 0xFE, 0, 1]).unwrap();
     assert!(DigestCache::load(&cache_file).is_empty());
 }
+
+#[test]
+fn what_was_read_for_its_digest_is_not_read_again() {
+    let folder = folder(&[("a.txt", b"abc"), ("b.txt", b"defg")]);
+    // Room for one of the two.
+    let tree = Tree::open_with(folder.path(), Options { digested_bytes: 5, ..Options::default() }).unwrap();
+    let members: Vec<&Member> = tree.members().iter().collect();
+    let digests: Vec<String> = tree.digests(&members[..1], None).into_iter().map(Result::unwrap).collect();
+    assert!(tree.digests(&members[1..], None)[0].is_ok());
+    std::fs::remove_file(folder.path().join("a.txt")).unwrap();
+    std::fs::remove_file(folder.path().join("b.txt")).unwrap();
+    assert!(tree.read(members[1]).is_err());
+    assert_eq!(tree.peek(members[0]).unwrap(), b"abc");
+    assert_eq!(tree.digests(&members[..1], None)[0].as_ref().unwrap(), &digests[0]);
+    let mut memory = vec![7; 100];
+    assert_eq!(tree.read_into(members[0], &mut memory).unwrap(), b"abc");
+    assert!(tree.read(members[0]).is_err());
+}

@@ -8,8 +8,8 @@
 use std::fmt;
 
 use super::{Error, Loaded};
+use crate::formats::Scratch;
 use crate::formats::dicom::Positions;
-use crate::formats::voxels::recycle;
 use crate::image::{Frame, Geometry, Image, axis_lengths};
 use crate::spec::Pair;
 use crate::with_samples;
@@ -228,13 +228,19 @@ pub struct SliceNames<'a> {
 }
 
 /// Places a mask on the grid of its image. `names` are those of the slices of image and mask, where they are stacks of
-/// files.
+/// files. A mask that is stored in another order gives its memory to `scratch`.
 ///
 /// # Errors
 /// [`Error::Placement`] where the frames contradict each other in a way that `pair` does not allow; the message has both.
-pub fn place(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>; 2]) -> Result<Placed, Error> {
+pub fn place(
+    image: &Grid,
+    mask: Loaded,
+    pair: Pair,
+    names: [Option<SliceNames>; 2],
+    scratch: &mut Scratch,
+) -> Result<Placed, Error> {
     let strangers = frames_of_reference_differ(image, &mask);
-    let placed = place_by(image, mask, pair, names)?;
+    let placed = place_by(image, mask, pair, names, scratch)?;
     Ok(match strangers {
         true => placed.noting(
             "its frame of reference is another one than its image's: positions were compared all the same".into(),
@@ -249,11 +255,17 @@ fn frames_of_reference_differ(image: &Grid, mask: &Loaded) -> bool {
     matches!((uid(&image.positions), uid(&mask.positions)), (Some(a), Some(b)) if a != b)
 }
 
-fn place_by(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>; 2]) -> Result<Placed, Error> {
+fn place_by(
+    image: &Grid,
+    mask: Loaded,
+    pair: Pair,
+    names: [Option<SliceNames>; 2],
+    scratch: &mut Scratch,
+) -> Result<Placed, Error> {
     match pair {
         Pair::Index => by_index(image, mask, "the spec pairs by index"),
         Pair::Position => stacks::by_position(image, mask),
-        Pair::Space => by_space(image, mask),
+        Pair::Space => by_space(image, mask, scratch),
         Pair::Grid => {
             let own = Grid::of(&mask);
             let framed = image.frame().is_some() && own.frame().is_some();
@@ -265,13 +277,13 @@ fn place_by(image: &Grid, mask: Loaded, pair: Pair, names: [Option<SliceNames>; 
                 // Headers decide; names that are equal may not say otherwise.
                 Ok(Some(named)) if framed && named.exact => {
                     stacks::agree(image, &own, &named.slices).map_err(|reason| stack_error(&mask, reason))?;
-                    by_headers(image, mask)
+                    by_headers(image, mask, scratch)
                 }
-                _ if framed => by_headers(image, mask),
+                _ if framed => by_headers(image, mask, scratch),
                 Ok(Some(named)) => stacks::named(image, mask, named.slices),
                 Err(reason) => Err(stack_error(&mask, reason)),
                 Ok(None) => {
-                    let placed = by_headers(image, mask)?;
+                    let placed = by_headers(image, mask, scratch)?;
                     Ok(match names {
                         [Some(of), at] => placed.noting_all(stacks::order_notes(of, at)),
                         _ => placed,
@@ -287,13 +299,13 @@ fn stack_error(mask: &Loaded, reason: String) -> Error {
 }
 
 /// The rule for pairs of which the spec says no more: the same grid in any order, or by index where a header is silent.
-fn by_headers(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
+fn by_headers(image: &Grid, mask: Loaded, scratch: &mut Scratch) -> Result<Placed, Error> {
     let own = Grid::of(&mask);
     let (Some(at), Some(of)) = (image.frame(), own.frame()) else {
         return without_frames(image, &own, mask);
     };
     let same_axes = same_size(image, &own);
-    let mask = match on_the_grid(image, mask) {
+    let mask = match on_the_grid(image, mask, scratch) {
         Ok(placed) => return Ok(placed),
         Err(mask) => *mask,
     };
@@ -328,7 +340,7 @@ fn by_headers(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
 
 /// A mask on the image's own grid, in whatever order it is stored, by any of the frames that the two headers give; the
 /// mask comes back where it is on another one.
-fn on_the_grid(image: &Grid, mask: Loaded) -> Result<Placed, Box<Loaded>> {
+fn on_the_grid(image: &Grid, mask: Loaded, scratch: &mut Scratch) -> Result<Placed, Box<Loaded>> {
     let own = Grid::of(&mask);
     let frames = |grid: &Grid| -> Vec<Geometry> { grid.frame().into_iter().chain(&grid.other).cloned().collect() };
     for (n, at) in frames(image).iter().enumerate() {
@@ -347,7 +359,8 @@ fn on_the_grid(image: &Grid, mask: Loaded) -> Result<Placed, Box<Loaded>> {
                 return Ok(told(Placed::as_it_is(mask, Placement::Same, Some(error))));
             }
             if let Some((order, error)) = map.order(image, &own) {
-                let placed = Placed::as_it_is(reordered(image, mask, order), Placement::Reordered, Some(error));
+                let placed =
+                    Placed::as_it_is(reordered(image, mask, order, scratch), Placement::Reordered, Some(error));
                 return Ok(told(placed.noting(stored_otherwise(at, of))));
             }
         }
@@ -443,7 +456,7 @@ fn by_index(image: &Grid, mask: Loaded, why: &str) -> Result<Placed, Error> {
 }
 
 /// The rule for `pair = "space"`: by the headers alone, nearest voxel where the grids differ.
-fn by_space(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
+fn by_space(image: &Grid, mask: Loaded, scratch: &mut Scratch) -> Result<Placed, Error> {
     let own = Grid::of(&mask);
     let problem = |reason: String| Error::Spec { file: mask.file.clone(), reason };
     let frame = |of: &Grid| {
@@ -454,7 +467,7 @@ fn by_space(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let flat = |of: &Grid| problem(format!("the axes of {} do not span a volume", of.file));
     let map = Map::between(&at, &of).ok_or_else(|| flat(&own))?;
     let back = Map::between(&of, &at).ok_or_else(|| flat(image))?;
-    match on_the_grid(image, mask) {
+    match on_the_grid(image, mask, scratch) {
         Ok(placed) => Ok(placed),
         Err(mask) => resample::onto(image, &own, *mask, &map, &back),
     }
@@ -497,10 +510,10 @@ fn refused(image: &Grid, own: &Grid, mask: &Loaded, why: String) -> Error {
 }
 
 /// The mask in the order of the image's axes.
-fn reordered(image: &Grid, mask: Loaded, order: Order) -> Loaded {
+fn reordered(image: &Grid, mask: Loaded, order: Order, scratch: &mut Scratch) -> Loaded {
     let samples = with_samples!(&mask.image.samples, values => order.gathered(values, &mask.image).into());
     let Image { size, samples: old, components, bits, scaling, palette, meaning, notes, .. } = mask.image;
-    recycle(old);
+    scratch.recycle(old);
     let size = [order.size_of(size, 0), order.size_of(size, 1), order.size_of(size, 2), size[3]];
     let geometry = image.geometry.clone();
     let image = Image { size, components, samples, bits, scaling, geometry, palette, meaning, notes };

@@ -45,7 +45,7 @@ fn values(placed: &Placed) -> Vec<u8> {
 }
 
 fn paired(image: &Grid, mask: Loaded, pair: Pair) -> Result<Placed, Error> {
-    place(image, mask, pair, [None, None])
+    place(image, mask, pair, [None, None], &mut Scratch::default())
 }
 
 /// The same voxels stored along other axes: values and frame.
@@ -199,7 +199,7 @@ fn stacks_pair_by_name_and_tell_of_holes() {
     let stacked = |n: usize| loaded([4, 3, n], vec![1; 12 * n], None);
     let pictures = grid(None);
     let paired = |n: usize, at: &[&str], capture: &str| {
-        place(&pictures, stacked(n), Pair::Grid, [names("n", &of), names(capture, &texts(at))])
+        place(&pictures, stacked(n), Pair::Grid, [names("n", &of), names(capture, &texts(at))], &mut Scratch::default())
     };
     let placed = paired(3, &["1", "4", "5"], "n").unwrap();
     assert_eq!((placed.placement, placed.slices), (Placement::Same, Some(vec![Some(0), Some(3), Some(4)])));
@@ -258,7 +258,9 @@ fn dicom_slices_pair_by_position() {
     let numbers = texts(&["1", "2", "3", "4", "5"]);
     let turned = texts(&["5", "4", "3", "2", "1"]);
     let mask = at(&[30., 33., 36., 39., 42.], ORIGIN);
-    let error = place(&of, mask, Pair::Grid, [names("n", &numbers), names("n", &turned)]).unwrap_err().to_string();
+    let error = place(&of, mask, Pair::Grid, [names("n", &numbers), names("n", &turned)], &mut Scratch::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("contradict"), "{error}");
 }
 

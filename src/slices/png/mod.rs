@@ -10,27 +10,37 @@ mod deflate;
 mod filter;
 mod huffman;
 
-use std::cell::RefCell;
-
 /// A chunk has fewer than 2^31 bytes (PNG, section 5.3).
 const LARGEST_CHUNK: usize = 1 << 30;
-
-thread_local! {
-    /// Memory for the filtered rows and the compressed stream, used again for the next picture.
-    static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
-}
 
 /// Encodes a grey (1 channel) or RGB (3 channels) picture, row by row, channels interleaved.
 ///
 /// # Panics
 /// If there are not `width * height * channels` bytes, or a side is 0.
 pub fn encode(pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u8> {
-    let row = width as usize * channels as usize;
-    assert!(row > 0 && pixels.len() == row * height as usize, "{width} x {height} x {channels} bytes of pixels");
-    let colour_type = if channels == 1 { 0 } else { 2 };
-    SCRATCH.with_borrow_mut(|(rows, stream)| {
-        filter::rows(pixels, row, channels as usize, rows);
-        let compressed = deflate::zlib(rows, row + 1, stream);
+    Encoder::default().encode(pixels, width, height, channels)
+}
+
+/// Encodes one picture after the other in the same memory.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    /// Filtered rows.
+    rows: Vec<u8>,
+    /// The compressed stream, at its beginning.
+    stream: Vec<u8>,
+}
+
+impl Encoder {
+    /// As [`encode`].
+    ///
+    /// # Panics
+    /// As [`encode`].
+    pub fn encode(&mut self, pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u8> {
+        let row = width as usize * channels as usize;
+        assert!(row > 0 && pixels.len() == row * height as usize, "{width} x {height} x {channels} bytes of pixels");
+        let colour_type = if channels == 1 { 0 } else { 2 };
+        filter::rows(pixels, row, channels as usize, &mut self.rows);
+        let compressed = deflate::zlib(&self.rows, row + 1, &mut self.stream);
         let mut file = Vec::with_capacity(compressed.len() + 57);
         file.extend(b"\x89PNG\r\n\x1a\n");
         let [width, height] = [width, height].map(u32::to_be_bytes);
@@ -38,7 +48,7 @@ pub fn encode(pixels: &[u8], width: u32, height: u32, channels: u8) -> Vec<u8> {
         compressed.chunks(LARGEST_CHUNK).for_each(|part| chunk(&mut file, b"IDAT", part));
         chunk(&mut file, b"IEND", &[]);
         file
-    })
+    }
 }
 
 fn chunk(file: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
@@ -86,8 +96,9 @@ mod tests {
     fn the_same_picture_gives_the_same_file_whatever_came_before() {
         let picture: Vec<u8> = (0..300 * 200).map(|i| (i % 300 / 3 + i / 1000) as u8).collect();
         let first = encode(&picture, 300, 200, 1);
-        encode(&[200; 400 * 400], 400, 400, 1);
-        assert_eq!(encode(&picture, 300, 200, 1), first);
+        let mut encoder = Encoder::default();
+        encoder.encode(&[200; 400 * 400], 400, 400, 1);
+        assert_eq!(encoder.encode(&picture, 300, 200, 1), first);
     }
 
     proptest! {

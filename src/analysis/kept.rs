@@ -1,0 +1,62 @@
+//! The last analysis of a dataset, kept for its report: computing the intervals again would take minutes.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::AnalysisError;
+use super::analyze::{Analysis, replace};
+use super::options::AnalysisOptions;
+use super::tables::files;
+use crate::digest::sha256_parts;
+use crate::store::{Dataset, Manifest, Table};
+
+/// What the file holds, in MessagePack: it keeps every number to the bit.
+#[derive(Serialize, Deserialize)]
+struct File<A> {
+    /// Digest of what decides the results.
+    made_from: String,
+    analysis: A,
+}
+
+/// The results that [`analyze`](super::analyze()) computed last, if the dataset has the same tables since, and the options
+/// are the same; `None` where they have to be computed.
+///
+/// # Errors
+/// As [`compute`](super::analyze::compute) where there are no tables.
+pub fn kept(dataset: &Path, options: &AnalysisOptions) -> Result<Option<Analysis>, AnalysisError> {
+    let Some((dataset, made_from)) = inputs(dataset, options)? else { return Ok(None) };
+    let bytes = fs::read(dataset.analysis_cache()).unwrap_or_default();
+    let found: Option<File<Analysis>> = rmp_serde::from_slice(&bytes).ok();
+    let found = found.filter(|file| file.made_from == made_from);
+    Ok(found.map(|file| Analysis { options: options.clone(), ..file.analysis }))
+}
+
+/// Keeps the results of an analysis, in the place of those kept before.
+pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisError> {
+    let Some((dataset, made_from)) = inputs(dataset, &analysis.options)? else { return Ok(()) };
+    let path = dataset.analysis_cache();
+    let failed = |source: io::Error| AnalysisError::Io { path: path.clone(), source };
+    let bytes = rmp_serde::to_vec_named(&File { made_from, analysis }).map_err(|e| failed(io::Error::other(e)))?;
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    replace(&path, &bytes)
+}
+
+/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a stage
+/// that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
+fn inputs(dataset: &Path, options: &AnalysisOptions) -> Result<Option<(Dataset, String)>, AnalysisError> {
+    let metrics = files(dataset, Table::Metrics)?;
+    let factors = files(dataset, Table::Factors)?;
+    let Ok(opened) = Dataset::open(dataset) else { return Ok(None) };
+    let Ok(Some(manifest)) = Manifest::digest(&opened) else { return Ok(None) };
+    let Ok(options) = serde_json::to_string(options) else { return Ok(None) };
+    let tool = env!("CARGO_PKG_VERSION");
+    let paths = metrics.iter().chain(&factors).map(|file| file.strip_prefix(dataset).unwrap_or(file));
+    let paths: Vec<String> = paths.map(|path| format!("\n{}", path.display())).collect();
+    let parts = [tool, "\n", &options, "\n", &manifest].into_iter().chain(paths.iter().map(String::as_str));
+    Ok(Some((opened, sha256_parts(parts.map(str::as_bytes)))))
+}

@@ -9,8 +9,9 @@
 use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};
-use medcosmos::pipeline::{EvaluateOptions, PredictOptions, Predictor, Progress, evaluate, predict};
-use medcosmos::sam::Strategy;
+use medcosmos::models::OtsuBox;
+use medcosmos::pipeline::{EvaluateOptions, PredictOptions, Progress, evaluate, predict};
+use medcosmos::prompts::Strategy;
 use medcosmos::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use medcosmos::sources::scan;
 use medcosmos::spec::Registry;
@@ -71,7 +72,7 @@ fn measure(slices: usize) {
     stage(slices, "write", || write(&dataset, slices));
     stage(slices, "predict", || {
         let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
-        predict(&dataset, &Predictor::OtsuBox, &options, &quiet).expect("predictions")
+        predict(&dataset, &OtsuBox, &options, &quiet).expect("predictions")
     });
     stage(slices, "evaluate", || evaluate(&dataset, &EvaluateOptions::default(), &quiet).expect("metrics"));
     #[cfg(feature = "query")]

@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use medcosmos::pipeline::{BuildOptions, PredictOptions, Predictor, Progress, build, predict};
-use medcosmos::sam::encoder_input::{EncoderClip, SlicePixels, encoder_input};
-use medcosmos::sam::{Model, Runtime, SessionOptions, Strategy};
+use medcosmos::models::ModelOptions;
+use medcosmos::models::sam::encoder_input::{EncoderClip, encoder_input};
+use medcosmos::models::sam::{Model, Runtime, Sam, SessionOptions};
+use medcosmos::pipeline::{BuildOptions, PredictOptions, Progress, build, predict};
+use medcosmos::prompts::Strategy;
+use medcosmos::slices::SlicePixels;
 use medcosmos::spec::Registry;
 use medcosmos::store::{Dataset, MaskTarget, SliceImage};
 use ort::session::Session;
@@ -46,7 +49,7 @@ fn main() {
     let strategies = STRATEGIES.map(|(strategy, _)| strategy).to_vec();
     let options = PredictOptions { strategies, ..PredictOptions::default() };
     let started = Instant::now();
-    let predictor = Predictor::Sam(Box::new(model));
+    let predictor = Sam::new(model, ModelOptions::default());
     let report = pool.install(|| predict(&dataset, &predictor, &options, &Progress::new(true))).expect("predictions");
     let whole = started.elapsed();
     println!("slices {}, predictions kept {}", report.slices, report.predictions);

@@ -3,9 +3,9 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`store`] → [`sam`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] → [`analysis`] →
-//! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from those before it
-//! and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`named`] and [`text`].
+//! [`sources`] → [`slices`] → [`store`] → [`prompts`] → [`models`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] →
+//! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
+//! those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`named`] and [`text`].
 #![warn(missing_docs)]
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
@@ -29,7 +29,9 @@ pub mod slices;
 
 pub mod store;
 
-pub mod sam;
+pub mod prompts;
+
+pub mod models;
 
 pub mod metrics;
 

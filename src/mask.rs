@@ -7,6 +7,7 @@
 mod components;
 mod erosion;
 pub mod label_map;
+pub(crate) mod regions;
 mod set;
 
 pub use components::Connectivity;

@@ -3,6 +3,7 @@
 use super::AnalysisError;
 use super::tables::guarded;
 use polars::prelude::*;
+use std::fs::File;
 use std::path::Path;
 
 /// One mask.
@@ -24,7 +25,7 @@ pub struct CodeRow {
 /// [`AnalysisError::Read`]: no Parquet file, or one that lacks a column or has another type in it.
 pub fn read_codes(path: &Path) -> Result<Vec<CodeRow>, AnalysisError> {
     let read = || -> PolarsResult<Vec<CodeRow>> {
-        let frame = LazyFrame::scan_parquet(PlRefPath::try_from_path(path)?, ScanArgsParquet::default())?.collect()?;
+        let frame = ParquetReader::new(File::open(path)?).finish()?;
         let text = |name: &str| frame.column(name)?.cast(&DataType::String)?.str().cloned();
         let number = |name: &str| -> PolarsResult<Option<Float64Chunked>> {
             match frame.column(name) {

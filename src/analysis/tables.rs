@@ -7,11 +7,14 @@
 use super::AnalysisError;
 pub use crate::store::Table;
 use polars::prelude::*;
+use polars_io::SerReader;
+use rayon::prelude::*;
+use std::any::Any;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
+use std::sync::Arc;
 use walkdir::WalkDir;
 
 /// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
@@ -62,7 +65,7 @@ fn ends_as_parquet(path: &Path) -> io::Result<bool> {
 /// A table without its pictures.
 ///
 /// # Errors
-/// As [`files`], and [`AnalysisError::Read`] where a path is not UTF-8. A damaged file shows when rows are read.
+/// As [`files`], and [`AnalysisError::Read`] where the first file is damaged. Damage in another shows when rows are read.
 pub fn scan(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
     let frame = scan_with_images(dataset, table)?;
     Ok(if table == Table::Slices { frame.drop(by_name(["image"], false, false)) } else { frame })
@@ -73,13 +76,79 @@ pub fn scan(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
 /// # Errors
 /// As [`scan`].
 pub fn scan_with_images(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
-    let read_error = |source| AnalysisError::Read { what: format!("table `{}`", table.name()), source };
-    let files = files(dataset, table)?;
-    let paths: Vec<PlRefPath> =
-        files.iter().map(|file| PlRefPath::try_from_path(file)).collect::<PolarsResult<_>>().map_err(read_error)?;
-    // The keys of the folders are columns of the files, and a `*` in a path is a letter like any other.
-    let options = ScanArgsParquet { hive_options: HiveOptions::new_disabled(), glob: false, ..Default::default() };
-    LazyFrame::scan_parquet_files(paths.into_iter().collect(), options).map_err(read_error)
+    let paths = files(dataset, table)?;
+    scan_files(paths).map_err(|source| AnalysisError::Read { what: format!("table `{}`", table.name()), source })
+}
+
+/// Parquet files of the same columns as one frame, their rows in the order of the paths.
+fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
+    let files = Files { paths };
+    let schema = guarded(|| files.schema(None))?;
+    LazyFrame::anonymous_scan(Arc::new(files), ScanArgsAnonymous { schema: Some(schema), ..Default::default() })
+}
+
+/// Files that polars reads when a question is asked, and of them only the columns and rows that it needs.
+///
+/// polars' scan of Parquet files is not used: it is part of the streaming engine, which also sums the parts of a group in
+/// the order in which threads end, and which cannot be compiled without a client for cloud storage.
+struct Files {
+    paths: Vec<PathBuf>,
+}
+
+impl AnonymousScan for Files {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
+        let schema = ParquetReader::new(File::open(&self.paths[0])?).schema()?;
+        Ok(Arc::new(Schema::from_arrow_schema(&schema)))
+    }
+
+    fn scan(&self, question: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let AnonymousScanArgs { n_rows, with_columns, schema, predicate, .. } = question;
+        let columns: Vec<String> = match with_columns {
+            Some(names) => names.iter().map(|name| name.to_string()).collect(),
+            None => schema.iter_names().map(|name| name.to_string()).collect(),
+        };
+        let read = |path: &PathBuf, rows: Option<usize>| {
+            let reader = ParquetReader::new(File::open(path)?).with_columns(Some(columns.clone()));
+            let frame = reader.with_slice(rows.map(|rows| (0, rows))).finish()?.select(&columns)?;
+            match &predicate {
+                Some(predicate) => frame.lazy().filter(predicate.clone()).collect(),
+                None => Ok(frame),
+            }
+        };
+        let frames = match n_rows {
+            None => self.paths.par_iter().map(|path| read(path, None)).collect::<PolarsResult<Vec<_>>>()?,
+            Some(rows) => {
+                let (mut frames, mut left) = (Vec::new(), rows);
+                for path in &self.paths {
+                    let frame = read(path, Some(left))?;
+                    left -= frame.height();
+                    frames.push(frame);
+                    if left == 0 {
+                        break;
+                    }
+                }
+                frames
+            }
+        };
+        let mut frames = frames.into_iter();
+        let mut whole = frames.next().unwrap_or_default();
+        for frame in frames {
+            whole.vstack_mut_owned(frame)?;
+        }
+        Ok(whole)
+    }
+
+    fn allows_predicate_pushdown(&self) -> bool {
+        true
+    }
+
+    fn allows_projection_pushdown(&self) -> bool {
+        true
+    }
 }
 
 /// The names and types of a frame's columns.
@@ -91,23 +160,9 @@ pub fn schema(frame: &LazyFrame, table: Table) -> Result<SchemaRef, AnalysisErro
     guarded(|| frame.clone().collect_schema()).map_err(read_error)
 }
 
-/// Makes polars aggregate row by row. Otherwise it adds up the parts of a group in the order in which its threads end, and the
-/// last digit of a mean differs from run to run. This variable is the only switch; polars reads it when a query runs.
-fn aggregate_in_row_order() {
-    static SET: Once = Once::new();
-    SET.call_once(|| {
-        if std::env::var_os("POLARS_NO_PARTITION").is_none() {
-            // SAFETY: Rust code reads and writes the environment under one lock, polars included. Only foreign code that reads
-            // it without that lock could see it change: of the libraries here that is ONNX Runtime, while it is loaded.
-            unsafe { std::env::set_var("POLARS_NO_PARTITION", "1") };
-        }
-    });
-}
-
 /// Reads by polars, whose Parquet reader panics on some damaged headers (seen in 0.55 on a flipped byte of a footer):
 /// here that is an error like any other. Nothing outlives the call that a panic could leave half done.
 pub(super) fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> PolarsResult<T> {
-    aggregate_in_row_order();
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(polars_err!(ComputeError: "the reader failed; a file of the table is damaged")))
 }

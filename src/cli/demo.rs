@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict, shell_word};
 use crate::demo::downloads::{DOWNLOADS, Download};
+use crate::models::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
+use crate::models::sam::{DEFAULT_MODEL, Model, Runtime, Sam, cache_dir};
+use crate::models::{ModelOptions, OtsuBox, Segmenter};
 use crate::pipeline::{
-    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport, Predictor,
+    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport,
 };
 use crate::raw::PHANTOMS;
-use crate::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
-use crate::sam::{DEFAULT_MODEL, Model, Runtime, cache_dir};
 use crate::store::{Choice, Dataset};
 use crate::text::{LINE_WIDTH, TextTable, grouped};
 
@@ -78,10 +79,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&data)?;
 
     let sam = if arguments.no_sam { Err("--no-sam was given".into()) } else { ready_sam(&story) };
-    let mut predictors = Vec::new();
+    let mut predictors: Vec<Box<dyn Segmenter>> = Vec::new();
     let without_sam = match sam {
         Ok(model) => {
-            predictors.push(Predictor::Sam(Box::new(model)));
+            predictors.push(Box::new(Sam::new(model, ModelOptions::default())));
             None
         }
         Err(reason) => {
@@ -92,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             Some(reason)
         }
     };
-    predictors.push(Predictor::OtsuBox);
+    predictors.push(Box::new(OtsuBox));
 
     story.step(
         "Predict: one point (S2) or the bounding box (S5) of each mask as the prompt; a threshold in the box as baseline",
@@ -102,7 +103,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         let model =
             if predictor.name() == DEFAULT_MODEL { String::new() } else { format!(" --model {}", predictor.name()) };
         story.command(&format!("predict {}{model}", shown(&data)));
-        let report = pipeline::predict(&dataset, predictor, &PredictOptions::default(), &progress)?;
+        let report = pipeline::predict(&dataset, &**predictor, &PredictOptions::default(), &progress)?;
         story.result(|| println!("  {}", predict::sentence(&report)));
         predicted.push(report);
     }

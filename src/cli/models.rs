@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::named::named;
 use super::{Failure, Global, Outcome};
-use crate::sam::encoder_input::{Layout, Prepared};
-use crate::sam::install::{Trial, describe, install, installed, try_out};
-use crate::sam::model::{DecoderSpec, EncoderSpec, MODEL_FILE, ModelSpec};
-use crate::sam::{DEFAULT_MODEL, Model, Provider, Runtime, SessionOptions, cache_dir};
+use crate::models::sam::encoder_input::{Layout, Prepared};
+use crate::models::sam::install::{Trial, describe, install, installed, try_out};
+use crate::models::sam::model::{DecoderSpec, EncoderSpec, MODEL_FILE, ModelSpec};
+use crate::models::sam::{DEFAULT_MODEL, Model, Provider, Runtime, SessionOptions, cache_dir};
 
 /// Options of `models`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ enum Action {
         /// Name of an installed model, or a folder with model.toml
         model: String,
         /// Execution provider: cpu, cuda or tensorrt
-        #[arg(long, default_value_t)]
+        #[arg(long, value_parser = named::<Provider>(), default_value_t)]
         provider: Provider,
     },
     /// Install a model: a folder with model.toml, or an encoder and a decoder in ONNX
@@ -54,10 +55,10 @@ struct AddArguments {
     #[arg(long, value_name = "FILE", requires = "encoder")]
     decoder: Option<String>,
     /// Axis order of the encoder's input
-    #[arg(long, default_value = "chw", value_parser = parse_layout, value_name = "chw|hwc")]
+    #[arg(long, value_parser = named::<Layout>(), default_value_t)]
     layout: Layout,
     /// Preparation before the encoder: padded (resize and pad), resized (the graph pads), original (the graph resizes)
-    #[arg(long, default_value = "padded", value_parser = parse_prepared, value_name = "padded|resized|original")]
+    #[arg(long, value_parser = named::<Prepared>(), default_value_t)]
     prepared: Prepared,
     /// The encoder's graph normalises its input: pass values from 0 to 255
     #[arg(long)]
@@ -65,23 +66,6 @@ struct AddArguments {
     /// Side length of the encoder's input
     #[arg(long, default_value_t = 1024, value_name = "PIXELS")]
     size: usize,
-}
-
-fn parse_layout(text: &str) -> Result<Layout, String> {
-    match text {
-        "chw" => Ok(Layout::Chw),
-        "hwc" => Ok(Layout::Hwc),
-        _ => Err("expected chw or hwc".into()),
-    }
-}
-
-fn parse_prepared(text: &str) -> Result<Prepared, String> {
-    match text {
-        "padded" => Ok(Prepared::Padded),
-        "resized" => Ok(Prepared::Resized),
-        "original" => Ok(Prepared::Original),
-        _ => Err("expected padded, resized or original".into()),
-    }
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Failure, Global, Outcome};
-use crate::pipeline::{self, PredictOptions, PredictReport, Predictor, Selection};
-use crate::sam::{
-    ClickChoice, ClickOptions, DEFAULT_MODEL, EncoderClip, EverythingOptions, JitterLevel, Model, OTSU_BOX, PromptRule,
-    Provider, Strategy,
-};
-use crate::store::Dataset;
+use super::named::named;
+use super::{Global, Outcome};
+use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
+use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
+use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
+use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
+use crate::store::{Choice, Dataset};
 use crate::text::grouped;
 
 /// Options of `predict`.
@@ -17,21 +17,20 @@ use crate::text::grouped;
 pub(super) struct Arguments {
     /// Dataset made by `build`
     dataset: PathBuf,
-    /// Model: the name of an installed SAM, a folder with model.toml, or otsu-box (a baseline without weights)
-    #[arg(long, default_value = DEFAULT_MODEL)]
+    #[arg(long, default_value = DEFAULT_MODEL, help = model_help())]
     model: String,
     /// Strategies, separated by commas: S1 everything, S2 one point, S3 five points, S4 five positive and five negative
     /// points, S5 one box, S6 box and point
     #[arg(long, value_delimiter = ',', default_value = "S2,S5")]
     strategies: Vec<Strategy>,
     /// Rule for drawing points: the paper's text, or its released code
-    #[arg(long, value_parser = parse_rule, default_value = "paper", value_name = "paper|code")]
+    #[arg(long, value_parser = named::<PromptRule>(), default_value_t, value_name = "RULE")]
     prompts: PromptRule,
     /// Intensity clip before the encoder: none (plain SAM), or cosmos (as in the released code)
-    #[arg(long, value_parser = parse_clip, default_value = "none", value_name = "none|cosmos")]
+    #[arg(long, value_parser = named::<EncoderClip>(), default_value_t, value_name = "CLIP")]
     encoder_clip: EncoderClip,
     /// Execution provider: cpu, or cuda or tensorrt if ONNX Runtime was built with them
-    #[arg(long, default_value_t)]
+    #[arg(long, value_parser = named::<Provider>(), default_value_t)]
     provider: Provider,
     /// Store all candidate masks instead of only those that a choice selects
     #[arg(long)]
@@ -70,7 +69,7 @@ struct SelectionArguments {
 #[command(next_help_heading = "Jittered prompts")]
 struct RandomnessArguments {
     /// Also run S2 to S6 with prompts displaced at random by these ranges of pixels (the paper uses 0-10,10-20,20-30)
-    #[arg(long, value_delimiter = ',', value_parser = parse_level, value_name = "LEVELS")]
+    #[arg(long, value_delimiter = ',', value_name = "LEVELS")]
     jitter: Vec<JitterLevel>,
     /// Seeds of the displacements
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
@@ -84,8 +83,8 @@ struct ClickArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=99))]
     clicks: Option<u8>,
     /// Candidate that the simulated user continues with: the best-rated, or the closest to the ground truth
-    #[arg(long, default_value = "score", value_parser = parse_choice, value_name = "score|oracle")]
-    click_choice: ClickChoice,
+    #[arg(long, value_parser = named::<Choice>(), default_value_t = Choice::Score, value_name = "CHOICE")]
+    click_choice: Choice,
     /// Do not pass the logits of the previous click to the decoder
     #[arg(long)]
     no_mask_prompt: bool,
@@ -124,45 +123,10 @@ struct EverythingArguments {
     crop_nms: f32,
 }
 
-fn parse_rule(text: &str) -> Result<PromptRule, String> {
-    match text {
-        "paper" => Ok(PromptRule::Paper),
-        "code" => Ok(PromptRule::Code),
-        _ => Err("expected paper or code".into()),
-    }
-}
-
-fn parse_clip(text: &str) -> Result<EncoderClip, String> {
-    match text {
-        "none" => Ok(EncoderClip::None),
-        "cosmos" => Ok(EncoderClip::Cosmos),
-        _ => Err("expected none or cosmos".into()),
-    }
-}
-
-fn parse_choice(text: &str) -> Result<ClickChoice, String> {
-    match text {
-        "score" => Ok(ClickChoice::Score),
-        "oracle" => Ok(ClickChoice::Oracle),
-        _ => Err("expected score or oracle".into()),
-    }
-}
-
-fn parse_level(text: &str) -> Result<JitterLevel, String> {
-    let number = |s: &str| s.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
-    let level = text.split_once('-').and_then(|(low, high)| Some((number(low)?, number(high)?)));
-    match level {
-        Some((low, high)) if low < high => Ok(JitterLevel { low, high }),
-        _ => Err("expected a range of pixels such as 10-20".into()),
-    }
-}
-
-/// The predictor with this name.
-pub(super) fn predictor(name: &str) -> Result<Predictor, Failure> {
-    match name {
-        OTSU_BOX => Ok(Predictor::OtsuBox),
-        _ => Ok(Predictor::Sam(Box::new(Model::find(name)?))),
-    }
+/// The help of `--model`.
+fn model_help() -> String {
+    let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
+    format!("Model: the name of an installed SAM, or a folder with model.toml{built_in}")
 }
 
 impl Arguments {
@@ -171,16 +135,19 @@ impl Arguments {
         &self.model
     }
 
+    fn model_options(&self, dataset: &Dataset) -> ModelOptions {
+        ModelOptions {
+            clip: self.encoder_clip,
+            provider: self.provider,
+            embeddings: self.keep_embeddings.then(|| dataset.embedding_cache()),
+        }
+    }
+
     fn options(&self) -> PredictOptions {
         let Arguments { selection, randomness, clicks, everything, .. } = self;
-        let strategies = match self.model.as_str() {
-            OTSU_BOX => vec![Strategy::Box],
-            _ => self.strategies.clone(),
-        };
         PredictOptions {
-            strategies,
+            strategies: self.strategies.clone(),
             rule: self.prompts,
-            clip: self.encoder_clip,
             jitter: randomness.jitter.clone(),
             seeds: randomness.seeds.clone(),
             clicks: clicks.clicks.map(|n| ClickOptions {
@@ -200,8 +167,6 @@ impl Arguments {
                 crop_box_iou: everything.crop_nms,
             },
             keep_candidates: self.keep_candidates,
-            keep_embeddings: self.keep_embeddings,
-            provider: self.provider,
             selection: Selection {
                 condition: selection.condition.clone(),
                 sample: selection.sample,
@@ -214,8 +179,8 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
-    let predictor = predictor(&arguments.model)?;
-    let report = pipeline::predict(&dataset, &predictor, &arguments.options(), &global.progress())?;
+    let model = models::open(&arguments.model, &arguments.model_options(&dataset))?;
+    let report = pipeline::predict(&dataset, &*model, &arguments.options(), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => println!("{}", sentence(&report)),

@@ -10,7 +10,8 @@ use clap::{CommandFactory, Parser};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Command, Failure, Global, Outcome, SOME_FAILED, dispatch, predict, shell_word};
+use super::{Command, Failure, Global, Outcome, SOME_FAILED, dispatch, shell_word};
+use crate::models::{self, ModelOptions};
 
 /// Exit status of wrong usage, that of clap.
 const WRONG_USAGE: u8 = 2;
@@ -213,7 +214,8 @@ fn missing_models(stages: &[Stage]) -> Result<(), Failure> {
         match &stage.parsed.command {
             Command::Setup(_) => return Ok(()), // installs missing models, or reports why it cannot
             Command::Predict(arguments) => {
-                predict::predictor(arguments.model()).map_err(|e| format!("{}: {e}", stage.name))?;
+                models::open(arguments.model(), &ModelOptions::default())
+                    .map_err(|e| format!("{}: {e}", stage.name))?;
             }
             _ => {}
         }

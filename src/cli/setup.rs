@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
-use crate::sam::cache_dir;
-use crate::sam::setup::{SetupOptions, setup};
+use crate::models::sam::cache_dir;
+use crate::models::sam::setup::{SetupOptions, setup};
 
 /// Options of `setup`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let mut say = |event: crate::sam::setup::SetupEvent| {
+    let mut say = |event: crate::models::sam::setup::SetupEvent| {
         if !global.quiet {
             eprintln!("{event}");
         }

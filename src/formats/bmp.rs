@@ -3,7 +3,11 @@
 //! Specification: Microsoft's `BITMAPINFOHEADER`, `BITMAPV4HEADER` and `BITMAPV5HEADER`; the OS/2 headers as collected in
 //! Jason Summers' "BMP Suite" (<https://entropymine.com/jason/bmpsuite/>).
 //!
-//! The reader is our own because the `image` crate turns palettes into colours, and in masks the index is the label.
+//! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they are
+//! packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every palette to
+//! 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not know the headers
+//! of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each difference.
+//!
 //! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to 0–255 by
 //! `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
 //!
@@ -307,8 +311,12 @@ fn flip(samples: &mut [u8], row: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Cursor;
+
+    use ::image::{ImageDecoder, codecs::bmp::BmpDecoder};
     use proptest::prelude::*;
+
+    use super::*;
 
     /// A file of a Windows 3 header, what follows it (masks, palette), and pixels.
     fn bitmap(width: i32, height: i32, bits: u16, compression: u32, table: &[u8], pixels: &[u8]) -> Vec<u8> {
@@ -382,6 +390,58 @@ mod tests {
         let image = read(&file).unwrap();
         assert_eq!(image.samples, Samples::U8(vec![0, 1]));
         assert_eq!(image.palette, Some(vec![[3, 2, 1, 255], [6, 5, 4, 255]]));
+    }
+
+    /// Width, height and samples by the `image` crate, palettes as indices.
+    fn read_by_image(file: &[u8]) -> ::image::ImageResult<(u32, u32, Vec<u8>)> {
+        let mut decoder = BmpDecoder::new(Cursor::new(file))?;
+        decoder.set_indexed_color(decoder.get_palette().is_some());
+        let (width, height) = decoder.dimensions();
+        let mut samples = vec![0; decoder.total_bytes() as usize];
+        decoder.read_image(&mut samples)?;
+        Ok((width, height, samples))
+    }
+
+    #[test]
+    fn ordinary_files_are_read_as_the_image_crate_reads_them() {
+        let grey: Vec<u8> = (0..=255).flat_map(|v| [v, v, v, 0]).collect();
+        for (width, bits, table) in [(4, 8, &grey[..]), (3, 24, &[]), (5, 32, &[])] {
+            let stride = (width as usize * usize::from(bits)).div_ceil(32) * 4;
+            let pixels: Vec<u8> = (0..3 * stride as u8).collect();
+            let file = bitmap(width, 3, bits, 0, table, &pixels);
+            let image = read(&file).unwrap();
+            let (_, _, samples) = read_by_image(&file).unwrap();
+            assert_eq!(image.samples, Samples::U8(samples), "{bits} bits");
+        }
+    }
+
+    #[test]
+    fn what_the_image_crate_reads_otherwise_or_not_at_all() {
+        // Four pixels in two bytes, which it copies with the two bytes behind them.
+        let packed = bitmap(4, 1, 4, 0, TWO_COLOURS, &[0x10, 0x01, 0, 0]);
+        assert_eq!(read(&packed).unwrap().samples, Samples::U8(vec![1, 0, 0, 1]));
+        let mut by_image = bitmap(4, 1, 4, 0, &[0; 64], &[0x10, 0x01, 0, 0]);
+        assert_eq!(read_by_image(&by_image).unwrap().2, [0x10, 0x01, 0, 0]);
+        assert_eq!(BmpDecoder::new(Cursor::new(&by_image)).unwrap().get_palette().unwrap().len(), 256);
+        // Nine pixels in eight bytes.
+        by_image[18] = 9;
+        by_image.extend([0; 4]);
+        assert_eq!(read(&by_image).unwrap().samples.len(), 9);
+        assert!(std::panic::catch_unwind(|| read_by_image(&by_image).is_ok()).is_err());
+
+        let unpadded = bitmap(1, 2, 24, 0, &[], &[3, 2, 1, 0, 6, 5, 4]);
+        assert_eq!(read(&unpadded).unwrap().samples, Samples::U8(vec![4, 5, 6, 1, 2, 3]));
+        assert!(read_by_image(&unpadded).is_err());
+        let short_palette = bitmap(2, 1, 8, 0, TWO_COLOURS, &[0, 1, 0, 0]);
+        assert_eq!(read(&short_palette).unwrap().palette.unwrap().len(), 2);
+        assert!(read_by_image(&short_palette).is_err());
+        let mut os2 = bitmap(1, 1, 24, 0, &[0; 24], &[3, 2, 1, 0]);
+        os2[14] = 64;
+        assert_eq!(read(&os2).unwrap().samples, Samples::U8(vec![1, 2, 3]));
+        assert!(read_by_image(&os2).is_err());
+        let deep = bitmap(1, 1, 16, 0, &[], &[0x03, 0, 0, 0]);
+        assert_eq!(read(&deep).unwrap().samples, Samples::U8(vec![0, 0, 24]));
+        assert_eq!(read_by_image(&deep).unwrap().2, [0, 0, 25]);
     }
 
     #[test]

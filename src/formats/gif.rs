@@ -8,8 +8,8 @@
 //! frame before it left, on a transparent screen. Indices would not do there, since every frame may bring a palette of
 //! its own.
 //!
-//! The blocks are read here and the LZW codes by `weezl`. The `gif` crate refuses files without a palette (Pillow reads
-//! them as grey), and would bring nothing else.
+//! The blocks are read here and the LZW codes by `weezl`. The decoder of `gif` 0.14.2 refuses files without a palette, which
+//! Pillow reads as grey; a test in this file shows it.
 //!
 //! In the wild: frames beyond the screen (cut off here), a missing trailer, data after the trailer, a colour table
 //! shorter than the indices.
@@ -362,6 +362,16 @@ mod tests {
         let image = read(&[screen(1, 1, &[]), frame([0, 0, 1, 1], 0, &[], &[2])].concat()).unwrap();
         assert_eq!((image.palette, image.samples), (None, Samples::U8(vec![2])));
         assert!(image.notes[0].contains("trailer is missing"));
+    }
+
+    #[test]
+    fn the_gif_crate_refuses_a_file_without_a_palette() {
+        for (palette, readable) in [(GLOBAL, true), (&[], false)] {
+            let file = [screen(1, 1, palette), frame([0, 0, 1, 1], 0, &[], &[2]), vec![0x3b]].concat();
+            let mut decoder = ::gif::DecodeOptions::new().read_info(&file[..]).unwrap();
+            assert_eq!(decoder.read_next_frame().is_ok_and(|frame| frame.is_some()), readable);
+            assert_eq!(read(&file).unwrap().samples, Samples::U8(vec![2]));
+        }
     }
 
     #[test]

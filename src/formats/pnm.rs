@@ -2,8 +2,8 @@
 //!
 //! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` beside it.
 //!
-//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what the `image` crate does
-//! and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In PBM a stored 1 is black, as the
+//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does (a
+//! test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In PBM a stored 1 is black, as the
 //! specification has it; Pillow shows it as 0.
 //!
 //! In the wild: comments anywhere in the header; a `maxval` of 4095 for 12-bit detectors; bits of `P1` written with no
@@ -303,6 +303,14 @@ mod tests {
         assert_eq!((image.bits, image.samples), (12, Samples::U16(vec![4095, 1])));
         let image = read(b"P2 2 1 65535 65535\n1").unwrap();
         assert_eq!((image.bits, image.samples), (16, Samples::U16(vec![65535, 1])));
+    }
+
+    #[test]
+    fn the_image_crate_scales_what_is_read_as_stored_here() {
+        let by_image = |file: &[u8]| ::image::load_from_memory(file).unwrap().into_luma16().into_raw();
+        assert_eq!(by_image(b"P5 2 1 4095\n\x0f\xff\x00\x01"), [65535, 16]);
+        let full = b"P5 2 1 65535\n\x0f\xff\x00\x01";
+        assert_eq!(read(full).unwrap().samples, Samples::U16(by_image(full)));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdat
 use crate::factors::{Factors, FourierOptions, Picture};
 use crate::mask::Mask;
 use crate::metrics::{Comparison, MetricOptions, Spacing};
-use crate::sam::{oracle_choice, score_choice};
+use crate::models::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
     CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows,

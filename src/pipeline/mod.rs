@@ -28,7 +28,7 @@ pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
 pub use import::{IMPORTED, ImportOptions, ImportReport, LEAST_IOU, import};
 pub use leaks::{Crossing, LeaksReport, LinkTotal, Unmapped, leaks};
-pub use predict::{PredictOptions, PredictReport, Predictor, Selection, predict};
+pub use predict::{PredictOptions, PredictReport, Selection, predict};
 pub use progress::Progress;
 pub use rebuild::{Difference, Rebuild, rebuild};
 pub use split::{PartTotal, SplitCheck, SplitOptions, SplitReport, check_split, split};
@@ -46,12 +46,9 @@ pub enum Error {
     /// The dataset cannot be read or written.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// A model or its runtime cannot be used.
+    /// A model cannot be used.
     #[error(transparent)]
-    Sam(#[from] crate::sam::SamError),
-    /// ONNX Runtime cannot be used.
-    #[error(transparent)]
-    Runtime(#[from] crate::sam::RuntimeError),
+    Model(#[from] crate::models::Error),
     /// The dataset would lie among the downloads, and be taken for one of them by the next build.
     #[error("{dataset} lies inside {raw}, the folder of downloads: choose a dataset folder outside of it")]
     InsideRaw {

@@ -19,6 +19,7 @@ mod load;
 mod names;
 mod notes;
 mod picture;
+mod pixels;
 pub mod placement;
 mod plane;
 pub mod png;
@@ -29,6 +30,7 @@ pub use cut::cut;
 pub use intensity::Grey;
 pub use load::{Loaded, load};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
+pub use pixels::{LARGEST_SIDE, SliceError, SlicePixels};
 pub use plane::{Axis, anatomical_plane, main_axis};
 pub(crate) use plane::{slice_size, slice_values};
 

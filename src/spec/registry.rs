@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use strsim::levenshtein;
+
 use super::{Error, Spec, validate::validate};
 
 /// Slug and text of every built-in spec, in alphabetical order: one for each folder of `dataset_specs/`, listed by `build.rs`.
@@ -55,7 +57,7 @@ impl Registry {
             hint: self
                 .specs
                 .iter()
-                .map(|s| (edit_distance(&s.slug, slug), &s.slug))
+                .map(|s| (levenshtein(&s.slug, slug), &s.slug))
                 .min()
                 .filter(|(distance, _)| *distance <= 3)
                 .map(|(_, slug)| slug.clone()),
@@ -94,21 +96,6 @@ fn parse(path: &str, text: &str) -> Result<Spec, Error> {
     let spec = read(path, text)?;
     let problems = validate(&spec);
     if problems.is_empty() { Ok(spec) } else { Err(Error::Invalid { path: path.to_string(), problems }) }
-}
-
-/// Levenshtein distance in bytes.
-pub(super) fn edit_distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substitute = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

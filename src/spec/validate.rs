@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use strsim::levenshtein;
+
 use super::names::{file_safe, plain_name};
 use super::pattern::{Pattern, Template};
-use super::registry::edit_distance;
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
 
 /// Everything wrong with a spec, one sentence each.
@@ -111,7 +112,7 @@ fn check_own<'a>(
 
 /// Says that a name is not known, and which one is nearest.
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known.min_by_key(|known| edit_distance(known, name)).unwrap_or_default();
+    let nearest = known.min_by_key(|known| levenshtein(known, name)).unwrap_or_default();
     format!("{name:?} is not a {kind} of the taxonomy (closest: {nearest:?}); define your own with [[{kind}]]",)
 }
 

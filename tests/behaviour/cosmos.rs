@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use medcosmos::pipeline::{BuildOptions, EvaluateOptions, PredictOptions, Predictor, Progress};
+use medcosmos::models::ModelOptions;
+use medcosmos::models::sam::{Model, Runtime, Sam};
+use medcosmos::pipeline::{BuildOptions, EvaluateOptions, PredictOptions, Progress};
 use medcosmos::pipeline::{evaluate, predict};
-use medcosmos::sam::{Model, PromptRule, Runtime, Strategy};
+use medcosmos::prompts::{PromptRule, Strategy};
 use medcosmos::store::{CaseRow, Dataset, FactorRow, MaskRow, MetricRow, PredictionRow, Projection};
 use serde::Deserialize;
 
@@ -117,7 +119,7 @@ fn predictions_agree_with_the_original_code() {
     let Some((model, golden)) = runtime_and_references() else { return };
     let strategies = vec![Strategy::OnePoint, Strategy::Box];
     let options = PredictOptions { strategies, rule: PromptRule::Paper, ..PredictOptions::default() };
-    let report = predict(&dataset, &Predictor::Sam(Box::new(model)), &options, &Progress::new(true)).unwrap();
+    let report = predict(&dataset, &Sam::new(model, ModelOptions::default()), &options, &Progress::new(true)).unwrap();
     assert_eq!(report.slices, 30);
     assert!((56 * 2..=56 * 2 * 2).contains(&report.predictions), "the closest and the best rated of each prompt");
     evaluate(&dataset, &EvaluateOptions::default(), &Progress::new(true)).unwrap();

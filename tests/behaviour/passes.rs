@@ -17,7 +17,7 @@ fn rows<R: Projection>(dataset: &Path) -> Vec<R> {
 /// A dataset of the released slices, and what the model is called on the command line.
 fn dataset(out: &Path) -> Option<String> {
     let (raw, models) = (samples::folder("cosmos")?, samples::beside("models")?);
-    if let Err(error) = medcosmos::sam::Runtime::load() {
+    if let Err(error) = medcosmos::models::sam::Runtime::load() {
         samples::skip(error);
         return None;
     }

@@ -117,6 +117,67 @@ fn scaling_and_false_forms_are_kept() {
 }
 
 #[test]
+fn the_nifti_crate_reads_what_is_written() {
+    use nifti::{IntoNdArray, NiftiObject, ReaderOptions};
+    let folder = tempdir().unwrap();
+    for samples in every_type() {
+        for (name, frame) in [("a.nii", Frame::Sform), ("a.nii.gz", Frame::Qform)] {
+            let mut original = volume(samples.clone(), frame, false);
+            original.scaling = Scaling { slope: 0.5, intercept: -3.0 };
+            let path = folder.path().join(name);
+            image(&path, &original).unwrap();
+            let object = ReaderOptions::new().read_file(&path).unwrap();
+            let header = object.header().clone();
+            let values = object.into_volume().into_ndarray::<f64>().unwrap();
+            assert_eq!(values.shape(), [5, 4, 3], "{name}");
+            let read = read(&path);
+            for ((x, y, z), value) in
+                (0..60).map(|i| (i % 5, i / 5 % 4, i / 20)).map(|at| (at, values[[at.0, at.1, at.2]]))
+            {
+                let ours = read.value([x, y, z, 0], 0);
+                assert!((value - ours).abs() <= 1e-6 * ours.abs(), "{name} of {}: {value} for {ours}", samples.dtype());
+            }
+            let geometry = read.geometry.unwrap();
+            let spacing = geometry.spacing.map(|step| step as f32);
+            assert_eq!(header.pixdim[1..4], spacing, "{name}");
+            if frame == Frame::Sform {
+                let rows = [header.srow_x, header.srow_y, header.srow_z];
+                assert_eq!(rows, geometry.affine.map(|row| row.map(|v| v as f32)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_image_crate_reads_what_is_written() {
+    let grey = bits(8, Samples::U8(ramp(35, |i| 7 * i as u8)));
+    let rgb = Image::picture(7, 5, 3, Samples::U8(ramp(105, |i| 2 * i as u8)));
+    let indexed = Image { palette: Some(palette(256)), ..grey.clone() };
+    let folder = tempdir().unwrap();
+    for name in ["a.bmp", "a.ppm"] {
+        for original in [&grey, &rgb, &indexed] {
+            let path = folder.path().join(name);
+            if original.palette.is_some() && name == "a.ppm" {
+                assert!(image(&path, original).is_err());
+                continue;
+            }
+            image(&path, original).unwrap();
+            let colours = ::image::open(&path).unwrap().into_rgb8();
+            assert_eq!(colours.dimensions(), (7, 5));
+            let expected = match original.components {
+                1 => Image { palette: original.palette.clone().or(Some(greys())), ..original.clone() }.expand_palette(),
+                _ => original.clone(),
+            };
+            assert_eq!(Samples::U8(colours.into_raw()), expected.samples, "{name}");
+        }
+    }
+}
+
+fn greys() -> Vec<[u8; 4]> {
+    (0..=255).map(|v| [v, v, v, 255]).collect()
+}
+
+#[test]
 fn components_and_times_are_kept() {
     let mut original = volume(Samples::U8(vec![0; 60]), Frame::Header, false);
     original.samples = Samples::U8(ramp(360, |i| i as u8));

@@ -1,7 +1,8 @@
 //! What a single file of each kind becomes, and what broken ones become: an error.
 
-use dicom_core::Tag;
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use proptest::prelude::*;
 
 use super::build::File;
@@ -201,14 +202,72 @@ fn sizes_that_a_header_only_promises_are_refused() {
     assert!(matches!(read(&bytes), Err(Error::Truncated { expected: 0xFFFF_FFF0, .. })));
 }
 
-#[test]
-fn endless_nesting_is_refused() {
-    let mut bytes = File::grey(EXPLICIT, [2, 2], [8, 8], false).bytes();
+fn endless_nesting(mut bytes: Vec<u8>) -> Vec<u8> {
     for _ in 0..100_000 {
         bytes.extend([0x29, 0, 0, 0, b'S', b'Q', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
         bytes.extend([0xFE, 0xFF, 0x00, 0xE0, 0xFF, 0xFF, 0xFF, 0xFF]);
     }
+    bytes
+}
+
+#[test]
+fn endless_nesting_is_refused() {
+    let bytes = endless_nesting(File::grey(EXPLICIT, [2, 2], [8, 8], false).bytes());
     assert!(read(&bytes).unwrap_err().to_string().contains("nested deeper"));
+}
+
+/// The largest buffer that a reader was asked to fill.
+struct Asked<'a> {
+    bytes: &'a [u8],
+    most: &'a mut usize,
+}
+
+impl std::io::Read for Asked<'_> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        *self.most = out.len().max(*self.most);
+        self.bytes.read(out)
+    }
+}
+
+/// A file as `dicom-object` writes it.
+fn by_dicom_object() -> Vec<u8> {
+    let text = |tag, vr, value: &str| DataElement::new(tag, vr, PrimitiveValue::from(value));
+    let elements = [
+        text(tags::SOP_CLASS_UID, VR::UI, uids::MR_IMAGE_STORAGE),
+        text(tags::SOP_INSTANCE_UID, VR::UI, "2.25.1"),
+        text(tags::MODALITY, VR::CS, "MR"),
+    ];
+    let meta = FileMetaTableBuilder::new().transfer_syntax(EXPLICIT);
+    let mut bytes = Vec::new();
+    InMemDicomObject::from_element_iter(elements).with_meta(meta).unwrap().write_all(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn dicom_object_allocates_what_a_length_field_promises() {
+    let mut bytes = by_dicom_object();
+    let mut most = 0;
+    assert!(dicom_object::from_reader(Asked { bytes: &bytes, most: &mut most }).is_ok());
+    assert!(most < 1 << 16, "{most} bytes for a small file");
+    // 64 MiB that are not there.
+    bytes.extend([0x29, 0, 0, 0, b'O', b'B', 0, 0, 0, 0, 0, 4]);
+    assert!(dicom_object::from_reader(Asked { bytes: &bytes, most: &mut most }).is_err());
+    assert_eq!(most, 64 << 20);
+}
+
+#[test]
+fn dicom_object_does_not_survive_endless_nesting() {
+    const CHILD: &str = "MEDCOSMOS_TEST_NESTING";
+    if std::env::var_os(CHILD).is_some() {
+        let _ = dicom_object::from_reader(&endless_nesting(by_dicom_object())[..]);
+        return;
+    }
+    // A stack overflow cannot be caught, so another process has it.
+    let name = "formats::dicom::tests::dicom_object_does_not_survive_endless_nesting";
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = child.args([name, "--exact"]).env(CHILD, "1").output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("overflow"));
 }
 
 #[test]

@@ -300,3 +300,29 @@ proptest! {
         }
     }
 }
+
+/// The values of a file by the `nifti` crate, x fastest.
+fn by_nifti(bytes: &[u8]) -> nifti::Result<Vec<f64>> {
+    use nifti::{IntoNdArray, NiftiObject};
+    let volume = nifti::InMemNiftiObject::from_reader(bytes)?.into_volume();
+    Ok(volume.into_ndarray::<f64>()?.reversed_axes().iter().copied().collect())
+}
+
+#[test]
+fn what_the_nifti_crate_reads_otherwise_or_not_at_all() {
+    let counted: Vec<f64> = (0..12).map(f64::from).collect();
+    assert_eq!(by_nifti(&nii(&[])).unwrap(), counted);
+    let nan = nii(&[(112, &f32::NAN.to_le_bytes())]);
+    assert_eq!(read_alone(&nan).unwrap().samples, counting());
+    assert!(by_nifti(&nan).unwrap().iter().all(|value| value.is_nan()));
+    // Analyze: no magic number.
+    assert!(by_nifti(&nii(&[(344, &[0; 4])])).is_err());
+    let mut second = vec![0; 544];
+    second[..12].copy_from_slice(b"\x1c\x02\0\0n+2\0\r\n\x1a\n");
+    assert!(by_nifti(&second).is_err());
+    let whole = nii(&[]);
+    let (first, second) = whole.split_at(361);
+    let members = [gzip(first), gzip(second)].concat();
+    assert_eq!(read_alone(&members).unwrap().samples, counting());
+    assert!(by_nifti(&members).is_err());
+}

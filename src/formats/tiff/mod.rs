@@ -9,8 +9,8 @@
 //! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The number of components is SamplesPerPixel whatever
 //! the photometric interpretation says: CVC-ClinicDB calls its three-component frames MinIsBlack.
 //!
-//! The reader is our own, and small, because the `tiff` crate refuses or expands what is common here (palettes, values of
-//! fewer than 8 bits, MinIsBlack with three samples, 64-bit integers with a predictor, ImageJ stacks); codecs are `weezl`,
+//! `tiff` 0.11.3 refuses palettes, returns values of fewer than 8 bits packed, inverts MinIsWhite, and reads the first image of
+//! an ImageJ stack only: a test in this file shows each. So the directories are read here; codecs are `weezl`,
 //! `flate2`, `zstd`, `xz2`, `fax`, and [`jpeg`](super::jpeg).
 //!
 //! In the wild: thumbnails as second pages (skipped, with a note); ImageJ hyperstacks with one directory for all
@@ -350,6 +350,34 @@ mod tests {
         let mut draft = page(2, 1, 8, &[&[1, 2]]);
         draft.text = "ImageJ=1.54f\nimages=3000\n";
         assert!(read(&write(&[draft], false, false)).unwrap_err().to_string().contains("stack that the description"));
+    }
+
+    #[test]
+    fn what_the_tiff_crate_reads_otherwise_or_not_at_all() {
+        use ::tiff::decoder::{Decoder, DecodingResult};
+        let by_tiff = |draft: &Draft| {
+            let file = write(std::slice::from_ref(draft), false, false);
+            match Decoder::new(std::io::Cursor::new(file))?.read_image()? {
+                DecodingResult::U8(values) => Ok(values),
+                other => panic!("{other:?}"),
+            }
+        };
+        let by_tiff = |draft: &Draft| -> ::tiff::TiffResult<Vec<u8>> { by_tiff(draft) };
+        let grey = page(4, 1, 8, &[&[0, 1, 2, 255]]);
+        assert_eq!(by_tiff(&grey).unwrap(), [0, 1, 2, 255]);
+        let inverted = grey.clone().with(tag::PHOTOMETRIC, &[0]);
+        assert_eq!(one(inverted.clone()).unwrap().samples, Samples::U8(vec![0, 1, 2, 255]));
+        assert_eq!(by_tiff(&inverted).unwrap(), [255, 254, 253, 0]);
+        let indexed = grey.with(tag::PHOTOMETRIC, &[3]).with(tag::COLOR_MAP, &[0; 768]);
+        assert_eq!(one(indexed.clone()).unwrap().samples, Samples::U8(vec![0, 1, 2, 255]));
+        assert!(matches!(by_tiff(&indexed), Err(::tiff::TiffError::UnsupportedError(_))));
+        let bits = page(4, 1, 1, &[&[0b1010_0000]]);
+        assert_eq!(one(bits.clone()).unwrap().samples, Samples::U8(vec![1, 0, 1, 0]));
+        assert_eq!(by_tiff(&bits).unwrap(), [0b1010_0000]);
+        let mut stack = page(2, 1, 8, &[&[1, 2, 3, 4]]);
+        stack.text = "ImageJ=1.54f\nimages=2\n";
+        assert_eq!(one(stack.clone()).unwrap().samples, Samples::U8(vec![1, 2, 3, 4]));
+        assert_eq!(by_tiff(&stack).unwrap(), [1, 2]);
     }
 
     #[test]

@@ -1,63 +1,28 @@
 //! The second stage: a model's masks for every object of every slice.
 //!
 //! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the build. All
-//! passes of a build shard are done together, so that each slice goes through the encoder once. Every worker has sessions of
-//! its own that compute on one thread: results cannot depend on how many threads there are.
-
-use std::collections::{BTreeSet, HashSet};
+//! passes of a build shard are done together, so that each slice is prepared by the model once.
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::slices_of::{build_shards, slices_of};
+use super::slices_of::{DecodedSlice, build_shards, slices_of};
 use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
-use crate::sam::{
-    ClickOptions, EmbeddingCache, EncoderClip, EverythingOptions, JitterLevel, Model, OTSU_BOX, PromptRule, Provider,
-    Strategy,
-};
-use crate::store::{
-    Dataset, Partition, PredictionRow, Receipt, Shard, ShardKey, ShardState, ShardWriter, Stage, Table, Verify, commit,
-    discard_stale,
-};
+use crate::models::{ClickOptions, Segmenter};
+use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
+use crate::slices::SlicePixels;
+use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Stage, Verify, commit, discard_stale};
 
 mod pass;
+mod plan;
 mod selection;
-mod workers;
 
-use pass::Pass;
+use pass::{Pass, Scene};
+use plan::{Work, plan};
 pub use selection::Selection;
-use workers::Workers;
 
 /// Slices in memory at a time, for each worker.
 const SLICES_PER_WORKER: usize = 4;
-/// Version of the baseline's rule: raise it with every change of what it gives.
-const OTSU_BOX_VERSION: &str = "1";
-
-/// What predicts.
-#[derive(Debug)]
-pub enum Predictor {
-    /// A SAM model.
-    Sam(Box<Model>),
-    /// The baseline: Otsu's threshold inside the box. Needs no weights, and takes only the box strategy.
-    OtsuBox,
-}
-
-impl Predictor {
-    /// Name in the `model` column.
-    pub fn name(&self) -> &str {
-        match self {
-            Predictor::Sam(model) => &model.spec().name,
-            Predictor::OtsuBox => OTSU_BOX,
-        }
-    }
-
-    fn digest(&self) -> String {
-        match self {
-            Predictor::Sam(model) => model.digest(),
-            Predictor::OtsuBox => OTSU_BOX_VERSION.into(),
-        }
-    }
-}
 
 /// Options of a prediction. Defaults are the protocol's.
 #[derive(Clone, Debug)]
@@ -66,8 +31,6 @@ pub struct PredictOptions {
     pub strategies: Vec<Strategy>,
     /// How points are drawn.
     pub rule: PromptRule,
-    /// Whether intensities are clipped before the encoder, as the released code does.
-    pub clip: EncoderClip,
     /// Levels at which the prompts of S2 to S6 are moved as well (protocol 6); none by default.
     pub jitter: Vec<JitterLevel>,
     /// Seeds of the moves (protocol 6: three).
@@ -78,10 +41,6 @@ pub struct PredictOptions {
     pub everything: EverythingOptions,
     /// Keep every candidate, and not only those that are closest to the truth and rated best.
     pub keep_candidates: bool,
-    /// Keep embeddings below the dataset, in half precision, and use those that are kept.
-    pub keep_embeddings: bool,
-    /// What computes.
-    pub provider: Provider,
     /// Which masks.
     pub selection: Selection,
 }
@@ -91,14 +50,11 @@ impl Default for PredictOptions {
         PredictOptions {
             strategies: vec![Strategy::OnePoint, Strategy::Box],
             rule: PromptRule::default(),
-            clip: EncoderClip::default(),
             jitter: Vec::new(),
             seeds: vec![0, 1, 2],
             clicks: None,
             everything: EverythingOptions::default(),
             keep_candidates: false,
-            keep_embeddings: false,
-            provider: Provider::default(),
             selection: Selection::default(),
         }
     }
@@ -121,83 +77,79 @@ pub struct PredictReport {
     pub seconds: f64,
 }
 
-/// What is to be done on one shard of the build.
-struct Work<'a> {
-    build: &'a Receipt,
-    /// The masks that are meant; `None` for all.
-    masks: Option<HashSet<String>>,
-    slices: u64,
-    passes: Vec<(&'a Pass, Shard)>,
+/// What is predicted, by what, and how: all that has to be right before anything is computed.
+struct Job<'a> {
+    dataset: &'a Dataset,
+    model: &'a dyn Segmenter,
+    options: &'a PredictOptions,
+    /// Shards of the build.
+    builds: Vec<Receipt>,
+    /// The masks of each that are meant, in the order of their ids; `None` for all.
+    chosen: Option<Vec<Vec<String>>>,
+    /// What the model is asked for.
+    passes: Vec<Pass>,
 }
 
 /// Predicts every object of a dataset, or those of a selection.
 ///
 /// # Errors
-/// No dataset or an empty one, a model or runtime that does not work, a selection of nothing.
+/// No dataset or an empty one, a model that does not work or takes nothing of what is asked, a selection of nothing.
 pub fn predict(
     dataset: &Dataset,
-    predictor: &Predictor,
+    model: &dyn Segmenter,
     options: &PredictOptions,
     progress: &Progress,
 ) -> Result<PredictReport> {
     let started = std::time::Instant::now();
-    let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
-    let builds = build_shards(dataset)?;
-    if builds.is_empty() {
-        return Err(nothing("the dataset has no masks to predict; `medcosmos build` makes them"));
+    let job = Job::admit(dataset, model, options)?;
+    let plan = plan(&job)?;
+    let mut report = PredictReport {
+        model: model.name().to_string(),
+        shards_reused: plan.shards.len() - plan.work.iter().map(|work| work.passes.len()).sum::<usize>(),
+        ..PredictReport::default()
+    };
+    progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());
+    for work in &plan.work {
+        job.work(work, progress, &mut report)?;
     }
-    let chosen = options.selection.masks(dataset, &builds)?;
-    if chosen.as_ref().is_some_and(|shards| shards.iter().all(Vec::is_empty)) {
-        return Err(nothing("no mask is left by the selection"));
-    }
-    let mut passes = Pass::all(options);
-    if matches!(predictor, Predictor::OtsuBox) {
-        passes.retain(|p| matches!(p, Pass::Prompted(Strategy::Box) | Pass::Moved(Strategy::Box, ..)));
-    }
-    if passes.is_empty() {
-        return Err(nothing("nothing is asked of the model: name a strategy that it has"));
-    }
-    let cache = options.keep_embeddings.then(|| EmbeddingCache::new(dataset.embedding_cache()));
-    let workers = Workers::new(predictor, options, cache)?;
-    dataset.record_options(&format!("{} {}", Stage::Predict, predictor.name()), &key_of(predictor, options))?;
-    let mut report = PredictReport { model: predictor.name().to_string(), ..Default::default() };
+    progress.end();
+    job.commit(plan.shards)?;
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
 
-    let mut expected = Vec::new();
-    let mut work: Vec<Work> = Vec::new();
-    for (at, build) in builds.iter().enumerate() {
-        let masks = chosen.as_ref().map(|shards| &shards[at]);
-        if masks.is_some_and(Vec::is_empty) {
-            continue;
+impl<'a> Job<'a> {
+    /// Checks that there is something to do and a model that can, and records the options.
+    fn admit(dataset: &'a Dataset, model: &'a dyn Segmenter, options: &'a PredictOptions) -> Result<Self> {
+        let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
+        let builds = build_shards(dataset)?;
+        if builds.is_empty() {
+            return Err(nothing("the dataset has no masks to predict; `medcosmos build` makes them"));
         }
-        let mut open = Vec::new();
-        for pass in &passes {
-            let shard = shard(predictor, options, build, masks.map(Vec::as_slice), pass)?;
-            match dataset.state(&shard, Verify::Quick)? {
-                ShardState::Done(_) => report.shards_reused += 1,
-                _ => open.push((pass, shard.clone())),
-            }
-            expected.push(shard);
+        let chosen = options.selection.masks(dataset, &builds)?;
+        if chosen.as_ref().is_some_and(|shards| shards.iter().all(Vec::is_empty)) {
+            return Err(nothing("no mask is left by the selection"));
         }
-        if !open.is_empty() {
-            let slice_of = |mask: &String| mask.rsplit_once('/').map(|(slice, _)| slice.to_string());
-            let slices = match masks {
-                Some(masks) => masks.iter().map(slice_of).collect::<BTreeSet<_>>().len() as u64,
-                None => build.rows(Table::Slices),
-            };
-            work.push(Work { build, masks: masks.map(|m| m.iter().cloned().collect()), slices, passes: open });
+        let passes = Pass::all(model, options);
+        if passes.is_empty() {
+            return Err(nothing("nothing is asked of the model: name a strategy that it has"));
         }
+        model.load()?;
+        let job = Job { dataset, model, options, builds, chosen, passes };
+        dataset.record_options(&format!("{} {}", Stage::Predict, model.name()), &job.key())?;
+        Ok(job)
     }
-    progress.begin("predict", "slices", work.iter().map(|w| w.slices).sum());
-    for Work { build, masks, passes, .. } in work {
-        let (passes, shards): (Vec<&Pass>, Vec<Shard>) = passes.into_iter().unzip();
-        let mut writers: Vec<ShardWriter> = shards.iter().map(|shard| dataset.begin(shard)).collect();
-        let wanted = |mask: &str| masks.as_ref().is_none_or(|masks| masks.contains(mask));
-        for chunk in chunks(slices_of(dataset, build, wanted), SLICES_PER_WORKER * rayon::current_num_threads()) {
+
+    /// Does the passes that are open on one shard of the build.
+    fn work(&self, work: &Work, progress: &Progress, report: &mut PredictReport) -> Result<()> {
+        let mut writers: Vec<ShardWriter> = work.passes.iter().map(|(_, shard)| self.dataset.begin(shard)).collect();
+        let slices = slices_of(self.dataset, work.build, work.wanted());
+        for chunk in chunks(slices, SLICES_PER_WORKER * rayon::current_num_threads()) {
             let chunk = chunk?;
             let predicted: Vec<Vec<Vec<PredictionRow>>> = chunk
                 .par_iter()
                 .map(|slice| {
-                    let rows = workers.predict(predictor.name(), slice, &passes, options);
+                    let rows = self.rows(slice, work);
                     progress.advance(1);
                     rows
                 })
@@ -214,74 +166,27 @@ pub fn predict(
             writer.finish()?;
             report.shards_done += 1;
         }
+        Ok(())
     }
-    progress.end();
-    expected.extend(other_passes(dataset, predictor, options, &builds, &passes)?);
-    discard_stale(dataset, &expected)?;
-    discard_outdated(dataset, &[Stage::Predict])?;
-    discard_outdated(dataset, MEASURES)?;
-    commit(dataset, &expected, Verify::Quick)?;
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
-}
 
-/// What decides the predictions of a model, whatever the pass and the masks.
-fn key_of(predictor: &Predictor, options: &PredictOptions) -> ShardKey {
-    let key = ShardKey::new()
-        .with("model", predictor.digest())
-        .with("candidates", if options.keep_candidates { "all" } else { "chosen" });
-    match predictor {
-        Predictor::Sam(_) => key
-            .with_json("rule", &options.rule)
-            .with_json("clip", &options.clip)
-            .with("embeddings", if options.keep_embeddings { "f16" } else { "f32" })
-            .with("provider", options.provider.name()),
-        Predictor::OtsuBox => key,
+    /// Rows of one slice, pass by pass, each in the order of the masks' ids.
+    fn rows(&self, slice: &DecodedSlice, work: &Work) -> Result<Vec<Vec<PredictionRow>>> {
+        let row = &slice.row;
+        let pixels = SlicePixels::new(row.height as usize, row.width as usize, row.channels as usize, &slice.pixels)
+            .map_err(|e| Error::Damaged { id: row.slice_id.clone(), reason: e.to_string() })?;
+        let scene = Scene { model: self.model.name(), masks: &slice.masks, options: self.options };
+        let mut prepared = self.model.prepare(pixels)?;
+        work.passes.iter().map(|(pass, _)| Ok(pass.predict(&scene, &mut *prepared)?)).collect()
     }
-}
 
-fn shard(
-    predictor: &Predictor,
-    options: &PredictOptions,
-    build: &Receipt,
-    masks: Option<&[String]>,
-    pass: &Pass,
-) -> Result<Shard> {
-    let key = pass.key(key_of(predictor, options)).with("build", build.id.to_string());
-    let key = match masks {
-        Some(masks) => key.with_digest_of("masks", masks),
-        None => key,
-    };
-    Ok(Shard::new(Stage::Predict, Partition::model(predictor.name(), &build.source)?, key))
-}
-
-/// Finished shards of other passes of the same model and options: they stay.
-fn other_passes(
-    dataset: &Dataset,
-    predictor: &Predictor,
-    options: &PredictOptions,
-    builds: &[Receipt],
-    done: &[Pass],
-) -> Result<Vec<Shard>> {
-    let common = key_of(predictor, options);
-    let done: BTreeSet<String> = done.iter().map(Pass::name).collect();
-    let stays = |receipt: &Receipt| {
-        receipt.stage == Stage::Predict
-            && receipt.model.as_deref() == Some(predictor.name())
-            && receipt.key.holds(&common)
-            && receipt.key.get("pass").is_some_and(|pass| !done.contains(pass))
-            && builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()))
-    };
-    let shard_of = |receipt: Receipt| -> Result<Shard> {
-        let partition = Partition::model(predictor.name(), &receipt.source)?;
-        Ok(Shard::new(Stage::Predict, partition, receipt.key))
-    };
-    let mut found = Vec::new();
-    for receipt in dataset.receipts()?.into_iter().filter(stays) {
-        let shard = shard_of(receipt)?;
-        if matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
-            found.push(shard);
-        }
+    /// Takes away what these shards replace and what was measured of it, and makes the rest valid.
+    fn commit(&self, shards: Vec<Shard>) -> Result<()> {
+        let mut expected = shards;
+        expected.extend(self.other_passes()?);
+        discard_stale(self.dataset, &expected)?;
+        discard_outdated(self.dataset, &[Stage::Predict])?;
+        discard_outdated(self.dataset, MEASURES)?;
+        commit(self.dataset, &expected, Verify::Quick)?;
+        Ok(())
     }
-    Ok(found)
 }

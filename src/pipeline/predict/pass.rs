@@ -3,10 +3,10 @@
 
 use super::PredictOptions;
 use crate::mask::Mask;
-use crate::sam::{
-    Candidate, ClickOptions, Decoder, Embedding, EverythingOptions, JitterLevel, Output, Prompt, SamError, Segment,
-    SlicePixels, Strategy, oracle_choice, otsu_box, score_choice, simulate_clicks,
+use crate::models::{
+    self, Candidate, ClickOptions, PreparedSlice, Segmenter, oracle_choice, score_choice, simulate_clicks,
 };
+use crate::prompts::{EverythingOptions, JitterLevel, Prompt, Strategy};
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
 
 /// Name of simulated clicks in the column `strategy`.
@@ -25,26 +25,18 @@ pub(super) enum Pass {
     Clicks(ClickOptions),
 }
 
-/// A mask that a model offers, and what it says of it.
-struct Offered {
-    index: usize,
-    mask: Mask,
-    predicted_iou: Option<f32>,
-    stability: Option<f32>,
-}
-
-/// A slice with those of its masks that are predicted, and who predicts.
+/// A slice's masks that are predicted, who predicts, and how.
 pub(super) struct Scene<'a> {
     pub(super) model: &'a str,
-    pub(super) pixels: SlicePixels<'a>,
     pub(super) masks: &'a [(MaskRow, Mask)],
+    pub(super) options: &'a PredictOptions,
 }
 
 impl Pass {
-    /// All passes that the options ask for.
-    pub(super) fn all(options: &PredictOptions) -> Vec<Pass> {
+    /// All passes that the options ask for and the model can do.
+    pub(super) fn all(model: &dyn Segmenter, options: &PredictOptions) -> Vec<Pass> {
         let mut passes = Vec::new();
-        for &strategy in &options.strategies {
+        for &strategy in options.strategies.iter().filter(|strategy| model.takes(**strategy)) {
             let pass = match strategy {
                 Strategy::Everything => Pass::Everything(options.everything),
                 prompted => Pass::Prompted(prompted),
@@ -58,7 +50,7 @@ impl Pass {
             }
             passes.push(pass);
         }
-        passes.extend(options.clicks.map(Pass::Clicks));
+        passes.extend(options.clicks.filter(|_| model.takes_clicks()).map(Pass::Clicks));
         passes
     }
 
@@ -90,165 +82,113 @@ impl Pass {
         }
     }
 
-    /// Runs the pass on a slice by SAM. Rows come mask by mask in the order of their ids, then by variant.
+    /// Runs the pass on a slice. Rows come mask by mask in the order of their ids, then by variant.
     ///
     /// # Errors
-    /// What the decoder says.
-    pub(super) fn by_sam(
-        &self,
-        scene: &Scene,
-        embedding: &Embedding,
-        decoder: &mut Decoder,
-        segments: &[Segment],
-        options: &PredictOptions,
-    ) -> Result<Vec<PredictionRow>, SamError> {
+    /// Those of the model.
+    pub(super) fn predict(&self, scene: &Scene, slice: &mut dyn PreparedSlice) -> models::Result<Vec<PredictionRow>> {
         match self {
-            Pass::Everything(_) => Ok(scene
-                .masks
-                .iter()
-                .flat_map(|(row, truth)| {
-                    let offered = segments.iter().enumerate().map(|(index, segment)| Offered {
-                        index,
-                        mask: segment.mask.clone(),
-                        predicted_iou: Some(segment.predicted_iou),
-                        stability: Some(segment.stability as f32),
-                    });
-                    self.rows(scene.model, row, truth, "", &Prompt::default(), offered.collect(), options)
-                })
-                .collect()),
-            Pass::Clicks(clicks) => {
-                let mut rows = Vec::new();
-                for (row, truth) in scene.masks {
-                    let done = simulate_clicks(decoder, embedding, truth, clicks)?;
-                    let mut prompt = Prompt::default();
-                    for click in 0..clicks.clicks {
-                        // Where nothing is wrong any more, further clicks would change nothing.
-                        let Some(state) = done.get(click).or(done.last()) else { break };
-                        if click < done.len() {
-                            prompt.points.push(state.point);
-                        }
-                        let offered = Offered {
-                            index: 0,
-                            mask: state.mask.clone(),
-                            predicted_iou: Some(state.predicted_iou),
-                            stability: None,
-                        };
-                        let variant = format!("click{:02}", click + 1);
-                        rows.extend(self.rows(scene.model, row, truth, &variant, &prompt, vec![offered], options));
-                    }
-                }
-                Ok(rows)
+            Pass::Everything(options) => {
+                let candidates = slice.everything(options)?;
+                let rows = |object| self.rows(scene, object, "", &Prompt::default(), &candidates);
+                Ok(scene.masks.iter().flat_map(rows).collect())
             }
-            Pass::Prompted(_) | Pass::Moved(..) => {
-                // Each variant is decoded by itself, so that what it gives does not depend on which others are asked for.
-                let decode = |prompts: &[Prompt]| decoder.predict(embedding, prompts, Output::Multimask);
-                let offered = |(index, c): (usize, Candidate)| Offered {
-                    index,
-                    mask: c.mask,
-                    predicted_iou: Some(c.predicted_iou),
-                    stability: None,
-                };
-                self.prompted(scene, options, decode, offered)
-            }
-        }
-    }
-
-    /// Runs the pass on a slice by the baseline, which takes the box of a prompt alone.
-    pub(super) fn by_otsu(&self, scene: &Scene, options: &PredictOptions) -> Vec<PredictionRow> {
-        let segment = |prompts: &[Prompt]| -> Result<Vec<Vec<Mask>>, std::convert::Infallible> {
-            let mask = |prompt: &Prompt| vec![otsu_box(&scene.pixels, prompt.bounds.unwrap_or_default())];
-            Ok(prompts.iter().map(mask).collect())
-        };
-        let offered = |(index, mask): (usize, Mask)| Offered { index, mask, predicted_iou: None, stability: None };
-        match self.prompted(scene, options, segment, offered) {
-            Ok(rows) => rows,
-            Err(never) => match never {},
-        }
-    }
-
-    fn prompted<M, E>(
-        &self,
-        scene: &Scene,
-        options: &PredictOptions,
-        mut segment: impl FnMut(&[Prompt]) -> Result<Vec<Vec<M>>, E>,
-        offered: impl Fn((usize, M)) -> Offered,
-    ) -> Result<Vec<PredictionRow>, E> {
-        let (strategy, variants) = match self {
-            Pass::Prompted(strategy) => (*strategy, vec![None]),
+            Pass::Prompted(strategy) => self.prompted(*strategy, &[None], scene, slice),
             Pass::Moved(strategy, level, seeds) => {
-                (*strategy, seeds.iter().map(|&seed| Some((*level, seed))).collect())
+                let moves: Vec<_> = seeds.iter().map(|&seed| Some((*level, seed))).collect();
+                self.prompted(*strategy, &moves, scene, slice)
             }
-            Pass::Everything(_) | Pass::Clicks(_) => return Ok(Vec::new()),
-        };
+            Pass::Clicks(options) => self.clicked(options, scene, slice),
+        }
+    }
+
+    /// One prompt for each mask, once for each move (`None`: as it is).
+    fn prompted(
+        &self,
+        strategy: Strategy,
+        moves: &[Option<(JitterLevel, u64)>],
+        scene: &Scene,
+        slice: &mut dyn PreparedSlice,
+    ) -> models::Result<Vec<PredictionRow>> {
         let mut of_mask: Vec<Vec<PredictionRow>> = vec![Vec::new(); scene.masks.len()];
-        for variant in variants {
+        // Each variant is predicted by itself, so that what it gives does not depend on which others are asked for.
+        for &moved in moves {
             // A kept mask is never empty, so every strategy but S1 has a prompt.
-            let prompts: Vec<Prompt> = scene
-                .masks
-                .iter()
-                .filter_map(|(row, truth)| {
-                    let prompt = Prompt::of(strategy, options.rule, truth)?;
-                    Some(match variant {
-                        Some((level, seed)) => {
-                            prompt.jittered(level, seed, &row.mask_id, truth.height(), truth.width())
-                        }
-                        None => prompt,
-                    })
+            let prompt = |(row, truth): &(MaskRow, Mask)| {
+                let prompt = Prompt::of(strategy, scene.options.rule, truth)?;
+                Some(match moved {
+                    Some((level, seed)) => prompt.jittered(level, seed, &row.mask_id, truth.height(), truth.width()),
+                    None => prompt,
                 })
-                .collect();
-            let name = variant.map_or_else(String::new, |(level, seed)| format!("jitter{level}/seed{seed}"));
-            let found = segment(&prompts)?;
-            for (((rows, (row, truth)), prompt), masks) in of_mask.iter_mut().zip(scene.masks).zip(&prompts).zip(found)
+            };
+            let prompts: Vec<Prompt> = scene.masks.iter().filter_map(prompt).collect();
+            let variant = moved.map_or_else(String::new, |(level, seed)| format!("jitter{level}/seed{seed}"));
+            let found = slice.predict(&prompts)?;
+            for (((rows, object), prompt), candidates) in of_mask.iter_mut().zip(scene.masks).zip(&prompts).zip(&found)
             {
-                let masks = masks.into_iter().enumerate().map(&offered).collect();
-                rows.extend(self.rows(scene.model, row, truth, &name, prompt, masks, options));
+                rows.extend(self.rows(scene, object, &variant, prompt, candidates));
             }
         }
         Ok(of_mask.into_iter().flatten().collect())
     }
 
+    /// Simulated clicks on each mask, a variant for each click.
+    fn clicked(
+        &self,
+        options: &ClickOptions,
+        scene: &Scene,
+        slice: &mut dyn PreparedSlice,
+    ) -> models::Result<Vec<PredictionRow>> {
+        let mut rows = Vec::new();
+        for object in scene.masks {
+            let done = simulate_clicks(slice, &object.1, options)?;
+            let mut prompt = Prompt::default();
+            for click in 0..options.clicks {
+                // Where nothing is wrong any more, further clicks would change nothing.
+                let Some(state) = done.get(click).or(done.last()) else { break };
+                if click < done.len() {
+                    prompt.points.push(state.point);
+                }
+                let mask = state.mask.clone();
+                let candidate = Candidate { mask, predicted_iou: state.predicted_iou, stability: None };
+                let variant = format!("click{:02}", click + 1);
+                rows.extend(self.rows(scene, object, &variant, &prompt, &[candidate]));
+            }
+        }
+        Ok(rows)
+    }
+
     /// The rows of one mask and prompt: the candidate closest to the truth and the one that the model rates best, or all of
     /// them. Where a model offers nothing, that is an empty mask: a failure, to be counted.
-    #[allow(clippy::too_many_arguments)]
     fn rows(
         &self,
-        model: &str,
-        truth: &MaskRow,
-        mask: &Mask,
+        scene: &Scene,
+        (truth, mask): &(MaskRow, Mask),
         variant: &str,
         prompt: &Prompt,
-        mut offered: Vec<Offered>,
-        options: &PredictOptions,
+        candidates: &[Candidate],
     ) -> Vec<PredictionRow> {
-        if offered.is_empty() {
-            let mask = Mask::empty(mask.height(), mask.width());
-            offered.push(Offered { index: 0, mask, predicted_iou: None, stability: None });
-        }
-        if !options.keep_candidates {
-            let oracle = oracle_choice(offered.iter().map(|o| &o.mask), mask);
-            let score = score_choice(offered.iter().map(|o| o.predicted_iou));
-            let mut at = 0..;
-            offered.retain(|_| {
-                let at = at.next();
-                at == oracle || at == score
-            });
-        }
-        let row = |offered: Offered| PredictionRow {
+        let nothing = [Candidate::unrated(Mask::empty(mask.height(), mask.width()))];
+        let candidates = if candidates.is_empty() { &nothing } else { candidates };
+        let oracle = oracle_choice(candidates.iter().map(|c| &c.mask), mask);
+        let score = score_choice(candidates.iter().map(|c| c.predicted_iou));
+        let kept = |index: usize| scene.options.keep_candidates || Some(index) == oracle || Some(index) == score;
+        let row = |(index, candidate): (usize, &Candidate)| PredictionRow {
             mask_id: truth.mask_id.clone(),
             slice_id: truth.slice_id.clone(),
             case_id: truth.case_id.clone(),
             source: truth.source.clone(),
-            model: model.to_string(),
+            model: scene.model.to_string(),
             strategy: self.strategy().to_string(),
             variant: variant.to_string(),
             points: prompt.points.iter().flat_map(|p| [p.x, p.y]).collect(),
             point_labels: prompt.points.iter().map(|p| u8::from(p.foreground)).collect(),
             r#box: prompt.bounds,
-            candidate: offered.index as u32,
-            predicted_iou: offered.predicted_iou,
-            stability: offered.stability,
-            mask: Rle::from(&offered.mask),
+            candidate: index as u32,
+            predicted_iou: candidate.predicted_iou,
+            stability: candidate.stability,
+            mask: Rle::from(&candidate.mask),
         };
-        offered.into_iter().map(row).collect()
+        candidates.iter().enumerate().filter(|(index, _)| kept(*index)).map(row).collect()
     }
 }

@@ -112,7 +112,7 @@ fn decode(bytes: &[u8], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::{EncoderClip, Provider};
+    use crate::models::sam::{EncoderClip, Provider};
 
     fn embedding() -> Embedding {
         let frame = ResizedFrame::new(30, 40, 64);

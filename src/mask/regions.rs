@@ -2,7 +2,7 @@
 
 /// A row-major bitmap of a part of a slice; non-zero is inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bitmap {
+pub(crate) struct Bitmap {
     pub height: usize,
     pub width: usize,
     pub pixels: Vec<u8>,

@@ -5,18 +5,13 @@
 //!
 //! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`] other models.
 //! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
-//! 3. [`prompts`] draws points and boxes from the truth masks of the slice, for each [`prompts::Strategy`].
-//! 4. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
-//! 5. [`candidates`] chooses among the masks of a prompt.
+//! 3. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
 //!
-//! [`everything`](mod@everything) is S1, which needs no prompt; [`clicks`] simulates interaction; [`baseline`] is a
-//! segmentation without SAM to compare with.
+//! [`everything`](mod@everything) is S1, which needs no prompt. [`Sam`] does all this as a
+//! [`Segmenter`](super::Segmenter), with sessions for each worker.
 //!
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
-pub mod baseline;
-pub mod candidates;
-pub mod clicks;
 pub mod decode;
 pub mod embed;
 pub mod embedding_cache;
@@ -27,28 +22,24 @@ pub mod interface;
 pub mod model;
 pub mod onnx;
 mod packages;
-pub mod prompts;
-mod regions;
 pub mod resize;
 pub mod runtime;
+mod segmenter;
 pub mod setup;
 pub mod upsample;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 
-pub use baseline::{OTSU_BOX, otsu_box};
-pub use candidates::{oracle_choice, score_choice, smoothed_dice};
-pub use clicks::{Click, ClickChoice, ClickOptions, number_of_clicks, simulate_clicks};
-pub use decode::{Candidate, Decoder, Output};
+pub use decode::{Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
 pub use embedding_cache::EmbeddingCache;
-pub use encoder_input::{EncoderClip, ResizedFrame, SlicePixels};
-pub use everything::{EverythingOptions, Segment, everything, everything_in_crops};
+pub use encoder_input::{EncoderClip, ResizedFrame};
+pub use everything::{Segment, everything, everything_in_crops};
 pub use interface::DecoderInterface;
 pub use model::{DEFAULT_MODEL, Model, ModelError};
-pub use prompts::{JitterLevel, Prompt, PromptRule, Strategy};
 pub use runtime::{Provider, Runtime, RuntimeError, SessionOptions, cache_dir};
+pub use segmenter::Sam;
 
 use thiserror::Error;
 
@@ -75,7 +66,7 @@ pub enum SamError {
     },
     /// A part of a slice is no slice.
     #[error(transparent)]
-    Slice(#[from] encoder_input::SliceError),
+    Slice(#[from] crate::slices::SliceError),
     /// An embedding cannot be kept.
     #[error("the cache of embeddings: {path}: {source}")]
     Cache {

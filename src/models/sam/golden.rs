@@ -243,9 +243,10 @@ pub fn read_npz<T: NpyValue>(path: &Path, name: &str) -> Npy<T> {
 
 mod whole_pipeline {
     use super::*;
-    use crate::sam::prompts::Point;
-    use crate::sam::{Decoder, Encoder, EncoderClip, Output, Prompt, SessionOptions, SlicePixels, smoothed_dice};
-    use crate::sam::{oracle_choice, score_choice};
+    use crate::models::sam::{Decoder, Encoder, EncoderClip, Output, SessionOptions};
+    use crate::models::{oracle_choice, score_choice, smoothed_dice};
+    use crate::prompts::{Point, Prompt};
+    use crate::slices::SlicePixels;
 
     /// The prompts of the references, by mode.
     fn prompts(object: &GoldenObject) -> [Prompt; 5] {
@@ -302,18 +303,18 @@ mod whole_pipeline {
                 for (m, ((mode, expected), candidates)) in variant.in_order().into_iter().zip(predictions).enumerate() {
                     let what = format!("{} {} {mode}", image.name, object.label_value);
                     for (candidate, iou) in candidates.iter().zip(expected.iou_pred) {
-                        worst[m][0] = worst[m][0].max((f64::from(candidate.predicted_iou) - iou).abs());
+                        worst[m][0] = worst[m][0].max((f64::from(candidate.predicted_iou.unwrap()) - iou).abs());
                     }
-                    for (candidate, area) in candidates.iter().zip(expected.area) {
+                    for (token, (candidate, area)) in candidates.iter().zip(expected.area).enumerate() {
                         let mut flipped = candidate.mask.area().abs_diff(area);
                         // The references hold the masks themselves for plain slices only.
                         if clip == EncoderClip::None {
-                            let counts = &masks[&what.replace(' ', "/")][candidate.token];
+                            let counts = &masks[&what.replace(' ', "/")][token];
                             let reference = Mask::from_counts(height as u32, width as u32, counts).unwrap();
                             let shared = candidate.mask.intersection(&reference);
                             flipped = candidate.mask.area() + reference.area() - 2 * shared;
                         }
-                        assert!(flipped <= 3, "{what}: {flipped} pixels flipped in mask {}", candidate.token);
+                        assert!(flipped <= 3, "{what}: {flipped} pixels flipped in mask {token}");
                         worst[m][1] = worst[m][1].max(flipped as f64);
                     }
                     let multimask = &candidates[1..];
@@ -325,10 +326,8 @@ mod whole_pipeline {
                     assert!(deviation < tolerance, "{what}: Dice {best_dice}, expected {}", expected.best_dice);
                     let alike = smoothed_dice(&multimask[expected.best_idx - 1].mask, &truth);
                     assert!(best + 1 == expected.best_idx || (alike - best_dice).abs() < 1e-3, "{what}: choice {best}");
-                    let scored = dice(
-                        &multimask[score_choice(multimask.iter().map(|c| Some(c.predicted_iou))).unwrap()].mask,
-                        &truth,
-                    );
+                    let scored =
+                        dice(&multimask[score_choice(multimask.iter().map(|c| c.predicted_iou)).unwrap()].mask, &truth);
                     assert!(
                         (scored - expected.score_dice).abs() < tolerance,
                         "{what}: Dice of the best score {scored}"

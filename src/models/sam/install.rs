@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::encoder_input::{EncoderClip, SlicePixels};
+use super::encoder_input::EncoderClip;
 use super::interface::DecoderInterface;
 use super::model::{DecoderSpec, Digests, EncoderSpec, MODEL_FILE, Model, ModelError, ModelSpec, installed_folder};
-use super::prompts::{Point, Prompt};
 use super::{Decoder, Encoder, Output, Runtime, SamError, SessionOptions};
 use crate::digest::sha256_file;
+use crate::models::score_choice;
+use crate::prompts::{Point, Prompt};
+use crate::slices::SlicePixels;
 
 /// Names of the models that are installed in a cache folder, sorted.
 ///
@@ -118,13 +120,13 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
     let prompt = Prompt { points: vec![Point::foreground(120.0, 140.0)], bounds: Some([60.0, 80.0, 180.0, 200.0]) };
     let found = decoder.predict(&embedding, &[prompt], Output::Multimask)?.remove(0);
     let seconds = [encoded, started.elapsed().as_secs_f64() - encoded];
-    let best = super::score_choice(found.iter().map(|c| Some(c.predicted_iou))).unwrap_or(0);
+    let best = score_choice(found.iter().map(|c| c.predicted_iou)).unwrap_or(0);
     let mask = &found[best].mask;
     let shared = mask.intersection(&truth) as f64;
     Ok(Trial {
         interface: decoder.interface(),
         candidates: found.len(),
-        predicted_iou: found[best].predicted_iou,
+        predicted_iou: found[best].predicted_iou.unwrap_or(f32::NAN),
         iou: shared / (mask.area() as f64 + truth.area() as f64 - shared),
         seconds,
     })
@@ -133,7 +135,7 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::runtime_and_model;
+    use crate::models::sam::golden::runtime_and_model;
 
     #[test]
     fn a_pair_of_files_becomes_a_model() {

@@ -131,7 +131,7 @@ impl Signature {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::model::{MOBILE_SAM, ModelSpec};
+    use crate::models::sam::model::{MOBILE_SAM, ModelSpec};
 
     fn signature(inputs: &[(&str, &[i64])], outputs: &[(&str, &[i64])]) -> Signature {
         let list = |t: &[(&str, &[i64])]| t.iter().map(|(n, s)| (n.to_string(), s.to_vec())).collect();

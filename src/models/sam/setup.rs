@@ -436,12 +436,12 @@ mod tests {
         assert_eq!(events.iter().filter(|e| matches!(e, SetupEvent::Installed(_))).count(), 4);
         let (_, events) = run();
         assert!(events.iter().all(|e| matches!(e, SetupEvent::AlreadyThere(_))), "{events:?}");
-        let model = crate::sam::Model::open(&installed.model).unwrap();
+        let model = crate::models::sam::Model::open(&installed.model).unwrap();
         assert_eq!(model.spec().name, DEFAULT_MODEL);
         fs::write(installed.model.join(DECODER_FILE), "damaged").unwrap();
         let (_, events) = run();
         assert!(events.contains(&SetupEvent::Replacing(installed.model.join(DECODER_FILE))));
-        assert!(crate::sam::Model::open(&installed.model).is_ok());
+        assert!(crate::models::sam::Model::open(&installed.model).is_ok());
     }
 
     /// With the user's own clients and their registries, where `MEDCOSMOS_NETWORK_TESTS` allows it.
@@ -457,12 +457,12 @@ mod tests {
         let installed = setup(&options, &mut |event| lines.push(event.to_string())).unwrap();
         assert_eq!(lines.iter().filter(|l| l.starts_with("fetching: ")).count(), 2, "{lines:#?}");
         assert!(installed.library.is_file());
-        assert!(crate::sam::Model::open(&installed.model).is_ok());
+        assert!(crate::models::sam::Model::open(&installed.model).is_ok());
     }
 
-    fn embedding_and_prompts() -> Option<(crate::sam::Embedding, [crate::sam::Prompt; 3])> {
-        use crate::sam::prompts::{Point, Prompt};
-        use crate::sam::{Embedding, EmbeddingKey, EncoderClip, Provider, ResizedFrame, golden};
+    fn embedding_and_prompts() -> Option<(crate::models::sam::Embedding, [crate::prompts::Prompt; 3])> {
+        use crate::models::sam::{Embedding, EmbeddingKey, EncoderClip, Provider, ResizedFrame, golden};
+        use crate::prompts::{Point, Prompt};
         let file = golden::golden_folder()?.join("ref_22_Heart_4_6.embedding.f16.npy");
         let values: Vec<golden::Half> = golden::read_npy(&fs::read(file).unwrap()).values;
         let embedding = Embedding {
@@ -484,8 +484,8 @@ mod tests {
     /// The published decoder is an official one: it gives one of the four masks of the cut decoder for one prompt.
     #[test]
     fn the_published_decoder_gives_one_of_the_four_masks() {
-        use crate::sam::interface::DecoderInterface;
-        use crate::sam::{Decoder, Model, golden};
+        use crate::models::sam::interface::DecoderInterface;
+        use crate::models::sam::{Decoder, Model, golden};
         let Some((runtime, reference)) = golden::runtime_and_model() else { return };
         let Some(packages) = std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) else {
             crate::skip::skip("MEDCOSMOS_PACKAGES does not name a folder with the two packages");
@@ -524,7 +524,7 @@ mod tests {
     /// The cut decoder and the one that made the references give the same bits.
     #[test]
     fn the_cut_decoder_equals_the_reference_export() {
-        use crate::sam::{Decoder, Model, golden};
+        use crate::models::sam::{Decoder, Model, golden};
         let Some((runtime, reference)) = golden::runtime_and_model() else { return };
         let cache = tempfile::tempdir().unwrap();
         let found = match std::env::var_os("MEDCOSMOS_PACKAGES").map(PathBuf::from) {

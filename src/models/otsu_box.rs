@@ -8,33 +8,82 @@
 //! object has the object in the middle, and background in the corners. The mask is the largest connected region of that
 //! class in the box. Only the image and the box are used, never the truth.
 
-use super::encoder_input::SlicePixels;
-use super::regions::Bitmap;
+use super::{BuiltIn, Candidate, PreparedSlice, Result, Segmenter};
 use crate::mask::Mask;
+use crate::mask::regions::Bitmap;
+use crate::prompts::{Prompt, Strategy};
+use crate::slices::SlicePixels;
 
-/// Name of the baseline in tables.
-pub const OTSU_BOX: &str = "otsu-box";
+/// The baseline in the list of models.
+pub(super) const BUILT_IN: BuiltIn =
+    BuiltIn { name: "otsu-box", about: "the baseline without weights", open: |_| Ok(Box::new(OtsuBox)) };
 
-/// Segments the object in a box `[x_min, y_min, x_max, y_max]` (inclusive pixels; fractions are rounded, and the box is
-/// clipped to the slice). The slice is taken as it is stored, RGB by its luma. A box without contrast is the object as
-/// a whole.
-pub fn otsu_box(slice: &SlicePixels, bounds: [f64; 4]) -> Mask {
-    let (height, width) = (slice.height(), slice.width());
-    let clip = |value: f64, length: usize| value.round().clamp(0.0, (length - 1) as f64) as usize;
-    let (x0, x1) = (clip(bounds[0].min(bounds[2]), width), clip(bounds[0].max(bounds[2]), width));
-    let (y0, y1) = (clip(bounds[1].min(bounds[3]), height), clip(bounds[1].max(bounds[3]), height));
-    let luma = slice.luma();
-    let inside: Vec<u8> = (y0..=y1).flat_map(|y| luma[y * width + x0..=y * width + x1].iter().copied()).collect();
-    let (h, w) = (y1 - y0 + 1, x1 - x0 + 1);
-    let class = match otsu_threshold(&inside) {
-        Some(threshold) => object_class(&inside, w, threshold),
-        None => Bitmap { height: h, width: w, pixels: vec![1; h * w] },
-    };
-    let object = class.largest_region().unwrap_or(class);
-    Mask::from_predicate(height as u32, width as u32, |i| {
-        let (y, x) = (i / width, i % width);
-        (y0..=y1).contains(&y) && (x0..=x1).contains(&x) && object.pixels[(y - y0) * w + x - x0] != 0
-    })
+/// Version of the rule: raise it with every change of what it gives.
+const VERSION: &str = "1";
+
+/// The baseline: Otsu's threshold inside the box. It takes the box strategy alone.
+#[derive(Clone, Copy, Debug)]
+pub struct OtsuBox;
+
+impl Segmenter for OtsuBox {
+    fn name(&self) -> &str {
+        BUILT_IN.name
+    }
+
+    fn digest(&self) -> String {
+        VERSION.to_string()
+    }
+
+    fn takes(&self, strategy: Strategy) -> bool {
+        strategy == Strategy::Box
+    }
+
+    fn prepare<'s>(&'s self, slice: SlicePixels<'s>) -> Result<Box<dyn PreparedSlice + 's>> {
+        Ok(Box::new(GreySlice::new(&slice)))
+    }
+}
+
+/// A slice as it is stored, RGB by its luma.
+struct GreySlice {
+    height: usize,
+    width: usize,
+    luma: Vec<u8>,
+}
+
+impl PreparedSlice for GreySlice {
+    fn predict(&mut self, prompts: &[Prompt]) -> Result<Vec<Vec<Candidate>>> {
+        let object = |prompt: &Prompt| {
+            let bounds = prompt.bounds.ok_or("otsu-box takes a box, and the prompt has none")?;
+            Ok(vec![Candidate::unrated(self.object_in(bounds))])
+        };
+        prompts.iter().map(object).collect()
+    }
+}
+
+impl GreySlice {
+    fn new(slice: &SlicePixels) -> Self {
+        GreySlice { height: slice.height(), width: slice.width(), luma: slice.luma() }
+    }
+
+    /// The object in a box `[x_min, y_min, x_max, y_max]` (inclusive pixels; fractions are rounded, and the box is clipped
+    /// to the slice). A box without contrast is the object as a whole.
+    fn object_in(&self, bounds: [f64; 4]) -> Mask {
+        let GreySlice { height, width, ref luma } = *self;
+        let clip = |value: f64, length: usize| value.round().clamp(0.0, (length - 1) as f64) as usize;
+        let (x0, x1) = (clip(bounds[0].min(bounds[2]), width), clip(bounds[0].max(bounds[2]), width));
+        let (y0, y1) = (clip(bounds[1].min(bounds[3]), height), clip(bounds[1].max(bounds[3]), height));
+        let inside: Vec<u8> = (y0..=y1).flat_map(|y| luma[y * width + x0..=y * width + x1].iter().copied()).collect();
+        let (h, w) = (y1 - y0 + 1, x1 - x0 + 1);
+        let class = match otsu_threshold(&inside) {
+            Some(threshold) => object_class(&inside, w, threshold),
+            None => Bitmap { height: h, width: w, pixels: vec![1; h * w] },
+        };
+        let object = class.largest_region().unwrap_or(class);
+        Mask::from_predicate(height as u32, width as u32, |i| {
+            let (y, x) = (i / width, i % width);
+            (y0..=y1).contains(&y) && (x0..=x1).contains(&x) && object.pixels[(y - y0) * w + x - x0] != 0
+        })
+    }
 }
 
 /// Otsu's threshold: the dark class is `value <= threshold`. The first of equal maxima of the variance between the
@@ -89,6 +138,10 @@ fn object_class(values: &[u8], width: usize, threshold: u8) -> Bitmap {
 mod tests {
     use super::*;
 
+    fn otsu_box(slice: &SlicePixels, bounds: [f64; 4]) -> Mask {
+        GreySlice::new(slice).object_in(bounds)
+    }
+
     fn disc(background: u8, object: u8) -> (Vec<u8>, Mask) {
         let inside = |i: usize| ((i % 40) as i32 - 20).pow(2) + ((i / 40) as i32 - 15).pow(2) <= 64;
         let pixels = (0..30 * 40).map(|i| if inside(i) { object } else { background } + (i % 3) as u8).collect();
@@ -136,13 +189,13 @@ mod tests {
 
     #[test]
     fn the_baseline_is_weaker_than_sam_and_better_than_nothing() {
-        let Some(golden) = crate::sam::golden::Golden::load() else { return };
+        let Some(golden) = crate::models::sam::golden::Golden::load() else { return };
         let (mut ours, mut sam, mut boxes, mut n) = (0.0, 0.0, 0.0, 0.0);
         for image in &golden.images {
-            let (height, width, pixels) = crate::sam::golden::slice_file(&image.name);
+            let (height, width, pixels) = crate::models::sam::golden::slice_file(&image.name);
             let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
             for object in &image.objects {
-                let truth = crate::sam::golden::label_mask(&image.name, object.label_value);
+                let truth = crate::models::sam::golden::label_mask(&image.name, object.label_value);
                 let dice = |mask: &Mask| 2.0 * mask.intersection(&truth) as f64 / (mask.area() + truth.area()) as f64;
                 ours += dice(&otsu_box(&slice, object.box_xyxy_inclusive));
                 let [x0, y0, x1, y1] = object.box_xyxy_inclusive.map(|v| v as usize);

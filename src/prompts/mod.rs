@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::mask::Mask;
+use crate::named;
+
+mod everything;
+
+pub use everything::EverythingOptions;
 
 /// Number of points of either kind in S3 and S4.
 pub const POINTS: usize = 5;
@@ -86,16 +91,17 @@ impl FromStr for Strategy {
     }
 }
 
-/// Where a rule for drawing prompts comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PromptRule {
-    /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled. The
-    /// default.
-    #[default]
-    Paper,
-    /// The authors' released code: the centroid is the first point, inside or not.
-    Code,
+named! {
+    /// Where a rule for drawing prompts comes from.
+    #[derive(Default)]
+    pub enum PromptRule("prompt rule") {
+        /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled. The
+        /// default.
+        #[default]
+        Paper = "paper",
+        /// The authors' released code: the centroid is the first point, inside or not.
+        Code = "code",
+    }
 }
 
 /// One point of a prompt, in pixels of the slice.
@@ -264,6 +270,19 @@ impl JitterLevel {
     }
 }
 
+impl FromStr for JitterLevel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |s: &str| s.parse::<f64>().ok().filter(|n| n.is_finite() && *n >= 0.0);
+        let level = text.split_once('-').and_then(|(low, high)| Some((number(low)?, number(high)?)));
+        match level {
+            Some((low, high)) if low < high => Ok(JitterLevel { low, high }),
+            _ => Err("expected a range of pixels such as 10-20".into()),
+        }
+    }
+}
+
 impl fmt::Display for JitterLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.low, self.high)
@@ -312,7 +331,7 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{Golden, label_mask};
+    use crate::models::sam::golden::{Golden, label_mask};
 
     fn ring() -> Mask {
         // A 3 x 3 ring in a 7 x 9 slice: its centroid (4, 3) is outside.

@@ -13,17 +13,16 @@
 //! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use crate::named;
 
 /// Environment variable that names the library file.
 pub const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -148,29 +147,22 @@ for folder in spec.submodule_search_locations if spec else []:
         .ok_or_else(|| format!("{python} has no `onnxruntime` package"))
 }
 
-/// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Provider {
-    /// The processor: in every library, and the same bits on every machine of one kind. The default.
-    #[default]
-    Cpu,
-    /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100 no
-    /// Dice of 2,960 differed by more than 0.0003 from the processor's.
-    Cuda,
-    /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
-    TensorRt,
+named! {
+    /// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with it.
+    #[derive(Default)]
+    pub enum Provider("provider") {
+        /// The processor: in every library, and the same bits on every machine of one kind. The default.
+        #[default]
+        Cpu = "cpu",
+        /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100 no
+        /// Dice of 2,960 differed by more than 0.0003 from the processor's.
+        Cuda = "cuda",
+        /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
+        TensorRt = "tensorrt",
+    }
 }
 
 impl Provider {
-    /// All.
-    pub const ALL: [Provider; 3] = [Provider::Cpu, Provider::Cuda, Provider::TensorRt];
-
-    /// `cpu`, `cuda`, `tensorrt`.
-    pub fn name(self) -> &'static str {
-        ["cpu", "cuda", "tensorrt"][self as usize]
-    }
-
     /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a prompt,
     /// where a card wants many.
     pub fn batch(self) -> usize {
@@ -178,21 +170,6 @@ impl Provider {
             Provider::Cpu => 16,
             Provider::Cuda | Provider::TensorRt => 64,
         }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Provider {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let names = Provider::ALL.map(Provider::name).join(", ");
-        Provider::ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| format!("expected one of {names}"))
     }
 }
 
@@ -326,7 +303,7 @@ mod tests {
     /// What [`Runtime::load`] answers in a process of its own with these variables: a process loads one library only.
     fn load_in_a_child(variables: &[(&str, &Path)]) -> String {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["--exact", "sam::runtime::tests::prints_what_is_loaded", "--nocapture"]);
+        child.args(["--exact", "models::sam::runtime::tests::prints_what_is_loaded", "--nocapture"]);
         for name in [LIBRARY_VARIABLE, "MEDCOSMOS_CACHE"] {
             child.env_remove(name);
         }

@@ -6,11 +6,12 @@ use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
 use super::SamError;
-use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, SlicePixels, encoder_input};
+use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, encoder_input};
 use super::interface::Signature;
 use super::model::{Model, ModelError};
 use super::runtime::{Provider, Runtime, SessionOptions};
 use crate::digest;
+use crate::slices::SlicePixels;
 
 /// Channels of an embedding.
 pub const EMBEDDING_CHANNELS: usize = 256;
@@ -124,7 +125,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{Half, golden_folder, read_npy, runtime_and_model, slice_file};
+    use crate::models::sam::golden::{Half, golden_folder, read_npy, runtime_and_model, slice_file};
 
     #[test]
     fn embeddings_are_those_of_the_reference() {

@@ -1,10 +1,28 @@
 //! Choosing one of the candidate masks of a prompt.
 //!
 //! The paper matches masks: of the candidates it reports the one that agrees best with the ground truth. That is an
-//! oracle, which no user of SAM has, so results name it so and the candidate that SAM itself rates best stands beside
+//! oracle, which no user of a model has, so results name it so and the candidate that the model itself rates best stands beside
 //! it.
 
 use crate::mask::Mask;
+
+/// A mask that a model offers, and how it rates it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The mask, of the slice's size.
+    pub mask: Mask,
+    /// The model's own estimate of the IoU with the object; may exceed 1. `None` where the model has none.
+    pub predicted_iou: Option<f32>,
+    /// Pixels above a raised threshold over pixels above a lowered one; `None` where the model does not measure it.
+    pub stability: Option<f32>,
+}
+
+impl Candidate {
+    /// A mask that the model does not rate.
+    pub fn unrated(mask: Mask) -> Self {
+        Candidate { mask, predicted_iou: None, stability: None }
+    }
+}
 
 /// Dice with the smoothing of the released code, `(2 |A∩B| + 0.1) / (|A| + |B| + 0.1)`: for choosing only, two empty
 /// masks agree.

@@ -3,29 +3,16 @@
 //!
 //! The next click goes to the largest connected region of error, at the point farthest from the region's border
 //! (which the border of the slice counts as): positive where object is missing, negative where background is taken for
-//! object. SAM gets all clicks so far, and its logits of the last step as a mask prompt, as it was trained.
+//! object. The model gets all clicks so far, and its logits of the last step as a mask prompt, as SAM was trained.
 
 use serde::{Deserialize, Serialize};
 
-use super::SamError;
 use super::candidates::{oracle_choice, score_choice};
-use super::decode::{Decoder, Output};
-use super::embed::Embedding;
-use super::prompts::{Point, Prompt};
-use super::regions::Bitmap;
-use super::upsample::Upsampler;
+use super::{PreparedSlice, Result};
 use crate::mask::Mask;
-
-/// Which candidate a simulated user goes on with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClickChoice {
-    /// The one that SAM rates best. The default: methods that are compared with have no oracle.
-    #[default]
-    Score,
-    /// The one that agrees best with the truth.
-    Oracle,
-}
+use crate::mask::regions::Bitmap;
+use crate::prompts::{Point, Prompt};
+use crate::store::Choice;
 
 /// What decides a simulated interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,15 +20,16 @@ pub enum ClickChoice {
 pub struct ClickOptions {
     /// Most clicks.
     pub clicks: usize,
-    /// Candidate after each click.
-    pub choice: ClickChoice,
-    /// Give the last logits as a mask prompt. Decoders without such an input do without.
+    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates best:
+    /// methods that are compared with have no oracle.
+    pub choice: Choice,
+    /// Give the last logits as a mask prompt. Models without such an input do without.
     pub mask_prompt: bool,
 }
 
 impl Default for ClickOptions {
     fn default() -> Self {
-        ClickOptions { clicks: 10, choice: ClickChoice::Score, mask_prompt: true }
+        ClickOptions { clicks: 10, choice: Choice::Score, mask_prompt: true }
     }
 }
 
@@ -52,8 +40,8 @@ pub struct Click {
     pub point: Point,
     /// The segmentation after this click.
     pub mask: Mask,
-    /// SAM's own estimate of its IoU.
-    pub predicted_iou: f32,
+    /// The model's own estimate of its IoU.
+    pub predicted_iou: Option<f32>,
     /// Its IoU with the truth.
     pub iou: f64,
     /// Its Dice with the truth.
@@ -63,17 +51,11 @@ pub struct Click {
 /// Simulates clicks on one object. It ends early where nothing is wrong any more, and is empty for an empty truth.
 ///
 /// # Errors
-/// The decoder fails.
+/// The model fails.
 ///
 /// # Panics
 /// If the truth has not the size of the slice.
-pub fn simulate_clicks(
-    decoder: &mut Decoder,
-    embedding: &Embedding,
-    truth: &Mask,
-    options: &ClickOptions,
-) -> Result<Vec<Click>, SamError> {
-    let mut upsampler = Upsampler::new(&embedding.frame);
+pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &ClickOptions) -> Result<Vec<Click>> {
     let mut prompt = Prompt::default();
     let mut mask = Mask::empty(truth.height(), truth.width());
     let mut logits: Option<Vec<f32>> = None;
@@ -81,17 +63,16 @@ pub fn simulate_clicks(
     while done.len() < options.clicks && !truth.is_empty() {
         let Some(point) = next_click(truth, &mask) else { break };
         prompt.points.push(point);
-        let low = decoder.refine(embedding, &prompt, logits.as_deref())?;
-        let candidates = low.candidates(Output::Multimask, &mut upsampler);
+        let offered = slice.refine(&prompt, logits.as_deref())?;
         let choice = match options.choice {
-            ClickChoice::Score => score_choice(candidates.iter().map(|c| Some(c.predicted_iou))),
-            ClickChoice::Oracle => oracle_choice(candidates.iter().map(|c| &c.mask), truth),
+            Choice::Score => score_choice(offered.iter().map(|o| o.candidate.predicted_iou)),
+            Choice::Oracle => oracle_choice(offered.iter().map(|o| &o.candidate.mask), truth),
         };
-        // A decoder gives at least one mask: its shapes have been checked.
-        let Some(chosen) = choice.and_then(|i| candidates.into_iter().nth(i)) else { break };
-        logits = options.mask_prompt.then(|| low.mask(chosen.token).to_vec());
-        let predicted_iou = chosen.predicted_iou;
-        mask = chosen.mask;
+        // A model that finds nothing ends the interaction.
+        let Some(chosen) = choice.and_then(|i| offered.into_iter().nth(i)) else { break };
+        logits = Some(chosen.logits).filter(|logits| options.mask_prompt && !logits.is_empty());
+        let predicted_iou = chosen.candidate.predicted_iou;
+        mask = chosen.candidate.mask;
         let shared = mask.intersection(truth) as f64;
         let both = (mask.area() + truth.area()) as f64;
         let (iou, dice) = (shared / (both - shared), 2.0 * shared / both);
@@ -127,8 +108,10 @@ pub fn next_click(truth: &Mask, prediction: &Mask) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{label_mask, runtime_and_model, slice_file};
-    use crate::sam::{Encoder, EncoderClip, SessionOptions, SlicePixels};
+    use crate::models::sam::Sam;
+    use crate::models::sam::golden::{label_mask, runtime_and_model, slice_file};
+    use crate::models::{ModelOptions, Segmenter};
+    use crate::slices::SlicePixels;
 
     fn square(x: u32, y: u32, side: u32) -> Mask {
         Mask::from_predicate(40, 50, |i| {
@@ -151,7 +134,7 @@ mod tests {
     #[test]
     fn clicks_are_counted() {
         let (point, mask) = (Point::foreground(0.0, 0.0), Mask::empty(1, 1));
-        let click = |iou| Click { point, mask: mask.clone(), predicted_iou: 0.0, iou, dice: 0.0 };
+        let click = |iou| Click { point, mask: mask.clone(), predicted_iou: None, iou, dice: 0.0 };
         let clicks = [click(0.2), click(0.85), click(0.8), click(0.92)];
         assert_eq!(number_of_clicks(&clicks, 0.85, 10), 2);
         assert_eq!(number_of_clicks(&clicks, 0.9, 10), 4);
@@ -160,22 +143,20 @@ mod tests {
 
     #[test]
     fn clicks_improve_a_real_segmentation() {
-        let Some((runtime, model)) = runtime_and_model() else { return };
+        let Some((_, model)) = runtime_and_model() else { return };
+        let sam = Sam::new(model, ModelOptions::default());
         let (height, width, pixels) = slice_file("22_Heart_4_6");
-        let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();
-        let options = SessionOptions { threads: 2, ..Default::default() };
-        let embedding = Encoder::load(&runtime, &model, options).unwrap().embed(&slice, EncoderClip::None).unwrap();
-        let mut decoder = Decoder::load(&runtime, &model, options).unwrap();
+        let mut slice = sam.prepare(SlicePixels::new(height, width, 1, &pixels).unwrap()).unwrap();
         let truth = label_mask("22_Heart_4_6", 85);
-        for choice in [ClickChoice::Score, ClickChoice::Oracle] {
+        for choice in [Choice::Score, Choice::Oracle] {
             for mask_prompt in [false, true] {
                 let options = ClickOptions { clicks: 5, choice, mask_prompt };
-                let clicks = simulate_clicks(&mut decoder, &embedding, &truth, &options).unwrap();
+                let clicks = simulate_clicks(&mut *slice, &truth, &options).unwrap();
                 let dice: Vec<f64> = clicks.iter().map(|c| c.dice).collect();
                 println!("{choice:?}, mask prompt {mask_prompt}: {dice:.3?}");
                 assert!(clicks[0].point.foreground);
                 assert!(dice.iter().skip(1).any(|d| *d > dice[0]), "{dice:?}");
-                let again = simulate_clicks(&mut decoder, &embedding, &truth, &options).unwrap();
+                let again = simulate_clicks(&mut *slice, &truth, &options).unwrap();
                 assert_eq!(clicks, again);
             }
         }

@@ -4,173 +4,22 @@
 //! bilinear filter, mean and standard deviation of ImageNet, zero padding right and below *after* normalisation), and
 //! before them, if asked for, the intensity clip of the COSMOS authors' released code.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use serde::Serialize;
 
 use super::resize::resize_bilinear;
-use crate::digest::sha256_parts;
-use crate::image::{Image, Samples};
+use crate::named;
+use crate::slices::SlicePixels;
 
-/// Largest height or width of a slice. Positions of mask pixels are 32-bit, and prompts single-precision.
-pub const LARGEST_SIDE: usize = 1 << 15;
-
-/// Why pixels are not a slice that SAM can take.
-#[derive(Debug, Error, PartialEq, Eq)]
-pub enum SliceError {
-    /// A side is 0 or too long.
-    #[error("a slice of {height} x {width} pixels: each side must be 1 to {LARGEST_SIDE}")]
-    Size {
-        /// Rows.
-        height: usize,
-        /// Columns.
-        width: usize,
-    },
-    /// Not grey, grey with alpha, RGB or RGBA.
-    #[error("a slice has {0} channels, expected 1 to 4")]
-    Channels(usize),
-    /// Not as many values as the size says.
-    #[error("a slice of {expected} values has {found}")]
-    Length {
-        /// Height x width x channels.
-        expected: usize,
-        /// Values given.
-        found: usize,
-    },
-    /// Not 8 bits.
-    #[error("a slice has {0} samples, expected uint8")]
-    Depth(&'static str),
-    /// A volume or a stack.
-    #[error("a slice has {0} pages, expected 1")]
-    Pages(usize),
-}
-
-/// An 8-bit slice as the tables hold it, borrowed: row-major, channels interleaved.
-#[derive(Clone, Copy, Debug)]
-pub struct SlicePixels<'a> {
-    height: usize,
-    width: usize,
-    channels: usize,
-    pixels: &'a [u8],
-}
-
-impl<'a> SlicePixels<'a> {
-    /// A slice of 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA) channels. Alpha is ignored.
-    ///
-    /// # Errors
-    /// A size, channel number or length that is not a slice's.
-    pub fn new(height: usize, width: usize, channels: usize, pixels: &'a [u8]) -> Result<Self, SliceError> {
-        if !(1..=LARGEST_SIDE).contains(&height) || !(1..=LARGEST_SIDE).contains(&width) {
-            return Err(SliceError::Size { height, width });
-        }
-        if !(1..=4).contains(&channels) {
-            return Err(SliceError::Channels(channels));
-        }
-        let expected = height * width * channels;
-        if pixels.len() != expected {
-            return Err(SliceError::Length { expected, found: pixels.len() });
-        }
-        Ok(SlicePixels { height, width, channels, pixels })
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// Columns.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The values of a part of the slice: columns from `x0` up to, not including, `x1`, rows alike.
-    pub(super) fn part(&self, [x0, y0, x1, y1]: [usize; 4]) -> Vec<u8> {
-        let row = |y: usize| &self.pixels[(y * self.width + x0) * self.channels..(y * self.width + x1) * self.channels];
-        (y0..y1).flat_map(row).copied().collect()
-    }
-
-    /// Values per pixel.
-    pub(super) fn channels(&self) -> usize {
-        self.channels
-    }
-
-    /// SHA-256 over size and values, hexadecimal: part of every cache key.
-    pub fn digest(&self) -> String {
-        let header = format!("{} {} {}\n", self.height, self.width, self.channels);
-        sha256_parts([header.as_bytes(), self.pixels])
-    }
-
-    /// One byte per pixel: the grey channel, or the luma `(299 R + 587 G + 114 B) / 1000` of ITU-R 601-2, rounded to
-    /// nearest as Pillow's `convert("L")` has it.
-    pub fn luma(&self) -> Vec<u8> {
-        match self.channels {
-            1 | 2 => self.pixels.iter().step_by(self.channels).copied().collect(),
-            n => self.pixels.chunks_exact(n).map(|p| luma([p[0], p[1], p[2]])).collect(),
-        }
-    }
-
-    /// The colour channels alone (1 or 3 of them), interleaved.
-    fn colour(&self) -> (usize, Vec<u8>) {
-        match self.channels {
-            2 => (1, self.pixels.iter().step_by(2).copied().collect()),
-            4 => (3, self.pixels.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect()),
-            n => (n, self.pixels.to_vec()),
-        }
-    }
-}
-
-/// Pillow's integer form of the luma (`L24` in `src/libImaging/Convert.c`).
-fn luma([r, g, b]: [u8; 3]) -> u8 {
-    ((u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16) as u8
-}
-
-impl<'a> TryFrom<&'a Image> for SlicePixels<'a> {
-    type Error = SliceError;
-
-    fn try_from(image: &'a Image) -> Result<Self, SliceError> {
-        let [width, height, z, t] = image.size;
-        if z * t != 1 {
-            return Err(SliceError::Pages(z * t));
-        }
-        match &image.samples {
-            Samples::U8(pixels) => SlicePixels::new(height, width, image.components, pixels),
-            other => Err(SliceError::Depth(other.dtype())),
-        }
-    }
-}
-
-/// Intensity clip before the encoder (`encoder_clip`, protocol 3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EncoderClip {
-    /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
-    #[default]
-    None,
-    /// That of the released code: clip to the 0.95th and 99.5th percentile of all channels, stretch to 0–255, keep
-    /// zeros at zero, truncate to 8 bits. (0.95 percent, not 95: the code says so.)
-    Cosmos,
-}
-
-impl fmt::Display for EncoderClip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            EncoderClip::None => "none",
-            EncoderClip::Cosmos => "cosmos",
-        })
-    }
-}
-
-impl FromStr for EncoderClip {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "none" => Ok(EncoderClip::None),
-            "cosmos" => Ok(EncoderClip::Cosmos),
-            other => Err(format!("unknown encoder clip `{other}`, expected none or cosmos")),
-        }
+named! {
+    /// Intensity clip before the encoder (`encoder_clip`, protocol 3).
+    #[derive(Default)]
+    pub enum EncoderClip("encoder clip") {
+        /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
+        #[default]
+        None = "none",
+        /// That of the released code: clip to the 0.95th and 99.5th percentile of all channels, stretch to 0–255, keep
+        /// zeros at zero, truncate to 8 bits. (0.95 percent, not 95: the code says so.)
+        Cosmos = "cosmos",
     }
 }
 
@@ -255,29 +104,31 @@ impl ResizedFrame {
     }
 }
 
-/// Order of the axes of the encoder's input tensor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Channel, row, column.
-    #[default]
-    Chw,
-    /// Row, column, channel.
-    Hwc,
+named! {
+    /// Order of the axes of the encoder's input tensor.
+    #[derive(Default)]
+    pub enum Layout("layout") {
+        /// Channel, row, column.
+        #[default]
+        Chw = "chw",
+        /// Row, column, channel.
+        Hwc = "hwc",
+    }
 }
 
-/// How far a slice is prepared before it is given to the encoder; the graph does the rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Prepared {
-    /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
-    #[default]
-    Padded,
-    /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give it
-    /// `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
-    Resized,
-    /// Normalised: the graph resizes its longest side to the frame, and pads.
-    Original,
+named! {
+    /// How far a slice is prepared before it is given to the encoder; the graph does the rest.
+    #[derive(Default)]
+    pub enum Prepared("preparation") {
+        /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
+        #[default]
+        Padded = "padded",
+        /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give
+        /// it `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
+        Resized = "resized",
+        /// Normalised: the graph resizes its longest side to the frame, and pads.
+        Original = "original",
+    }
 }
 
 /// What an encoder expects of its input (part of `model.toml`).
@@ -311,8 +162,8 @@ fn resized(slice: &SlicePixels, clip: EncoderClip, frame: &ResizedFrame) -> (usi
 /// the slice as far as it is prepared.
 pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputFormat) -> (Vec<f32>, [usize; 2]) {
     let frame = match format.prepared {
-        Prepared::Padded | Prepared::Resized => ResizedFrame::new(slice.height, slice.width, format.size),
-        Prepared::Original => ResizedFrame::unscaled(slice.height, slice.width),
+        Prepared::Padded | Prepared::Resized => ResizedFrame::new(slice.height(), slice.width(), format.size),
+        Prepared::Original => ResizedFrame::unscaled(slice.height(), slice.width()),
     };
     let (channels, pixels) = resized(slice, clip, &frame);
     let [height, width] = match format.prepared {
@@ -340,7 +191,7 @@ pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputForma
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
+    use crate::models::sam::golden::{golden_folder, read_gzip, read_npy, slice_file};
 
     const PLAIN: InputFormat = InputFormat {
         size: 8,
@@ -405,15 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_slice_is_refused() {
-        assert_eq!(SlicePixels::new(0, 4, 1, &[]).unwrap_err(), SliceError::Size { height: 0, width: 4 });
-        assert_eq!(SlicePixels::new(1, 1, 5, &[0; 5]).unwrap_err(), SliceError::Channels(5));
-        assert_eq!(SlicePixels::new(2, 2, 3, &[0; 4]).unwrap_err(), SliceError::Length { expected: 12, found: 4 });
-        let deep = Image::picture(1, 1, 1, Samples::U16(vec![0]));
-        assert_eq!(SlicePixels::try_from(&deep).unwrap_err(), SliceError::Depth("uint16"));
-    }
-
-    #[test]
     fn a_thin_slice_keeps_a_pixel() {
         let frame = ResizedFrame::new(1, 4000, 1024);
         assert_eq!((frame.resized_height, frame.resized_width), (1, 1024));
@@ -433,7 +275,7 @@ mod tests {
 
     #[test]
     fn both_variants_sum_to_the_reference_on_every_image() {
-        let Some(golden) = crate::sam::golden::Golden::load() else { return };
+        let Some(golden) = crate::models::sam::golden::Golden::load() else { return };
         for image in &golden.images {
             let (height, width, pixels) = slice_file(&image.name);
             let slice = SlicePixels::new(height, width, 1, &pixels).unwrap();

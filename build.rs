@@ -90,7 +90,5 @@ fn fixtures(package: &Path, sources: &[String]) -> Result<String, String> {
         let _ = writeln!(modules, "#[path = {path:?}]\nmod {module};");
         let _ = writeln!(all, "    ({slug:?}, {module}::fixture),");
     }
-    Ok(format!(
-        "{modules}\n/// Slug and fixture of every source.\npub const ALL: &[(&str, fn() -> Fixture)] = &[\n{all}];\n"
-    ))
+    Ok(format!("{modules}\n/// Slug and fixture of every source.\npub const ALL: &[(&str, Make)] = &[\n{all}];\n"))
 }

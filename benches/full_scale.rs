@@ -6,6 +6,8 @@
 //! memory and the cost of a slice: where the last is flat, nothing grows faster than the work. `MEDCOSMOS_SLICES` sets
 //! another size. The largest run writes some gigabytes below the system's folder for temporary files.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};
@@ -16,7 +18,8 @@ use medcosmos::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use medcosmos::sources::scan;
 use medcosmos::spec::Registry;
 use medcosmos::store::{
-    CaseRow, Dataset, EncodedImage, MaskRow, Partition, Rle, Shard, ShardKey, SliceRow, Verify, commit,
+    CaseRow, CaseStatus, Dataset, EncodedImage, MaskRow, Partition, Rle, Shard, ShardKey, SliceRow, Stage, Verify,
+    commit,
 };
 use rayon::prelude::*;
 
@@ -149,7 +152,7 @@ fn write(dataset: &Dataset, slices: usize) {
 fn write_shard(dataset: &Dataset, phantoms: &[Phantom], source: usize, cases: std::ops::Range<usize>) -> Shard {
     let name = format!("source{source:02}");
     let key = ShardKey::new().with("first", cases.start.to_string());
-    let shard = Shard::new(Stage::Build, Partition::source(&name).expect("a name"), key).expect("a shard");
+    let shard = Shard::new(Stage::Build, Partition::source(&name).expect("a name"), key);
     let mut writer = dataset.begin(&shard);
     let modality = ["CT", "T1W MRI", "T2W MRI", "Ultrasound", "X-ray"][source % 5];
     for case in cases {
@@ -191,7 +194,7 @@ fn case_row(case_id: &str, source: &str, modality: &str) -> CaseRow {
         dropped_masks: 0,
         placement: Some("same".into()),
         placement_error_mm: None,
-        status: "ok".into(),
+        status: CaseStatus::Ok,
         reason: None,
         notes: Vec::new(),
     }

@@ -7,6 +7,8 @@
 //! `MEDCOSMOS_BENCH_PAIRS` (2000) and `MEDCOSMOS_BENCH_SLICES` (1000000) say how much of each; 0 leaves one out. The dataset
 //! takes about 1.5 kB a slice in the folder for temporary files.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +23,7 @@ use medcosmos::pipeline::{Progress, leaks};
 use medcosmos::slices::{luma_fields, pixels_sha256, thumbnail};
 use medcosmos::spec::Registry;
 use medcosmos::store::{
-    Dataset, EncodedImage, LeakRow, MaskRow, Partition, Rle, Shard, ShardKey, SliceRow, Verify, commit,
+    Dataset, EncodedImage, LeakRow, MaskRow, Partition, Rle, Shard, ShardKey, SliceRow, Stage, Verify, commit,
 };
 use rayon::prelude::*;
 
@@ -329,7 +331,7 @@ fn scale(slices: usize) {
         .into_par_iter()
         .map(|at| {
             let key = ShardKey::new().with("first", at.to_string());
-            let shard = Shard::new(Stage::Build, Partition::source("large").expect("a name"), key).expect("a shard");
+            let shard = Shard::new(Stage::Build, Partition::source("large").expect("a name"), key);
             let mut writer = dataset.begin(&shard);
             for case in at * CASES..((at + 1) * CASES).min(cases) {
                 // Every tenth patient is the one before once more.
@@ -356,7 +358,7 @@ fn scale(slices: usize) {
     let (mut right, mut all) = (0, 0);
     for row in dataset.rows::<LeakRow>().expect("leaks") {
         let row = row.expect("a leak");
-        *kinds.entry(row.kind).or_default() += 1;
+        *kinds.entry(row.kind.to_string()).or_default() += 1;
         let number = |id: &str| id[id.len() - 6..].parse::<usize>().expect("a number");
         right += usize::from(
             number(&row.patient_id) % 10 == 8 && number(&row.other_patient_id) == number(&row.patient_id) + 1,

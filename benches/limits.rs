@@ -5,6 +5,8 @@
 //! alone; `-- pairs FILE` the metrics, `-- masks FILE` the coding and `-- contours FILE` the boundary complexity of the
 //! masks in a file that `compare.py` writes.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -155,7 +157,7 @@ fn pairs(file: &str) {
         let time = seconds(|| {
             let comparison = Comparison::new(&pair[0], &pair[1], Spacing::new(1.0, 1.0), MetricOptions::default());
             let comparison = comparison.expect("masks of one size");
-            comparison.values().filter_map(|(_, value)| value).sum::<f64>()
+            comparison.values().iter().filter_map(|(_, value)| value.number()).sum::<f64>()
         });
         say("metrics", time, pair[0].area() as usize);
     }

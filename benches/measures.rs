@@ -1,5 +1,7 @@
 //! Speed of what is done for every mask: label maps to masks, metrics, factors. `cargo bench --bench measures`.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use divan::{Bencher, black_box};
 use medcosmos::factors::{BoundaryComplexity, FourierOptions, IntensityContrast, Picture, outer_contour};
 use medcosmos::mask::label_map::value_masks;
@@ -49,7 +51,7 @@ fn compare(bencher: Bencher, prediction: Mask, truth: Mask) {
     let spacing = Spacing::new(0.7, 0.8);
     bencher.bench_local(|| {
         let comparison = Comparison::new(black_box(&prediction), &truth, spacing, MetricOptions::default());
-        comparison.map(|comparison| comparison.values().filter_map(|(_, value)| value).sum::<f64>())
+        comparison.map(|comparison| comparison.values().iter().filter_map(|(_, value)| value.number()).sum::<f64>())
     });
 }
 

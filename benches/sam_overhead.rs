@@ -4,29 +4,34 @@
 //! `cargo bench --bench sam_overhead` needs the released slices and the model in `../shared` (or the folder that
 //! `MEDCOSMOS_SAMPLES` names, and `models` beside it), and ONNX Runtime.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use medcosmos::mask::Mask;
 use medcosmos::models::ModelOptions;
 use medcosmos::models::sam::encoder_input::{EncoderClip, encoder_input};
 use medcosmos::models::sam::{Model, Runtime, Sam, SessionOptions};
 use medcosmos::pipeline::{BuildOptions, PredictOptions, Progress, build, predict};
-use medcosmos::prompts::Strategy;
+use medcosmos::prompts::{Prompt, PromptRule, Strategy};
 use medcosmos::slices::SlicePixels;
 use medcosmos::spec::Registry;
 use medcosmos::store::{Dataset, MaskTarget, SliceImage};
 use ort::session::Session;
 use ort::value::Tensor;
 
-/// Strategies, and the tokens of one prompt of each: points, padding where there is no box, corners of the box.
-const STRATEGIES: [(Strategy, usize); 5] = [
-    (Strategy::OnePoint, 2),
-    (Strategy::FivePoints, 6),
-    (Strategy::FiveAndFive, 11),
-    (Strategy::Box, 2),
-    (Strategy::BoxAndPoint, 3),
-];
+/// The strategies that have a prompt, and the tokens of one prompt of each: points, padding where there is no box, corners
+/// of the box.
+fn strategies() -> Vec<(Strategy, usize)> {
+    let object = Mask::from_predicate(100, 100, |i| (30..60).contains(&(i % 100)) && (30..60).contains(&(i / 100)));
+    let tokens = |strategy: &Strategy| {
+        let prompt = Prompt::of(*strategy, PromptRule::default(), &object)?;
+        Some((*strategy, prompt.points.len() + if prompt.bounds.is_some() { 2 } else { 1 }))
+    };
+    Strategy::ALL.iter().filter_map(tokens).collect()
+}
 
 fn main() {
     let samples = std::env::var_os("MEDCOSMOS_SAMPLES")
@@ -46,7 +51,7 @@ fn main() {
     let model = Model::open(&models).expect("the model");
 
     let bare = bare(&runtime, &dataset, &model);
-    let strategies = STRATEGIES.map(|(strategy, _)| strategy).to_vec();
+    let strategies = strategies().into_iter().map(|(strategy, _)| strategy).collect();
     let options = PredictOptions { strategies, ..PredictOptions::default() };
     let started = Instant::now();
     let predictor = Sam::new(model, ModelOptions::default());
@@ -85,7 +90,7 @@ fn bare(runtime: &Runtime, dataset: &Dataset, model: &Model) -> Duration {
         time += started.elapsed();
         let (_, values) = outputs[0].try_extract_tensor::<f32>().expect("an embedding");
         let n = masks[&slice.slice_id];
-        for (_, tokens) in STRATEGIES {
+        for (_, tokens) in strategies() {
             let coordinates = (0..n * tokens * 2).map(|i| (i * 37 % 900) as f32).collect::<Vec<_>>();
             let inputs = ort::inputs![
                 "image_embeddings" => Tensor::from_array(([1, 256, 64, 64], values.to_vec())).expect("a tensor"),

@@ -1,5 +1,5 @@
-//! What is wrong with a file: the kinds of fault, and what its first bytes are where they are not what its name promises
-//! (a web page, a pointer, a server's answer).
+//! Faults of files: their kinds, and the detection of content that does not match a file's name (a web page, a pointer, a
+//! server's answer).
 
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ pub(crate) fn describe(head: &[u8]) -> Looks {
     }
 }
 
-/// What came in place of a file that was not fetched: a web page or a pointer. `None` for all else.
+/// A web page or a pointer that a download holds instead of the file; `None` for everything else.
 pub(crate) fn substitute(head: &[u8]) -> Option<Looks> {
     let text = start_of_text(head).to_ascii_lowercase();
     let page = ["<!doctype html", "<html", "<head", "<body"].iter().any(|mark| text.starts_with(mark));

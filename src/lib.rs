@@ -3,10 +3,9 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`store`] → [`prompts`] → [`models`] → [`metrics`] → [`factors`] → [`leaks`] → [`splits`] →
+//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] →
 //! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
-//! those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`named`] and [`text`].
-#![warn(missing_docs)]
+//! those before it and from the shared vocabulary: [`digest`], [`image`], [`mask`], [`measure`], [`named`] and [`text`].
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
@@ -14,6 +13,7 @@ pub mod digest;
 mod fault;
 pub mod image;
 pub mod mask;
+pub mod measure;
 pub mod named;
 pub mod text;
 
@@ -27,15 +27,15 @@ pub mod sources;
 
 pub mod slices;
 
+pub mod metrics;
+
+pub mod factors;
+
 pub mod store;
 
 pub mod prompts;
 
 pub mod models;
-
-pub mod metrics;
-
-pub mod factors;
 
 pub mod leaks;
 
@@ -58,6 +58,9 @@ pub mod integrity;
 pub mod demo;
 
 pub mod cli;
+
+#[cfg(test)]
+mod pages;
 
 #[cfg(test)]
 mod skip;

@@ -9,13 +9,14 @@
 use super::AnalysisError;
 use super::frame::frame_of;
 use super::join::{Condition, Rows, number};
-use super::options::{AnalysisOptions, NOMINAL_FACTOR};
+use super::options::AnalysisOptions;
 use super::statistics::Undefined;
 use super::statistics::adjust::Adjustment;
 use super::statistics::bootstrap::{CorrelationIntervals, Interval, correlation_intervals};
+use super::statistics::correlation::Correlation;
 use super::statistics::kruskal::{KruskalWallis, kruskal_wallis};
 use super::statistics::partial::{RankCorrelations, rank_columns};
-use super::statistics::spearman::Correlation;
+use crate::factors::is_nominal;
 use crate::store::Choice;
 use polars::prelude::*;
 use std::collections::BTreeSet;
@@ -88,7 +89,7 @@ pub fn correlate(condition: &Condition, rows: &Rows, options: &AnalysisOptions) 
     };
 
     let row_of = |(place, factor): (usize, &String)| {
-        let nominal = factor == NOMINAL_FACTOR;
+        let nominal = is_nominal(factor);
         let column = used.iter().position(|&f| f == place);
         let constant = || format!("{factor} has only one value");
         let of = |correlation: Result<Correlation, Undefined>| correlation.map_err(name);

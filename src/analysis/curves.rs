@@ -6,8 +6,8 @@
 use super::AnalysisError;
 use super::frame::frame_of;
 use super::join::{Condition, Rows};
-use super::options::Binning;
 use super::statistics::describe::{Description, describe, quantile};
+use crate::factors::Binning;
 use polars::prelude::*;
 
 /// The metric in one bin of a factor.

@@ -5,24 +5,23 @@ use super::AnalysisError;
 use super::statistics::adjust::Adjustment;
 use super::statistics::bootstrap::BootstrapOptions;
 use super::statistics::wilcoxon::ZeroDifferences;
+use crate::factors::{Binning, Role, default_factors};
+use crate::metrics::METRICS;
 use serde::Serialize;
-
-/// The factor that is a code without an order: its correlation is flagged, and a rank test stands beside it.
-pub const NOMINAL_FACTOR: &str = "modality_index";
 
 /// Options of an analysis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AnalysisOptions {
-    /// Metrics of the summary tables, columns of `metrics`. Default `dice`, `iou` and `hd` (P), and `hd95`, `assd`,
-    /// `nsd` (R).
+    /// Metrics of the summary tables, columns of `metrics`. Default: those that [`METRICS`] marks, `dice`, `iou` and `hd`
+    /// of the paper (P) among them (R).
     pub summary_metrics: Vec<String>,
     /// Groupings of the summary tables, each a list of columns of `metrics`, `factors`, `masks`, `slices` or `cases`.
     /// Model, strategy, variant and choice always group. Default: none, by modality, object, target, source.
     pub by: Vec<Vec<String>>,
     /// The metric that is correlated, binned and compared. Default `dice` (P).
     pub metric: String,
-    /// The factors, columns of `factors`. Default: the five of the paper (P), the intensity difference absolute (R;
-    /// `intensity_difference` is the signed one).
+    /// The factors, columns of `factors`. Default: the [`default_factors`], which are the five of the paper (P), the
+    /// intensity difference absolute (R; `intensity_difference` is the signed one).
     pub factors: Vec<String>,
     /// Count masks of excluded categories too. Default false (P: they are not in the dataset).
     pub include_excluded: bool,
@@ -33,8 +32,8 @@ pub struct AnalysisOptions {
     pub zero_differences: ZeroDifferences,
     /// Confidence intervals over patients (R).
     pub bootstrap: BootstrapOptions,
-    /// Curves of the metric against a factor. Default: size and boundary complexity in logarithmic bins, aspect ratio
-    /// and intensity difference in ten quantile bins (R).
+    /// Curves of the metric against a factor. Default: the factors that have an order, in the bins that the table of
+    /// factors gives them (R).
     pub curves: Vec<Curve>,
 }
 
@@ -47,41 +46,25 @@ pub struct Curve {
     pub bins: Binning,
 }
 
-/// How a factor is cut into bins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Binning {
-    /// This many bins with as equal a number of masks each as ties allow.
-    Quantile(u32),
-    /// This many bins in each factor of ten, at 1, 10, 100 whatever the data, so that datasets can be compared.
-    Logarithmic(u32),
-}
-
 impl Default for AnalysisOptions {
     fn default() -> Self {
         let words = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
-        let curve = |factor: &str, bins| Curve { factor: factor.to_string(), bins };
+        let summary = METRICS.iter().filter(|metric| metric.in_summary);
         AnalysisOptions {
-            summary_metrics: words(&["dice", "iou", "hd", "hd95", "assd", "nsd"]),
+            summary_metrics: summary.map(|metric| metric.measure.name.to_string()).collect(),
             by: vec![vec![], words(&["modality"]), words(&["object"]), words(&["target"]), words(&["source"])],
             metric: "dice".to_string(),
-            factors: words(&[
-                "size_px",
-                "aspect_ratio",
-                "intensity_difference_abs",
-                "boundary_complexity",
-                NOMINAL_FACTOR,
-            ]),
+            factors: default_factors().map(|factor| factor.measure.name.to_string()).collect(),
             include_excluded: false,
             adjustment: Adjustment::default(),
             zero_differences: ZeroDifferences::default(),
             bootstrap: BootstrapOptions::default(),
-            curves: vec![
-                curve("size_px", Binning::Logarithmic(4)),
-                curve("aspect_ratio", Binning::Quantile(10)),
-                curve("intensity_difference_abs", Binning::Quantile(10)),
-                curve("boundary_complexity", Binning::Logarithmic(8)),
-            ],
+            curves: default_factors()
+                .filter_map(|factor| match factor.role {
+                    Role::Factor(bins) => Some(Curve { factor: factor.measure.name.to_string(), bins }),
+                    Role::Nominal | Role::Part => None,
+                })
+                .collect(),
         }
     }
 }
@@ -123,5 +106,23 @@ impl AnalysisOptions {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What results are compared by: a change here changes every table of an analysis.
+    #[test]
+    fn defaults_follow_from_the_tables_of_metrics_and_factors() {
+        let options = AnalysisOptions::default();
+        assert_eq!(options.summary_metrics, ["dice", "iou", "hd", "hd95", "assd", "nsd"]);
+        let factors = ["size_px", "aspect_ratio", "intensity_difference_abs", "boundary_complexity", "modality_index"];
+        assert_eq!(options.factors, factors);
+        let bins = [Binning::Logarithmic(4), Binning::Quantile(10), Binning::Quantile(10), Binning::Logarithmic(8)];
+        let curves = factors.iter().zip(bins).map(|(factor, bins)| Curve { factor: factor.to_string(), bins });
+        assert_eq!(options.curves, curves.collect::<Vec<_>>());
+        assert!(options.check().is_ok());
     }
 }

@@ -131,7 +131,7 @@ fn described(name: &str) -> Result<DataFrame, AnalysisError> {
         "column_name": c.name,
         "column_type": c.type_name(),
         "unit": c.unit,
-        "meaning": c.meaning,
+        "meaning": c.meaning.as_ref(),
     })
     .map_err(sql_error)
 }

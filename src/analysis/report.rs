@@ -7,23 +7,10 @@ use super::paired::PairedRow;
 use super::statistics::bootstrap::Interval;
 use super::statistics::describe::Description;
 use super::summary::{Summary, SummaryRow};
+use crate::prompts::strategy_label;
 use crate::store::Choice;
 use crate::text::{TextTable, fixed, p_value};
 use std::collections::BTreeSet;
-
-/// What a strategy is, by its name in the tables (section 3 of the protocol).
-pub(crate) fn strategy_words(strategy: &str) -> String {
-    let words = match strategy {
-        "S1" => "everything",
-        "S2" => "1 point",
-        "S3" => "5 points",
-        "S4" => "5 + 5 points",
-        "S5" => "box",
-        "S6" => "box, 1 point",
-        other => return other.to_string(),
-    };
-    format!("{strategy} {words}")
-}
 
 /// The whole analysis. The summary by strategy has every metric, the groups asked for have the metric of the
 /// analysis; the files hold all of both.
@@ -79,7 +66,7 @@ fn choices_side_by_side(rows: &[&SummaryRow]) -> TextTable {
     let masks = |key| choices.iter().find_map(|&choice| find(key, choice)).map_or(0, |row| row.masks);
     let mut table = TextTable::new()
         .words("model", keys.iter().map(|key| Some(key.0.to_string())))
-        .words("strategy", keys.iter().map(|key| Some(strategy_words(key.1))))
+        .words("strategy", keys.iter().map(|key| Some(strategy_label(key.1))))
         .counts("masks", keys.iter().map(masks));
     for &choice in &choices {
         let cells = |of: &dyn Fn(&SummaryRow) -> String| {
@@ -141,7 +128,7 @@ fn correlations_to_text(analysis: &Analysis, width: usize) -> String {
             "\n{metric} of {model} ({choice}): Spearman partial correlation with each factor, controlling for the others\n\n"
         );
         let table = TextTable::new()
-            .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
+            .words("strategy", rows.iter().map(|row| Some(strategy_label(&row.condition.strategy))))
             .words(
                 "factor",
                 rows.iter().map(|row| Some(format!("{}{}", row.factor, if row.nominal { "*" } else { "" }))),
@@ -208,7 +195,7 @@ fn randomness_to_text(analysis: &Analysis, width: usize) -> String {
     let Some(first) = rows.first() else { return String::new() };
     let table = TextTable::new()
         .words("model", rows.iter().map(|row| Some(row.condition.model.clone())))
-        .words("strategy", rows.iter().map(|row| Some(strategy_words(&row.condition.strategy))))
+        .words("strategy", rows.iter().map(|row| Some(strategy_label(&row.condition.strategy))))
         .words("choice", rows.iter().map(|row| Some(row.condition.choice.to_string())))
         .aligned_right("displacement px", rows.iter().map(|row| format!("{}–{}", row.low, row.high)).collect())
         .counts("seeds", rows.iter().map(|row| row.seeds))

@@ -111,6 +111,7 @@ impl AnonymousScan for Files {
             Some(names) => names.iter().map(|name| name.to_string()).collect(),
             None => schema.iter_names().map(|name| name.to_string()).collect(),
         };
+        let predicate = predicate.and_then(|predicate| conditions(&predicate).into_iter().reduce(Expr::and));
         let read = |path: &PathBuf, rows: Option<usize>| {
             let reader = ParquetReader::new(File::open(path)?).with_columns(Some(columns.clone()));
             let frame = reader.with_slice(rows.map(|rows| (0, rows))).finish()?.select(&columns)?;
@@ -148,6 +149,18 @@ impl AnonymousScan for Files {
 
     fn allows_projection_pushdown(&self) -> bool {
         true
+    }
+}
+
+/// The parts of a condition that are joined by AND. Bounds that a sort with a limit sets while it runs are left out: they
+/// only save work, and have no expression.
+fn conditions(predicate: &Expr) -> Vec<Expr> {
+    match predicate {
+        Expr::BinaryExpr { left, op: Operator::And | Operator::LogicalAnd, right } => {
+            [conditions(left), conditions(right)].concat()
+        }
+        Expr::Display { .. } => Vec::new(),
+        part => vec![part.clone()],
     }
 }
 

@@ -16,7 +16,6 @@
 //! pg.partial_corr(kept.dropna(subset=factors), "dice", factor, covar=others, method="spearman")
 //! ```
 
-use super::options::NOMINAL_FACTOR;
 use super::output::{Format, write_frame};
 use super::statistics::bootstrap::BootstrapOptions;
 use super::{Analysis, AnalysisError, AnalysisOptions, analyze, query, report};
@@ -180,7 +179,7 @@ fn correlations_are_those_of_pingouin() {
         let interval = row.interval.unwrap();
         assert!(interval.low < partial && partial < interval.high, "{row:?}");
         assert!(row.p_adjusted.unwrap() >= p);
-        assert_eq!(row.nominal, factor == NOMINAL_FACTOR);
+        assert_eq!(row.nominal, factor == "modality_index");
     }
     // scipy.stats.kruskal over the two modalities
     let test = rows[4].groups.unwrap();
@@ -389,6 +388,28 @@ fn sql_needs_only_the_tables_it_names() {
     assert!(error.contains("nothing") && error.contains("size_px") && !error.contains('\n'), "{error}");
     let error = query(root, "SELEC 1").unwrap_err().to_string();
     assert!(error.starts_with("SQL: Expected") && error.contains("SELEC"), "{error}");
+}
+
+#[test]
+fn limits_conditions_and_joins_of_a_table_with_itself_are_those_of_all_its_files() {
+    let folder = dataset(3, &["a"]);
+    let numbers = |sql: &str| {
+        let frame = query(folder.path(), sql).unwrap();
+        let column = frame.columns()[0].cast(&DataType::Int64).unwrap();
+        column.i64().unwrap().into_no_null_iter().collect::<Vec<_>>()
+    };
+    let all = numbers("SELECT size_px FROM factors ORDER BY size_px");
+    assert!(all.len() > 20);
+    assert_eq!(numbers("SELECT count(*) FROM factors"), [all.len() as i64]);
+    assert_eq!(numbers("SELECT size_px FROM factors ORDER BY size_px LIMIT 5 OFFSET 3"), all[3..8]);
+    let above: Vec<i64> = all.iter().copied().filter(|&size| size > 300).collect();
+    let sql = "SELECT size_px FROM factors WHERE size_px > 300 AND source = 'a' ORDER BY size_px LIMIT 4";
+    assert_eq!(numbers(sql), above[..4]);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 7").len(), 7);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 6 OFFSET 2").len(), 6);
+    assert_eq!(numbers("SELECT size_px FROM factors LIMIT 100000").len(), all.len());
+    let itself = "SELECT count(*) FROM factors a JOIN factors b ON a.mask_id = b.mask_id";
+    assert_eq!(numbers(itself), [all.len() as i64]);
 }
 
 #[test]

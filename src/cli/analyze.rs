@@ -6,10 +6,13 @@ use std::process::ExitCode;
 use super::{Global, Outcome};
 use crate::analysis::output::{Format, write_frame};
 use crate::analysis::{AnalysisOptions, analyze, report};
+use crate::factors::default_factors;
+use crate::metrics::METRICS;
 use crate::text::LINE_WIDTH;
 
 /// Options of `analyze`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = factors_help())]
 pub(super) struct Arguments {
     /// Evaluated dataset
     dataset: PathBuf,
@@ -17,8 +20,7 @@ pub(super) struct Arguments {
     /// object, target and source]
     #[arg(long, value_name = "COLUMNS")]
     by: Vec<String>,
-    /// Metric to correlate, bin and compare
-    #[arg(long, default_value = "dice")]
+    #[arg(long, default_value = "dice", help = metric_help())]
     metric: String,
     /// Include masks of excluded objects
     #[arg(long)]
@@ -26,6 +28,16 @@ pub(super) struct Arguments {
     /// Correlate the signed instead of the absolute intensity difference
     #[arg(long)]
     signed_intensity: bool,
+}
+
+fn metric_help() -> String {
+    let metrics: Vec<&str> = METRICS.iter().map(|metric| metric.measure.name).collect();
+    format!("Metric that is correlated, binned and compared: {}", metrics.join(", "))
+}
+
+fn factors_help() -> String {
+    let factors: Vec<&str> = default_factors().map(|factor| factor.measure.name).collect();
+    format!("Factors that the metric is correlated with: {}.", factors.join(", "))
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
-use crate::metrics::MetricOptions;
+use crate::factors::FACTORS;
+use crate::metrics::{METRICS, MetricOptions};
 use crate::pipeline::{self, EvaluateOptions, EvaluateReport};
 use crate::store::Dataset;
 use crate::text::grouped;
 
 /// Options of `evaluate`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = measures_help())]
 pub(super) struct Arguments {
     /// Dataset with predictions
     dataset: PathBuf,
@@ -20,6 +22,16 @@ pub(super) struct Arguments {
     /// Tolerance of surface Dice (nsd_mm), in millimetres
     #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_mm, value_name = "MM")]
     nsd_tolerance_mm: f64,
+}
+
+fn measures_help() -> String {
+    let metrics: Vec<&str> = METRICS.iter().map(|metric| metric.measure.name).collect();
+    let factors: Vec<&str> = FACTORS.iter().map(|factor| factor.measure.name).collect();
+    format!(
+        "Metrics: {}.\n\nFactors and their parts: {}.\n\n`medcosmos schema` defines them.",
+        metrics.join(", "),
+        factors.join(", ")
+    )
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {

@@ -8,7 +8,7 @@ use super::{Global, Outcome};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
 use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
 use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
-use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
+use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, STRATEGIES, Strategy, strategy_label};
 use crate::store::{Choice, Dataset};
 use crate::text::grouped;
 
@@ -19,9 +19,7 @@ pub(super) struct Arguments {
     dataset: PathBuf,
     #[arg(long, default_value = DEFAULT_MODEL, help = model_help())]
     model: String,
-    /// Strategies, separated by commas: S1 everything, S2 one point, S3 five points, S4 five positive and five negative
-    /// points, S5 one box, S6 box and point
-    #[arg(long, value_delimiter = ',', default_value = "S2,S5")]
+    #[arg(long, value_delimiter = ',', default_value = "S2,S5", help = strategies_help())]
     strategies: Vec<Strategy>,
     /// Rule for drawing points: the paper's text, or its released code
     #[arg(long, value_parser = named::<PromptRule>(), default_value_t, value_name = "RULE")]
@@ -123,10 +121,14 @@ struct EverythingArguments {
     crop_nms: f32,
 }
 
-/// The help of `--model`.
 fn model_help() -> String {
     let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
     format!("Model: the name of an installed SAM, or a folder with model.toml{built_in}")
+}
+
+fn strategies_help() -> String {
+    let strategies: Vec<String> = STRATEGIES.iter().map(|entry| strategy_label(entry.name)).collect();
+    format!("Strategies, separated by commas: {}", strategies.join(", "))
 }
 
 impl Arguments {

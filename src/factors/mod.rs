@@ -2,15 +2,23 @@
 //!
 //! Size, aspect ratio, intensity difference, boundary complexity and modality (protocol 5). All are measured within the
 //! structure's box on the slice as it is stored.
+//!
+//! [`FACTORS`] is the table of all factors and their parts: name, unit, range, definition, function. A function takes a
+//! [`Subject`]: a mask on its slice, with what several factors share. A new factor is one entry in `table.rs`, with a
+//! test. `docs/factors.md` holds the definitions.
 
 mod contour;
 mod fourier;
 mod intensity;
 mod polygon;
+mod table;
 
 pub use contour::{Point, outer_contour};
 pub use fourier::{BoundaryComplexity, FourierOptions, FourierStop, Harmonic, Harmonics, decode};
 pub use intensity::{IntensityContrast, Picture};
+pub use table::{
+    Binning, FACTORS, Factor, FactorValues, Factors, Role, default_factors, factor, factor_label, is_nominal,
+};
 
 use crate::mask::Mask;
 use thiserror::Error;
@@ -45,12 +53,16 @@ pub enum FactorError {
     },
 }
 
-/// The factors of one mask that follow from its pixels. The fifth, the modality, is its place in the taxonomy
-/// ([`crate::spec::Taxonomy::modality_index`]).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Factors {
-    /// Number of pixels.
-    pub size: u64,
+/// A mask on its slice: everything that factors are measured from.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The mask, which has a pixel.
+    pub mask: &'a Mask,
+    /// The slice that it lies in.
+    pub slice: &'a Picture<'a>,
+    /// The modality of the slice, as its place in the taxonomy
+    /// ([`Taxonomy::modality_index`](crate::spec::Taxonomy::modality_index)).
+    pub modality_index: u8,
     /// Short side over long side of the bounding box, above 0 and at most 1.
     pub aspect_ratio: f64,
     /// Mean intensities inside and around.
@@ -59,22 +71,34 @@ pub struct Factors {
     pub boundary: BoundaryComplexity,
 }
 
-impl Factors {
-    /// Measures a mask on its slice; `None` where the mask is empty.
+impl<'a> Subject<'a> {
+    /// Measures what factors share; `None` where the mask is empty.
     ///
     /// # Errors
     /// Mask and slice differ in size.
-    pub fn of(mask: &Mask, slice: &Picture, options: &FourierOptions) -> Result<Option<Self>, FactorError> {
+    pub fn of(
+        mask: &'a Mask,
+        slice: &'a Picture<'a>,
+        modality_index: u8,
+        options: &FourierOptions,
+    ) -> Result<Option<Self>, FactorError> {
         let intensity = IntensityContrast::of(mask, slice)?;
         let measured = || {
-            Some(Factors {
-                size: mask.area(),
+            Some(Subject {
+                mask,
+                slice,
+                modality_index,
                 aspect_ratio: aspect_ratio(mask)?,
                 intensity: intensity?,
                 boundary: BoundaryComplexity::of(mask, options)?,
             })
         };
         Ok(measured())
+    }
+
+    /// The value of every factor and part of [`FACTORS`].
+    pub fn values(&self) -> FactorValues {
+        FactorValues::new(FACTORS.iter().map(|factor| (factor.value)(self)))
     }
 }
 
@@ -88,19 +112,50 @@ pub fn aspect_ratio(mask: &Mask) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Kind;
 
     #[test]
     fn factors_of_small_structures_are_defined() {
         let picture = Picture::new(3, 3, 1, &[9; 9]).unwrap();
         let measure = |bitmap: &[u8; 9]| {
-            Factors::of(&Mask::from_bitmap(3, 3, bitmap), &picture, &FourierOptions::default()).unwrap()
+            let mask = Mask::from_bitmap(3, 3, bitmap);
+            Subject::of(&mask, &picture, 4, &FourierOptions::default()).unwrap().map(|subject| subject.values())
         };
         assert_eq!(measure(&[0; 9]), None);
         let pixel = measure(&[0, 0, 0, 0, 1, 0, 0, 0, 0]).unwrap();
-        assert_eq!((pixel.size, pixel.aspect_ratio, pixel.boundary.value()), (1, 1.0, 1.0));
-        assert_eq!(pixel.intensity.difference(), Some(0.0));
+        let of_pixel = ["size_px", "aspect_ratio", "boundary_complexity", "intensity_difference", "modality_index"];
+        assert_eq!(of_pixel.map(|name| pixel.get(name).unwrap()), [1.0, 1.0, 1.0, 0.0, 4.0]);
+        assert_eq!(pixel.reading("fourier_stop"), Some(&"degenerate".into()));
         let line = measure(&[0, 0, 0, 1, 1, 1, 0, 0, 0]).unwrap();
-        assert_eq!(line.aspect_ratio, 1.0 / 3.0);
-        assert!(line.boundary.dice > 0.0 && line.boundary.value().is_finite());
+        assert_eq!(line.get("aspect_ratio"), Some(1.0 / 3.0));
+        assert!(line.get("fourier_dice").unwrap() > 0.0 && line.get("boundary_complexity").unwrap().is_finite());
+        // It fills the image.
+        let full = measure(&[1; 9]).unwrap();
+        assert_eq!((full.get("intensity_inside"), full.get("intensity_difference_abs")), (Some(9.0), None));
+    }
+
+    #[test]
+    fn entries_are_complete() {
+        for (i, Factor { measure, null_where, .. }) in FACTORS.iter().enumerate() {
+            assert!(FACTORS[..i].iter().all(|other| other.measure.name != measure.name), "{}", measure.name);
+            assert!(measure.definition.ends_with('.') && !measure.definition.contains("  "), "{}", measure.name);
+            assert!(null_where.is_empty() || measure.kind == Kind::NumberOrNull, "{}", measure.name);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn values_lie_within_their_ranges(
+            bitmap in proptest::collection::vec(0u8..2, 60), pixels in proptest::collection::vec(0u8.., 60),
+        ) {
+            let (mask, picture) = (Mask::from_bitmap(6, 10, &bitmap), Picture::new(6, 10, 1, &pixels).unwrap());
+            let Some(subject) = Subject::of(&mask, &picture, 0, &FourierOptions::default()).unwrap() else {
+                return Ok(());
+            };
+            for (measure, reading) in subject.values().iter() {
+                let inside = reading.number().is_none_or(|v| measure.range.contains(v));
+                proptest::prop_assert!(inside && reading.fits(measure.kind), "{}: {:?}", measure.name, reading);
+            }
+        }
     }
 }

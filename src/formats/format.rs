@@ -1,4 +1,4 @@
-//! What a format is: its entry in the [registry](super::registry), and the file that an entry looks at.
+//! [`Format`], the entry of a format in the [registry](super::registry), and [`File`], what its functions read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use super::segments::{Segments, Table};
 use super::{Companion, Result, gzip};
 use crate::image::Image;
 
-/// An image format: all that other modules know of it.
+/// An image format: everything that other modules need to know about it.
 pub struct Format {
     /// Name, as messages and `inspect` print it.
     pub name: &'static str,
@@ -18,27 +18,33 @@ pub struct Format {
     pub signature: fn(&[u8]) -> bool,
     /// How files of these extensions begin that have no known signature.
     pub start: Start,
-    /// Extensions of headers whose data lie beside them under the same stem, and of those data, as they are written.
+    /// Extension of a header, and extensions (as written) that its data file has next to it, under the same stem.
     pub companions: &'static [(&'static str, &'static [&'static str])],
+    /// Reads the names of the data files from a header; `None` for formats whose headers do not name them.
+    pub named_data: Option<NamedData>,
     /// Decodes a file, which may be compressed with gzip.
     pub read: fn(&File, &Companion) -> Result<Image>,
-    /// Follows the bytes of a file to its end without decoding them, for `verify`; `None` where that tells nothing.
+    /// Checks that a file is whole without decoding it, for `verify`; `None` where only decoding can find out.
     pub probe: Option<fn() -> Box<dyn Probe>>,
-    /// The table of the masks that a file holds under names, which `inspect` prints beside its image; `None` where it
-    /// holds none.
+    /// The table of named masks in a file, which `inspect` prints in addition to the image; `None` where there are none.
     pub describe: fn(&File) -> Result<Option<Table>>,
-    /// Those masks.
+    /// The named masks of a file; `None` where there are none.
     pub segments: fn(&File, &Companion) -> Result<Option<Segments>>,
 }
 
+/// Reads the names of the data files from a header: an empty list where the header's file holds the data, `None` where the
+/// header does not list them one by one.
+pub type NamedData = fn(&[u8]) -> Option<Vec<String>>;
+
 impl Format {
-    /// What an entry need not say: no signature, no companions, nothing to follow, no masks under names.
+    /// Defaults of an entry: no signature, no companions, no probe, no named masks.
     pub(super) const PLAIN: Format = Format {
         name: "",
         extensions: &[],
         signature: |_| false,
         start: Start::Any,
         companions: &[],
+        named_data: None,
         read: |_, _| Err(super::Error::Unknown("there is no reader".into())),
         probe: None,
         describe: |_| Ok(None),
@@ -59,18 +65,18 @@ impl fmt::Debug for Format {
     }
 }
 
-/// How a file can begin, as its extension promises.
+/// How the files of an extension begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// With a signature: anything else is another file.
     Signature,
     /// With a signature or with data, but not with zeros.
     Content,
-    /// With any bytes: only what servers send in place of a file is told from it.
+    /// With any bytes; only a web page, a pointer or a server's answer is recognised as foreign.
     Any,
 }
 
-/// The bytes of a file, whose first bytes are decompressed once.
+/// A file in memory. Its first bytes are decompressed once, however often they are looked at.
 pub struct File<'a> {
     /// Its name, without folders.
     pub name: &'a str,
@@ -78,11 +84,11 @@ pub struct File<'a> {
     pub bytes: &'a [u8],
     /// The first bytes, decompressed.
     start: Cow<'a, [u8]>,
-    /// Whether `start` is shorter than it could be because the compressed data are damaged.
+    /// Whether damage of the compressed data cut `start` short.
     damaged: bool,
 }
 
-/// Bytes that are decompressed to look at: more than any signature or binary header needs.
+/// Number of bytes to decompress for `start`: more than any signature or binary header needs.
 const START_BYTES: usize = 1 << 16;
 
 impl<'a> File<'a> {
@@ -102,8 +108,7 @@ impl<'a> File<'a> {
         ending.iter().find_map(|ending| self.name.strip_suffix(ending)).unwrap_or(self.name)
     }
 
-    /// The first bytes, decompressed, as a signature is looked for in them; `None` where the compressed data are damaged
-    /// from the start, of which the reader will tell.
+    /// The first bytes, decompressed, to search for a signature; `None` where they are damaged, which the reader reports.
     pub(super) fn signature(&self) -> Option<&[u8]> {
         (!self.damaged).then_some(&*self.start)
     }

@@ -8,8 +8,8 @@
 //! libdeflate goes first with the size that the caller or the trailer gives, and its result counts only where it is
 //! provably whole; everything else is streamed through zlib-rs, which also finds the reason of a failure.
 //!
-//! A file of several members is walked over by [`Members`], whoever reads it: whole buffers here, a download as its bytes
-//! stream past ([`probe`]), an archive as a stream ([`Reader`]).
+//! `Members` is the only code that walks over the members of a file. It takes pieces of any size, so the functions for whole
+//! buffers, `Reader` for streams and `probe` for `verify` share it.
 //!
 //! In the wild: several members; zeros after the last one (tapes, block devices); a size field (`ISIZE`) that is the
 //! size modulo 2^32, or wrong; files cut while downloading.
@@ -54,8 +54,8 @@ pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     failure.map(|()| out)
 }
 
-/// The first `wanted` bytes of the output, or all where there are fewer, for a look at a header; and what kept it from
-/// giving as many. Checksums and what follows are not looked at.
+/// The first `wanted` bytes of the output, or all where there are fewer, and the error that cut them short. Later bytes and
+/// checksums are not read.
 pub(super) fn decompress_prefix(bytes: &[u8], wanted: usize) -> (Vec<u8>, Result<()>) {
     let mut out = Vec::with_capacity(if wanted == usize::MAX { 0 } else { wanted.min(largest_output(bytes)) });
     let mut reader = Reader::new(bytes);
@@ -91,7 +91,7 @@ pub fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     let mut found = 0;
     if is_gzip(bytes) {
         let mut reader = Reader::new(bytes);
-        let read = fill(&mut reader, out, &mut found).and_then(|()| reader.to_end_of_member());
+        let read = fill(&mut reader, out, &mut found).and_then(|()| reader.finish_member());
         read.map_err(|e| failure(&e, bytes, found, reader.members.end))?;
     } else {
         let mut stream = ZlibDecoder::new(bytes);
@@ -150,7 +150,7 @@ fn failure(error: &io::Error, bytes: &[u8], found: usize, end: u64) -> Error {
     Error::Malformed { format, reason }
 }
 
-/// Walks over the members of a gzip file, of which bytes come in pieces of any size.
+/// Walks over the members of a gzip file, piece by piece.
 #[derive(Default)]
 struct Members {
     part: Part,
@@ -177,13 +177,13 @@ enum Part {
     Zeros,
 }
 
-/// What a step took of its input and gave to its output, in bytes.
+/// Number of bytes that a step took from its input and wrote to its output.
 struct Step {
     taken: usize,
     given: usize,
 }
 
-/// Why bytes are no gzip data.
+/// Why bytes are not valid gzip data.
 #[derive(Clone, Copy, Debug)]
 enum Broken {
     Header,
@@ -217,7 +217,7 @@ impl Members {
         matches!(self.part, Part::Between | Part::Zeros)
     }
 
-    /// Takes some bytes and gives some. It gives nothing where it needs more input, and stops at the end of a member.
+    /// Takes bytes of the input and writes to the output, until it has written something, needs more input, or a member ends.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> std::result::Result<Step, Broken> {
         let mut taken = 0;
         loop {
@@ -310,7 +310,7 @@ struct Header {
     /// Bytes of a field of fixed length that have come so far.
     small: Vec<u8>,
     flags: u8,
-    /// Of all before the header's own checksum.
+    /// CRC of the header so far.
     crc: Crc,
 }
 
@@ -420,8 +420,8 @@ impl<R: BufRead> Reader<R> {
         Reader { inner, members: Members::default() }
     }
 
-    /// Reads what is left of the member that the last byte of output came from: its checksum comes last.
-    fn to_end_of_member(&mut self) -> io::Result<()> {
+    /// Reads to the end of the current member, where its checksum is.
+    fn finish_member(&mut self) -> io::Result<()> {
         let mut output = [0; 4096];
         while !self.members.is_whole() {
             self.step(&mut output)?;
@@ -457,7 +457,7 @@ impl<R: BufRead> Read for Reader<R> {
     }
 }
 
-/// Follows a gzip file to its end, checksums included.
+/// Checks that a gzip file is whole, including its checksums.
 pub(crate) fn probe() -> Box<dyn Probe> {
     Box::new(ToTheEnd { members: Members::default(), output: vec![0; 1 << 15], broken: None })
 }

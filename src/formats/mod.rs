@@ -1,8 +1,9 @@
 //! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and
 //! nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
 //!
-//! What other modules know of a format is in its [`Format`], an entry of [`FORMATS`]: name, extensions, magic number,
-//! companions, reader, probe. To add a format, write its file with an entry, and a line in `registry.rs`.
+//! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe; [`FORMATS`] in
+//! `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and add a line to
+//! [`FORMATS`].
 
 use thiserror::Error;
 
@@ -26,10 +27,10 @@ pub mod segments;
 pub mod tiff;
 pub mod voxels;
 
-pub use format::{File, Format, Start};
+pub use format::{File, Format, NamedData, Start};
 pub use probe::Probe;
 pub use registry::{FORMATS, detect, dicom_instance, read, read_file, segment_table, segments as read_segments};
-pub(crate) use registry::{companions, has_signature, is_known, probe_of, start_of};
+pub(crate) use registry::{companions, has_signature, is_known, named_data, probe_of, start_of};
 
 /// Numbers for a message, as headers write them.
 fn listed<T: ToString>(numbers: &[T]) -> String {

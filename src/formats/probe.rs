@@ -1,15 +1,15 @@
-//! Whether a file is whole, without decoding it.
+//! Checks of whole files that need no decoding.
 
 use crate::fault::Fault;
 
-/// Follows the bytes of one file as they stream past.
+/// Checks one file as its bytes stream past.
 pub trait Probe {
     /// Takes the next bytes.
     fn feed(&mut self, bytes: &[u8]);
 
-    /// Whether the file was whole.
+    /// Called after the last byte: is the file whole?
     ///
     /// # Errors
-    /// What is wrong with it, and a clause that says so.
+    /// The kind of fault, and a clause that describes it.
     fn finish(self: Box<Self>) -> Result<(), (Fault, String)>;
 }

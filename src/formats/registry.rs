@@ -1,36 +1,37 @@
-//! All formats, one line each, and what is asked of them together: which one a file is in, what it holds, what its
-//! extension promises.
+//! The list of all formats, and the questions that go to all of them: the format of a file, its content, the companions
+//! and the first bytes that its extension implies.
 
-use super::format::{File, Format, Start};
+use super::format::{File, Format, NamedData, Start};
 use super::probe::Probe;
 use super::segments::{Segments, Table};
-use super::{Companion, Error, Result, analyze, bmp, dicom, gif, gzip, jpeg, metaimage, nifti, nrrd, png, pnm, tiff};
+use super::{Companion, Error, Result, dicom, gzip};
 use crate::fault::substitute;
 use crate::image::Image;
 
 /// The formats, in the order in which their signatures are looked for.
 pub static FORMATS: &[&Format] = &[
-    &png::ENTRY,
-    &jpeg::ENTRY,
-    &gif::ENTRY,
+    &super::png::ENTRY,
+    &super::jpeg::ENTRY,
+    &super::gif::ENTRY,
     // Before TIFF: the preamble of DICOM is free for another format's header, and is used for TIFF's.
-    &dicom::ENTRY,
-    &tiff::ENTRY,
-    &nrrd::ENTRY,
+    &super::dicom::ENTRY,
+    &super::tiff::ENTRY,
+    &super::nrrd::ENTRY,
     // Before Analyze, whose header it extends.
-    &nifti::ENTRY,
-    &analyze::ENTRY,
-    &metaimage::ENTRY,
-    &bmp::ENTRY,
-    &pnm::ENTRY,
+    &super::nifti::ENTRY,
+    &super::analyze::ENTRY,
+    &super::metaimage::ENTRY,
+    &super::bmp::ENTRY,
+    &super::pnm::ENTRY,
 ];
 
-/// Files that lie in downloads and are not read as images: known, so that they are not taken for damaged images or tars.
+/// Files of downloads that are not read as images. They are listed so that they are not mistaken for damaged images or for
+/// compressed tars.
 struct Other {
     extensions: &'static [&'static str],
     /// Magic number; empty where there is none.
     signature: &'static [u8],
-    /// Whether it may be what a server sends in place of a file.
+    /// Whether it is text of a kind that servers send instead of a file.
     text: bool,
 }
 
@@ -50,8 +51,8 @@ static OTHERS: &[Other] = &[
     Other { extensions: &["txt", "json", "xml"], signature: b"", text: true },
 ];
 
-/// Tells the format of a file by its signature, or by its name where it has none; `None` where neither does. Headers of
-/// text, damaged files and DICOM without a preamble have no signature.
+/// Detects the format of a file by its signature, else by its extension; `None` where neither is known. Text headers, damaged
+/// files and DICOM without a preamble have no signature.
 pub fn detect(file: &File) -> Option<&'static Format> {
     by_signature(file).or_else(|| by_extension(extension_of(file.plain_name())?.as_str()))
 }
@@ -69,8 +70,8 @@ fn extension_of(name: &str) -> Option<String> {
     Some(name.rsplit_once('.')?.1.to_ascii_lowercase())
 }
 
-/// Reads an image of any format. `name` is the file's name or path: it tells the format of bytes without a signature, and
-/// the name of a companion follows from it.
+/// Reads an image of any format. `name` is the file's name or path: its extension decides where the bytes have no signature,
+/// and the name of a companion derives from it.
 ///
 /// # Errors
 /// [`Error::Unknown`] where no format is recognised, else what its reader says.
@@ -78,7 +79,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     read_file(&File::new(name, bytes), companion)
 }
 
-/// As [`read`], of a file that was looked at before.
+/// As [`read`], of a [`File`] that [`detect`] has seen already.
 ///
 /// # Errors
 /// As [`read`].
@@ -93,7 +94,7 @@ pub fn read_file(file: &File, companion: &Companion) -> Result<Image> {
     (format.read)(file, companion)
 }
 
-/// Refuses what came in place of a file: web pages and pointers. What has a signature is none.
+/// Refuses web pages and pointers that a download holds instead of the file.
 fn refuse_substitute(file: &File) -> Result<()> {
     match by_signature(file) {
         Some(_) => Ok(()),
@@ -114,7 +115,7 @@ pub fn dicom_instance(bytes: &[u8]) -> Result<dicom::Instance> {
     dicom::read(&file.plain()?)
 }
 
-/// The table of the masks that a file holds under names; `None` where it holds none.
+/// The table of named masks in a file; `None` where there are none.
 ///
 /// # Errors
 /// Where the file is damaged, or its table contradicts itself.
@@ -122,7 +123,7 @@ pub fn segment_table(file: &File) -> Result<Option<Table>> {
     detect(file).map_or(Ok(None), |format| (format.describe)(file))
 }
 
-/// Reads the masks that a file holds under names; `None` where it holds none.
+/// Reads the named masks of a file; `None` where there are none.
 ///
 /// # Errors
 /// As [`segment_table`], and those of the pixels; frames that do not say which segment they are of.
@@ -130,7 +131,7 @@ pub fn segments(file: &File, companion: &Companion) -> Result<Option<Segments>> 
     detect(file).map_or(Ok(None), |format| (format.segments)(file, companion))
 }
 
-/// Names under which the data of a header may lie: the same stem beside it, by the convention of its format.
+/// Paths where the data file of a header may be: next to it, with the same stem and an extension of the format's convention.
 pub(crate) fn companions(path: &str) -> Vec<String> {
     let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
     let extension = extension.to_ascii_lowercase();
@@ -139,14 +140,20 @@ pub(crate) fn companions(path: &str) -> Vec<String> {
     endings.map(|ending| format!("{stem}.{ending}")).collect()
 }
 
-/// Whether first bytes are a magic number: of a format, whatever the file is named, of gzip, or of a format that is not
-/// read here.
+/// Reader of the names of the data files in the header at `path`; `None` where its extension is not that of such a header.
+pub(crate) fn named_data(path: &str) -> Option<NamedData> {
+    let extension = extension_of(path)?;
+    let is_header = |format: &&&Format| format.companions.iter().any(|(header, _)| *header == extension);
+    FORMATS.iter().find(is_header)?.named_data
+}
+
+/// Whether a file begins with the signature of any format, of gzip, or of a format that is not read here.
 pub(crate) fn has_signature(head: &[u8]) -> bool {
     let other = |other: &Other| !other.signature.is_empty() && head.starts_with(other.signature);
     gzip::is_gzip(head) || FORMATS.iter().any(|format| (format.signature)(head)) || OTHERS.iter().any(other)
 }
 
-/// What follows a file to its end that begins with these bytes; `None` where nothing does.
+/// The probe for a file with these first bytes; `None` where its format has none.
 pub(crate) fn probe_of(head: &[u8]) -> Option<Box<dyn Probe>> {
     if gzip::is_gzip(head) {
         return Some(gzip::probe());
@@ -155,7 +162,7 @@ pub(crate) fn probe_of(head: &[u8]) -> Option<Box<dyn Probe>> {
     Some(format.probe?())
 }
 
-/// How files of an extension begin; `None` where nothing is known of it, or they may be text.
+/// How files of an extension (lower case, no dot) begin; `None` for unknown extensions and text.
 pub(crate) fn start_of(extension: &str) -> Option<Start> {
     if let Some(format) = by_extension(extension) {
         return Some(format.start);
@@ -163,19 +170,19 @@ pub(crate) fn start_of(extension: &str) -> Option<Start> {
     is_data(extension).then_some(Start::Any)
 }
 
-/// Whether an extension is that of data beside a header, or of a file that is no image and no text.
+/// Whether an extension is that of a header's data file, or of another binary file.
 fn is_data(extension: &str) -> bool {
     let companion = |format: &&Format| {
         format.companions.iter().flat_map(|(_, data)| *data).any(|ending| ending.eq_ignore_ascii_case(extension))
     };
-    FORMATS.iter().any(|format| companion(format)) || other(extension).is_some_and(|other| !other.text)
+    FORMATS.iter().any(companion) || other(extension).is_some_and(|other| !other.text)
 }
 
 fn other(extension: &str) -> Option<&'static Other> {
     OTHERS.iter().find(|other| other.extensions.contains(&extension))
 }
 
-/// Whether an extension is known, so that a compressed file of it is no tar.
+/// Whether an extension is listed here, so that a compressed file of it is not a tar.
 pub(crate) fn is_known(extension: &str) -> bool {
     start_of(extension).is_some() || other(extension).is_some()
 }
@@ -183,6 +190,7 @@ pub(crate) fn is_known(extension: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::{nifti, tiff};
 
     fn detected(name: &str, bytes: &[u8]) -> Option<&'static Format> {
         detect(&File::new(name, bytes))
@@ -218,6 +226,21 @@ mod tests {
         assert_eq!(companions("a/b.HDR"), ["a/b.img", "a/b.img.gz", "a/b.IMG"]);
         assert_eq!(companions("a.nii.gz"), [""; 0]);
         assert_eq!([start_of("zraw"), start_of("img"), start_of("txt")], [Some(Start::Any), Some(Start::Any), None]);
+    }
+
+    #[test]
+    fn headers_name_their_data() {
+        let said = |name: &str, text: &str| named_data(name).unwrap()(text.as_bytes());
+        let mhd = |text: &str| said("a/b.mhd", text);
+        assert_eq!(mhd("NDims = 3\nElementDataFile = data img.bin\r\n"), Some(vec!["data img.bin".to_string()]));
+        assert_eq!(
+            said("a.nhdr", "NRRD0004\nencoding: raw\ndata file: ./mask.raw\n"),
+            Some(vec!["mask.raw".to_string()])
+        );
+        assert_eq!(mhd("ElementDataFile = LIST\na.raw\nb.raw\n").unwrap().len(), 2);
+        assert_eq!(mhd("ElementDataFile = LOCAL\n"), Some(vec![]));
+        assert_eq!((mhd("ElementDataFile = s%d.raw 1 4 1\n"), mhd("junk")), (None, None));
+        assert!(named_data("a.hdr").is_none() && named_data("a.mha").is_none());
     }
 
     #[test]

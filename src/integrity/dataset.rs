@@ -18,8 +18,9 @@ use crate::slices::placement::Placement;
 use crate::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use crate::store::rows::compare_ids;
 use crate::store::{
-    CaseRow, CaseStatus, Dataset, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MetricRow, PredictionRow,
-    Problem, Receipt, Rle, Row, SliceInfo, SliceRow, SourceRow, SplitRow, Stage, Table, TableFile, audit,
+    CaseRow, CaseStatus, Dataset, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MetricRow,
+    PredictionRow, Problem, Receipt, Rle, Row, SliceInfo, SliceRow, SourceRow, SplitRow, Stage, Table, TableFile,
+    audit,
 };
 
 /// What was found in a dataset.
@@ -44,18 +45,7 @@ impl DatasetReport {
 
 projection! {
     /// What the rows that belong to a mask repeat of it.
-    struct MaskKey of Masks {
-        mask_id: String,
-        slice_id: String,
-        case_id: String,
-        patient_id: String,
-        source: String,
-        modality: String,
-        object: String,
-        target: String,
-        excluded: bool,
-        area_px: u32,
-    }
+    struct MaskKey of Masks { identity: MaskIdentity, area_px: u32 }
 }
 
 /// Looks at every file and every row of a dataset, and says what is wrong.
@@ -337,7 +327,9 @@ impl Tables<'_> {
         masks_good: bool,
         found: &mut Vec<Finding>,
     ) -> Vec<(String, String)> {
-        let masks = || Parents::<MaskKey>::of(self.file(build, Table::Masks).unwrap_or_default(), |mask| &mask.mask_id);
+        let masks = || {
+            Parents::<MaskKey>::of(self.file(build, Table::Masks).unwrap_or_default(), |mask| &mask.identity.mask_id)
+        };
         let orphan = |id: &str, notes: &mut Notes| {
             if masks_good {
                 notes.push(Kind::Orphan, id, "the mask is missing from the shard that it derives from");
@@ -345,23 +337,20 @@ impl Tables<'_> {
         };
         let mut parents = masks();
         self.walk(receipt, found, |row: &FactorRow, notes| {
-            let id = row.mask_id.as_str();
+            let id = row.mask.mask_id.as_str();
             let Some(mask) = parents.find(id) else { return orphan(id, notes) };
-            agree!(
-                notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded
-            );
-            if row.size_px != mask.area_px {
-                let says = format!("its size is {} px, but its mask has {}", row.size_px, mask.area_px);
+            check_identity(&row.mask, &mask.identity, notes);
+            let size = row.values.get("size_px").unwrap_or_default();
+            if size != f64::from(mask.area_px) {
+                let says = format!("its size is {size} px, but its mask has {}", mask.area_px);
                 notes.push(Kind::Disagreement, id, says);
             }
         });
         let mut parents = masks();
         self.walk(receipt, found, |row: &MetricRow, notes| {
-            let id = row.mask_id.as_str();
+            let id = row.mask.mask_id.as_str();
             let Some(mask) = parents.find(id) else { return orphan(id, notes) };
-            agree!(
-                notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded
-            );
+            check_identity(&row.mask, &mask.identity, notes);
             check_model(&row.model, receipt, id, notes);
         });
         let mut parents = masks();
@@ -375,7 +364,7 @@ impl Tables<'_> {
             }
             match parents.find(id) {
                 Some(mask) => {
-                    agree!(notes, id, row, mask, "mask", slice_id, case_id, source);
+                    agree!(notes, id, row, mask.identity, "mask", slice_id, case_id, source);
                 }
                 None => orphan(id, notes),
             }
@@ -443,6 +432,12 @@ fn check_case(row: &CaseRow, source: &str, notes: &mut Notes) {
         let says = format!("it is {} with {} slices and the reason {:?}", row.status, row.kept, row.reason);
         notes.push(Kind::Disagreement, id, says);
     }
+}
+
+/// A row that is about a mask repeats what the mask says.
+fn check_identity(row: &MaskIdentity, mask: &MaskIdentity, notes: &mut Notes) {
+    let id = row.mask_id.as_str();
+    agree!(notes, id, row, mask, "mask", slice_id, case_id, patient_id, source, modality, object, target, excluded);
 }
 
 /// Numbers of slices, as the cases have them and as they are.

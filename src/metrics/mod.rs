@@ -1,25 +1,30 @@
-//! How well a predicted mask matches the truth: overlap and surface distances, in pixels and in millimetres.
+//! How well a predicted mask matches the ground truth: overlap and surface distances, in pixels and in millimetres.
 //!
-//! A [`Comparison`] computes once what metrics are made of; [`METRICS`] is the list of all metrics: name, unit,
-//! definition, function. A new metric is one function and one line there. Definitions, and which tool agrees with
-//! which, are in `docs/metrics.md`; values agree with MedPy's `dc`, `jc`, `hd`, `hd95`, `asd`, `assd` and `ravd`.
+//! [`METRICS`] is the table of all metrics: name, unit, range, definition, function. A metric's function takes a
+//! [`Comparison`], which computes what metrics share once, when the first of them asks for it. A new metric is one entry
+//! in `table.rs`, with a test. `docs/metrics.md` holds the definitions, and says which tool agrees with which; values
+//! agree with MedPy's `dc`, `jc`, `hd`, `hd95`, `asd`, `assd` and `ravd`.
 //!
 //! # Empty masks
 //! Tools disagree about what a distance is when a mask has no pixel: MedPy raises an error, MONAI gives NaN or infinity,
 //! and the code released with the paper records 0, the best possible value, so that a failure improves the mean. Here
 //! - scores between 0 and 1 ([`dice`](Overlap::dice), IoU, NSD, boundary IoU) are 0 where one mask is empty, and 1
-//!   where both are;
-//! - distances are null where either mask is empty, and [`Comparison::empty`] tells which, so that failures are counted
-//!   and not averaged away;
-//! - `hd_cosmos` alone keeps the released code's 0.
+//!   where both are ([`EmptyRule::SCORE`]);
+//! - distances are null where either mask is empty ([`EmptyRule::UNDEFINED`]), and [`Comparison::empty`] tells which, so
+//!   that failures are counted and not averaged away;
+//! - `hd_cosmos` alone keeps the released code's 0 ([`EmptyRule::ZERO`]).
 
 mod boundary;
 mod overlap;
 mod surface;
+mod table;
 
 pub use boundary::{boundary_overlap, boundary_width};
 pub use overlap::{Empty, Overlap};
 pub use surface::{Spacing, SurfaceDistances, Surfaces};
+pub use table::{Better, EmptyRule, METRICS, Metric, MetricValues, Metrics, metric, metric_label};
+
+use std::cell::OnceCell;
 
 use crate::mask::Mask;
 use serde::{Deserialize, Serialize};
@@ -53,31 +58,29 @@ pub struct SizeMismatch {
     pub truth: (u32, u32),
 }
 
-/// A prediction beside the truth: everything that the metrics are computed from.
+/// A prediction and the ground truth: everything that metrics are computed from. What several metrics need is computed
+/// once, when the first of them asks for it.
 #[derive(Clone, Debug)]
-pub struct Comparison {
-    /// Pixels shared.
-    pub overlap: Overlap,
-    /// Pixels shared by the boundary bands.
-    pub boundary: Overlap,
-    /// Surface distances in pixels; `None` where a mask is empty.
-    pub pixels: Option<SurfaceDistances>,
-    /// Surface distances in millimetres; `None` where a mask is empty or the spacing is unknown.
-    pub millimetres: Option<SurfaceDistances>,
-    /// Whether the spacing is known.
-    pub has_spacing: bool,
-    /// The options of the metrics.
-    pub options: MetricOptions,
+pub struct Comparison<'a> {
+    prediction: &'a Mask,
+    truth: &'a Mask,
+    spacing: Option<Spacing>,
+    options: MetricOptions,
+    overlap: OnceCell<Overlap>,
+    boundary: OnceCell<Overlap>,
+    surfaces: OnceCell<Option<Surfaces>>,
+    pixels: OnceCell<Option<SurfaceDistances>>,
+    millimetres: OnceCell<Option<SurfaceDistances>>,
 }
 
-impl Comparison {
+impl<'a> Comparison<'a> {
     /// Compares two masks of one image.
     ///
     /// # Errors
     /// The masks differ in size.
     pub fn new(
-        prediction: &Mask,
-        truth: &Mask,
+        prediction: &'a Mask,
+        truth: &'a Mask,
         spacing: Option<Spacing>,
         options: MetricOptions,
     ) -> Result<Self, SizeMismatch> {
@@ -88,36 +91,84 @@ impl Comparison {
         if sizes.prediction != sizes.truth {
             return Err(sizes);
         }
-        let surfaces = Surfaces::of(prediction, truth);
-        let pixels = surfaces.as_ref().map(|surfaces| surfaces.distances(Spacing::PIXEL));
-        let millimetres = spacing.and_then(|spacing| {
-            if spacing.row_mm() == spacing.col_mm() {
-                return Some(pixels.as_ref()?.scaled(spacing.row_mm()));
-            }
-            Some(surfaces.as_ref()?.distances(spacing))
-        });
         Ok(Comparison {
-            overlap: Overlap::of(prediction, truth),
-            boundary: boundary_overlap(prediction, truth, options.boundary_ratio),
-            pixels,
-            millimetres,
-            has_spacing: spacing.is_some(),
+            prediction,
+            truth,
+            spacing,
             options,
+            overlap: OnceCell::new(),
+            boundary: OnceCell::new(),
+            surfaces: OnceCell::new(),
+            pixels: OnceCell::new(),
+            millimetres: OnceCell::new(),
         })
+    }
+
+    /// The predicted mask.
+    pub fn prediction(&self) -> &'a Mask {
+        self.prediction
+    }
+
+    /// The ground truth.
+    pub fn truth(&self) -> &'a Mask {
+        self.truth
+    }
+
+    /// Size of a pixel in millimetres, where it is known.
+    pub fn spacing(&self) -> Option<Spacing> {
+        self.spacing
+    }
+
+    /// The options of the metrics.
+    pub fn options(&self) -> &MetricOptions {
+        &self.options
+    }
+
+    /// Pixels shared.
+    pub fn overlap(&self) -> &Overlap {
+        self.overlap.get_or_init(|| Overlap::of(self.prediction, self.truth))
+    }
+
+    /// Pixels shared by the boundary bands.
+    pub fn boundary(&self) -> &Overlap {
+        let width = self.options.boundary_ratio;
+        self.boundary.get_or_init(|| boundary_overlap(self.prediction, self.truth, width))
+    }
+
+    /// Both surfaces; `None` where a mask is empty.
+    pub fn surfaces(&self) -> Option<&Surfaces> {
+        self.surfaces.get_or_init(|| Surfaces::of(self.prediction, self.truth)).as_ref()
+    }
+
+    /// Surface distances in pixels; `None` where a mask is empty.
+    pub fn pixels(&self) -> Option<&SurfaceDistances> {
+        self.pixels.get_or_init(|| Some(self.surfaces()?.distances(Spacing::PIXEL))).as_ref()
+    }
+
+    /// Surface distances in millimetres; `None` where a mask is empty or the spacing is unknown.
+    pub fn millimetres(&self) -> Option<&SurfaceDistances> {
+        let distances = || {
+            let spacing = self.spacing?;
+            if spacing.row_mm() == spacing.col_mm() {
+                return Some(self.pixels()?.scaled(spacing.row_mm()));
+            }
+            Some(self.surfaces()?.distances(spacing))
+        };
+        self.millimetres.get_or_init(distances).as_ref()
     }
 
     /// Which mask is empty, if any.
     pub fn empty(&self) -> Option<Empty> {
-        self.overlap.empty()
+        self.overlap().empty()
     }
 
-    /// The value of each metric of [`METRICS`], in that order.
-    pub fn values(&self) -> impl Iterator<Item = (&'static Metric, Option<f64>)> + '_ {
-        METRICS.iter().map(|metric| (metric, (metric.value)(self)))
+    /// The value of every metric of [`METRICS`].
+    pub fn values(&self) -> MetricValues {
+        MetricValues::new(METRICS.iter().map(|metric| (metric.value)(self)))
     }
 
     /// The surface Dice at a tolerance, with the score that empty masks get.
-    fn nsd(&self, distances: &Option<SurfaceDistances>, tolerance: f64) -> f64 {
+    fn nsd(&self, distances: Option<&SurfaceDistances>, tolerance: f64) -> f64 {
         match (distances, self.empty()) {
             (Some(distances), _) => distances.nsd(tolerance),
             (None, Some(Empty::Both)) => 1.0,
@@ -126,163 +177,10 @@ impl Comparison {
     }
 }
 
-/// What a metric's number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// A ratio without a unit.
-    Ratio,
-    /// Pixels of the original image.
-    Pixels,
-    /// Millimetres.
-    Millimetres,
-}
-
-impl Unit {
-    /// `""`, `px` or `mm`.
-    pub fn symbol(self) -> &'static str {
-        match self {
-            Unit::Ratio => "",
-            Unit::Pixels => "px",
-            Unit::Millimetres => "mm",
-        }
-    }
-}
-
-/// One metric.
-pub struct Metric {
-    /// Name, which is also that of its column.
-    pub name: &'static str,
-    /// What its number counts.
-    pub unit: Unit,
-    /// What it is, in one sentence.
-    pub definition: &'static str,
-    /// Its value; `None` where it is not defined.
-    pub value: fn(&Comparison) -> Option<f64>,
-}
-
-/// All metrics, in the order of their columns.
-pub static METRICS: &[Metric] = &[
-    Metric {
-        name: "dice",
-        unit: Unit::Ratio,
-        definition: "Twice the shared pixels over the sum of both areas; 0 where one mask is empty, 1 where both are.",
-        value: |c| Some(c.overlap.dice()),
-    },
-    Metric {
-        name: "iou",
-        unit: Unit::Ratio,
-        definition: "Shared pixels over the pixels of either mask (Jaccard index); 0 where one mask is empty, 1 where \
-                     both are.",
-        value: |c| Some(c.overlap.iou()),
-    },
-    Metric {
-        name: "hd",
-        unit: Unit::Pixels,
-        definition: "Hausdorff distance: the largest distance from a surface pixel of one mask to the nearest of the \
-                     other; null where a mask is empty.",
-        value: |c| Some(c.pixels.as_ref()?.hd()),
-    },
-    Metric {
-        name: "hd_cosmos",
-        unit: Unit::Pixels,
-        definition: "Hausdorff distance as the paper's released code records it: 0 where a mask is empty.",
-        value: |c| Some(c.pixels.as_ref().map_or(0.0, SurfaceDistances::hd)),
-    },
-    Metric {
-        name: "hd95",
-        unit: Unit::Pixels,
-        definition: "95th percentile of the surface distances of both directions in one list (MedPy); null where a \
-                     mask is empty.",
-        value: |c| Some(c.pixels.as_ref()?.hd95()),
-    },
-    Metric {
-        name: "hd95_directed",
-        unit: Unit::Pixels,
-        definition: "The larger of the two directed 95th percentiles of surface distances (MONAI); null where a mask is \
-                     empty.",
-        value: |c| Some(c.pixels.as_ref()?.hd95_directed()),
-    },
-    Metric {
-        name: "asd",
-        unit: Unit::Pixels,
-        definition: "Mean distance from the prediction's surface pixels to the nearest of the truth, one direction \
-                     only; null where a mask is empty.",
-        value: |c| Some(c.pixels.as_ref()?.asd()),
-    },
-    Metric {
-        name: "assd",
-        unit: Unit::Pixels,
-        definition: "Mean of the surface distances of both directions in one list; null where a mask is empty.",
-        value: |c| Some(c.pixels.as_ref()?.assd()),
-    },
-    Metric {
-        name: "nsd",
-        unit: Unit::Ratio,
-        definition: "Normalised surface Dice: share of the surface pixels of both masks within the tolerance in pixels \
-                     of the other surface; 0 where one mask is empty, 1 where both are.",
-        value: |c| Some(c.nsd(&c.pixels, c.options.nsd_tolerance_px)),
-    },
-    Metric {
-        name: "boundary_iou",
-        unit: Unit::Ratio,
-        definition: "IoU of the bands along the inside of both outlines (Cheng et al. 2021); 0 where one mask is empty, \
-                     1 where both are.",
-        value: |c| Some(c.boundary.iou()),
-    },
-    Metric {
-        name: "conformity",
-        unit: Unit::Ratio,
-        definition: "(3 dice - 2) / dice; null where Dice is 0.",
-        value: |c| c.overlap.conformity(),
-    },
-    Metric {
-        name: "area_difference",
-        unit: Unit::Ratio,
-        definition: "Area of the prediction minus that of the truth, over that of the truth; null where the truth is \
-                     empty.",
-        value: |c| c.overlap.area_difference(),
-    },
-    Metric {
-        name: "hd_mm",
-        unit: Unit::Millimetres,
-        definition: "Hausdorff distance in millimetres; null where a mask is empty or the spacing unknown.",
-        value: |c| Some(c.millimetres.as_ref()?.hd()),
-    },
-    Metric {
-        name: "hd95_mm",
-        unit: Unit::Millimetres,
-        definition: "hd95 in millimetres; null where a mask is empty or the spacing unknown.",
-        value: |c| Some(c.millimetres.as_ref()?.hd95()),
-    },
-    Metric {
-        name: "hd95_directed_mm",
-        unit: Unit::Millimetres,
-        definition: "hd95_directed in millimetres; null where a mask is empty or the spacing unknown.",
-        value: |c| Some(c.millimetres.as_ref()?.hd95_directed()),
-    },
-    Metric {
-        name: "assd_mm",
-        unit: Unit::Millimetres,
-        definition: "assd in millimetres; null where a mask is empty or the spacing unknown.",
-        value: |c| Some(c.millimetres.as_ref()?.assd()),
-    },
-    Metric {
-        name: "nsd_mm",
-        unit: Unit::Ratio,
-        definition: "Normalised surface Dice at the tolerance in millimetres; 0 where one mask is empty, 1 where both \
-                     are, null where the spacing is unknown.",
-        value: |c| c.has_spacing.then(|| c.nsd(&c.millimetres, c.options.nsd_tolerance_mm)),
-    },
-];
-
-/// The metric of that name.
-pub fn metric(name: &str) -> Option<&'static Metric> {
-    METRICS.iter().find(|metric| metric.name == name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Kind;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -295,7 +193,7 @@ mod tests {
 
     fn compare(prediction: &Mask, truth: &Mask, spacing: Option<Spacing>) -> HashMap<&'static str, Option<f64>> {
         let comparison = Comparison::new(prediction, truth, spacing, MetricOptions::default()).unwrap();
-        comparison.values().map(|(metric, value)| (metric.name, value)).collect()
+        comparison.values().iter().map(|(measure, value)| (measure.name, value.number())).collect()
     }
 
     fn assert_close(found: Option<f64>, expected: f64) {
@@ -357,27 +255,34 @@ mod tests {
 
     #[test]
     fn masks_of_different_sizes_are_refused() {
-        let error = Comparison::new(&Mask::empty(2, 3), &Mask::empty(3, 2), None, MetricOptions::default());
+        let (wide, tall) = (Mask::empty(2, 3), Mask::empty(3, 2));
+        let error = Comparison::new(&wide, &tall, None, MetricOptions::default());
         assert_eq!(error.unwrap_err().to_string(), "the prediction has 2 x 3 pixels, but the truth has 3 x 2");
     }
 
     #[test]
-    fn every_metric_is_documented() {
-        let page = include_str!("../../docs/metrics.md");
-        assert!(METRICS.iter().all(|metric| page.contains(&format!("`{}`", metric.name))));
+    fn entries_are_complete() {
+        for (i, Metric { measure, .. }) in METRICS.iter().enumerate() {
+            assert!(METRICS[..i].iter().all(|other| other.measure.name != measure.name), "{}", measure.name);
+            assert!(measure.definition.ends_with('.') && !measure.definition.contains("  "), "{}", measure.name);
+            assert!(matches!(measure.kind, Kind::Number | Kind::NumberOrNull), "{}", measure.name);
+        }
     }
 
     #[test]
-    fn every_metric_is_a_column() {
-        let columns = crate::store::Table::Metrics.columns();
-        assert!(METRICS.iter().all(|metric| columns.iter().any(|column| column.name == metric.name)));
-    }
-
-    #[test]
-    fn names_are_unique_and_definitions_are_sentences() {
-        for (i, entry) in METRICS.iter().enumerate() {
-            assert_eq!(metric(entry.name).map(|m| m.definition), Some(METRICS[i].definition));
-            assert!(entry.definition.ends_with('.') && !entry.definition.contains("  "));
+    fn empty_masks_and_unknown_spacings_give_what_the_table_says() {
+        let (empty, full) = (Mask::empty(20, 20), rectangle(20, 20, [5, 11], [5, 11]));
+        for Metric { measure, empty: rule, needs_spacing, value, .. } in METRICS {
+            let of = |prediction, truth, spacing| {
+                let reading = value(&Comparison::new(prediction, truth, spacing, MetricOptions::default()).unwrap());
+                assert!(reading.fits(measure.kind), "{}", measure.name);
+                reading.number()
+            };
+            let spacing = Spacing::new(1.0, 2.0);
+            assert_eq!(of(&empty, &full, spacing), rule.prediction, "{}", measure.name);
+            assert_eq!(of(&full, &empty, spacing), rule.truth, "{}", measure.name);
+            assert_eq!(of(&empty, &empty, spacing), rule.both, "{}", measure.name);
+            assert_eq!(of(&full, &full, None).is_none(), *needs_spacing, "{}", measure.name);
         }
     }
 
@@ -438,11 +343,20 @@ mod tests {
         #[test]
         fn a_mask_matches_itself((a, _) in pair_of_masks()) {
             let values = compare(&a, &a, Spacing::new(0.5, 2.0));
-            for (metric, value) in values {
-                let distance = ["hd", "asd", "assd", "area"].iter().any(|prefix| metric.starts_with(prefix));
+            for Metric { measure, better, .. } in METRICS {
                 if !a.is_empty() {
-                    prop_assert_eq!(value, Some(if distance { 0.0 } else { 1.0 }), "{}", metric);
+                    let best = if *better == Better::Higher { measure.range.high } else { Some(0.0) };
+                    prop_assert_eq!(values[measure.name], best, "{}", measure.name);
                 }
+            }
+        }
+
+        #[test]
+        fn values_lie_within_their_ranges((a, b) in pair_of_masks()) {
+            let comparison = Comparison::new(&a, &b, Spacing::new(0.5, 2.0), MetricOptions::default()).unwrap();
+            for (measure, reading) in comparison.values().iter() {
+                prop_assert!(reading.number().is_none_or(|v| measure.range.contains(v)), "{}: {:?}", measure.name, reading);
+                prop_assert!(reading.fits(measure.kind), "{}: {:?}", measure.name, reading);
             }
         }
 

@@ -210,7 +210,7 @@ mod tests {
         for built_in in BUILT_IN {
             let model = open(built_in.name, &ModelOptions::default()).unwrap();
             assert_eq!(model.name(), built_in.name);
-            assert!(Strategy::ALL.into_iter().any(|strategy| model.takes(strategy)), "{}", built_in.name);
+            assert!(Strategy::ALL.iter().any(|&strategy| model.takes(strategy)), "{}", built_in.name);
         }
         let error = open("no-such-model", &ModelOptions::default()).err().unwrap().to_string();
         assert!(error.contains("no model `no-such-model`"), "{error}");

@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use super::slices_of::{DecodedSlice, build_shards, decode_mask, slices_of, table_file};
 use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
-use crate::factors::{Factors, FourierOptions, Picture};
+use crate::factors::{Factors, FourierOptions, Picture, Subject};
 use crate::mask::Mask;
-use crate::metrics::{Comparison, MetricOptions, Spacing};
+use crate::measure::MeasureTable;
+use crate::metrics::{Comparison, MetricOptions, Metrics, Spacing};
 use crate::models::{oracle_choice, score_choice};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskRow, MetricRow, Partition, PredictionRow, Receipt, Rows,
-    Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, commit, discard_stale,
+    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow,
+    Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, commit, discard_stale,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -105,6 +106,7 @@ fn factors(
     let own = own_modalities(dataset)?;
     for build in builds {
         let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
+        key = key.with_digest_of("columns", names_of::<Factors>());
         if !own.is_empty() {
             key = key.with_json("own modalities", &own);
         }
@@ -133,6 +135,11 @@ fn factors(
     Ok(())
 }
 
+/// The names of a table's measures: a new one is computed for shards that were done without it.
+fn names_of<T: MeasureTable>() -> impl Iterator<Item = &'static str> {
+    T::measures().map(|measure| measure.name)
+}
+
 /// Modalities that specs of users define, in alphabetical order: their codes follow those of the protocol.
 fn own_modalities(dataset: &Dataset) -> Result<Vec<String>> {
     let mut own = BTreeSet::new();
@@ -151,36 +158,15 @@ fn factor_rows(slice: &DecodedSlice, own: &[String], options: &FourierOptions) -
     let picture = Picture::new(row.height, row.width, row.channels, &slice.pixels)
         .map_err(|e| damaged(&row.slice_id, e.to_string()))?;
     let one = |(row, mask): &(MaskRow, Mask)| {
-        let factors = Factors::of(mask, &picture, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
-        let factors = factors.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
         let of_own = || Some(taxonomy().modalities.len() + own.iter().position(|own| *own == row.modality)?);
         let modality = taxonomy().modality_index(&row.modality).or_else(of_own);
         let modality = modality.and_then(|modality| u8::try_from(modality).ok()).ok_or_else(|| {
             damaged(&row.mask_id, format!("no case of the dataset has the modality {:?}", row.modality))
         })?;
-        Ok(FactorRow {
-            mask_id: row.mask_id.clone(),
-            slice_id: row.slice_id.clone(),
-            case_id: row.case_id.clone(),
-            patient_id: row.patient_id.clone(),
-            source: row.source.clone(),
-            modality: row.modality.clone(),
-            object: row.object.clone(),
-            target: row.target.clone(),
-            excluded: row.excluded,
-            size_px: factors.size as u32,
-            aspect_ratio: factors.aspect_ratio,
-            intensity_inside: Some(factors.intensity.inside),
-            intensity_surround: factors.intensity.surround,
-            intensity_difference: factors.intensity.difference(),
-            intensity_difference_abs: factors.intensity.difference().map(f64::abs),
-            fourier_order: factors.boundary.order,
-            fourier_dice: factors.boundary.dice,
-            fourier_stop: factors.boundary.stop.name().into(),
-            boundary_complexity: factors.boundary.value(),
-            fourier_order_true: factors.boundary.true_order,
-            modality_index: modality,
-        })
+        let subject =
+            Subject::of(mask, &picture, modality, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
+        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
+        Ok(FactorRow { mask: MaskIdentity::from(row), values: subject.values() })
     };
     slice.masks.iter().map(one).collect()
 }
@@ -218,7 +204,10 @@ fn metrics(
         let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else {
             continue; // of a build that is no more: `predict` sweeps it away
         };
-        let key = ShardKey::new().with("predictions", prediction.id.to_string()).with_json("metrics", &options.metrics);
+        let key = ShardKey::new()
+            .with("predictions", prediction.id.to_string())
+            .with_json("metrics", &options.metrics)
+            .with_digest_of("columns", names_of::<Metrics>());
         let model = prediction.model.as_deref().unwrap_or_default();
         work.push((
             Shard::new(Stage::Evaluate, Partition::model(model, &prediction.source)?, key),
@@ -338,18 +327,8 @@ fn metric_row(
     let (row, candidate) = (&pair.truth, &pair.candidates[at]);
     let comparison = Comparison::new(mask, truth, pair.spacing, options)
         .map_err(|e| Error::Damaged { id: row.mask_id.clone(), reason: e.to_string() })?;
-    let values: HashMap<&str, Option<f64>> = comparison.values().map(|(metric, value)| (metric.name, value)).collect();
-    let value = |name: &str| values.get(name).copied().flatten();
     Ok(MetricRow {
-        mask_id: row.mask_id.clone(),
-        slice_id: row.slice_id.clone(),
-        case_id: row.case_id.clone(),
-        patient_id: row.patient_id.clone(),
-        source: row.source.clone(),
-        modality: row.modality.clone(),
-        object: row.object.clone(),
-        target: row.target.clone(),
-        excluded: row.excluded,
+        mask: MaskIdentity::from(row),
         model: candidate.model.clone(),
         strategy: candidate.strategy.clone(),
         variant: candidate.variant.clone(),
@@ -357,22 +336,6 @@ fn metric_row(
         candidate: candidate.candidate,
         predicted_iou: candidate.predicted_iou,
         empty_prediction: mask.is_empty(),
-        dice: comparison.overlap.dice(),
-        iou: comparison.overlap.iou(),
-        hd: value("hd"),
-        hd_cosmos: value("hd_cosmos").unwrap_or(0.0),
-        hd95: value("hd95"),
-        hd95_directed: value("hd95_directed"),
-        asd: value("asd"),
-        assd: value("assd"),
-        nsd: value("nsd"),
-        boundary_iou: value("boundary_iou"),
-        conformity: value("conformity"),
-        area_difference: value("area_difference"),
-        hd_mm: value("hd_mm"),
-        hd95_mm: value("hd95_mm"),
-        hd95_directed_mm: value("hd95_directed_mm"),
-        assd_mm: value("assd_mm"),
-        nsd_mm: value("nsd_mm"),
+        values: comparison.values(),
     })
 }

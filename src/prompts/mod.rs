@@ -1,6 +1,9 @@
 //! Prompts drawn from a truth mask, under the strategies of the paper (protocol 3), and their randomisation
 //! (protocol 6).
 //!
+//! [`STRATEGIES`] is the table of all strategies: name, definition, the functions that draw points and box. A new strategy
+//! is one entry in `strategies.rs`, with a test. `docs/strategies.md` holds the definitions.
+//!
 //! The paper's text and the authors' released code disagree in two points, so there are two rules ([`PromptRule`]):
 //! the paper takes the centroid only where it lies inside the mask, the code always; and the paper samples five points
 //! from an object without its centroid, the code has no such case. The code also strides without a bound, gets a sixth
@@ -16,80 +19,10 @@ use crate::mask::Mask;
 use crate::named;
 
 mod everything;
+mod strategies;
 
 pub use everything::EverythingOptions;
-
-/// Number of points of either kind in S3 and S4.
-pub const POINTS: usize = 5;
-
-/// The six strategies of the paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Strategy {
-    /// S1: everything mode, a grid of points and no prompt.
-    #[serde(rename = "S1")]
-    Everything,
-    /// S2: one positive point.
-    #[serde(rename = "S2")]
-    OnePoint,
-    /// S3: five positive points.
-    #[serde(rename = "S3")]
-    FivePoints,
-    /// S4: five positive and five negative points.
-    #[serde(rename = "S4")]
-    FiveAndFive,
-    /// S5: one box.
-    #[serde(rename = "S5")]
-    Box,
-    /// S6: one box and one positive point.
-    #[serde(rename = "S6")]
-    BoxAndPoint,
-}
-
-impl Strategy {
-    /// All, in the paper's order.
-    pub const ALL: [Strategy; 6] = [
-        Strategy::Everything,
-        Strategy::OnePoint,
-        Strategy::FivePoints,
-        Strategy::FiveAndFive,
-        Strategy::Box,
-        Strategy::BoxAndPoint,
-    ];
-
-    /// The paper's name: `S1` to `S6`.
-    pub fn name(self) -> &'static str {
-        ["S1", "S2", "S3", "S4", "S5", "S6"][self as usize]
-    }
-
-    /// What the user gives, in words.
-    pub fn description(self) -> &'static str {
-        match self {
-            Strategy::Everything => "everything",
-            Strategy::OnePoint => "one positive point",
-            Strategy::FivePoints => "five positive points",
-            Strategy::FiveAndFive => "five positive and five negative points",
-            Strategy::Box => "one box",
-            Strategy::BoxAndPoint => "one box and one positive point",
-        }
-    }
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Strategy {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Strategy::ALL
-            .into_iter()
-            .find(|s| s.name().eq_ignore_ascii_case(name))
-            .ok_or_else(|| format!("unknown strategy `{name}`, expected S1 to S6"))
-    }
-}
+pub use strategies::{CLICKS, CLICKS_DEFINITION, STRATEGIES, Strategy, StrategyEntry, strategy_label};
 
 named! {
     /// Where a rule for drawing prompts comes from.
@@ -140,20 +73,14 @@ pub struct Prompt {
 impl Prompt {
     /// The prompt of a strategy for one object. `None` for an empty mask, and for S1, which has no prompt.
     pub fn of(strategy: Strategy, rule: PromptRule, truth: &Mask) -> Option<Prompt> {
-        let bounds = truth.bounding_box()?.map(f64::from);
-        let (points, bounds) = match strategy {
-            Strategy::Everything => return None,
-            Strategy::OnePoint => (foreground_points(truth, rule, 1), None),
-            Strategy::FivePoints => (foreground_points(truth, rule, POINTS), None),
-            Strategy::FiveAndFive => {
-                let mut points = foreground_points(truth, rule, POINTS);
-                points.extend(background_points(truth, POINTS));
-                (points, None)
-            }
-            Strategy::Box => (Vec::new(), Some(bounds)),
-            Strategy::BoxAndPoint => (foreground_points(truth, rule, 1), Some(bounds)),
-        };
-        Some(Prompt { points, bounds })
+        if truth.is_empty() || !strategy.has_prompt() {
+            return None;
+        }
+        let StrategyEntry { points, bounds, .. } = strategy.entry();
+        Some(Prompt {
+            points: points.map_or_else(Vec::new, |draw| draw(truth, rule)),
+            bounds: bounds.and_then(|draw| draw(truth)),
+        })
     }
 
     /// This prompt moved at random: the first point by a distance from `level` in a random direction, each edge of the
@@ -369,7 +296,7 @@ mod tests {
         assert_eq!(ten.points.iter().filter(|p| !p.foreground).count(), 5);
         assert_eq!(Prompt::of(Strategy::Box, PromptRule::Paper, &Mask::empty(3, 3)), None);
         assert_eq!("s4".parse(), Ok(Strategy::FiveAndFive));
-        assert!("S7".parse::<Strategy>().is_err());
+        assert!("S99".parse::<Strategy>().is_err());
     }
 
     #[test]
@@ -426,11 +353,11 @@ mod tests {
                 let mask = label_mask(&image.name, object.label_value);
                 let expect = |points: &[[f64; 2]]| points.to_vec();
                 // All that the code samples, the sixth point included.
-                let mut all: Vec<[f64; 2]> = strided(&pixels_by_row(&mask), POINTS).map(|p| p.map(f64::from)).collect();
+                let mut all: Vec<[f64; 2]> = strided(&pixels_by_row(&mask), 5).map(|p| p.map(f64::from)).collect();
                 let (cx, cy) = mask.centroid().unwrap();
                 all[0] = [cx.trunc(), cy.trunc()];
                 assert_eq!(all, expect(&object.fg_points), "{} {}", image.name, object.label_value);
-                let around: Vec<[f64; 2]> = strided(&pixels_around(&mask), POINTS).map(|p| p.map(f64::from)).collect();
+                let around: Vec<[f64; 2]> = strided(&pixels_around(&mask), 5).map(|p| p.map(f64::from)).collect();
                 assert_eq!(around, expect(&object.bg_points), "{} {}", image.name, object.label_value);
                 // What the strategies take of it.
                 let ten = Prompt::of(Strategy::FiveAndFive, PromptRule::Code, &mask).unwrap();

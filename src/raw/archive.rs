@@ -4,10 +4,33 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use super::Reason;
 use super::kept::Kept;
 use super::nested::Nested;
 use super::source::Source;
-use super::{Options, Reason};
+
+/// Bounds of what a tree opens and keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// A member that is larger, in bytes, is an error: 64 GiB by default, which is beyond any image and stops an archive
+    /// that was made to decode endlessly.
+    pub max_member_bytes: u64,
+    /// How many archives may enclose each other: 4 by default.
+    pub max_depth: usize,
+    /// Bytes of memory for all decoded archives inside archives together: 256 MiB by default. The others go to an
+    /// unnamed temporary file.
+    pub nested_bytes: u64,
+    /// Most decoders that are open at a time in one archive that can only be decoded forward: 4 by default.
+    pub cursors: usize,
+    /// Bytes of memory for members that decoders passed over, of all archives together: 256 MiB by default.
+    pub kept_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_member_bytes: 64 << 30, max_depth: 4, nested_bytes: 256 << 20, cursors: 4, kept_bytes: 256 << 20 }
+    }
+}
 
 /// What the archives of one tree share.
 pub(super) struct Shared {
@@ -22,7 +45,7 @@ impl Shared {
     }
 }
 
-/// A kind of archives: all that other modules know of it.
+/// A kind of archive: everything that other modules need to know about it.
 pub(super) struct ArchiveKind {
     /// Name, as messages give it.
     pub name: &'static str,

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Read};
 
 use crate::formats::gzip;
 
-/// A compression of a stream: all that other modules know of it.
+/// A compression of a stream: everything that other modules need to know about it.
 pub(super) struct Codec {
     /// Name, as messages give it.
     pub name: &'static str,
@@ -17,8 +17,11 @@ pub(super) struct Codec {
     pub tars: &'static [(&'static str, &'static [&'static str])],
     /// Magic numbers.
     pub signatures: &'static [&'static [u8]],
-    decoder: fn(Box<dyn BufRead + Send>) -> io::Result<Box<dyn Read + Send>>,
+    decoder: fn(Box<dyn BufRead + Send>) -> Decoded,
 }
+
+/// A decoded stream, or why its decoder cannot be set up.
+type Decoded = io::Result<Box<dyn Read + Send>>;
 
 /// The compressions.
 pub(super) static CODECS: &[&Codec] = &[&GZIP, &BZIP2, &XZ, &ZSTD];
@@ -73,7 +76,7 @@ impl Codec {
     ///
     /// # Errors
     /// When the decoder cannot be set up. What is wrong with the data shows when they are read.
-    pub(super) fn decode(&self, reader: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    pub(super) fn decode(&self, reader: impl BufRead + Send + 'static) -> Decoded {
         (self.decoder)(Box::new(reader))
     }
 }

@@ -6,7 +6,7 @@
 //! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
 //! recognises files by the tail of their path need not know how a download was kept.
 //!
-//! What other modules know of a kind of archive or compression is its entry in `registry.rs` or `codec.rs`.
+//! Each kind of archive has one entry, listed in `registry.rs`; each compression has one in `codec.rs`.
 //!
 //! Every file below the root is accounted for: it is a member, an archive whose entries are members, one of the
 //! [`Problem`]s, or [`Ignored`]. A bad archive or entry never stops the others.
@@ -74,11 +74,12 @@ mod tree;
 mod zip;
 
 pub use crate::fault::{Fault, Looks};
+pub use archive::Options;
 pub use digest::DigestCache;
 pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub use registry::archive_of;
-pub(crate) use registry::{is_compressed, is_compression};
-pub use tree::{Member, Options, Tree};
+pub(crate) use registry::{is_compressed, is_compression, without_ending};
+pub use tree::{Member, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
 #[derive(Debug, Error)]

@@ -1,4 +1,4 @@
-//! Tells archives from other files, by name and by first bytes, and opens them.
+//! The list of all kinds of archives; detection by name and first bytes, and opening.
 //!
 //! A name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML page that asks to log in, a
 //! `.tar.gz` was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First
@@ -13,8 +13,8 @@ use super::{Fault, Looks, Reason, rar, sevenz, tar, zip};
 use crate::fault::{HEAD_BYTES, describe, is_zeros};
 use crate::formats;
 
-/// The kinds of archives, in the order in which their signatures are looked for. Compressed tars are made of a kind and a
-/// compression ([`CODECS`]).
+/// The kinds of archives, in the order in which their signatures are checked. A compressed tar combines the kind tar with a
+/// compression of [`CODECS`].
 static ARCHIVES: &[&ArchiveKind] = &[&zip::KIND, &sevenz::KIND, &rar::KIND, &tar::KIND];
 
 /// What a file's name says about its content.
@@ -60,6 +60,17 @@ pub(super) fn by_name(name: &str) -> Hint {
     // What is known to be something else need not be looked at.
     let known = inner.rsplit_once('.').is_some_and(|(_, extension)| formats::is_known(extension));
     if known { Hint::None } else { Hint::Compressed }
+}
+
+/// A name without the extension of an archive or a compression; `None` where it has none, or nothing else.
+pub(crate) fn without_ending(name: &str) -> Option<&str> {
+    let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty())?;
+    let extension = extension.to_ascii_lowercase();
+    let mut tars = CODECS.iter().flat_map(|codec| codec.tars).flat_map(|(_, extensions)| *extensions);
+    let known = is_compression(&extension)
+        || ARCHIVES.iter().any(|kind| kind.extensions.contains(&extension.as_str()))
+        || tars.any(|tar| *tar == extension);
+    known.then_some(stem)
 }
 
 /// Whether an extension, in lower case, is that of single compressed files.

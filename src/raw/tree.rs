@@ -7,34 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::archive::{Archive, Entry, Opened, Shared, pump};
+use super::archive::{Archive, Entry, Opened, Options, Shared, pump};
 use super::folder::{self, Found};
 use super::registry::{self, Hint};
 use super::source::Source;
 use super::{Error, Ignored, Problem, Reason, names};
-
-/// Bounds of what a tree opens and keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// A member that is larger, in bytes, is an error: 64 GiB by default, which is beyond any image and stops an archive
-    /// that was made to decode endlessly.
-    pub max_member_bytes: u64,
-    /// How many archives may enclose each other: 4 by default.
-    pub max_depth: usize,
-    /// Bytes of memory for all decoded archives inside archives together: 256 MiB by default. The others go to an
-    /// unnamed temporary file.
-    pub nested_bytes: u64,
-    /// Most decoders that are open at a time in one archive that can only be decoded forward: 4 by default.
-    pub cursors: usize,
-    /// Bytes of memory for members that decoders passed over, of all archives together: 256 MiB by default.
-    pub kept_bytes: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { max_member_bytes: 64 << 30, max_depth: 4, nested_bytes: 256 << 20, cursors: 4, kept_bytes: 256 << 20 }
-    }
-}
 
 /// A file in a folder or in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use polars::prelude::{Column, DataFrame};
 
-use super::page::{Figure, Section, escape};
+use super::escape::escape;
+use super::page::{Figure, Section};
 use super::plots::{Axis, COLOURS, Line, lines};
 use super::{ReportError, decode_mask};
 use crate::analysis::{AnalysisError, AnalysisOptions};

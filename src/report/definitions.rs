@@ -5,44 +5,30 @@ use serde::Serialize;
 use super::ReportError;
 use super::page::Section;
 use crate::analysis::AnalysisOptions;
+use crate::factors::FACTORS;
+use crate::metrics::METRICS;
+use crate::prompts::{CLICKS, CLICKS_DEFINITION, STRATEGIES, strategy_label};
 use crate::store::schema::Column;
 use crate::store::{Dataset, FactorRow, MetricRow, Row};
 
-/// Columns of tables that are explained: those that hold results.
-const METRICS: [&str; 9] = ["dice", "iou", "hd", "hd95", "asd", "assd", "nsd", "empty_prediction", "choice"];
-const FACTORS: [&str; 8] = [
-    "size_px",
-    "aspect_ratio",
-    "intensity_inside",
-    "intensity_surround",
-    "intensity_difference_abs",
-    "fourier_order",
-    "boundary_complexity",
-    "modality_index",
-];
-
-const STRATEGIES: [(&str, &str); 7] = [
-    ("S1 everything", "A grid of points over the whole image and no prompt; the mask closest to the true one counts."),
-    ("S2 one point", "The centre of the object, or a point of it where the centre lies outside."),
-    ("S3 five points", "That point, and four more inside the object, at equal steps of its pixels."),
-    ("S4 five and five points", "Those, and five points outside it, inside its box enlarged two times."),
-    ("S5 box", "The smallest box around the object, without a margin."),
-    ("S6 box and point", "That box, and the point of S2."),
-    ("clicks", "Each next click goes to the largest region in error."),
-];
+/// Columns of `metrics` that are explained besides the metrics themselves.
+const OF_METRICS: [&str; 2] = ["empty_prediction", "choice"];
 
 /// The section of definitions and options.
 pub(super) fn section(dataset: &Dataset, options: &AnalysisOptions) -> Result<Section, ReportError> {
     let mut section = Section::new("definitions", "Definitions and options");
     section.heading("Prompt strategies");
     section.text("Prompts are made from the true mask. Another model's own way has its own name in the tables.");
-    section.definitions(STRATEGIES.map(|(name, meaning)| (name.to_string(), meaning.to_string())));
+    let strategies = STRATEGIES.iter().map(|entry| (strategy_label(entry.name), entry.definition));
+    let clicks = (CLICKS.to_string(), CLICKS_DEFINITION);
+    section.definitions(strategies.chain([clicks]).map(|(name, meaning)| (name, meaning.to_string())));
     section.heading("Metrics");
     section
         .text("JAC, the Jaccard index, is the column iou. Means and standard deviations are over masks (population).");
-    section.definitions(terms(MetricRow::columns(), &METRICS));
+    let metrics = METRICS.iter().map(|metric| metric.measure.name);
+    section.definitions(terms(MetricRow::columns(), metrics.chain(OF_METRICS)));
     section.heading("Factors");
-    section.definitions(terms(FactorRow::columns(), &FACTORS));
+    section.definitions(terms(FactorRow::columns(), FACTORS.iter().map(|factor| factor.measure.name)));
     section.heading("Options");
     section.text("Of the stages that made the dataset, and of the analysis on this page.");
     section.preformatted("Options of the stages", &json(&dataset.options()?)?);
@@ -55,11 +41,11 @@ fn json(value: &impl Serialize) -> Result<String, ReportError> {
     serde_json::to_string_pretty(value).map_err(damaged)
 }
 
-fn terms(columns: Vec<Column>, wanted: &[&str]) -> Vec<(String, String)> {
-    let term = |name: &&str| {
-        let column = columns.iter().find(|column| column.name == *name)?;
+fn terms(columns: Vec<Column>, wanted: impl Iterator<Item = &'static str>) -> Vec<(String, String)> {
+    let term = |name: &str| {
+        let column = columns.iter().find(|column| column.name == name)?;
         let unit = if column.unit.is_empty() { String::new() } else { format!(" Unit: {}.", column.unit) };
         Some((column.name.to_string(), format!("{}{unit}", column.meaning)))
     };
-    wanted.iter().filter_map(term).collect()
+    wanted.filter_map(term).collect()
 }

@@ -7,30 +7,19 @@ use super::page::{Figure, Section};
 use super::plots::{Axis, Line, lines, scatter};
 use super::results::download;
 use super::tables::{HtmlTable, Kind};
-use super::{CHOICE, ReportError, count_of, metric_words};
+use super::{CHOICE, ReportError, count_of};
 use crate::analysis::Analysis;
 use crate::analysis::correlations;
 use crate::analysis::curves::CurveRow;
-use crate::analysis::options::{Binning, Curve};
-use crate::analysis::report::strategy_words;
+use crate::analysis::options::Curve;
+use crate::factors::{Binning, factor_label};
+use crate::metrics::metric_label;
+use crate::prompts::strategy_label;
 use crate::store::Choice;
-
-/// The name of a factor on an axis.
-fn factor_words(factor: &str) -> String {
-    let words = match factor {
-        "size_px" => "size (px)",
-        "aspect_ratio" => "aspect ratio (short side / long side)",
-        "intensity_difference" => "intensity difference (inside − surroundings)",
-        "intensity_difference_abs" => "intensity difference (absolute)",
-        "boundary_complexity" => "boundary complexity (Fourier order F)",
-        other => other,
-    };
-    words.to_string()
-}
 
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
 pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let mut section = Section::new("factors", &format!("{metric} by factor"));
     section.text(
         "All models and strategies share the same bins. Points are single masks of one strategy; the line connects the \
@@ -54,7 +43,7 @@ pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, Rep
 }
 
 fn axis_of(curve: &Curve) -> Axis {
-    let axis = Axis::new(&factor_words(&curve.factor));
+    let axis = Axis::new(factor_label(&curve.factor));
     if matches!(curve.bins, Binning::Logarithmic(_)) { axis.logarithmic() } else { axis }
 }
 
@@ -64,7 +53,7 @@ fn means<'a>(rows: impl Iterator<Item = &'a CurveRow>) -> Vec<(f64, f64)> {
 }
 
 fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let drawn =
         |row: &&CurveRow| row.condition.model == model && row.condition.choice == CHOICE && row.factor == curve.factor;
     let rows: Vec<&CurveRow> = analysis.curves.iter().filter(drawn).collect();
@@ -74,7 +63,7 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
     };
     let line = |strategy: &&str| {
         let points = means(of(strategy).into_iter());
-        Line { name: strategy_words(strategy), points, band: Vec::new() }
+        Line { name: strategy_label(strategy), points, band: Vec::new() }
     };
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most: u64 = strategies.iter().map(|s| of(s).iter().map(|row| row.metric_values.n as u64).sum()).max()?;
@@ -89,7 +78,7 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
 }
 
 fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Option<Figure>, ReportError> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let x = axis_of(curve);
     let positive = |v: f64| v.is_finite() && (v > 0.0 || !x.logarithmic);
     let points = look.points_of(&curve.factor);
@@ -98,7 +87,7 @@ fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Optio
         return Ok(None);
     }
     let bins = analysis.curves.iter().filter(|row| row.condition == look.condition && row.factor == curve.factor);
-    let strategy = strategy_words(&look.condition.strategy);
+    let strategy = strategy_label(&look.condition.strategy);
     let alt = format!("Scatter plot: {metric} by {}, {strategy}", x.label);
     let caption = format!(
         "{metric} of {} with {strategy} ({CHOICE}) by {}: {} of {} shown.",
@@ -114,7 +103,7 @@ fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Optio
 
 /// The partial correlations, a table for each model.
 pub(super) fn correlations(analysis: &Analysis) -> Result<Section, ReportError> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let mut section = Section::new("correlations", &format!("Partial correlations of {metric} with the factors"));
     section.text(
         "Spearman correlation with each factor, controlling for the others; two-sided p-value, p-value adjusted for \

@@ -16,6 +16,7 @@
 mod contours;
 mod data;
 mod definitions;
+mod escape;
 mod factors;
 mod looks;
 mod outline;
@@ -142,16 +143,6 @@ fn there<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> 
         Ok(value) => Ok(Some(value)),
         Err(AnalysisError::MissingTable { .. }) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// The name of a metric, as the paper writes it.
-fn metric_words(metric: &str) -> &str {
-    match metric {
-        "dice" => "DICE",
-        "iou" => "JAC",
-        "hd" => "HD",
-        other => other,
     }
 }
 

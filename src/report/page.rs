@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use polars::prelude::DataFrame;
 
 use super::ReportError;
+use super::escape::escape;
 use super::tables::HtmlTable;
 use crate::analysis::output::{Format, write_frame};
 
@@ -12,24 +13,6 @@ const STYLE: &str = include_str!("page.css");
 
 /// Nothing may be loaded from anywhere: the browser itself sees to it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
-
-/// Text as HTML, in an element and in an attribute alike. Control characters, which HTML does not have, become spaces.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' => escaped.push('\n'),
-            c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
 
 /// Bytes as a `data:` address.
 pub(super) fn data_url(media_type: &str, bytes: &[u8]) -> String {

@@ -3,17 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::escape::escape;
 use super::looks::{Look, Pick};
 use super::outline::outline;
-use super::page::{Figure, Section, data_url, escape};
+use super::page::{Figure, Section, data_url};
 use super::plots::COLOURS;
-use super::{ReportError, count_of, decode_mask, metric_words};
+use super::{ReportError, count_of, decode_mask};
 use crate::analysis::join::Condition;
-use crate::analysis::report::strategy_words;
 use crate::formats;
 use crate::image::Samples;
 use crate::mask::Mask;
+use crate::metrics::metric_label;
 use crate::projection;
+use crate::prompts::strategy_label;
 use crate::slices::png;
 use crate::store::{Dataset, Rle, Rows, SliceImage, Table};
 use crate::text::fixed;
@@ -53,7 +55,7 @@ pub(super) fn section(dataset: &Dataset, metric: &str, looks: &[Look]) -> Result
     section.text(&format!(
         "By {}, among all masks of a model and strategy. The ground truth has a solid, light blue outline, the \
          prediction a dashed, orange outline. Each image is cropped around both.",
-        metric_words(metric)
+        metric_label(metric)
     ));
     let material = gather(dataset, looks)?;
     let mut figures = Vec::new();
@@ -73,7 +75,7 @@ fn figure(look: &Look, metric: &str, material: &Material) -> Result<Figure, Repo
     let caption = format!(
         "{}, {}: {} of {}.",
         look.condition.model,
-        strategy_words(&look.condition.strategy),
+        strategy_label(&look.condition.strategy),
         look.picks.iter().map(|pick| pick.rank).collect::<Vec<_>>().join(", "),
         count_of(look.masks as u64, "mask", "masks")
     );
@@ -97,7 +99,7 @@ fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -
         "<div>{}<strong>{}</strong>, {} {}{empty}<br>{}</div>\n",
         picture(&alt, image, &true_mask, &predicted).map_err(|reason| gone_wrong(&truth.slice_id, reason))?,
         pick.rank,
-        escape(metric_words(metric)),
+        escape(metric_label(metric)),
         fixed(pick.value, 3),
         escape(&pick.mask_id)
     ))

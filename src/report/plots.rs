@@ -8,7 +8,7 @@ use kuva::plot::{BarPlot, BoxPlot, Histogram, LinePlot, ScatterPlot};
 use kuva::render::layout::{Layout, TickFormat};
 use kuva::render::plots::Plot;
 
-use super::page::escape;
+use super::escape::escape;
 use crate::analysis::statistics::describe::Description;
 
 /// Colours of Okabe and Ito, which people with any colour vision tell apart; yellow, which is hard to see on white,

@@ -6,15 +6,16 @@ use super::page::{Figure, Section};
 use super::plots::{Axis, Line, lines};
 use super::results::download;
 use super::tables::{HtmlTable, Kind};
-use super::{CHOICE, ReportError, count_of, metric_words};
+use super::{CHOICE, ReportError, count_of};
 use crate::analysis::Analysis;
 use crate::analysis::clicks::{self, ClickRow};
 use crate::analysis::randomness::{self, RandomnessRow};
-use crate::analysis::report::strategy_words;
+use crate::metrics::metric_label;
+use crate::prompts::strategy_label;
 
 /// What moving the prompts costs.
 pub(super) fn randomness(analysis: &Analysis) -> Result<Section, ReportError> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let mut section = Section::new("randomness", "Jittered prompts");
     if analysis.randomness.is_empty() {
         let command = "medcosmos predict DATASET --jitter 0-10,10-20,20-30";
@@ -52,14 +53,14 @@ const DROPS: [(&str, &str, Kind); 12] = [
 ];
 
 fn drop_figure(analysis: &Analysis, model: &str) -> Option<Figure> {
-    let metric = metric_words(&analysis.options.metric);
+    let metric = metric_label(&analysis.options.metric);
     let drawn = |row: &&RandomnessRow| row.condition.model == model && row.condition.choice == CHOICE;
     let rows: Vec<&RandomnessRow> = analysis.randomness.iter().filter(drawn).collect();
     let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
     let point = |row: &&&RandomnessRow| Some(((row.low + row.high) / 2.0, row.drop?));
     let line = |strategy: &&str| {
         let here = rows.iter().filter(|row| row.condition.strategy == **strategy);
-        Line { name: strategy_words(strategy), points: here.filter_map(|row| point(&row)).collect(), band: Vec::new() }
+        Line { name: strategy_label(strategy), points: here.filter_map(|row| point(&row)).collect(), band: Vec::new() }
     };
     let drawn: Vec<Line> = strategies.iter().map(line).filter(|line| !line.points.is_empty()).collect();
     let most = rows.iter().map(|row| row.n).max()?;

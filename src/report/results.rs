@@ -5,14 +5,25 @@ use std::collections::BTreeSet;
 use super::page::{Figure, Section};
 use super::plots::{Axis, boxes};
 use super::tables::HtmlTable;
-use super::{CHOICE, ReportError, count_of, metric_words};
+use super::{CHOICE, ReportError, count_of};
 use crate::analysis::Analysis;
-use crate::analysis::report::{mean_and_std, strategy_words};
+use crate::analysis::report::mean_and_std;
 use crate::analysis::summary::{Summary, SummaryRow};
+use crate::measure::Range;
+use crate::metrics::{Metric, metric, metric_label};
+use crate::prompts::strategy_label;
 use crate::text::grouped;
 
-/// The metrics of the main table and its plots, with their names.
-const METRICS: [(&str, &str); 3] = [("dice", "DICE"), ("iou", "JAC"), ("hd", "HD (px)")];
+/// The metrics of the main table and its plots: those of the paper.
+const METRICS: [&str; 3] = ["dice", "iou", "hd"];
+
+/// The name of a metric with its unit: `HD (px)`.
+fn label_with_unit(Metric { measure, .. }: &Metric) -> String {
+    match measure.unit {
+        "" => measure.label.to_string(),
+        unit => format!("{} ({unit})", measure.label),
+    }
+}
 
 /// DICE, JAC and HD of each strategy and model.
 pub(super) fn by_strategy(analysis: &Analysis) -> Result<Section, ReportError> {
@@ -22,7 +33,7 @@ pub(super) fn by_strategy(analysis: &Analysis) -> Result<Section, ReportError> {
         "Oracle: the candidate closest to the ground truth, as in the paper. Score: the candidate that the model rates \
          best. Failed: the prediction is empty; DICE and JAC are then 0, and HD has no value.",
     );
-    section.figures(METRICS.iter().filter_map(|metric| box_figure(summary, metric)).collect());
+    section.figures(METRICS.iter().filter_map(|name| box_figure(summary, metric(name)?)).collect());
     section.table(
         "Mean ± standard deviation over masks; balanced: mean of the means per object–modality pair",
         &main_table(summary),
@@ -45,18 +56,19 @@ pub(super) fn download(analysis: &Analysis, section: &mut Section, name: &str) -
     Ok(())
 }
 
-fn box_figure(summary: &Summary, (metric, name): &(&str, &str)) -> Option<Figure> {
-    let drawn = |row: &&SummaryRow| row.metric == *metric && row.condition.choice == CHOICE;
+fn box_figure(summary: &Summary, metric: &Metric) -> Option<Figure> {
+    let name = label_with_unit(metric);
+    let drawn = |row: &&SummaryRow| row.metric == metric.measure.name && row.condition.choice == CHOICE;
     let rows: Vec<&SummaryRow> = summary.rows.iter().filter(drawn).collect();
     let models: BTreeSet<&str> = rows.iter().map(|row| row.condition.model.as_str()).collect();
     let label = |row: &SummaryRow| match models.len() {
-        1 => strategy_words(&row.condition.strategy),
+        1 => strategy_label(&row.condition.strategy),
         _ => format!("{} {}", row.condition.model, row.condition.strategy),
     };
     let group = |row: &SummaryRow| models.iter().position(|m| *m == row.condition.model).unwrap_or(0);
     let groups: Vec<_> = rows.iter().map(|row| (label(row), group(row), row.pooled)).collect();
     let most = rows.iter().map(|row| row.masks).max()?;
-    let axis = if *metric == "hd" { Axis::positive(name) } else { Axis::share(name) };
+    let axis = if metric.measure.range == Range::SHARE { Axis::share(&name) } else { Axis::positive(&name) };
     let alt = format!("Box plot: {name} of {} combinations of model and strategy", rows.len());
     let caption = format!(
         "{name} ({CHOICE}) of up to {}: boxes from the first to the third quartile with the median; whiskers to the \
@@ -81,11 +93,11 @@ fn main_table(summary: &Summary) -> HtmlTable {
     let of = |row: &SummaryRow, metric: &str| {
         summary.rows.iter().find(|other| other.condition == row.condition && other.metric == metric).cloned()
     };
-    for row in summary.rows.iter().filter(|row| row.metric == METRICS[0].0) {
+    for row in summary.rows.iter().filter(|row| row.metric == METRICS[0]) {
         let cell = |metric: &str| of(row, metric).map_or("–".to_string(), |row| mean_and_std(&row.pooled));
         table.push(vec![
             row.condition.model.clone(),
-            strategy_words(&row.condition.strategy),
+            strategy_label(&row.condition.strategy),
             row.condition.choice.to_string(),
             grouped(row.masks),
             grouped(row.failures),
@@ -140,7 +152,7 @@ fn modality_figure(summary: &Summary, model: &str, metric: &str) -> Option<Figur
         .map(|row| row.masks)
         .sum();
     (!groups.is_empty()).then(|| {
-        let metric = metric_words(metric);
+        let metric = metric_label(metric);
         let alt = format!("Box plot: {metric} of {model} per modality and strategy");
         let caption = format!(
             "{metric} of {model} ({CHOICE}) per modality and strategy, {}; one colour per strategy. Values: \
@@ -160,7 +172,7 @@ fn grouped_tables(analysis: &Analysis, section: &mut Section, by: &str, heading:
     let models: BTreeSet<&str> = rows.iter().map(|row| row.condition.model.as_str()).collect();
     for model in models {
         let rows: Vec<&SummaryRow> = rows.iter().filter(|row| row.condition.model == model).copied().collect();
-        let metric = metric_words(metric);
+        let metric = metric_label(metric);
         let caption = format!("{metric} of {model} ({CHOICE}): mean ± standard deviation over masks");
         section.table(&caption, &group_table(&rows, heading));
     }
@@ -171,7 +183,7 @@ fn group_table(rows: &[&SummaryRow], heading: &str) -> HtmlTable {
     let strategies: BTreeSet<&str> = rows.iter().map(|row| row.condition.strategy.as_str()).collect();
     let headings = [heading.to_string(), "#Masks".to_string()].into_iter();
     let mut table =
-        HtmlTable::new(headings.chain(strategies.iter().map(|strategy| format!("#{}", strategy_words(strategy)))));
+        HtmlTable::new(headings.chain(strategies.iter().map(|strategy| format!("#{}", strategy_label(strategy)))));
     for group in groups {
         let of = |strategy: &str| {
             rows.iter().find(|row| row.group.first() == Some(group) && row.condition.strategy == strategy)

@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::page::escape;
+use super::escape::escape;
 use crate::text::{MISSING, fixed, grouped, p_value};
 
 /// Rows from which on a table scrolls down as well.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::scan::Scan;
-use crate::formats::companions;
+use crate::formats::{self, companions};
 use crate::raw::Tree;
 use crate::spec::pattern::composed;
 
@@ -30,9 +30,7 @@ pub(super) fn find_data(found: &mut Scan, tree: &Tree) -> DataFiles {
             let own: Vec<usize> = case.image.iter().chain(case.masks.iter().flat_map(|m| &m.files)).copied().collect();
             for file in own.iter().chain(&rivals).copied() {
                 let path = &paths[file];
-                if !is_header(path) {
-                    continue;
-                }
+                let Some(named_data) = formats::named_data(path) else { continue };
                 let known =
                     by_path.get_or_insert_with(|| paths.iter().enumerate().map(|(i, p)| (p.as_str(), i)).collect());
                 if alone && rivals.is_empty() && companions(path).iter().any(|name| known.contains_key(name.as_str())) {
@@ -55,45 +53,4 @@ pub(super) fn find_data(found: &mut Scan, tree: &Tree) -> DataFiles {
         }
     }
     files
-}
-
-fn is_header(path: &str) -> bool {
-    let end = path.rsplit_once('.').map_or("", |(_, end)| end);
-    ["mhd", "nhdr"].iter().any(|header| end.eq_ignore_ascii_case(header))
-}
-
-/// Names of the data files in a header of MetaImage or NRRD; none where it holds its data itself, `None` where it does not say
-/// them one by one.
-fn named_data(header: &[u8]) -> Option<Vec<String>> {
-    let text = String::from_utf8_lossy(header);
-    let mut lines = text.lines();
-    let value = lines.by_ref().find_map(|line| {
-        let (key, value) = line.split_once([':', '='])?;
-        let key = key.trim().to_ascii_lowercase();
-        matches!(key.as_str(), "elementdatafile" | "data file" | "datafile").then(|| value.trim().to_string())
-    })?;
-    let first = value.split_whitespace().next().unwrap_or_default();
-    let plain = |name: &str| name.strip_prefix("./").unwrap_or(name).to_string();
-    if first.eq_ignore_ascii_case("local") {
-        return Some(Vec::new());
-    }
-    if first.eq_ignore_ascii_case("list") {
-        return Some(lines.map(str::trim).filter(|line| !line.is_empty()).map(plain).collect());
-    }
-    (!value.contains('%') && !value.is_empty()).then(|| vec![plain(&value)])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_name_their_data() {
-        let said = |text: &str| named_data(text.as_bytes());
-        assert_eq!(said("NDims = 3\nElementDataFile = data img.bin\r\n"), Some(vec!["data img.bin".to_string()]));
-        assert_eq!(said("NRRD0004\nencoding: raw\ndata file: ./mask.raw\n"), Some(vec!["mask.raw".to_string()]));
-        assert_eq!(said("ElementDataFile = LIST\na.raw\nb.raw\n").unwrap().len(), 2);
-        assert_eq!(said("ElementDataFile = LOCAL\n"), Some(vec![]));
-        assert_eq!((said("ElementDataFile = s%d.raw 1 4 1\n"), said("junk")), (None, None));
-    }
 }

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use crate::raw::without_ending;
 use crate::spec::Spec;
 
 /// Words that say what a folder holds, and not whose it is.
@@ -77,10 +78,6 @@ const HOLDS: &[&str] = &[
 const LONG: &[&str] =
     &["segmentations", "segmentation", "annotations", "groundtruth", "images", "image", "labels", "masks", "mask"];
 
-/// Ends of archives' names.
-const ARCHIVES: &[&str] =
-    &[".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tbz", ".txz", ".lzma"];
-
 /// A folder as it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Folder {
@@ -93,8 +90,8 @@ struct Folder {
 /// A folder's name in full: without the ends of archives, and of what Google Drive puts behind it.
 fn full_name(component: &str) -> &str {
     let mut name = component;
-    while let Some(end) = ARCHIVES.iter().find(|end| ends_with(name, end) && name.len() > end.len()) {
-        name = &name[..name.len() - end.len()];
+    while let Some(stem) = without_ending(name) {
+        name = stem;
     }
     without_copy_mark(without_drive_part(name))
 }

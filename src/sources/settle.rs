@@ -160,8 +160,6 @@ impl Contents<'_> {
     }
 }
 
-/// First bytes of a gzip file.
-
 fn is_packed(path: &str) -> bool {
     path.to_ascii_lowercase().ends_with(".gz")
 }

@@ -51,9 +51,9 @@ pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, c
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use rows::{
-    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskRow, MaskTarget, MetricRow, PredictionRow, Projection, Row,
-    SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
+    Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};
-pub use value::{Bytes, EncodedImage, RawMember, Rle, Value};
+pub use value::{Bytes, Columns, EncodedImage, RawMember, Rle, Value};

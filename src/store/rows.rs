@@ -1,7 +1,8 @@
 //! The rows of the tables.
 //!
 //! A field of a row type is a column: its name, type, unit and documentation are the column's name, type, unit and
-//! meaning, in the schema, in the writer, in the reader and in the printed reference alike.
+//! meaning, in the schema, in the writer, in the reader and in the printed reference alike. Columns that several tables
+//! share ([`MaskIdentity`]) and those that follow from a table of measures ([`Readings`]) are one field each.
 //!
 //! # Order
 //! Rows are sorted by id as paths are sorted, part by part (see [`compare_ids`]): so the slices of a case and the masks
@@ -9,13 +10,15 @@
 
 use std::cmp::Ordering;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, Field};
 use serde::Serialize;
 
 use super::names::{CaseStatus, Choice, FileStatus, LeakKind};
 use super::schema::{Column, Table};
-use super::value::{Bytes, EncodedImage, RawMember, Rle, Value};
+use super::value::{Bytes, Columns, EncodedImage, RawMember, Rle};
+use crate::factors::FactorValues;
+use crate::metrics::MetricValues;
 
 /// Some columns of a table, as a Rust type: what a reader decodes. [`projection!`](crate::projection) defines one.
 pub trait Projection: Sized {
@@ -65,8 +68,8 @@ pub fn compare_ids(a: &str, b: &str) -> Ordering {
 
 /// A value by which rows are sorted after the id.
 macro_rules! compare {
-    ($self:ident, $other:ident, $id:ident $(, $key:ident)*) => {
-        compare_ids(&$self.$id, &$other.$id)$(.then_with(|| $self.$key.cmp(&$other.$key)))*
+    ($self:ident, $other:ident, $($id:ident).+ $(, $key:ident)*) => {
+        compare_ids(&$self.$($id).+, &$other.$($id).+)$(.then_with(|| $self.$key.cmp(&$other.$key)))*
     };
 }
 
@@ -84,35 +87,19 @@ macro_rules! projection {
             )+
         }
 
-        $crate::read_columns!($name, $table, $($column: $type),+);
-    };
-}
-
-/// The reading half of [`projection!`](crate::projection) and of the row types.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! read_columns {
-    ($name:ident, $table:ident, $($column:ident: $type:ty),+) => {
         impl $crate::store::Projection for $name {
             const TABLE: $crate::store::Table = $crate::store::Table::$table;
 
             fn fields() -> Vec<$crate::store::Field> {
-                vec![$(
-                    $crate::store::Field::new(
-                        stringify!($column).trim_start_matches("r#"),
-                        <$type as $crate::store::Value>::data_type(),
-                        <$type as $crate::store::Value>::NULLABLE,
-                    )
-                ),+]
+                let name = |name: &'static str| name.trim_start_matches("r#");
+                let columns = [$(<$type as $crate::store::Columns>::columns(name(stringify!($column)), "", "")),+];
+                columns.iter().flatten().map($crate::store::schema::Column::field).collect()
             }
 
             fn read(batch: &$crate::store::RecordBatch) -> ::std::result::Result<Vec<Self>, String> {
                 $(
                     let name = stringify!($column).trim_start_matches("r#");
-                    let array = batch.column_by_name(name).ok_or_else(|| format!("column {name}: not there"))?;
-                    let mut $column = <$type as $crate::store::Value>::read(array)
-                        .map_err(|reason| format!("column {name}: {reason}"))?
-                        .into_iter();
+                    let mut $column = <$type as $crate::store::Columns>::read_columns(batch, name)?.into_iter();
                 )+
                 Ok(::std::iter::from_fn(|| Some($name { $($column: $column.next()?),+ })).collect())
             }
@@ -120,10 +107,11 @@ macro_rules! read_columns {
     };
 }
 
-macro_rules! row {
+/// Defines columns that rows of several tables have in common, as one field.
+macro_rules! columns {
     (
         $(#[doc = $about:literal])+
-        pub struct $name:ident of $table:ident sorted by $id:ident $(, $key:ident)* {
+        pub struct $name:ident {
             $($(#[doc = $meaning:literal])+ pub $column:ident: $type:ty $(=> $unit:literal)?,)+
         }
     ) => {
@@ -133,45 +121,91 @@ macro_rules! row {
             $($(#[doc = $meaning])+ $(#[doc = concat!(" Unit: ", $unit, ".")])? pub $column: $type,)+
         }
 
-        read_columns!($name, $table, $($column: $type),+);
+        impl Columns for $name {
+            fn columns(_: &'static str, _: &'static str, _: &'static str) -> Vec<Column> {
+                let columns = [$(
+                    <$type as Columns>::columns(
+                        stringify!($column).trim_start_matches("r#"),
+                        concat!($($unit)?),
+                        concat!($($meaning),+).trim_ascii(),
+                    )
+                ),+];
+                columns.into_iter().flatten().collect()
+            }
+
+            fn arrays(rows: &[&Self]) -> Vec<ArrayRef> {
+                let arrays = [
+                    $(<$type as Columns>::arrays(&rows.iter().map(|row| &row.$column).collect::<Vec<_>>())),+
+                ];
+                arrays.into_iter().flatten().collect()
+            }
+
+            fn read_columns(batch: &RecordBatch, _: &str) -> Result<Vec<Self>, String> {
+                $(
+                    let name = stringify!($column).trim_start_matches("r#");
+                    let mut $column = <$type as Columns>::read_columns(batch, name)?.into_iter();
+                )+
+                Ok(std::iter::from_fn(|| Some($name { $($column: $column.next()?),+ })).collect())
+            }
+
+            fn columns_weight(&self) -> usize {
+                0 $(+ self.$column.columns_weight())+
+            }
+        }
+    };
+}
+
+/// Defines the rows of a table.
+macro_rules! row {
+    (
+        $(#[doc = $about:literal])+
+        pub struct $name:ident of $table:ident sorted by $($id:ident).+ $(, $key:ident)* { $($columns:tt)+ }
+    ) => {
+        columns! {
+            $(#[doc = $about])+
+            pub struct $name { $($columns)+ }
+        }
+
+        impl Projection for $name {
+            const TABLE: Table = Table::$table;
+
+            fn fields() -> Vec<Field> {
+                <Self as Row>::columns().iter().map(Column::field).collect()
+            }
+
+            fn read(batch: &RecordBatch) -> Result<Vec<Self>, String> {
+                <Self as Columns>::read_columns(batch, "")
+            }
+        }
 
         impl Row for $name {
             const ABOUT: &'static str = concat!($($about),+).trim_ascii();
 
             fn columns() -> Vec<Column> {
-                vec![$(Column {
-                    name: stringify!($column).trim_start_matches("r#"),
-                    data_type: <$type>::data_type(),
-                    nullable: <$type>::NULLABLE,
-                    unit: concat!($($unit)?),
-                    meaning: concat!($($meaning),+).trim_ascii(),
-                }),+]
+                <Self as Columns>::columns("", "", "")
             }
 
             fn batch(rows: &[Self]) -> Result<RecordBatch, ArrowError> {
-                let arrays = vec![
-                    $(<$type>::array(&rows.iter().map(|row| Some(&row.$column)).collect::<Vec<_>>())),+
-                ];
-                RecordBatch::try_new(Self::TABLE.schema(), arrays)
+                RecordBatch::try_new(Self::TABLE.schema(), Columns::arrays(&rows.iter().collect::<Vec<_>>()))
             }
 
             fn weight(&self) -> usize {
-                0 $(+ self.$column.weight())+
+                self.columns_weight()
             }
 
             fn compare(&self, other: &Self) -> Ordering {
-                compare!(self, other, $id $(, $key)*)
+                compare!(self, other, $($id).+ $(, $key)*)
             }
 
             fn key(&self) -> String {
                 #[allow(unused_mut)] // where the id alone decides
-                let mut key = self.$id.clone();
+                let mut key = self.$($id).+.clone();
                 $(key.push_str(&format!(" {}={}", stringify!($key), self.$key));)*
                 key
             }
 
             fn id(&self) -> &str {
-                &self.$id
+                &self.$($id).+
             }
         }
     };
@@ -375,9 +409,9 @@ row! {
     }
 }
 
-row! {
-    /// What may explain how well a mask is segmented: five factors, with their parts.
-    pub struct FactorRow of Factors sorted by mask_id {
+columns! {
+    /// What a row of `factors` or `metrics` is about: a mask of the table `masks`, with what results are grouped by.
+    pub struct MaskIdentity {
         /// The mask.
         pub mask_id: String,
         /// Slice that the mask lies in.
@@ -396,31 +430,32 @@ row! {
         pub target: String,
         /// True where the protocol leaves this kind of object out of its results.
         pub excluded: bool,
-        /// Factor size: number of pixels.
-        pub size_px: u32 => "px",
-        /// Factor aspect ratio: the short side of the bounding box over the long one, above 0 and up to 1.
-        pub aspect_ratio: f64,
-        /// Mean intensity inside the object.
-        pub intensity_inside: Option<f64> => "grey level, 0–255",
-        /// Mean intensity around the object, inside its enlarged box; null where the object fills the box.
-        pub intensity_surround: Option<f64> => "grey level, 0–255",
-        /// Inside minus surround.
-        pub intensity_difference: Option<f64> => "grey level",
-        /// Factor intensity difference: its absolute value.
-        pub intensity_difference_abs: Option<f64> => "grey level",
-        /// Order at which the elliptic Fourier description of the contour stopped.
-        pub fourier_order: u32,
-        /// Dice of the contour decoded at that order.
-        pub fourier_dice: f64,
-        /// Why it stopped there: dice, plateau, cap or degenerate.
-        pub fourier_stop: String,
-        /// Factor boundary complexity: `fourier_order + 200 (1 - fourier_dice)`.
-        pub boundary_complexity: f64,
-        /// Order at which the decoded contour is close enough, whatever plateaus come before.
-        pub fourier_order_true: u32,
-        /// Factor modality: its position in the protocol's list, a code without an order. Those that specs define for
-        /// themselves follow from 18 on, in alphabetical order.
-        pub modality_index: u8,
+    }
+}
+
+impl From<&MaskRow> for MaskIdentity {
+    fn from(row: &MaskRow) -> Self {
+        MaskIdentity {
+            mask_id: row.mask_id.clone(),
+            slice_id: row.slice_id.clone(),
+            case_id: row.case_id.clone(),
+            patient_id: row.patient_id.clone(),
+            source: row.source.clone(),
+            modality: row.modality.clone(),
+            object: row.object.clone(),
+            target: row.target.clone(),
+            excluded: row.excluded,
+        }
+    }
+}
+
+row! {
+    /// What may explain how well a mask is segmented: five factors, with their parts.
+    pub struct FactorRow of Factors sorted by mask.mask_id {
+        /// The mask.
+        pub mask: MaskIdentity,
+        /// The measures of the table of factors, a column each.
+        pub values: FactorValues,
     }
 }
 
@@ -463,25 +498,9 @@ row! {
 
 row! {
     /// How well one model segmented one object with one strategy, for one way to choose among its candidates.
-    pub struct MetricRow of Metrics sorted by mask_id, model, strategy, variant, choice {
+    pub struct MetricRow of Metrics sorted by mask.mask_id, model, strategy, variant, choice {
         /// The true mask.
-        pub mask_id: String,
-        /// Slice that the mask lies in.
-        pub slice_id: String,
-        /// Case that the slice was taken from.
-        pub case_id: String,
-        /// Patient, as the source names them.
-        pub patient_id: String,
-        /// Short name of the dataset that the case comes from.
-        pub source: String,
-        /// Imaging modality, in the words of the protocol, or one that the source's spec defines for itself.
-        pub modality: String,
-        /// Common name of the anatomical structure or lesion, or one that the source's spec defines for itself.
-        pub object: String,
-        /// Object and modality.
-        pub target: String,
-        /// True where the protocol leaves this kind of object out of its results.
-        pub excluded: bool,
+        pub mask: MaskIdentity,
         /// Name of the model.
         pub model: String,
         /// Prompt strategy.
@@ -497,40 +516,8 @@ row! {
         pub predicted_iou: Option<f32>,
         /// True where the prediction has no pixel.
         pub empty_prediction: bool,
-        /// Dice coefficient, not smoothed.
-        pub dice: f64,
-        /// Intersection over union (Jaccard index).
-        pub iou: f64,
-        /// Hausdorff distance; null for an empty prediction.
-        pub hd: Option<f64> => "px",
-        /// Hausdorff distance with 0 for an empty prediction, as the released code of COSMOS has it.
-        pub hd_cosmos: f64 => "px",
-        /// 95th percentile of the surface distances both ways, in one list.
-        pub hd95: Option<f64> => "px",
-        /// The larger of the 95th percentiles of the two ways.
-        pub hd95_directed: Option<f64> => "px",
-        /// Mean distance from the surface of the prediction to that of the truth.
-        pub asd: Option<f64> => "px",
-        /// Mean of the surface distances both ways.
-        pub assd: Option<f64> => "px",
-        /// Normalised surface Dice, at the tolerance in the options of the dataset.
-        pub nsd: Option<f64>,
-        /// IoU of the bands along the two contours.
-        pub boundary_iou: Option<f64>,
-        /// Conformity: `(3 dice - 2) / dice`; null where Dice is 0.
-        pub conformity: Option<f64>,
-        /// Area of the prediction minus that of the truth, over that of the truth.
-        pub area_difference: Option<f64>,
-        /// Hausdorff distance, where the spacing is known.
-        pub hd_mm: Option<f64> => "mm",
-        /// 95th percentile of the surface distances both ways, in one list, where the spacing is known.
-        pub hd95_mm: Option<f64> => "mm",
-        /// The larger of the 95th percentiles of the two ways, where the spacing is known.
-        pub hd95_directed_mm: Option<f64> => "mm",
-        /// Mean of the surface distances both ways, where the spacing is known.
-        pub assd_mm: Option<f64> => "mm",
-        /// Normalised surface Dice at a tolerance in millimetres, where the spacing is known.
-        pub nsd_mm: Option<f64>,
+        /// The measures of the table of metrics, a column each.
+        pub values: MetricValues,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The columns themselves are described once, as the fields of the row types in [`rows`](super::rows); everything here
 //! (Arrow schema, printed reference, dataset card, Hugging Face features) is derived from that description.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use super::rows::{
 };
 use crate::named;
 
-/// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning.
+/// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning; but for new
+/// metrics and factors, whose names are in the keys of their shards.
 pub const SCHEMA_VERSION: u32 = 5;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
@@ -62,8 +64,8 @@ pub struct Column {
     pub nullable: bool,
     /// Unit, empty where there is none.
     pub unit: &'static str,
-    /// What a value says, in a sentence.
-    pub meaning: &'static str,
+    /// What a value says, in a sentence or two.
+    pub meaning: Cow<'static, str>,
 }
 
 impl Column {

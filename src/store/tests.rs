@@ -10,6 +10,9 @@ use proptest::prelude::*;
 
 use super::schema::SCHEMA_VERSION;
 use super::*;
+use crate::factors::{FactorValues, Factors};
+use crate::measure::{Kind, Measure, MeasureTable};
+use crate::metrics::{MetricValues, Metrics};
 use crate::projection;
 
 fn key(options: &str) -> ShardKey {
@@ -102,30 +105,21 @@ fn mask(id: &str) -> MaskRow {
     }
 }
 
+fn identity(id: &str) -> MaskIdentity {
+    MaskIdentity::from(&mask(id))
+}
+
 fn factors(id: &str) -> FactorRow {
-    FactorRow {
-        mask_id: id.into(),
-        slice_id: "acdc/p1/z0003".into(),
-        case_id: "acdc/p1".into(),
-        patient_id: "p1".into(),
-        source: "acdc".into(),
-        modality: "MRI".into(),
-        object: "heart".into(),
-        target: "heart-MRI".into(),
-        excluded: true,
-        size_px: 6,
-        aspect_ratio: 0.75,
-        intensity_inside: Some(120.5),
-        intensity_surround: None,
-        intensity_difference: None,
-        intensity_difference_abs: None,
-        fourier_order: 6,
-        fourier_dice: 0.98,
-        fourier_stop: "dice".into(),
-        boundary_complexity: 10.0,
-        fourier_order_true: 6,
-        modality_index: 2,
-    }
+    let values = |measure: &Measure| match measure.kind {
+        Kind::Number => 0.75.into(),
+        Kind::NumberOrNull if measure.name == "intensity_inside" => Some(120.5).into(),
+        Kind::NumberOrNull => None.into(),
+        Kind::Count => 6u32.into(),
+        Kind::Code => 2u8.into(),
+        Kind::Word => "dice".into(),
+    };
+    let mask = MaskIdentity { excluded: true, ..identity(id) };
+    FactorRow { mask, values: FactorValues::new(Factors::measures().map(values)) }
 }
 
 fn prediction(id: &str, candidate: u32) -> PredictionRow {
@@ -148,16 +142,14 @@ fn prediction(id: &str, candidate: u32) -> PredictionRow {
 }
 
 fn metrics(id: &str, choice: &str) -> MetricRow {
+    let values = |measure: &Measure| match measure.name {
+        "hd" | "hd_cosmos" => 2.236068.into(),
+        "area_difference" => (-0.02).into(),
+        _ if measure.kind == Kind::Number => 0.618557.into(),
+        _ => None.into(),
+    };
     MetricRow {
-        mask_id: id.into(),
-        slice_id: "acdc/p1/z0003".into(),
-        case_id: "acdc/p1".into(),
-        patient_id: "p1".into(),
-        source: "acdc".into(),
-        modality: "MRI".into(),
-        object: "heart".into(),
-        target: "heart-MRI".into(),
-        excluded: false,
+        mask: identity(id),
         model: "mobile_sam".into(),
         strategy: "S6".into(),
         variant: String::new(),
@@ -165,23 +157,7 @@ fn metrics(id: &str, choice: &str) -> MetricRow {
         candidate: 2,
         predicted_iou: None,
         empty_prediction: false,
-        dice: 0.618557,
-        iou: 0.447761,
-        hd: Some(2.236068),
-        hd_cosmos: 2.236068,
-        hd95: None,
-        hd95_directed: None,
-        asd: Some(1.318762),
-        assd: None,
-        nsd: None,
-        boundary_iou: None,
-        conformity: None,
-        area_difference: Some(-0.02),
-        hd_mm: None,
-        hd95_mm: None,
-        hd95_directed_mm: None,
-        assd_mm: None,
-        nsd_mm: None,
+        values: MetricValues::new(Metrics::measures().map(values)),
     }
 }
 

@@ -3,18 +3,21 @@
 //! A list's element is called `element`, as the Parquet specification asks, and is never null. Structs are never null
 //! by themselves here, but may be in an optional column.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, UInt8Type, UInt32Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, StringArray, StructArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray, StructArray};
 use arrow_buffer::{NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields};
 use serde::{Serialize, Serializer};
 
+use super::schema::Column;
 use crate::digest::hex;
 use crate::mask::{Mask, RleError};
+use crate::measure::{Kind, Measure, MeasureTable, Reading, Readings};
 
 /// A Rust type that fills a column.
 pub trait Value: Sized {
@@ -36,6 +39,139 @@ pub trait Value: Sized {
 
     /// Bytes that the value takes in a column, before encoding.
     fn weight(&self) -> usize;
+}
+
+/// A field of a row: one column, or several that are described elsewhere.
+pub trait Columns: Sized {
+    /// The columns. Name, unit and meaning are those of the field, and describe it where it is a single column.
+    fn columns(name: &'static str, unit: &'static str, meaning: &'static str) -> Vec<Column>;
+
+    /// The field of one row after the other, an Arrow array for each column.
+    fn arrays(rows: &[&Self]) -> Vec<ArrayRef>;
+
+    /// Back from a batch that has these columns. The name is that of the field.
+    ///
+    /// # Errors
+    /// A sentence that names the column at fault, the expected and the found type.
+    fn read_columns(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, String>;
+
+    /// Bytes that the field takes in its columns, before encoding.
+    fn columns_weight(&self) -> usize;
+}
+
+impl<T: Value> Columns for T {
+    fn columns(name: &'static str, unit: &'static str, meaning: &'static str) -> Vec<Column> {
+        vec![column_of::<T>(name, unit, meaning.into())]
+    }
+
+    fn arrays(rows: &[&Self]) -> Vec<ArrayRef> {
+        vec![T::array(&rows.iter().copied().map(Some).collect::<Vec<_>>())]
+    }
+
+    fn read_columns(batch: &RecordBatch, name: &str) -> Result<Vec<Self>, String> {
+        let array = batch.column_by_name(name).ok_or_else(|| format!("column {name}: not there"))?;
+        T::read(array).map_err(|reason| format!("column {name}: {reason}"))
+    }
+
+    fn columns_weight(&self) -> usize {
+        self.weight()
+    }
+}
+
+fn column_of<T: Value>(name: &'static str, unit: &'static str, meaning: Cow<'static, str>) -> Column {
+    Column { name, data_type: T::data_type(), nullable: T::NULLABLE, unit, meaning }
+}
+
+/// Calls a function of a type parameter and arguments with the Rust type that fills the column of a measure.
+macro_rules! with_type_of {
+    ($kind:expr, $function:ident($($argument:expr),+)) => {
+        match $kind {
+            Kind::Number => $function::<f64>($($argument),+),
+            Kind::NumberOrNull => $function::<Option<f64>>($($argument),+),
+            Kind::Count => $function::<u32>($($argument),+),
+            Kind::Code => $function::<u8>($($argument),+),
+            Kind::Word => $function::<String>($($argument),+),
+        }
+    };
+}
+
+/// A column for each measure of the table.
+impl<T: MeasureTable> Columns for Readings<T> {
+    fn columns(_: &'static str, _: &'static str, _: &'static str) -> Vec<Column> {
+        let column = |(place, measure): (usize, &Measure)| {
+            with_type_of!(measure.kind, column_of(measure.name, measure.unit, T::meaning(place).into()))
+        };
+        T::measures().enumerate().map(column).collect()
+    }
+
+    fn arrays(rows: &[&Self]) -> Vec<ArrayRef> {
+        let array = |(place, measure): (usize, &Measure)| {
+            let readings: Vec<&Reading> = rows.iter().map(|row| row.at(place)).collect();
+            with_type_of!(measure.kind, array_of(&readings))
+        };
+        T::measures().enumerate().map(array).collect()
+    }
+
+    fn read_columns(batch: &RecordBatch, _: &str) -> Result<Vec<Self>, String> {
+        let column = |measure: &Measure| with_type_of!(measure.kind, readings_of(batch, measure.name));
+        let mut columns =
+            T::measures().map(|measure| Ok(column(measure)?.into_iter())).collect::<Result<Vec<_>, String>>()?;
+        let row = |_| Readings::new(columns.iter_mut().filter_map(Iterator::next));
+        Ok((0..batch.num_rows()).map(row).collect())
+    }
+
+    fn columns_weight(&self) -> usize {
+        let one = |reading: &Reading| match reading {
+            Reading::Undefined => 0,
+            Reading::Number(value) => value.weight(),
+            Reading::Count(value) => value.weight(),
+            Reading::Code(value) => value.weight(),
+            Reading::Word(word) => word.len(),
+        };
+        self.iter().map(|(_, reading)| one(reading)).sum()
+    }
+}
+
+/// A type that fills the column of a measure.
+trait Measured: Value + Into<Reading> {
+    /// The value of a reading of this type; `None` for another type.
+    fn of(reading: &Reading) -> Option<Self>;
+}
+
+macro_rules! measured {
+    ($($type:ty: $pattern:pat => $value:expr;)+) => {$(
+        impl Measured for $type {
+            fn of(reading: &Reading) -> Option<Self> {
+                match reading {
+                    $pattern => Some($value),
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+measured! {
+    f64: Reading::Number(value) => *value;
+    u32: Reading::Count(value) => *value;
+    u8: Reading::Code(value) => *value;
+    String: Reading::Word(word) => word.to_string();
+}
+
+impl Measured for Option<f64> {
+    fn of(reading: &Reading) -> Option<Self> {
+        Some(f64::of(reading))
+    }
+}
+
+/// A reading of another type than the measure's is a null, which a column that has none refuses.
+fn array_of<T: Measured>(readings: &[&Reading]) -> ArrayRef {
+    let values: Vec<Option<T>> = readings.iter().map(|reading| T::of(reading)).collect();
+    T::array(&values.iter().map(Option::as_ref).collect::<Vec<_>>())
+}
+
+fn readings_of<T: Measured>(batch: &RecordBatch, name: &str) -> Result<Vec<Reading>, String> {
+    Ok(T::read_columns(batch, name)?.into_iter().map(T::into).collect())
 }
 
 pub(super) fn mismatch<T: Value>(array: &dyn Array) -> String {

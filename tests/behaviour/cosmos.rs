@@ -52,20 +52,22 @@ fn factors_have_the_values_of_the_protocol() {
     let report = evaluate(&dataset, &EvaluateOptions::default(), &Progress::new(true)).unwrap();
     assert_eq!((report.factors, report.comparisons), (56, 0));
     let factors: BTreeMap<String, FactorRow> =
-        rows::<FactorRow>(&dataset).into_iter().map(|row| (row.mask_id.clone(), row)).collect();
+        rows::<FactorRow>(&dataset).into_iter().map(|row| (row.mask.mask_id.clone(), row)).collect();
     let masks = rows::<MaskRow>(&dataset);
     for (file, value, area, bounds, aspect, order, dice, complexity, difference) in REFERENCES {
         let case = format!("cosmos-png/{file}");
         let mask = masks.iter().find(|mask| mask.case_id == case && mask.label_value == value).unwrap();
         let row = &factors[&mask.mask_id];
-        assert_eq!((mask.area_px, row.size_px, mask.bbox), (area, area, bounds), "{file} {value}");
-        assert_eq!((row.fourier_order, row.fourier_stop != "cap"), (order, true), "{file} {value}");
+        let number = |name| row.values.get(name).unwrap();
+        assert_eq!((mask.area_px, number("size_px") as u32, mask.bbox), (area, area, bounds), "{file} {value}");
+        let stop = row.values.reading("fourier_stop").unwrap();
+        assert_eq!((number("fourier_order") as u32, *stop != "cap".into()), (order, true), "{file} {value}");
         let found = [
-            (row.aspect_ratio, aspect, 5e-5),
-            (row.fourier_dice, dice, 5e-6),
-            (row.boundary_complexity, complexity, 5e-4),
-            (row.intensity_difference.unwrap(), difference, 5e-4),
-            (row.intensity_difference_abs.unwrap(), difference.abs(), 5e-4),
+            (number("aspect_ratio"), aspect, 5e-5),
+            (number("fourier_dice"), dice, 5e-6),
+            (number("boundary_complexity"), complexity, 5e-4),
+            (number("intensity_difference"), difference, 5e-4),
+            (number("intensity_difference_abs"), difference.abs(), 5e-4),
         ];
         for (column, (found, expected, rounding)) in found.into_iter().enumerate() {
             // Half a unit of the last digit printed, and a little for binary fractions.
@@ -128,8 +130,8 @@ fn predictions_agree_with_the_original_code() {
     let predictions = rows::<PredictionRow>(&dataset);
     let metrics = rows::<MetricRow>(&dataset);
     let dice = |mask: &str, strategy: &str, choice: &str| {
-        let row = |m: &&MetricRow| m.mask_id == mask && m.strategy == strategy && m.choice.name() == choice;
-        metrics.iter().find(row).unwrap_or_else(|| panic!("{mask} {strategy} {choice}")).dice
+        let row = |m: &&MetricRow| m.mask.mask_id == mask && m.strategy == strategy && m.choice.name() == choice;
+        metrics.iter().find(row).unwrap_or_else(|| panic!("{mask} {strategy} {choice}")).values.get("dice").unwrap()
     };
     let (mut boxes, mut points, mut wrong) = (0, 0, Vec::new());
     for image in &golden.images {

@@ -129,8 +129,9 @@ fn objects_and_modalities_of_ones_own_work() {
     let wanted = ["ovarian cyst-CT", "ovarian cyst-PET", "urinary bladder-CT", "urinary bladder-PET"];
     assert_eq!(targets.into_iter().collect::<Vec<_>>(), wanted);
     let factors: Vec<FactorRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
-    let codes: BTreeSet<(&str, u8)> = factors.iter().map(|f| (f.modality.as_str(), f.modality_index)).collect();
-    assert_eq!((factors.len(), codes), (masks.len(), BTreeSet::from([("CT", 0), ("PET", 18)])));
+    let code = |f: &FactorRow| (f.mask.modality.clone(), f.values.get("modality_index").unwrap() as u8);
+    let codes: BTreeSet<(String, u8)> = factors.iter().map(code).collect();
+    assert_eq!((factors.len(), codes), (masks.len(), BTreeSet::from([("CT".into(), 0), ("PET".into(), 18)])));
 
     for (from, to, words) in [
         ("object = \"ovarian cyst\"", "object = \"ovarian cist\"", "closest: \"ovarian cyst\""),

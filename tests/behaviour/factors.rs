@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use medcosmos::factors::{Factors, FourierOptions, Picture};
+use medcosmos::factors::{FourierOptions, Picture, Subject};
 use medcosmos::mask::Mask;
 
 use crate::samples::folder;
@@ -44,8 +44,8 @@ fn released_slices_give_the_reference_values() {
         assert_eq!(mask.bounding_box(), Some(pixel_box), "{name}");
 
         let picture = Picture::new(height, width, 1, &image).unwrap();
-        let factors = Factors::of(&mask, &picture, &FourierOptions::default()).unwrap().unwrap();
-        assert_eq!((factors.size, factors.boundary.order), (area, order), "{name}");
+        let factors = Subject::of(&mask, &picture, 0, &FourierOptions::default()).unwrap().unwrap();
+        assert_eq!((mask.area(), factors.boundary.order), (area, order), "{name}");
         assert!(printed(factors.aspect_ratio, aspect, 1e-4), "{name}: {}", factors.aspect_ratio);
         assert!(printed(factors.boundary.dice, dice, 1e-5), "{name}: {}", factors.boundary.dice);
         assert!(printed(factors.boundary.value(), complexity, 1e-3), "{name}: {}", factors.boundary.value());

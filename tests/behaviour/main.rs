@@ -5,6 +5,9 @@
 //! variable `CI` is `true`.
 //! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod architecture;
 mod archives;
 mod bad_input;
 mod cases;
@@ -12,6 +15,7 @@ mod cli;
 mod cosmos;
 mod custom_source;
 mod determinism;
+mod dicom;
 mod factors;
 mod facts;
 mod filelists;
@@ -35,3 +39,4 @@ mod segments;
 mod sharing;
 mod trace;
 mod verify;
+mod volumes;

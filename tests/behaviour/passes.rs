@@ -98,7 +98,10 @@ fn every_pass_whatever_the_threads_and_the_order() {
     let metrics: Vec<MetricRow> = rows(&at_once);
     assert_eq!(metrics.len(), masks.len() * expected.len() * 2, "oracle and score, side by side");
     let mean = |variant: &str| {
-        let of = metrics.iter().filter(|m| m.variant == variant && m.choice.name() == "oracle").map(|m| m.dice);
+        let of = metrics
+            .iter()
+            .filter(|m| m.variant == variant && m.choice.name() == "oracle")
+            .map(|m| m.values.get("dice").unwrap());
         of.clone().sum::<f64>() / of.count() as f64
     };
     println!("Dice after one, two and three clicks: {:?}", ["click01", "click02", "click03"].map(mean));

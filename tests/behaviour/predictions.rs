@@ -62,7 +62,10 @@ impl Place {
     fn dice(&self) -> Vec<f64> {
         Run::done(medcosmos("evaluate").arg(self.path("data")));
         let rows = Dataset::open(self.path("data")).unwrap().rows::<MetricRow>().unwrap();
-        rows.map(Result::unwrap).filter(|row| row.choice.name() == "oracle").map(|row| row.dice).collect()
+        rows.map(Result::unwrap)
+            .filter(|row| row.choice.name() == "oracle")
+            .map(|row| row.values.get("dice").unwrap())
+            .collect()
     }
 }
 

@@ -15,7 +15,8 @@ const PNEUMOTHORAX: &str = "1.2.276.0.7230010.3.1.4.8323329.4904.1517875185.3557
 fn rows_of_the_real_table_draw_what_the_competitions_own_code_draws() {
     let Some(siim) = folder("raw/siim-acr") else { return };
     let place = tempfile::tempdir().unwrap();
-    let raw = place.path().join("siim-png-images/input");
+    let downloads = place.path().join("downloads");
+    let raw = downloads.join("siim-png-images/input");
     std::fs::create_dir_all(raw.join("train_png")).unwrap();
     std::fs::copy(siim.join("train-rle-sample.csv"), raw.join("train-rle.csv")).unwrap();
     let shades = (0..1024 * 1024).map(|i| (i % 251) as u8).collect();
@@ -23,7 +24,7 @@ fn rows_of_the_real_table_draw_what_the_competitions_own_code_draws() {
     for name in [NORMAL, PNEUMOTHORAX] {
         medcosmos::demo::write::image(&raw.join(format!("train_png/{name}.png")), &picture).unwrap();
     }
-    let (dataset, _) = build_with(place.path(), &place.path().join("data"), &["siim-acr"], &BuildOptions::default());
+    let (dataset, _) = build_with(&downloads, &place.path().join("data"), &["siim-acr"], &BuildOptions::default());
 
     let mut masks = dataset.rows::<MaskRow>().unwrap();
     let mask = masks.next().unwrap().unwrap();

@@ -11,6 +11,8 @@
 //!
 //! Each is a test of its own, `<source>::<check>`. The last ones take all fixtures and all lists at once.
 
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod checks;
 mod fixture;
 mod lists;
@@ -47,7 +49,7 @@ fn main() {
 }
 
 /// A fixture, whose slug must be the name of its folder.
-fn named(slug: &str, fixture: fn() -> Fixture) -> Result<Fixture, String> {
+fn named(slug: &str, fixture: sources::Make) -> Result<Fixture, String> {
     let fixture = fixture();
     let same = fixture.slug == slug;
     if same { Ok(fixture) } else { Err(format!("the fixture in dataset_specs/{slug} is of {:?}", fixture.slug)) }

@@ -2,6 +2,9 @@
 
 use crate::fixture::Fixture;
 
+/// Makes a fixture.
+pub type Make = fn() -> Fixture;
+
 include!(concat!(env!("OUT_DIR"), "/fixtures.rs"));
 
 /// Every fixture, made, in alphabetical order of the slugs.

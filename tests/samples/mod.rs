@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub fn find(name: &str) -> Option<PathBuf> {
     let samples = std::env::var_os("MEDCOSMOS_SAMPLES")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"), PathBuf::from);
-    let path = match name.strip_prefix("samples/") {
-        Some(below) => samples.join(below),
+    let path = match name.strip_prefix("samples") {
+        Some(below) => samples.join(below.trim_start_matches('/')),
         None => samples.join("..").join(name),
     };
     if path.exists() {

@@ -9,6 +9,7 @@
 
 pub mod adjust;
 pub mod bootstrap;
+pub mod correlation;
 pub mod describe;
 pub mod distributions;
 pub mod kruskal;

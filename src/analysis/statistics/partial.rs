@@ -6,8 +6,8 @@
 //! Where R has no inverse pingouin takes the pseudo-inverse and warns; here the result is [`Undefined`].
 
 use super::Undefined;
+use super::correlation::Correlation;
 use super::ranks::RankOrder;
-use super::spearman::Correlation;
 
 /// A column is taken as collinear with those before it where less than this share of its rank variance is its own.
 /// An exact copy leaves about 1e-16 by rounding.

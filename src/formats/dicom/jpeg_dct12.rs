@@ -140,6 +140,11 @@ mod tests {
     }
 
     #[test]
+    fn jpeg_decoder_refuses_twelve_bits() {
+        assert!(jpeg_decoder::Decoder::new(&hex(STREAM)[..]).decode().is_err());
+    }
+
+    #[test]
     fn streams_cut_short_are_refused() {
         let stream = hex(STREAM);
         for cut in 0..stream.len() - 4 {

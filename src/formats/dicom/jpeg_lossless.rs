@@ -240,6 +240,22 @@ mod tests {
         bits.clear();
     }
 
+    #[test]
+    fn jpeg_decoder_is_wrong_after_restarts_and_with_a_point_transform() {
+        for (transform, lines_between_restarts, right) in [(0, 0, true), (0, 1, false), (1, 0, false)] {
+            let image = vec![100, 2000, 30, 4000, 50, 60000];
+            let (columns, samples, precision, predictor) = (2, 1, 16, 1);
+            let one_scan = true;
+            let case =
+                Case { columns, image, samples, precision, predictor, transform, lines_between_restarts, one_scan };
+            let stream = encode(&case);
+            assert_eq!(cells(&stream, 2, 3, 1), case.image);
+            let by_jpeg_decoder = jpeg_decoder::Decoder::new(&stream[..]).decode().unwrap();
+            let expected: Vec<u8> = case.image.iter().flat_map(|v| v.to_ne_bytes()).collect();
+            assert_eq!(by_jpeg_decoder == expected, right, "{transform} {lines_between_restarts}");
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_coded_by_the_standard_comes_back(case in case()) {

@@ -32,9 +32,8 @@
 //! # Libraries
 //!
 //! `dicom-dictionary-std` names the tags, `jpeg-decoder` and `jpeg2k` (OpenJPEG in Rust) decode. `dicom-pixeldata` is
-//! not used: its adapters refuse run-length frames of 32 bits, guess the colour of JPEG without the header, panic where
-//! a code stream is larger than its header says, and need cmake for JPEG-LS. JPEG-LS, lossless and 12-bit JPEG, which no
-//! kept crate in Rust reads whole and right, are read here, and so are the elements themselves (`dataset` says why).
+//! not used: it decodes what `dicom-object` has read, and `dataset` says why that does not read files here. JPEG-LS, lossless
+//! and 12-bit JPEG are read here (`jpeg_ls` and `jpeg` say why).
 //!
 //! Compared with pydicom on the 293 sample files that both decode: 279 are equal value for value, all lossless ones among
 //! them. Lossy JPEG differs by at most 1 level where no colour transform is undone, and by at most 3 where one is, for
@@ -61,8 +60,6 @@ mod stack;
 
 #[cfg(test)]
 mod build;
-#[cfg(test)]
-mod sample_tests;
 #[cfg(test)]
 mod tests;
 

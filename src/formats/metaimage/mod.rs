@@ -18,7 +18,7 @@
 mod tests;
 
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, four_axes, named_data};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 
@@ -29,6 +29,7 @@ pub static ENTRY: Format = Format {
     name: FORMAT,
     extensions: &["mhd", "mha"],
     companions: &[("mhd", &["raw", "zraw", "RAW", "raw.gz"])],
+    named_data: Some(|header| named_data(header, &["elementdatafile"])),
     read: |file, companion| read(file.name, file.bytes, companion),
     ..Format::PLAIN
 };

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Skip, named_data};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 
@@ -38,6 +38,7 @@ pub static ENTRY: Format = Format {
     extensions: &["nrrd", "nhdr"],
     signature: |head| head.starts_with(b"NRRD000"),
     companions: &[("nhdr", &["raw", "raw.gz", "img"])],
+    named_data: Some(|header| named_data(header, &["data file", "datafile"])),
     read: |file, companion| read(file.name, file.bytes, companion),
     describe: |file| segment_table(file.bytes),
     segments: |file, companion| segments(file.bytes, companion),

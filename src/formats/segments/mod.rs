@@ -2,9 +2,9 @@
 //! it.
 //!
 //! An [`Image`] has one value for each pixel, and says nothing of names. These containers say more: a table of segments,
-//! each with a number, a name and coded terms, and for each a mask of its own that may overlap the others. [`segment_table`](super::segment_table) reads
-//! what they are, [`read_segments`](super::read_segments) their masks too, and [`Segments::on_grid`] lays one after the other on the grid of an image,
-//! by where each frame says that it lies:
+//! each with a number, a name and coded terms, and for each a mask of its own that may overlap the others.
+//! [`segment_table`](super::segment_table) reads what they are, [`read_segments`](super::read_segments) their masks too, and
+//! [`Segments::on_grid`] lays one after the other on the grid of an image, by where each frame says that it lies:
 //!
 //! - a **DICOM segmentation** (PS3.3 C.8.20) is a list of frames in any order, each of one segment and at one position;
 //!   frames without a mark are left out by most writers. A *label map* has one frame for each position, whose values are

@@ -18,6 +18,26 @@ pub(in crate::formats) enum DataFiles {
     Pattern { pattern: String, first: i64, last: i64, step: i64, dimension: Option<usize> },
 }
 
+/// Names of the data files that a header gives under one of `keys` (in lower case): none where it holds its data itself.
+/// `None` where it does not say them one by one.
+pub(in crate::formats) fn named_data(header: &[u8], keys: &[&str]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(header);
+    let mut lines = text.lines();
+    let value = lines.by_ref().find_map(|line| {
+        let (key, value) = line.split_once([':', '='])?;
+        keys.contains(&key.trim().to_ascii_lowercase().as_str()).then(|| value.trim().to_string())
+    })?;
+    let first = value.split_whitespace().next().unwrap_or_default();
+    let plain = |name: &str| name.strip_prefix("./").unwrap_or(name).to_string();
+    if first.eq_ignore_ascii_case("local") {
+        return Some(Vec::new());
+    }
+    if first.eq_ignore_ascii_case("list") {
+        return Some(lines.map(str::trim).filter(|line| !line.is_empty()).map(plain).collect());
+    }
+    (!value.contains('%') && !value.is_empty()).then(|| vec![plain(&value)])
+}
+
 impl DataFiles {
     /// Reads the value of the header's field; `rest` is what follows the field's line, where a list has its names.
     pub fn parse(format: &'static str, value: &str, rest: &[u8]) -> Result<Self> {

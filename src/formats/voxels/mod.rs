@@ -9,13 +9,11 @@
 //! Nothing is allocated before the bytes that are there have been found to suffice for what the header promises; for
 //! compressed bytes the test is the largest ratio that deflate can reach.
 //!
-//! The voxels, affines and spacings of the 244 real volumes that `samples_test` walks, and of 452 generated ones (every
-//! type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK 2.5 and pynrrd 1.1: the
-//! voxels are equal one by one, the affines and spacings agree to 1e-9.
+//! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452 generated
+//! ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK 2.5 and pynrrd
+//! 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
 
 mod detached;
-#[cfg(test)]
-mod samples_test;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -23,7 +21,7 @@ use std::io::Read;
 
 use bytemuck::Pod;
 
-pub(super) use self::detached::DataFiles;
+pub(super) use self::detached::{DataFiles, named_data};
 use super::{Error, Result, gzip};
 use crate::image::{Geometry, Image, Meaning, Samples, Scaling};
 

@@ -6,11 +6,8 @@ use crate::mask::Mask;
 use crate::models::{
     self, Candidate, ClickOptions, PreparedSlice, Segmenter, oracle_choice, score_choice, simulate_clicks,
 };
-use crate::prompts::{EverythingOptions, JitterLevel, Prompt, Strategy};
+use crate::prompts::{CLICKS, EverythingOptions, JitterLevel, Prompt, Strategy};
 use crate::store::{MaskRow, PredictionRow, Rle, ShardKey};
-
-/// Name of simulated clicks in the column `strategy`.
-const CLICKS: &str = "clicks";
 
 /// A pass.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,22 +1,12 @@
-//! Real files: what each of them must be read as, or refused with. The folder is not part of the package.
+//! Real DICOM files: what each of them must be read as, or refused with.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::*;
-use crate::with_samples;
+use medcosmos::formats::dicom::{Instance, SliceOrder, assemble, header, match_positions, read};
+use medcosmos::image::Image;
 
-/// The samples, or `None` with a line that says the test is skipped.
-fn samples(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("MEDCOSMOS_SAMPLES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples"), PathBuf::from);
-    let folder = root.join(folder);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    crate::skip::skip(format!("no {}", folder.display()));
-    None
-}
+use crate::samples::folder;
 
 /// All files below a folder in the order of their paths.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -36,11 +26,10 @@ fn instance(path: &Path) -> Instance {
 }
 
 /// Lowest and highest stored value.
-#[allow(clippy::unnecessary_cast)] // One of the macro's types is f64 already.
 fn range(image: &Image) -> (f64, f64) {
-    with_samples!(&image.samples, v => v.iter().fold((f64::MAX, f64::MIN), |(low, high), &s| {
-        (low.min(s as f64), high.max(s as f64))
-    }))
+    (0..image.samples.len())
+        .map(|i| image.samples.get(i))
+        .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// What must become of the files that are not images, or are broken on purpose.
@@ -70,7 +59,7 @@ const REFUSED: [(&str, &str); 21] = [
 
 #[test]
 fn every_sample_is_read_or_refused_as_it_should() {
-    let Some(root) = samples("formats") else { return };
+    let Some(root) = folder("formats") else { return };
     let refused: BTreeMap<&str, &str> = REFUSED.into();
     let (mut read_well, mut refused_well) = (0, 0);
     for path in ["dicom", "dicom-seg", "rtstruct"].iter().flat_map(|f| files(&root.join(f))) {
@@ -103,7 +92,7 @@ fn every_sample_is_read_or_refused_as_it_should() {
 /// order, mask or table, which sizes alone do not.
 #[test]
 fn stored_values_have_the_ranges_of_pydicom() {
-    let Some(root) = samples("formats/dicom") else { return };
+    let Some(root) = folder("formats/dicom") else { return };
     for (file, low, high) in [
         ("pydicom/CT_small.dcm", 128., 2191.),
         ("pydicom/MR_small_bigendian.dcm", 127., 2145.),
@@ -130,7 +119,7 @@ fn stored_values_have_the_ranges_of_pydicom() {
 
 #[test]
 fn the_same_image_in_several_encodings_is_the_same() {
-    let Some(root) = samples("formats/dicom") else { return };
+    let Some(root) = folder("formats/dicom") else { return };
     for group in [
         &[
             "pydicom/MR_small.dcm",
@@ -163,7 +152,7 @@ fn the_same_image_in_several_encodings_is_the_same() {
 
 #[test]
 fn chaos_masks_follow_the_order_of_the_files() {
-    let Some(case) = samples("raw/chaos/Train_Sets/CT/1") else { return };
+    let Some(case) = folder("raw/chaos/Train_Sets/CT/1") else { return };
     let instances = || files(&case.join("DICOM_anon")).iter().map(|p| instance(p)).collect::<Vec<_>>();
     let masks: Vec<Vec<bool>> = files(&case.join("Ground")).iter().map(|p| mask(p)).collect();
     let by_file = assemble(instances(), SliceOrder::File).unwrap();
@@ -214,7 +203,7 @@ fn inside(image: &Image, masks: &[Vec<bool>]) -> (f64, f64) {
 
 #[test]
 fn i2cvb_masks_are_paired_by_position() {
-    let Some(patient) = samples("raw/i2cvb/Patient_B") else { return };
+    let Some(patient) = folder("raw/i2cvb/Patient_B") else { return };
     let folder = |name: &str| files(&patient.join(name)).iter().map(|p| instance(p)).collect::<Vec<_>>();
     let image = assemble(folder("T2W"), SliceOrder::Position).unwrap();
     let image_series = folder("T2W")[0].header.series.clone();
@@ -235,7 +224,7 @@ fn i2cvb_masks_are_paired_by_position() {
 
 #[test]
 fn real_series_have_their_steps() {
-    let Some(root) = samples("formats/dicom") else { return };
+    let Some(root) = folder("formats/dicom") else { return };
     for (folder, slices, step, note) in [
         ("series-mr-hippocampus-crop", 32, 1.0, None),
         ("series-mr-t1post", 22, 6.5, Some("Slice Thickness is 5 mm")),

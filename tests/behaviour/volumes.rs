@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::formats::voxels::Header;
-use crate::formats::{File, Result, analyze, detect, metaimage, nifti, nrrd};
-use crate::image::Image;
+use medcosmos::formats::voxels::Header;
+use medcosmos::formats::{File, Result, analyze, detect, metaimage, nifti, nrrd};
+use medcosmos::image::Image;
+
+use crate::samples::beside;
 
 /// Files that must fail, with a part of the message.
 const FAIL: [(&str, &str); 11] = [
@@ -36,16 +38,6 @@ const FOLDERS: [&str; 12] = [
     "raw/totalsegmentator-kin",
     "raw/verse",
 ];
-
-fn samples() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples");
-    let folder = std::env::var_os("MEDCOSMOS_SAMPLES").map(PathBuf::from).unwrap_or_else(beside);
-    if !folder.is_dir() {
-        crate::skip::skip(format!("no samples at {}", folder.display()));
-        return None;
-    }
-    Some(folder)
-}
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -79,7 +71,7 @@ fn read(path: &Path) -> Option<(Result<Header>, Result<Image>)> {
 
 #[test]
 fn every_volume_reads_or_fails_as_listed() {
-    let Some(samples) = samples() else { return };
+    let Some(samples) = beside("samples") else { return };
     let mut files = Vec::new();
     for folder in FOLDERS {
         files_below(&samples.join(folder), &mut files);
@@ -109,7 +101,7 @@ fn every_volume_reads_or_fails_as_listed() {
 /// Values of nibabel and SimpleITK for the same files.
 #[test]
 fn known_volumes_have_known_values() {
-    let Some(samples) = samples() else { return };
+    let Some(samples) = beside("samples") else { return };
     let image = |name: &str| read(&samples.join(name)).unwrap().1.unwrap();
 
     let acdc = image("raw/acdc/database/training/patient001/patient001_frame01.nii.gz");

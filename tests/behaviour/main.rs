@@ -18,6 +18,7 @@ mod dicom;
 mod factors;
 mod facts;
 mod filelists;
+mod golden;
 mod keys;
 mod leaks;
 mod looks;
@@ -33,6 +34,7 @@ mod rasters;
 #[cfg(feature = "query")]
 mod report;
 mod rle_table;
+mod sam;
 mod samples;
 mod segments;
 mod sharing;

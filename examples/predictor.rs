@@ -65,7 +65,10 @@ fn main() -> Result<(), Error> {
     let report = predict(&dataset, &Bright, &options, &progress)?;
     evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
 
-    let dice = dataset.rows::<MetricRow>()?.map(|row| row.map(|row| row.values.get("dice").unwrap_or(0.0))).collect::<Result<Vec<_>, _>>()?;
+    let dice = dataset
+        .rows::<MetricRow>()?
+        .map(|row| row.map(|row| row.values.get("dice").unwrap_or(0.0)))
+        .collect::<Result<Vec<_>, _>>()?;
     let mean = dice.iter().sum::<f64>() / dice.len() as f64;
     println!("{}: {} predictions, mean Dice {mean:.3}", report.model, report.predictions);
     Ok(())

@@ -108,10 +108,6 @@ pub fn next_click(truth: &Mask, prediction: &Mask) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::sam::Sam;
-    use crate::models::sam::golden::{label_mask, runtime_and_model, slice_file};
-    use crate::models::{ModelOptions, Segmenter};
-    use crate::slices::SlicePixels;
 
     fn square(x: u32, y: u32, side: u32) -> Mask {
         Mask::from_predicate(40, 50, |i| {
@@ -139,26 +135,5 @@ mod tests {
         assert_eq!(number_of_clicks(&clicks, 0.85, 10), 2);
         assert_eq!(number_of_clicks(&clicks, 0.9, 10), 4);
         assert_eq!(number_of_clicks(&clicks, 0.95, 10), 10);
-    }
-
-    #[test]
-    fn clicks_improve_a_real_segmentation() {
-        let Some((_, model)) = runtime_and_model() else { return };
-        let sam = Sam::new(model, ModelOptions::default());
-        let (height, width, pixels) = slice_file("22_Heart_4_6");
-        let mut slice = sam.prepare(SlicePixels::new(height, width, 1, &pixels).unwrap()).unwrap();
-        let truth = label_mask("22_Heart_4_6", 85);
-        for choice in [Choice::Score, Choice::Oracle] {
-            for mask_prompt in [false, true] {
-                let options = ClickOptions { clicks: 5, choice, mask_prompt };
-                let clicks = simulate_clicks(&mut *slice, &truth, &options).unwrap();
-                let dice: Vec<f64> = clicks.iter().map(|c| c.dice).collect();
-                println!("{choice:?}, mask prompt {mask_prompt}: {dice:.3?}");
-                assert!(clicks[0].point.foreground);
-                assert!(dice.iter().skip(1).any(|d| *d > dice[0]), "{dice:?}");
-                let again = simulate_clicks(&mut *slice, &truth, &options).unwrap();
-                assert_eq!(clicks, again);
-            }
-        }
     }
 }

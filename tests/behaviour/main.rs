@@ -19,6 +19,7 @@ mod dicom;
 mod factors;
 mod facts;
 mod filelists;
+mod golden;
 mod keys;
 mod leaks;
 mod looks;
@@ -34,6 +35,7 @@ mod rasters;
 #[cfg(feature = "query")]
 mod report;
 mod rle_table;
+mod sam;
 mod samples;
 mod segments;
 mod sharing;

@@ -131,31 +131,3 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
         seconds,
     })
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::sam::golden::runtime_and_model;
-
-    #[test]
-    fn a_pair_of_files_becomes_a_model() {
-        let Some((runtime, reference)) = runtime_and_model() else { return };
-        let cache = tempfile::tempdir().unwrap();
-        assert_eq!(installed(cache.path()).unwrap(), Vec::<String>::new());
-        let ModelSpec { encoder, decoder, .. } = reference.spec().clone();
-        let spec = describe("mine-1.0", encoder, decoder, reference.folder()).unwrap();
-        let folder = install(&spec, reference.folder(), cache.path()).unwrap();
-        assert_eq!(installed(cache.path()).unwrap(), ["mine-1.0"]);
-        let model = Model::open(&folder).unwrap();
-        assert_eq!(model.spec(), &spec);
-        assert_eq!(model.digest(), reference.digest(), "the same files and preparation are the same model");
-        let again = install(&spec, reference.folder(), cache.path()).unwrap_err().to_string();
-        assert!(again.contains("is installed in"), "{again}");
-        let outside = ModelSpec { name: "../x".into(), ..spec };
-        assert!(install(&outside, reference.folder(), cache.path()).unwrap_err().to_string().contains("\"../x\""));
-        let trial = try_out(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();
-        println!("{trial:?}");
-        assert_eq!((trial.interface, trial.candidates), (DecoderInterface::FourMask, 3));
-        assert!(trial.iou > 0.9, "a disc is found: {}", trial.iou);
-    }
-}

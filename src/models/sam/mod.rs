@@ -28,9 +28,6 @@ mod segmenter;
 pub mod setup;
 pub mod upsample;
 
-#[cfg(test)]
-pub(crate) mod golden;
-
 pub use decode::{Decoder, Output};
 pub use embed::{Embedding, EmbeddingKey, Encoder};
 pub use embedding_cache::EmbeddingCache;

@@ -30,7 +30,7 @@ mod layout;
 mod manifest;
 mod names;
 mod reader;
-pub mod rows;
+pub(crate) mod rows;
 pub mod schema;
 mod shard;
 mod value;
@@ -47,7 +47,8 @@ pub use arrow_schema::Field;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use layout::Partition;
-pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy, discard, discard_stale};
+pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy};
+pub(crate) use manifest::{discard, discard_stale};
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use rows::{

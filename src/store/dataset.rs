@@ -44,7 +44,7 @@ use super::shard::{Receipt, Shard, ShardState, ShardWriter, Verify};
 /// for row in dataset.rows::<MaskRow>()? {
 ///     let row = row?;
 ///     let mask = row.mask.decode(&row.mask_id)?;
-///     assert_eq!((row.target.as_str(), mask.area()), ("left ventricle-MR", 20 * 36));
+///     assert_eq!((row.target.as_str(), mask.area()), ("left ventricle-Cine-MRI", 20 * 36));
 /// }
 /// # assert_eq!(dataset.rows::<MaskRow>()?.count(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -11,7 +11,7 @@
 //! # let path = folder.path().join("dataset");
 //! let dataset = Dataset::create(&path)?;
 //! let key = ShardKey::new().with("release", "2018").with_json("options", &["axial"]).with_digest_of("members", ["ba78…", "e3b0…"]);
-//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key)?;
+//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key);
 //! if dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
 //!     let mut writer = dataset.begin(&shard);
 //!     writer.count("mask_too_small", 3); // and writer.push(row) for the rows of its tables

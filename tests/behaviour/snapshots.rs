@@ -80,7 +80,7 @@ fn evaluated() -> &'static str {
             &["evaluate", "data", "--quiet"],
             &["verify", "data", "--quiet"],
             &["licences", "data"],
-            &["trace", "data", "acdc/patient001_frame01/z0000/left_ventricle_cavity"],
+            &["trace", "data", "acdc/patient001_frame01/z0000/left_ventricular_cavity"],
         ])
     })
 }

@@ -36,6 +36,7 @@ fn redacted(text: &str) -> String {
     let mut text = text.replace(folder().to_str().unwrap(), "FOLDER");
     for (pattern, word) in [
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
+        (r"(shard +|source=[a-z0-9-]+/)[0-9a-f]{16}", "${1}SHARD"),
         (r"\b\d+\.\d+ s\b", "SECONDS s"),
         (r"\b\d+\.\d+ slices/s", "RATE slices/s"),
         (&*format!(r"medcosmos {}", regex::escape(env!("CARGO_PKG_VERSION"))), "medcosmos VERSION"),

@@ -6,7 +6,7 @@
 //! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] →
 //! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
 //! those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`],
-//! [`image`], [`mask`], [`measure`], [`named`], [`random`] and [`text`].
+//! [`image`], [`mask`], [`measure`], [`mod@named`], [`random`] and [`text`].
 //!
 //! ```
 //! use medcosmos::demo::downloads::DOWNLOADS;

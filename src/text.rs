@@ -54,6 +54,7 @@ impl TextTable {
     }
 
     /// Adds a column of p-values.
+    #[cfg(feature = "query")]
     pub fn p_values(self, name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
         let cells = values.into_iter().map(|p| p.map_or(MISSING.to_string(), p_value)).collect();
         self.aligned_right(name, cells)
@@ -141,6 +142,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
 }
 
 /// A p-value: three decimals, its power of ten below that, and `<1e-307` for what a double cannot hold.
+#[cfg(any(feature = "query", test))]
 pub fn p_value(p: f64) -> String {
     match p {
         0.0 => "<1e-307".to_string(),

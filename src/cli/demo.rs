@@ -16,7 +16,9 @@ use crate::pipeline::{
     self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport,
 };
 use crate::raw::PHANTOMS;
-use crate::store::{Choice, Dataset};
+#[cfg(feature = "query")]
+use crate::store::Choice;
+use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, grouped};
 
 /// Options of `demo`.

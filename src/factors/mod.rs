@@ -17,6 +17,7 @@ pub use contour::{Point, outer_contour};
 pub use fourier::{BoundaryComplexity, FourierOptions, FourierStop, Harmonic, Harmonics, decode};
 pub use intensity::{IntensityContrast, Picture};
 pub use table::{Binning, FACTORS, Factor, FactorValues, Factors, Role, default_factors, factor};
+#[cfg(feature = "query")]
 pub(crate) use table::{factor_label, is_nominal};
 
 use crate::mask::Mask;

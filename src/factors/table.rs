@@ -78,11 +78,13 @@ pub fn default_factors() -> impl Iterator<Item = &'static Factor> {
 }
 
 /// True for a factor whose values are codes without an order.
+#[cfg(feature = "query")]
 pub(crate) fn is_nominal(name: &str) -> bool {
     factor(name).is_some_and(|factor| factor.role == Role::Nominal)
 }
 
 /// The name of a factor on axes; a column that is no factor keeps its name.
+#[cfg(feature = "query")]
 pub(crate) fn factor_label(name: &str) -> &str {
     factor(name).map_or(name, |factor| factor.measure.label)
 }

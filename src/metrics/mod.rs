@@ -22,6 +22,7 @@ mod table;
 pub use boundary::{boundary_overlap, boundary_width};
 pub use overlap::{Empty, Overlap};
 pub use surface::{Spacing, SurfaceDistances, Surfaces};
+#[cfg(feature = "query")]
 pub(crate) use table::metric_label;
 pub use table::{Better, EmptyRule, METRICS, Metric, MetricValues, Metrics, metric};
 

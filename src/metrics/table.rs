@@ -115,6 +115,7 @@ pub fn metric(name: &str) -> Option<&'static Metric> {
 }
 
 /// The name of a metric on axes and in headings; a column that is no metric keeps its name.
+#[cfg(feature = "query")]
 pub(crate) fn metric_label(name: &str) -> &str {
     metric(name).map_or(name, |metric| metric.measure.label)
 }

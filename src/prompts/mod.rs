@@ -23,7 +23,9 @@ mod everything;
 mod strategies;
 
 pub use everything::EverythingOptions;
-pub(crate) use strategies::{CLICKS, CLICKS_DEFINITION, strategy_label};
+#[cfg(any(feature = "query", test))]
+pub(crate) use strategies::CLICKS_DEFINITION;
+pub(crate) use strategies::{CLICKS, strategy_label};
 pub use strategies::{STRATEGIES, Strategy, StrategyEntry};
 
 named! {

@@ -103,6 +103,7 @@ strategies! {
 pub(crate) const CLICKS: &str = "clicks";
 
 /// What simulated clicks are.
+#[cfg(any(feature = "query", test))]
 pub(crate) const CLICKS_DEFINITION: &str = "Simulated clicks: one point after the other, each in the middle of the largest region \
                                      in error, positive or negative.";
 

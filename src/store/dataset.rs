@@ -119,6 +119,7 @@ impl Dataset {
     }
 
     /// File in which the last analysis may be kept. It is no part of the data.
+    #[cfg(feature = "query")]
     pub(crate) fn analysis_cache(&self) -> PathBuf {
         layout::analysis_cache(&self.root)
     }

@@ -117,6 +117,7 @@ pub(super) fn digest_cache(root: &Path) -> PathBuf {
 }
 
 /// File with the last analysis.
+#[cfg(feature = "query")]
 pub(super) fn analysis_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("analysis")
 }

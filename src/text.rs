@@ -54,7 +54,7 @@ impl TextTable {
     }
 
     /// Adds a column of p-values.
-    #[cfg(feature = "query")]
+    #[cfg(any(feature = "query", test))]
     pub fn p_values(self, name: &str, values: impl IntoIterator<Item = Option<f64>>) -> Self {
         let cells = values.into_iter().map(|p| p.map_or(MISSING.to_string(), p_value)).collect();
         self.aligned_right(name, cells)

@@ -6,7 +6,6 @@ use super::clicks::{self, ClickRow, ClicksNeededRow};
 use super::correlations::{self, CorrelationRow};
 use super::curves::{self, CurveRow};
 use super::join::Evaluation;
-use super::kept;
 use super::options::AnalysisOptions;
 use super::output::{Format, write_frame};
 use super::paired::{self, PairedRow};
@@ -46,25 +45,11 @@ pub struct Analysis {
     pub clicks_needed: Vec<ClicksNeededRow>,
 }
 
-/// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
-/// bytes.
-///
-/// # Errors
-/// [`AnalysisError::MissingTable`] before `evaluate` was run, [`AnalysisError::Option`] and
-/// [`AnalysisError::MissingColumn`] where the options do not fit, and what reading and writing return.
-pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
-    let analysis = compute(dataset, options)?;
-    analysis.write(dataset)?;
-    if let Err(error) = kept::keep(dataset, &analysis) {
-        tracing::warn!("the analysis is not kept for the next report: {error}");
-    }
-    Ok(analysis)
-}
-
 /// Analyses a dataset and writes nothing.
 ///
 /// # Errors
-/// As [`analyze`].
+/// [`AnalysisError::MissingTable`] before `evaluate` was run, [`AnalysisError::Option`] and
+/// [`AnalysisError::MissingColumn`] where the options do not fit, and what reading returns.
 pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
     options.check()?;
     let evaluation = Evaluation::open(dataset, options.include_excluded)?;

@@ -35,10 +35,10 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use analyze::{Analysis, analyze};
+pub use analyze::Analysis;
 pub use codes::{CodeRow, read_codes};
 pub use error::AnalysisError;
 pub use frame_text::frame_to_text;
-pub use kept::kept;
+pub use kept::{analyze, kept};
 pub use options::AnalysisOptions;
 pub use query::query;

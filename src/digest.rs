@@ -15,7 +15,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Lower-case hexadecimal SHA-256 of each of several byte strings. Those of some sixteen strings of one length are computed
 /// side by side: 0.07 ms for each slice of 512 x 512 instead of 0.14 ms by the `sha2` crate on a processor with instructions for
 /// SHA, and a tenth of its time on one without, where it would be a fifth of a build. That is what `tape-sha256` is for.
-pub fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
+pub(crate) fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     if let [message] = messages {
         return vec![sha256(message)];
     }
@@ -48,7 +48,7 @@ pub fn sha256_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 ///
 /// # Errors
 /// The file cannot be opened or read.
-pub fn sha256_file(path: &Path) -> io::Result<(u64, String)> {
+pub(crate) fn sha256_file(path: &Path) -> io::Result<(u64, String)> {
     let mut hasher = Hasher::default();
     let bytes = io::copy(&mut io::BufReader::with_capacity(1 << 18, File::open(path)?), &mut hasher)?;
     Ok((bytes, hasher.finish()))

@@ -240,6 +240,19 @@ pub struct Meaning {
 }
 
 /// A decoded image: a picture, a stack of pages, a volume or a series of volumes.
+///
+/// ```
+/// use medcosmos::image::{Geometry, Image, Samples, Scaling};
+///
+/// // A CT slice of 3 x 2 pixels: stored 0 is -1024 Hounsfield units.
+/// let ct = Image {
+///     scaling: Scaling { slope: 1.0, intercept: -1024.0 },
+///     geometry: Some(Geometry::from_spacing([0.7, 0.7, 5.0])),
+///     ..Image::picture(3, 2, 1, Samples::U16(vec![0, 24, 1024, 1064, 1084, 2024]))
+/// };
+/// assert_eq!((ct.pixels(), ct.components, ct.samples.dtype()), (6, 1, "uint16"));
+/// assert_eq!(ct.value([0, 1, 0, 0], 0), 40.0); // x 0, y 1
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Image {
     /// Number of pixels along x (fastest), y, z (slices or pages), t (frames or channels that vary slowest); 1 where
@@ -289,7 +302,7 @@ impl Image {
     }
 
     /// All but the samples, which are left empty, and the notes: the frame for other values on the same grid.
-    pub fn clone_frame(&self) -> Image {
+    pub(crate) fn clone_frame(&self) -> Image {
         Image {
             size: self.size,
             components: self.components,
@@ -325,7 +338,7 @@ impl Image {
     /// # Errors
     /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of both is
     /// the background is not known.
-    pub fn labels_of_palette(&self, known: &dyn Fn(i64) -> bool) -> Result<Option<Image>, String> {
+    pub(crate) fn labels_of_palette(&self, known: &dyn Fn(i64) -> bool) -> Result<Option<Image>, String> {
         let Some(palette) = &self.palette else { return Ok(None) };
         let colour = |index: usize| palette.get(index).map_or([0; 3], |c| [c[0], c[1], c[2]]);
         let used: BTreeSet<usize> = with_samples!(&self.samples, v => v.iter().map(|&i| i as usize).collect());
@@ -364,7 +377,7 @@ impl Image {
 }
 
 /// Which entries of two palettes differ, in words.
-pub fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> String {
+pub(crate) fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> String {
     let (Some(a), Some(b)) = (a, b) else { return "a palette in only one of them".into() };
     if a.len() != b.len() {
         return format!("palettes of {} and {} colours", a.len(), b.len());

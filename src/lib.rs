@@ -7,11 +7,37 @@
 //! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
 //! those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`],
 //! [`image`], [`mask`], [`measure`], [`named`], [`random`] and [`text`].
+//!
+//! ```
+//! use medcosmos::demo::downloads::DOWNLOADS;
+//! use medcosmos::models::OtsuBox;
+//! use medcosmos::pipeline::{BuildOptions, EvaluateOptions, PredictOptions, Progress, build, evaluate, predict};
+//! use medcosmos::spec::Registry;
+//! use medcosmos::store::{Dataset, MetricRow};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let [raw, unfinished, data] = ["raw", "unfinished", "data"].map(|name| folder.path().join(name));
+//! for download in DOWNLOADS.iter().filter(|download| download.slug == "sstem") {
+//!     download.write(&raw, &unfinished)?; // phantoms, in the layout of the real download
+//! }
+//!
+//! let progress = Progress::new(true);
+//! build(&raw, &data, &Registry::built_in()?, &BuildOptions::default(), &progress)?;
+//! let dataset = Dataset::open(&data)?;
+//! predict(&dataset, &OtsuBox, &PredictOptions::default(), &progress)?;
+//! evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
+//! for row in dataset.rows::<MetricRow>()?.take(3) {
+//!     let row = row?;
+//!     let dice = row.values.get("dice").ok_or("Dice is always defined")?;
+//!     assert!((0.0..=1.0).contains(&dice));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
 pub mod choice;
-pub mod coco;
+mod coco;
 pub mod digest;
 mod fault;
 pub mod image;
@@ -19,7 +45,7 @@ pub mod mask;
 pub mod measure;
 pub mod named;
 mod random;
-pub mod text;
+mod text;
 
 pub mod formats;
 
@@ -43,7 +69,7 @@ pub mod models;
 
 pub mod leaks;
 
-pub mod splits;
+mod splits;
 
 #[cfg(feature = "query")]
 pub mod analysis;

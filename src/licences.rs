@@ -234,7 +234,7 @@ fn lines(terms: &[Terms]) -> String {
 ///
 /// # Errors
 /// [`Error::Refused`] with every source that is neither free, nor granted, nor left out.
-pub fn passable(dataset: &Dataset, permissions: &Permissions) -> Result<Vec<Terms>, Error> {
+pub(crate) fn passable(dataset: &Dataset, permissions: &Permissions) -> Result<Vec<Terms>, Error> {
     let mut terms = terms(dataset)?;
     terms.sort_by(|a, b| a.source.cmp(&b.source));
     for name in permissions.granted.iter().chain(&permissions.left_out) {

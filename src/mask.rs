@@ -15,6 +15,23 @@ pub use components::Connectivity;
 use thiserror::Error;
 
 /// One binary mask of `height` x `width` pixels.
+///
+/// ```
+/// use medcosmos::mask::Mask;
+///
+/// let mask = Mask::from_bitmap(3, 4, &[
+///     0, 1, 1, 0,
+///     0, 1, 1, 0,
+///     0, 0, 0, 0,
+/// ]);
+/// assert_eq!(mask.area(), 4);
+/// assert_eq!(mask.bounding_box(), Some([1, 0, 2, 1]));
+/// assert_eq!(mask.centroid(), Some((1.5, 0.5)));
+///
+/// let coco = mask.to_coco(); // what pycocotools calls `counts`
+/// assert_eq!(Mask::from_coco(3, 4, &coco)?, mask);
+/// # Ok::<(), medcosmos::mask::RleError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mask {
     height: u32,

@@ -6,39 +6,48 @@
 //! plain columns, so that it does not depend on threads or on the order of rows.
 //!
 //! ```no_run
-//! use medcosmos::analysis::{AnalysisOptions, analyze, report};
+//! use medcosmos::analysis::{AnalysisOptions, analysis_to_text, analyze};
 //! let analysis = analyze("my_dataset".as_ref(), &AnalysisOptions::default())?;
-//! println!("{}", report::analysis_to_text(&analysis, medcosmos::text::LINE_WIDTH));
+//! println!("{}", analysis_to_text(&analysis, 100));
 //! # Ok::<(), medcosmos::analysis::AnalysisError>(())
 //! ```
 
-pub mod analyze;
-pub mod clicks;
+pub(crate) mod analyze;
+pub(crate) mod clicks;
 mod codes;
-pub mod correlations;
-pub mod curves;
+pub(crate) mod correlations;
+pub(crate) mod curves;
 mod error;
 mod frame;
 mod frame_text;
-pub mod join;
+pub(crate) mod join;
 mod kept;
-pub mod options;
-pub mod output;
-pub mod paired;
-pub mod query;
-pub mod randomness;
-pub mod report;
+pub(crate) mod options;
+pub(crate) mod output;
+pub(crate) mod paired;
+pub(crate) mod query;
+pub(crate) mod randomness;
+pub(crate) mod report;
 mod statement;
 pub mod statistics;
-pub mod summary;
-pub mod tables;
+pub(crate) mod summary;
+pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use analyze::Analysis;
-pub use codes::{CodeRow, read_codes};
+pub use analyze::{Analysis, compute};
+pub use clicks::{ClickRow, ClicksNeededRow};
+pub(crate) use codes::{CodeRow, read_codes};
+pub use correlations::CorrelationRow;
+pub use curves::CurveRow;
 pub use error::AnalysisError;
-pub use frame_text::frame_to_text;
-pub use kept::{analyze, kept};
-pub use options::AnalysisOptions;
+pub(crate) use frame_text::frame_to_text;
+pub use join::Condition;
+pub use kept::analyze;
+pub(crate) use kept::kept;
+pub use options::{AnalysisOptions, Curve};
+pub use paired::PairedRow;
 pub use query::query;
+pub use randomness::RandomnessRow;
+pub use report::analysis_to_text;
+pub use summary::{Summary, SummaryRow};

@@ -16,9 +16,8 @@ mod table;
 pub use contour::{Point, outer_contour};
 pub use fourier::{BoundaryComplexity, FourierOptions, FourierStop, Harmonic, Harmonics, decode};
 pub use intensity::{IntensityContrast, Picture};
-pub use table::{
-    Binning, FACTORS, Factor, FactorValues, Factors, Role, default_factors, factor, factor_label, is_nominal,
-};
+pub use table::{Binning, FACTORS, Factor, FactorValues, Factors, Role, default_factors, factor};
+pub(crate) use table::{factor_label, is_nominal};
 
 use crate::mask::Mask;
 use thiserror::Error;

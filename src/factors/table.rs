@@ -78,12 +78,12 @@ pub fn default_factors() -> impl Iterator<Item = &'static Factor> {
 }
 
 /// True for a factor whose values are codes without an order.
-pub fn is_nominal(name: &str) -> bool {
+pub(crate) fn is_nominal(name: &str) -> bool {
     factor(name).is_some_and(|factor| factor.role == Role::Nominal)
 }
 
 /// The name of a factor on axes; a column that is no factor keeps its name.
-pub fn factor_label(name: &str) -> &str {
+pub(crate) fn factor_label(name: &str) -> &str {
     factor(name).map_or(name, |factor| factor.measure.label)
 }
 

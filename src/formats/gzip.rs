@@ -31,12 +31,12 @@ const FORMAT: &str = "gzip";
 const LARGEST_RATIO: usize = 1032;
 
 /// True where the bytes start with gzip's magic number.
-pub fn is_gzip(bytes: &[u8]) -> bool {
+pub(crate) fn is_gzip(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x1f, 0x8b])
 }
 
 /// Most bytes that compressed `bytes` can possibly hold: a bound for what a header promises.
-pub fn largest_output(bytes: &[u8]) -> usize {
+pub(crate) fn largest_output(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(LARGEST_RATIO)
 }
 
@@ -68,7 +68,7 @@ pub(super) fn decompress_prefix(bytes: &[u8], wanted: usize) -> (Vec<u8>, Result
 ///
 /// # Errors
 /// As [`decompress`].
-pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
     if is_gzip(bytes) {
         return decompress(bytes);
     }
@@ -82,7 +82,7 @@ pub fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`decompress`], up to the end of the member that fills `out`, its checksum included.
-pub fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
+pub(crate) fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
     let mut decoder = Decompressor::new();
     let direct = if is_gzip(bytes) { decoder.gzip_decompress(bytes, out) } else { decoder.zlib_decompress(bytes, out) };
     if direct == Ok(out.len()) {

@@ -73,6 +73,20 @@ fn extension_of(name: &str) -> Option<String> {
 /// Reads an image of any format. `name` is the file's name or path: its extension decides where the bytes have no signature,
 /// and the name of a companion derives from it.
 ///
+/// ```
+/// use medcosmos::formats;
+/// use medcosmos::image::Samples;
+///
+/// let no_companion = |_: &str| None;
+/// let image = formats::read("labels.pgm", b"P5 3 2 255\n\x00\x01\x01\x00\x02\x00", &no_companion)?;
+/// assert_eq!(image.size, [3, 2, 1, 1]);
+/// assert_eq!(image.samples, Samples::U8(vec![0, 1, 1, 0, 2, 0]));
+///
+/// let error = formats::read("scan.nii.gz", b"<!DOCTYPE html>", &no_companion).unwrap_err();
+/// assert!(error.to_string().contains("HTML page"));
+/// # Ok::<(), formats::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Unknown`] where no format is recognised, else what its reader says.
 pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {

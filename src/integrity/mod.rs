@@ -244,7 +244,7 @@ impl Finding {
 }
 
 /// Number of faults and remarks per kind.
-pub fn count_kinds(findings: &[Finding]) -> BTreeMap<Kind, [u64; 2]> {
+pub(crate) fn count_kinds(findings: &[Finding]) -> BTreeMap<Kind, [u64; 2]> {
     let mut counts: BTreeMap<Kind, [u64; 2]> = BTreeMap::new();
     for finding in findings {
         counts.entry(finding.kind).or_default()[usize::from(!finding.fault)] += 1;

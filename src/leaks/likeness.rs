@@ -19,7 +19,7 @@ pub(super) const CLEAR: i32 = 12;
 pub(super) const FIELDS: usize = THUMBNAIL_SIDE * THUMBNAIL_SIDE;
 
 /// Local contrast of a square of grey levels, row by row, of mean 0 and length 1; all 0 where there is none.
-pub fn local_contrast(levels: &[u8], side: usize) -> Vec<f32> {
+pub(crate) fn local_contrast(levels: &[u8], side: usize) -> Vec<f32> {
     let mut values = vec![0.0; levels.len()];
     for y in 0..side {
         let rows = y.saturating_sub(REACH)..(y + REACH + 1).min(side);

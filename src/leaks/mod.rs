@@ -49,8 +49,8 @@ mod records;
 mod votes;
 
 pub use confirm::found;
-pub use declared::{Declaration, declarations, declared};
-pub use groups::Components;
+pub(crate) use declared::{Declaration, declarations, declared};
+pub(crate) use groups::Components;
 pub use records::{Filling, Record, Records};
 pub use votes::{Suspicion, suspects};
 

@@ -91,7 +91,7 @@ impl Records {
     }
 
     /// Begins records of so many slices that are handed in piece by piece; [`Filling::finish`] ends them.
-    pub fn filling(slices: usize) -> Filling {
+    pub(crate) fn filling(slices: usize) -> Filling {
         let mut records = Records::default();
         records.facts.reserve_exact(slices);
         records.signatures.reserve_exact(slices);
@@ -185,7 +185,7 @@ impl Records {
     }
 
     /// Number of the patient of a slice.
-    pub fn patient_of(&self, slice: u32) -> u32 {
+    pub(crate) fn patient_of(&self, slice: u32) -> u32 {
         self.facts[slice as usize].patient
     }
 
@@ -197,7 +197,7 @@ impl Records {
     }
 
     /// Official split of a slice.
-    pub fn split_of(&self, slice: u32) -> Option<&str> {
+    pub(crate) fn split_of(&self, slice: u32) -> Option<&str> {
         let split = self.facts[slice as usize].split;
         (split > 0).then(|| self.splits[split as usize - 1].as_str())
     }

@@ -21,7 +21,7 @@ const BLOCK: usize = 32;
 ///
 /// # Panics
 /// If `labels.len()` is not `height * width`, or `class_of` answers a class outside `0..classes`.
-pub fn class_masks<T: Copy + PartialEq>(
+pub(crate) fn class_masks<T: Copy + PartialEq>(
     height: u32,
     width: u32,
     labels: &[T],

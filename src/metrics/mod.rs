@@ -22,7 +22,8 @@ mod table;
 pub use boundary::{boundary_overlap, boundary_width};
 pub use overlap::{Empty, Overlap};
 pub use surface::{Spacing, SurfaceDistances, Surfaces};
-pub use table::{Better, EmptyRule, METRICS, Metric, MetricValues, Metrics, metric, metric_label};
+pub(crate) use table::metric_label;
+pub use table::{Better, EmptyRule, METRICS, Metric, MetricValues, Metrics, metric};
 
 use std::cell::OnceCell;
 
@@ -60,6 +61,22 @@ pub struct SizeMismatch {
 
 /// A prediction and the ground truth: everything that metrics are computed from. What several metrics need is computed
 /// once, when the first of them asks for it.
+///
+/// ```
+/// use medcosmos::mask::Mask;
+/// use medcosmos::metrics::{Comparison, MetricOptions, Spacing};
+///
+/// let square = |x0: usize| Mask::from_predicate(8, 8, |i| (x0..x0 + 4).contains(&(i % 8)) && (2..6).contains(&(i / 8)));
+/// let (prediction, truth) = (square(3), square(2)); // one column too far to the right
+/// let spacing = Spacing::new(0.5, 0.5); // millimetres
+/// let comparison = Comparison::new(&prediction, &truth, spacing, MetricOptions::default())?;
+/// assert_eq!(comparison.overlap().dice(), 0.75);
+///
+/// let values = comparison.values(); // every metric of the table
+/// assert_eq!(values.get("hd"), Some(1.0));
+/// assert_eq!(values.get("hd_mm"), Some(0.5));
+/// # Ok::<(), medcosmos::metrics::SizeMismatch>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Comparison<'a> {
     prediction: &'a Mask,

@@ -63,7 +63,7 @@ impl EmptyRule {
 
 impl Metric {
     /// What it is where a mask is empty or the spacing unknown, as a sentence.
-    pub fn exceptions(&self) -> String {
+    pub(crate) fn exceptions(&self) -> String {
         let EmptyRule { prediction, truth, both } = self.empty;
         let show = |value: Option<f64>| value.map_or("null".to_string(), |v| v.to_string().replace('-', "−"));
         let mut cases = match (prediction == truth, truth == both) {
@@ -115,7 +115,7 @@ pub fn metric(name: &str) -> Option<&'static Metric> {
 }
 
 /// The name of a metric on axes and in headings; a column that is no metric keeps its name.
-pub fn metric_label(name: &str) -> &str {
+pub(crate) fn metric_label(name: &str) -> &str {
     metric(name).map_or(name, |metric| metric.measure.label)
 }
 

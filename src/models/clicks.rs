@@ -91,7 +91,7 @@ pub fn number_of_clicks(clicks: &[Click], iou: f64, most: usize) -> usize {
 ///
 /// # Panics
 /// If the sizes of the masks differ.
-pub fn next_click(truth: &Mask, prediction: &Mask) -> Option<Point> {
+pub(crate) fn next_click(truth: &Mask, prediction: &Mask) -> Option<Point> {
     assert_eq!((truth.height(), truth.width()), (prediction.height(), prediction.width()), "masks of one slice");
     let (wanted, given) = (truth.to_bitmap(), prediction.to_bitmap());
     let error = |from: &[u8], without: &[u8]| {

@@ -18,8 +18,8 @@ use crate::slices::SlicePixels;
 use crate::store::ShardKey;
 
 mod candidates;
-pub mod clicks;
-pub mod otsu_box;
+mod clicks;
+mod otsu_box;
 pub mod sam;
 
 pub use candidates::Candidate;

@@ -48,7 +48,7 @@ impl Progress {
     }
 
     /// Begins a piece of work of `total` steps.
-    pub fn begin(&self, what: &str, unit: &str, total: u64) {
+    pub(crate) fn begin(&self, what: &str, unit: &str, total: u64) {
         if self.quiet {
             return;
         }
@@ -63,7 +63,7 @@ impl Progress {
     }
 
     /// Notes that `steps` more are done.
-    pub fn advance(&self, steps: u64) {
+    pub(crate) fn advance(&self, steps: u64) {
         if let Some(running) = self.lock().as_mut() {
             running.done += steps;
             running.bar.inc(steps);
@@ -75,14 +75,14 @@ impl Progress {
     }
 
     /// Ends the piece of work.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         if let Some(running) = self.lock().take() {
             running.bar.finish_and_clear();
         }
     }
 
     /// Prints a line above the bar.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         if self.quiet {
             return;
         }

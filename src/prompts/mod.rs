@@ -23,7 +23,8 @@ mod everything;
 mod strategies;
 
 pub use everything::EverythingOptions;
-pub use strategies::{CLICKS, CLICKS_DEFINITION, STRATEGIES, Strategy, StrategyEntry, strategy_label};
+pub(crate) use strategies::{CLICKS, CLICKS_DEFINITION, strategy_label};
+pub use strategies::{STRATEGIES, Strategy, StrategyEntry};
 
 named! {
     /// Where a rule for drawing prompts comes from.
@@ -90,7 +91,7 @@ impl Prompt {
     ///
     /// The random numbers depend on `seed` and `mask_id` alone, so a result depends neither on order nor on threads,
     /// and the levels of one seed move a prompt in the same direction.
-    pub fn jittered(&self, level: JitterLevel, seed: u64, mask_id: &str, height: u32, width: u32) -> Prompt {
+    pub(crate) fn jittered(&self, level: JitterLevel, seed: u64, mask_id: &str, height: u32, width: u32) -> Prompt {
         let mut random = Random::new(seed, mask_id);
         // The same numbers are drawn whatever the prompt holds: S5 and S6 move the box of an object alike.
         let (direction, distance) = (random.direction(), level.distance(random.unit()));

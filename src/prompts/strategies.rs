@@ -99,10 +99,10 @@ strategies! {
 }
 
 /// Name of simulated clicks in the column `strategy`: no strategy of the paper, and asked for by another option.
-pub const CLICKS: &str = "clicks";
+pub(crate) const CLICKS: &str = "clicks";
 
 /// What simulated clicks are.
-pub const CLICKS_DEFINITION: &str = "Simulated clicks: one point after the other, each in the middle of the largest region \
+pub(crate) const CLICKS_DEFINITION: &str = "Simulated clicks: one point after the other, each in the middle of the largest region \
                                      in error, positive or negative.";
 
 /// The bounding box of a mask, inclusive pixel coordinates.
@@ -147,7 +147,7 @@ impl FromStr for Strategy {
 }
 
 /// A strategy of a table with what it is: `S3 5 points`. The name of another model's own way stays as it is.
-pub fn strategy_label(name: &str) -> String {
+pub(crate) fn strategy_label(name: &str) -> String {
     let entry = STRATEGIES.iter().find(|entry| entry.name == name);
     entry.map_or_else(|| name.to_string(), |entry| format!("{name} {}", entry.label))
 }

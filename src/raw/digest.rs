@@ -23,16 +23,6 @@ impl Tree {
         Ok(hasher.finish())
     }
 
-    /// The bytes of a member and their SHA-256 in hexadecimal.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_with_digest(&self, member: &Member) -> Result<(Vec<u8>, String), Error> {
-        let bytes = self.read(member)?;
-        let digest = sha256(&bytes);
-        Ok((bytes, digest))
-    }
-
     /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is decoded
     /// once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is the
     /// caller's. What is read stays in memory until it is read next, as far as there is room

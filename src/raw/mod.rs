@@ -78,9 +78,9 @@ mod zip;
 
 pub use crate::fault::{Fault, Looks};
 pub use archive::Options;
-pub use digest::DigestCache;
-pub use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
-pub use registry::archive_of;
+pub(crate) use digest::DigestCache;
+pub(crate) use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
+pub(crate) use registry::archive_of;
 pub(crate) use registry::{is_compressed, is_compression, without_ending};
 pub use tree::{Member, Tree};
 

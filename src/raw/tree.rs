@@ -98,7 +98,7 @@ impl Tree {
     ///
     /// # Errors
     /// When the root cannot be read at all. Whatever is wrong below it is in [`Self::problems`].
-    pub fn open_with(root: &Path, options: Options) -> Result<Self, Error> {
+    pub(crate) fn open_with(root: &Path, options: Options) -> Result<Self, Error> {
         let listing = folder::list(root)?;
         let digested = Kept::new(options.digested_bytes);
         let shared = Shared::new(options);
@@ -173,7 +173,7 @@ impl Tree {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_into<'a>(&self, member: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
+    pub(crate) fn read_into<'a>(&self, member: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
         let own = self.own(member)?;
         if let Some(bytes) = self.take_digested(own) {
             *memory = bytes;
@@ -205,7 +205,7 @@ impl Tree {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn peek(&self, member: &Member) -> Result<Vec<u8>, Error> {
+    pub(crate) fn peek(&self, member: &Member) -> Result<Vec<u8>, Error> {
         match self.take_digested(member) {
             Some(bytes) => {
                 self.keep_digested(member, bytes.clone());

@@ -21,18 +21,18 @@ mod names;
 mod notes;
 mod picture;
 mod pixels;
-pub mod placement;
+pub(crate) mod placement;
 mod plane;
 pub mod png;
 mod rle_table;
 mod segments;
 
-pub use cut::cut;
+pub(crate) use cut::cut;
 pub use intensity::Grey;
-pub use load::{Loaded, Scratch, load};
+pub(crate) use load::{Loaded, Scratch};
 pub use picture::{THUMBNAIL_SIDE, luma_fields, perceptual_hash, pixels_sha256, thumbnail};
 pub use pixels::{LARGEST_SIDE, SliceError, SlicePixels};
-pub use plane::{Axis, anatomical_plane, main_axis};
+pub(crate) use plane::Axis;
 pub(crate) use plane::{slice_size, slice_values};
 
 /// What decides the slices of a dataset. Defaults are the protocol's. What is `None` is as each spec says.

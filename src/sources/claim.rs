@@ -38,7 +38,7 @@ pub struct Source {
 
 impl Source {
     /// By what images and masks were joined: one line for all layouts that have it in common.
-    pub fn joined_by(&self, spec: &Spec) -> Vec<String> {
+    pub(crate) fn joined_by(&self, spec: &Spec) -> Vec<String> {
         let mut layouts: Vec<(String, Vec<&str>)> = Vec::new();
         for joined in &self.joined {
             let by = match joined.by.is_empty() {

@@ -10,13 +10,13 @@ use thiserror::Error;
 
 mod model;
 mod names;
-pub mod pattern;
+pub(crate) mod pattern;
 mod registry;
 mod taxonomy;
 mod validate;
 
 pub use model::*;
-pub use names::{Compared, compare_names, file_safe, plain_name, sided_names};
+pub(crate) use names::{compare_names, file_safe, plain_name, sided_names};
 pub use registry::Registry;
 pub use taxonomy::{Taxonomy, TaxonomyObject, taxonomy};
 

@@ -80,7 +80,7 @@ pub struct Spec {
 
 /// The numbers that a key of a table stands for: one (`"7"`), or an inclusive range (`"55-70"`). `None` where the key is
 /// neither.
-pub fn number_range(key: &str) -> Option<RangeInclusive<i64>> {
+pub(crate) fn number_range(key: &str) -> Option<RangeInclusive<i64>> {
     if let Ok(value) = key.parse() {
         return Some(value..=value);
     }
@@ -99,13 +99,13 @@ impl Spec {
     }
 
     /// Objects that labels may name: those of the taxonomy, then the spec's own.
-    pub fn object_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn object_names(&self) -> impl Iterator<Item = &str> {
         let common = taxonomy().object.iter().map(|object| object.name.as_str());
         common.chain(self.object.iter().map(|object| object.name.as_str()))
     }
 
     /// Modalities that sequences may name: those of the taxonomy, then the spec's own.
-    pub fn modality_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn modality_names(&self) -> impl Iterator<Item = &str> {
         let common = taxonomy().modalities.iter().map(String::as_str);
         common.chain(self.modality.iter().map(|modality| modality.name.as_str()))
     }

@@ -61,7 +61,6 @@ pub type Captures = BTreeMap<String, String>;
 /// A compiled pattern.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    source: String,
     regex: Regex,
     /// Capture name of each group of the regex, in order; a name may repeat.
     groups: Vec<String>,
@@ -81,12 +80,7 @@ impl Pattern {
         let flags = if ignore_case { "(?i)" } else { "" };
         let regex = Regex::new(&format!("{flags}(?:^|/){body}$")).map_err(|e| format!("pattern {source:?}: {e}"))?;
         let (groups, choices) = found.into_iter().unzip();
-        Ok(Pattern { source: source.to_string(), regex, groups, choices, ignore_case })
-    }
-
-    /// The pattern as written.
-    pub fn source(&self) -> &str {
-        &self.source
+        Ok(Pattern { regex, groups, choices, ignore_case })
     }
 
     /// Names that this pattern captures, each once, in order of appearance.
@@ -265,11 +259,6 @@ impl Template {
     /// A template from its text.
     pub fn new(text: &str) -> Self {
         Template(text.to_string())
-    }
-
-    /// The text as written.
-    pub fn source(&self) -> &str {
-        &self.0
     }
 
     /// Names the template uses.

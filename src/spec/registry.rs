@@ -10,6 +10,20 @@ use super::{Error, Spec, validate::validate};
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in_specs.rs"));
 
 /// All specs that a run knows.
+///
+/// ```
+/// use medcosmos::spec::Registry;
+///
+/// let registry = Registry::built_in()?;
+/// let drive = registry.get("drive")?;
+/// assert_eq!(drive.sequences.len(), 1);
+/// let typo = registry.get("drivee").unwrap_err();
+/// assert!(typo.to_string().contains("did you mean \"drive\"?"));
+///
+/// let hearts = registry.select(&["acdc".to_string()])?;
+/// assert_eq!(hearts.specs().len(), 1);
+/// # Ok::<(), medcosmos::spec::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Registry {
     specs: Vec<Spec>,

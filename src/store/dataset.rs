@@ -18,6 +18,37 @@ use super::schema::{SCHEMA_VERSION, Table};
 use super::shard::{Receipt, Shard, ShardState, ShardWriter, Verify};
 
 /// An open dataset. It holds a path and no state: any number of threads, processes and hosts may work on one dataset.
+///
+/// ```
+/// use medcosmos::store::{Dataset, MaskRow};
+///
+/// # use medcosmos::demo::write;
+/// # use medcosmos::image::{Geometry, Image, Samples};
+/// # use medcosmos::pipeline::{BuildOptions, Progress, build};
+/// # use medcosmos::spec::Registry;
+/// # let folder = tempfile::tempdir()?;
+/// # let [raw, data] = ["raw", "data"].map(|name| folder.path().join(name));
+/// # let patient = raw.join("training/patient001");
+/// # std::fs::create_dir_all(&patient)?;
+/// # // A frame of a patient of ACDC: 40 x 36 x 2 voxels, the left half of them in the left ventricle.
+/// # let volume = |samples| Image {
+/// #     size: [40, 36, 2, 1],
+/// #     geometry: Some(Geometry::from_spacing([1.5, 1.5, 8.0])),
+/// #     ..Image::picture(40, 72, 1, samples)
+/// # };
+/// # let labels = (0..40 * 72).map(|i| if i % 40 < 20 { 3 } else { 0 }).collect();
+/// # write::image(&patient.join("patient001_frame01.nii.gz"), &volume(Samples::I16(vec![100; 40 * 72])))?;
+/// # write::image(&patient.join("patient001_frame01_gt.nii.gz"), &volume(Samples::U8(labels)))?;
+/// # build(&raw, &data, &Registry::built_in()?, &BuildOptions::default(), &Progress::new(true))?;
+/// let dataset = Dataset::open(&data)?; // a folder that `build` wrote
+/// for row in dataset.rows::<MaskRow>()? {
+///     let row = row?;
+///     let mask = row.mask.decode(&row.mask_id)?;
+///     assert_eq!((row.target.as_str(), mask.area()), ("left ventricle-Cine-MRI", 20 * 36));
+/// }
+/// # assert_eq!(dataset.rows::<MaskRow>()?.count(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Dataset {
     root: PathBuf,
@@ -83,17 +114,17 @@ impl Dataset {
     }
 
     /// File in which the digests of raw files may be kept between runs. It is no part of the data.
-    pub fn digest_cache(&self) -> PathBuf {
+    pub(crate) fn digest_cache(&self) -> PathBuf {
         layout::digest_cache(&self.root)
     }
 
     /// File in which the last analysis may be kept. It is no part of the data.
-    pub fn analysis_cache(&self) -> PathBuf {
+    pub(crate) fn analysis_cache(&self) -> PathBuf {
         layout::analysis_cache(&self.root)
     }
 
     /// Folder in which embeddings of slices may be kept between runs. It is no part of the data.
-    pub fn embedding_cache(&self) -> PathBuf {
+    pub(crate) fn embedding_cache(&self) -> PathBuf {
         layout::embedding_cache(&self.root)
     }
 
@@ -110,7 +141,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
-    pub fn record_options(&self, what: &str, options: &impl Serialize) -> Result<()> {
+    pub(crate) fn record_options(&self, what: &str, options: &impl Serialize) -> Result<()> {
         let path = self.root.join(layout::DATASET);
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
         let options = serde_json::to_value(options).map_err(damaged)?;
@@ -230,7 +261,7 @@ impl Dataset {
     }
 
     /// The file of a table in a finished shard; `None` where the shard has no row of it.
-    pub fn file_of(&self, receipt: &Receipt, table: Table) -> Option<TableFile> {
+    pub(crate) fn file_of(&self, receipt: &Receipt, table: Table) -> Option<TableFile> {
         let file = receipt.files.get(&table)?.clone();
         let (model, source) = (receipt.model.clone(), receipt.source.clone());
         Some(TableFile { path: self.root.join(&file.path), table, model, source, file })

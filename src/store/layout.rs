@@ -55,12 +55,12 @@ impl Partition {
     }
 
     /// The model's name.
-    pub fn model_name(&self) -> Option<&str> {
+    pub(crate) fn model_name(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
     /// The source's name.
-    pub fn source_name(&self) -> &str {
+    pub(crate) fn source_name(&self) -> &str {
         &self.source
     }
 

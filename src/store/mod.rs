@@ -11,7 +11,7 @@
 //! # let path = folder.path().join("dataset");
 //! let dataset = Dataset::create(&path)?;
 //! let key = ShardKey::new().with("release", "2018").with_json("options", &["axial"]).with_digest_of("members", ["ba78…", "e3b0…"]);
-//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key)?;
+//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key);
 //! if dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
 //!     let mut writer = dataset.begin(&shard);
 //!     writer.count("mask_too_small", 3); // and writer.push(row) for the rows of its tables
@@ -30,7 +30,7 @@ mod layout;
 mod manifest;
 mod names;
 mod reader;
-pub mod rows;
+pub(crate) mod rows;
 pub mod schema;
 mod shard;
 mod value;
@@ -47,7 +47,8 @@ pub use arrow_schema::Field;
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub use layout::Partition;
-pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy, discard, discard_stale};
+pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy};
+pub(crate) use manifest::{discard, discard_stale};
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use rows::{

@@ -186,7 +186,7 @@ fn type_name(data_type: &DataType) -> String {
 }
 
 /// Describes all tables as plain text, for the terminal.
-pub fn to_text() -> String {
+pub(crate) fn to_text() -> String {
     let mut out = String::new();
     for &table in Table::ALL {
         let columns = table.columns();
@@ -205,7 +205,7 @@ pub fn to_text() -> String {
 }
 
 /// Describes all tables as Markdown, for a dataset card.
-pub fn to_markdown() -> String {
+pub(crate) fn to_markdown() -> String {
     let mut out = String::new();
     for &table in Table::ALL {
         let _ = writeln!(out, "### `{}`\n\n{}\n", table.name(), table.about());

@@ -39,6 +39,8 @@ mod sam;
 mod samples;
 mod segments;
 mod sharing;
+#[cfg(all(feature = "query", unix))] // messages of the system are those of Unix
+mod snapshots;
 mod trace;
 mod verify;
 mod volumes;

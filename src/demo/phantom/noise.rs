@@ -66,7 +66,7 @@ impl Noise {
     }
 
     /// Three smooth fields at once.
-    pub fn smooth_vector(self, p: [f64; 3]) -> [f64; 3] {
+    pub(crate) fn smooth_vector(self, p: [f64; 3]) -> [f64; 3] {
         const PART: u64 = (1 << 21) - 1;
         let corners = self.corners(p);
         [0, 21, 42].map(|shift| {

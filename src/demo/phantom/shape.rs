@@ -98,7 +98,7 @@ impl Shape {
 
     /// As [`distance`](Self::distance) where that is at most `reach`, else anything above it: most of space is far from
     /// most shapes, and need not know how far.
-    pub fn distance_up_to(&self, p: [f64; 3], reach: f64) -> f64 {
+    pub(crate) fn distance_up_to(&self, p: [f64; 3], reach: f64) -> f64 {
         match self {
             Shape::Ellipsoid { centre, radii, turn } => ellipsoid(p, *centre, *radii, *turn),
             Shape::Tube { points, radius } => {

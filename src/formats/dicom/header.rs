@@ -152,7 +152,7 @@ impl fmt::Display for Photometric {
 
 impl Header {
     /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored all the same.
-    pub fn bright_is_dark(&self) -> bool {
+    pub(crate) fn bright_is_dark(&self) -> bool {
         self.photometric == Photometric::Monochrome1
     }
 
@@ -163,13 +163,8 @@ impl Header {
 
     /// Position along the slice's own normal, in millimetres: what orders slices, and what tells which mask slice
     /// belongs to which image slice where their numbers do not.
-    pub fn location(&self) -> Option<f64> {
+    pub(crate) fn location(&self) -> Option<f64> {
         Some(dot(self.position?, self.normal()?))
-    }
-
-    /// Name of the SOP class (`CT Image Storage`), or its UID where the standard has no such class.
-    pub fn sop_class_name(&self) -> &str {
-        sop_class_name(&self.sop_class)
     }
 
     pub(super) fn of(part10: &Part10, data: &DataSet) -> Result<Self> {

@@ -131,7 +131,7 @@ fn facts_are_read_without_pixels() {
         .text(tags::SERIES_INSTANCE_UID, b"UI", "1.2.3");
     let bytes = file.bytes();
     let whole = header(&bytes).unwrap();
-    assert_eq!(whole.sop_class_name(), "CT Image Storage");
+    assert_eq!(whole.sop_class, "1.2.840.10008.5.1.4.1.1.2");
     assert_eq!((whole.modality.as_deref(), whole.series.as_deref()), (Some("CT"), Some("1.2.3")));
     assert_eq!((whole.instance_number, whole.location()), (Some(3), Some(5.5)));
     assert_eq!((whole.pixel_spacing, whole.slice_thickness), (Some([0.5, 0.25]), Some(2.0)));

@@ -93,7 +93,7 @@ pub struct Table {
 
 impl Table {
     /// Whether one value for each pixel tells all: a label map in one layer, or a single segment.
-    pub fn is_one_map(&self) -> bool {
+    pub(crate) fn is_one_map(&self) -> bool {
         match self.kind {
             Kind::Segmentation => self.segments.len() == 1,
             Kind::LabelMap => true,
@@ -226,7 +226,7 @@ impl Segments {
     ///
     /// # Panics
     /// Where the table has no such segment.
-    pub fn below_threshold(&self, index: usize) -> Option<(f64, f64)> {
+    pub(crate) fn below_threshold(&self, index: usize) -> Option<(f64, f64)> {
         match &self.content {
             Content::Frames(frames) => frames.below_threshold(index),
             Content::Layers(_) | Content::Structures(_) => None,

@@ -49,7 +49,7 @@ pub fn everything(
 ///
 /// # Errors
 /// The encoder or the decoder fails.
-pub fn everything_in_crops(
+pub(crate) fn everything_in_crops(
     encoder: &mut Encoder,
     decoder: &mut Decoder,
     slice: &SlicePixels,

@@ -12,27 +12,28 @@
 //!
 //! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
-pub mod decode;
-pub mod embed;
-pub mod embedding_cache;
+mod decode;
+mod embed;
+mod embedding_cache;
 pub mod encoder_input;
 pub mod everything;
 pub mod install;
-pub mod interface;
+mod interface;
 pub mod model;
-pub mod onnx;
+mod onnx;
 mod packages;
-pub mod resize;
-pub mod runtime;
+mod resize;
+mod runtime;
 mod segmenter;
 pub mod setup;
-pub mod upsample;
+mod upsample;
 
 pub use decode::{Decoder, Output};
-pub use embed::{Embedding, EmbeddingKey, Encoder};
-pub use embedding_cache::EmbeddingCache;
+pub(crate) use embed::EmbeddingKey;
+pub use embed::{Embedding, Encoder};
+pub(crate) use embedding_cache::EmbeddingCache;
 pub use encoder_input::{EncoderClip, ResizedFrame};
-pub use everything::{Segment, everything, everything_in_crops};
+pub use everything::everything;
 pub use interface::DecoderInterface;
 pub use model::{DEFAULT_MODEL, Model, ModelError};
 pub use runtime::{Provider, Runtime, RuntimeError, SessionOptions, cache_dir};

@@ -48,7 +48,7 @@ pub const DEFAULT_MODEL: &str = "mobile-sam";
 pub const MODEL_FILE: &str = "model.toml";
 
 /// The description of the default model, written beside its files by `medcosmos setup`.
-pub const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
+pub(crate) const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 
 /// Why a folder is not a usable model.
 #[derive(Debug, Error)]
@@ -318,7 +318,7 @@ impl Model {
 }
 
 /// Where a model of this name is installed inside the cache folder.
-pub fn installed_folder(cache: &Path, name: &str) -> PathBuf {
+pub(crate) fn installed_folder(cache: &Path, name: &str) -> PathBuf {
     cache.join("models").join(name)
 }
 

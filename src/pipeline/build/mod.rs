@@ -31,6 +31,32 @@ pub struct BuildOptions {
 
 /// Builds the sources that `registry` knows and `raw` holds into the dataset at `path`.
 ///
+/// ```
+/// use medcosmos::demo::write;
+/// use medcosmos::image::{Geometry, Image, Samples};
+/// use medcosmos::pipeline::{BuildOptions, Progress, build};
+/// use medcosmos::spec::Registry;
+///
+/// let folder = tempfile::tempdir()?;
+/// let [raw, data] = ["raw", "data"].map(|name| folder.path().join(name));
+/// let patient = raw.join("training/patient001");
+/// std::fs::create_dir_all(&patient)?;
+/// // A frame of a patient of ACDC: 40 x 36 x 2 voxels, the left half of them in the left ventricle.
+/// let volume = |samples| Image {
+///     size: [40, 36, 2, 1],
+///     geometry: Some(Geometry::from_spacing([1.5, 1.5, 8.0])),
+///     ..Image::picture(40, 72, 1, samples)
+/// };
+/// let labels = (0..40 * 72).map(|i| if i % 40 < 20 { 3 } else { 0 }).collect();
+/// write::image(&patient.join("patient001_frame01.nii.gz"), &volume(Samples::I16(vec![100; 40 * 72])))?;
+/// write::image(&patient.join("patient001_frame01_gt.nii.gz"), &volume(Samples::U8(labels)))?;
+///
+/// let report = build(&raw, &data, &Registry::built_in()?, &BuildOptions::default(), &Progress::new(true))?;
+/// let acdc = &report.sources["acdc"];
+/// assert_eq!((acdc.cases, acdc.slices, acdc.masks), (1, 2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail alone.
 pub fn build(

@@ -23,6 +23,7 @@ pub struct StrategyEntry {
     pub points: Option<fn(&Mask, PromptRule) -> Vec<Point>>,
     /// Draws the box of the prompt, `[x_min, y_min, x_max, y_max]`, from a mask that has a pixel; `None` where the strategy
     /// has no box. Without points and box it is the everything mode, which has no prompt.
+    #[allow(clippy::type_complexity, reason = "the function is the entry")]
     pub bounds: Option<fn(&Mask) -> Option<[f64; 4]>>,
 }
 

@@ -96,7 +96,7 @@ impl ResizedFrame {
 
     /// Pixel coordinates (x, y) of the slice in the encoder's frame: each axis by its own rounded ratio, in double
     /// precision, then to single.
-    pub(crate) fn to_model(&self, [x, y]: [f64; 2]) -> [f32; 2] {
+    pub(crate) fn to_model(self, [x, y]: [f64; 2]) -> [f32; 2] {
         [
             (x * (self.resized_width as f64 / self.width as f64)) as f32,
             (y * (self.resized_height as f64 / self.height as f64)) as f32,

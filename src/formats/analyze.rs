@@ -52,7 +52,7 @@ fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Resul
     let img = data_half(FORMAT, name, companion)?;
     let mat = format!("{}.mat", name.trim_end_matches(".gz").trim_end_matches(".hdr"));
     if companion(&mat).is_some() {
-        header.notes.push(format!("{mat} holds an affine of SPM, which was not read."));
+        header.notes.push(format!("{mat} contains an affine of SPM, which is not read."));
     }
     let block = Block {
         format: FORMAT,
@@ -108,7 +108,7 @@ fn parse(head: &[u8]) -> Result<(Header, Endian, usize)> {
     if offset.is_nan() || offset >= i64::MAX as f64 {
         return Err(malformed(format!("vox_offset is {offset}")));
     }
-    notes.push("Analyze does not tell left from right; x was taken to run to the left, as nibabel does.".into());
+    notes.push("Analyze does not distinguish left from right; x is assumed to point left, as in nibabel.".into());
     let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok((header, endian, offset as usize))
 }

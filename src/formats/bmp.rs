@@ -108,7 +108,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
                 }
             };
             if fields.iter().any(|f| f.maximum != 255 && f.mask != 0) {
-                notes.push(format!("BMP: channels of {bits}-bit pixels were stretched to 0-255"));
+                notes.push(format!("BMP: channels of {bits}-bit pixels are scaled to 0–255"));
             }
             (components, unpack_rows(&header, data, components, cut)?)
         }
@@ -130,7 +130,7 @@ fn read_header(bytes: &[u8]) -> Result<Header> {
         Some(b"BM") => {}
         Some(b"BA") => return Err(unsupported("an OS/2 array of bitmaps".into())),
         Some(found) => return Err(malformed(format!("expected the letters BM, found {}", found.escape_ascii()))),
-        None => return Err(malformed("expected the letters BM, found less than two bytes".into())),
+        None => return Err(malformed("expected the letters BM, found fewer than two bytes".into())),
     }
     let info = bytes.get(14..).unwrap_or_default();
     let size = u32_at(info, 0) as usize;
@@ -175,12 +175,12 @@ fn read_header(bytes: &[u8]) -> Result<Header> {
         _ => {
             let name = match (os2, compression) {
                 (true, 3) => "Huffman coding (OS/2)",
-                (true, 4) => "24-bit runs (OS/2)",
+                (true, 4) => "24-bit run-length encoding (OS/2)",
                 (false, 4) => "a JPEG inside",
                 (false, 5) => "a PNG inside",
-                _ => "a compression and pixel width that do not go together",
+                _ => "an invalid combination of compression and pixel width",
             };
-            return Err(unsupported(format!("{name} (compression {compression}, {bits} bits a pixel)")));
+            return Err(unsupported(format!("{name} (compression {compression}, {bits} bits per pixel)")));
         }
     };
     if let Packing::Fields([red, green, blue, alpha]) = packing {

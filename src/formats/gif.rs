@@ -78,7 +78,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let (frames, complete) = read_frames(&mut blocks, palette.as_deref())?;
 
     let mut frames = frames.into_iter();
-    let Some(first) = frames.next() else { return Err(malformed("there is no frame".into())) };
+    let Some(first) = frames.next() else { return Err(malformed("no frame".into())) };
     // Some writers leave the screen empty.
     let (width, height) = match (width, height) {
         (0, _) | (_, 0) => (first.left + first.width, first.top + first.height),
@@ -90,7 +90,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     }
     let mut image = if frames.len() > 0 { film(width, height, first, frames) } else { still(width, height, first) };
     if !complete {
-        image.notes.push("GIF: the trailer is missing, and so may be further frames".into());
+        image.notes.push("GIF: the trailer is missing, and further frames may be missing too".into());
     }
     Ok(image)
 }
@@ -145,7 +145,7 @@ fn film(width: usize, height: usize, first: Frame, rest: impl ExactSizeIterator<
     }
     let mut image = Image::picture(width, height * count, 4, Samples::U8(samples));
     image.size = [width, height, count, 1];
-    image.notes.push(format!("GIF: {count} frames, each as shown, as RGBA"));
+    image.notes.push(format!("GIF: {count} frames, each as displayed, in RGBA"));
     image
 }
 

@@ -140,7 +140,7 @@ fn failure(error: &io::Error, bytes: &[u8], found: usize, end: u64) -> Error {
     let broken = error.get_ref().and_then(|error| error.downcast_ref());
     let reason = match (error.kind(), broken) {
         (io::ErrorKind::UnexpectedEof, _) => {
-            format!("truncated: {} compressed bytes end within the stream, after {found} bytes of output", bytes.len())
+            format!("truncated: {} compressed bytes end inside the stream, after {found} bytes of output", bytes.len())
         }
         (_, Some(broken @ Broken::Followed)) => {
             format!("after {found} bytes of output: {} {broken}", bytes.len() as u64 - end)
@@ -492,8 +492,8 @@ impl Probe for ToTheEnd {
         let broken = self.broken.or_else(|| self.drive(&[]).err());
         let why = match broken {
             None if self.members.is_whole() => return Ok(()),
-            None => return Err((Fault::Truncated, "its gzip data end in the middle".into())),
-            Some(Broken::Followed) => "the gzip data are followed by something else".into(),
+            None => return Err((Fault::Truncated, "the gzip data are truncated".into())),
+            Some(Broken::Followed) => "the gzip data are followed by other data".into(),
             Some(Broken::Checksum) => format!("its gzip data fail their checksum: {}", Broken::Checksum),
             Some(broken) => format!("its gzip data cannot be decoded: {broken}"),
         };

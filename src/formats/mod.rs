@@ -78,7 +78,7 @@ pub enum Error {
         reason: String,
     },
     /// The header names a second file that is not there.
-    #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]
+    #[error("{format}: the header names {name:?} as its data file, which is missing next to it")]
     MissingCompanion {
         /// Name of the format.
         format: &'static str,

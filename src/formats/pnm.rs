@@ -68,7 +68,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     image.bits = (u16::BITS - header.max_value.leading_zeros()) as u8;
     if header.bitmap {
         image.meaning.low_is_white = true;
-        image.notes.push("PBM: a stored 1 is black; values are as stored".into());
+        image.notes.push("PBM: a stored 1 is black; values are kept as stored".into());
     }
     let above = match &image.samples {
         Samples::U8(v) => v.iter().any(|&x| u16::from(x) > header.max_value),
@@ -76,7 +76,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
         _ => false,
     };
     if above {
-        image.notes.push(format!("Netpbm: some values are above the header's maxval of {}", header.max_value));
+        image.notes.push(format!("Netpbm: some values exceed the header's maxval of {}", header.max_value));
     }
     let rest = &bytes[end..];
     if rest.iter().any(|b| !b.is_ascii_whitespace()) {

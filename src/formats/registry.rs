@@ -89,7 +89,7 @@ pub fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> R
     let format = detect(file).ok_or_else(|| {
         Error::Unknown(match file.bytes.len() {
             0 => "the file is empty".to_string(),
-            n => format!("it begins with {:02x?}, which is none of the signatures read here", &file.bytes[..n.min(8)]),
+            n => format!("starts with {:02x?}, which is not a supported signature", &file.bytes[..n.min(8)]),
         })
     })?;
     (format.read)(file, companion, scratch)
@@ -100,7 +100,7 @@ fn refuse_substitute(file: &File) -> Result<()> {
     match by_signature(file) {
         Some(_) => Ok(()),
         None => match substitute(file.bytes) {
-            Some(looks) => Err(Error::Unknown(format!("it is {}{}", looks.what, looks.advice))),
+            Some(looks) => Err(Error::Unknown(format!("the file is {}{}", looks.what, looks.advice))),
             None => Ok(()),
         },
     }

@@ -46,13 +46,13 @@ impl Probe {
         let by_name = misnamed(name, &self.head);
         let ended = self.probe.flatten().map_or(Ok(()), |probe| probe.finish());
         let preallocated = match self.zeros {
-            zeros if zeros >= 512 => format!(", the last {zeros} of them zeros: the download was not finished"),
+            zeros if zeros >= 512 => format!(", the last {zeros} of them zeros: the download is incomplete"),
             _ => String::new(),
         };
         let fault = by_name.or_else(|| {
             let (fault, why) = ended.err()?;
             let fault = if preallocated.is_empty() { fault } else { Fault::Truncated };
-            Some((fault, format!("{why}; it has {} bytes{preallocated}; download it again", self.size)))
+            Some((fault, format!("{why}; the file has {} bytes{preallocated}; download it again", self.size)))
         });
         Probed { sha256: hex(&self.sha256.finalize()), fault }
     }

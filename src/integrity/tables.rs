@@ -40,7 +40,7 @@ impl Notes {
     /// All that was found.
     pub(super) fn finish(mut self) -> Vec<Finding> {
         for (&kind, &count) in self.counts.iter().filter(|(_, count)| **count > MOST) {
-            let says = format!("and {} more of this kind in this file", count - MOST);
+            let says = format!("and {} more of this kind in the file", count - MOST);
             self.findings.push(Finding::fault(kind, Some(&self.source), &self.path, says));
         }
         self.findings
@@ -58,7 +58,7 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
         let row = match row {
             Ok(row) => row,
             Err(error) => {
-                notes.push(Kind::BrokenTable, None, format!("it cannot be decoded: {error}"));
+                notes.push(Kind::BrokenTable, None, format!("cannot be decoded: {error}"));
                 return notes;
             }
         };
@@ -66,8 +66,8 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
         first.get_or_insert_with(|| row.id().to_string());
         if let Some(previous) = previous.as_ref().filter(|previous| previous.compare(&row).is_ge()) {
             let says = match previous.compare(&row).is_eq() {
-                true => "it is there twice".to_string(),
-                false => format!("it stands behind {}, and belongs before it", previous.key()),
+                true => "occurs twice".to_string(),
+                false => format!("follows {}, but must precede it", previous.key()),
             };
             notes.push(Kind::Order, row.id(), says);
         }
@@ -76,11 +76,11 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
     }
     let last = previous.map(|row| row.id().to_string());
     if count != recorded.rows {
-        notes.push(Kind::Rows, None, format!("it has {count} rows, and its receipt says {}", recorded.rows));
+        notes.push(Kind::Rows, None, format!("has {count} rows, but its receipt states {}", recorded.rows));
     }
     for (what, found, recorded) in [("first", first, recorded.first), ("last", last, recorded.last)] {
         if found.as_ref() != Some(&recorded) {
-            let says = format!("its {what} row is {}, and its receipt says {recorded}", found.unwrap_or_default());
+            let says = format!("its {what} row is {}, but its receipt states {recorded}", found.unwrap_or_default());
             notes.push(Kind::Rows, None, says);
         }
     }

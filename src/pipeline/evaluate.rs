@@ -54,7 +54,7 @@ pub struct EvaluateReport {
 pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progress) -> Result<EvaluateReport> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no masks to evaluate; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no masks; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
@@ -108,7 +108,7 @@ fn factors(
         let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
         key = key.with_digest_of("columns", names_of::<Factors>());
         if !own.is_empty() {
-            key = key.with_json("own modalities", &own);
+            key = key.with_json("modalities of specs", &own);
         }
         work.push((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build));
     }
@@ -161,11 +161,11 @@ fn factor_rows(slice: &DecodedSlice, own: &[String], options: &FourierOptions) -
         let of_own = || Some(taxonomy().modalities.len() + own.iter().position(|own| *own == row.modality)?);
         let modality = taxonomy().modality_index(&row.modality).or_else(of_own);
         let modality = modality.and_then(|modality| u8::try_from(modality).ok()).ok_or_else(|| {
-            damaged(&row.mask_id, format!("no case of the dataset has the modality {:?}", row.modality))
+            damaged(&row.mask_id, format!("the modality {:?} does not occur in the dataset", row.modality))
         })?;
         let subject =
             Subject::of(mask, &picture, modality, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
-        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
+        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask is empty".into()))?;
         Ok(FactorRow { mask: MaskIdentity::from(row), values: subject.values() })
     };
     slice.masks.iter().map(one).collect()
@@ -193,7 +193,7 @@ fn metrics(
         if !finished {
             let model = prediction.model.as_deref().unwrap_or_default();
             tracing::warn!(
-                "{model} on {}: `medcosmos predict` was not finished; what it left is not evaluated",
+                "{model} on {}: `medcosmos predict` has not finished; its predictions are not evaluated",
                 prediction.source
             );
         }
@@ -278,7 +278,7 @@ impl Iterator for Pairs {
                 Some(Ok(mask)) => self.current = Some(mask),
                 Some(Err(error)) => return Some(Err(error.into())),
                 None => {
-                    let reason = "a prediction for a mask that the dataset does not have".to_string();
+                    let reason = "a prediction of a mask that is not in the dataset".to_string();
                     return Some(Err(Error::Damaged { id: first.mask_id, reason }));
                 }
             }

@@ -134,7 +134,7 @@ pub struct Unmapped {
 pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress: &Progress) -> Result<LeaksReport> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no slices to compare; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no slices; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;

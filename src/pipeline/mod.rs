@@ -50,7 +50,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] crate::models::Error),
     /// The dataset would lie among the downloads, and be taken for one of them by the next build.
-    #[error("{dataset} lies inside {raw}, the folder of downloads: choose a dataset folder outside of it")]
+    #[error("{dataset}: inside the folder of downloads {raw}; choose a dataset folder outside it")]
     InsideRaw {
         /// Folder of the dataset.
         dataset: PathBuf,
@@ -58,7 +58,7 @@ pub enum Error {
         raw: PathBuf,
     },
     /// The build was interrupted: its masks are not all there.
-    #[error("{dataset}: the build of {slug} was not finished; run the same `medcosmos build` again, then go on")]
+    #[error("{dataset}: the build of {slug} has not finished; run the same `medcosmos build` again first")]
     Unfinished {
         /// Folder of the dataset.
         dataset: PathBuf,

@@ -34,7 +34,7 @@ impl Running {
             (0, m, s) => format!("{m} min {s} s"),
             (h, m, _) => format!("{h} h {m} min"),
         };
-        format!("{what}: {done} of {total}, {rate:.1} a second, {left} left")
+        format!("{what}: {done} of {total}, {rate:.1}/s, {left} left")
     }
 }
 

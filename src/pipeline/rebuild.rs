@@ -99,7 +99,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {
-        let reason = "nothing was built in it".into();
+        let reason = "nothing was built in the dataset".into();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let registry = registry.select(&Vec::from_iter(sources))?;
@@ -147,7 +147,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
             None => {
                 rebuild.shards += 1;
                 let says =
-                    "other files of the source are there, or they have another use, than when it was built".into();
+                    "the source's files, or their roles, have changed since the build".into();
                 rebuild.differences.push(Difference::Input { source, path: "files".into(), says });
             }
         }
@@ -183,9 +183,9 @@ fn options_of(dataset: &Dataset) -> Result<slices::Options> {
     let damaged = |reason: String| crate::store::Error::Damaged { path: dataset.path().to_path_buf(), reason };
     let mut options = dataset.options()?;
     let recorded =
-        options.remove(Stage::Build.name()).ok_or_else(|| damaged("it does not say how it was built".into()))?;
+        options.remove(Stage::Build.name()).ok_or_else(|| damaged("no record of how the dataset was built".into()))?;
     let options = serde_json::from_value(recorded);
-    Ok(options.map_err(|e| damaged(format!("the options of its build cannot be read: {e}")))?)
+    Ok(options.map_err(|e| damaged(format!("cannot read the options of the build: {e}")))?)
 }
 
 /// Cases and raw files, as the dataset records them and as they are.
@@ -221,15 +221,15 @@ fn raw_differences(dataset: &Dataset, tree: &Tree, found: &Scan, digests: &Diges
             let says = match &digests[file] {
                 Some(Ok(digest)) if recorded.sha256.is_empty() || *digest == recorded.sha256 => continue,
                 Some(Ok(digest)) => format!(
-                    "it had {} bytes and SHA-256 {}, and has {} and {digest}",
+                    "had {} bytes and SHA-256 {}, now has {} and {digest}",
                     recorded.size,
                     recorded.sha256,
                     tree.members()[file].size
                 ),
                 Some(Err(_)) if recorded.sha256.is_empty() => continue,
-                Some(Err(reason)) => format!("it could be read, and cannot any more: {reason}"),
+                Some(Err(reason)) => format!("no longer readable: {reason}"),
                 None if tree.members()[file].size == recorded.size => continue,
-                None => format!("it had {} bytes, and has {}", recorded.size, tree.members()[file].size),
+                None => format!("had {} bytes, now has {}", recorded.size, tree.members()[file].size),
             };
             differences.push(Difference::RawAltered { case: case(), path: path(), says });
         }
@@ -247,7 +247,7 @@ fn other_tools(receipts: &[Receipt]) -> Vec<Difference> {
     }
     let say = |(version, shards)| Difference::Tool {
         compared: true,
-        says: format!("{shards} shard(s) were built by medcosmos {version}, and this is {this}"),
+        says: format!("{shards} shard(s) were built by medcosmos {version}; this is {this}"),
     };
     others.into_iter().map(say).collect()
 }
@@ -256,7 +256,7 @@ fn other_tools(receipts: &[Receipt]) -> Vec<Difference> {
 fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -> Result<Vec<Difference>> {
     let folder = tempfile::tempdir().map_err(|source| crate::store::Error::Io {
         path: std::env::temp_dir(),
-        action: "make a temporary folder",
+        action: "create a temporary folder",
         source,
     })?;
     let anew = write(&Dataset::create(folder.path())?)?;
@@ -268,20 +268,20 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
             (Some(was), Some(is)) => (
                 was.path.clone(),
                 format!(
-                    "it has {} rows and SHA-256 {}, and comes out with {} and {}",
+                    "has {} rows and SHA-256 {}; the rebuild has {} and {}",
                     was.rows, was.sha256, is.rows, is.sha256
                 ),
             ),
-            (Some(was), None) => (was.path.clone(), format!("it has {} rows, and comes out without any", was.rows)),
+            (Some(was), None) => (was.path.clone(), format!("has {} rows; the rebuild has none", was.rows)),
             (None, is) => {
                 let is = is.expect("one of them has the table");
-                (is.path.clone(), format!("there is no such file, and it comes out with {} rows", is.rows))
+                (is.path.clone(), format!("missing; the rebuild has {} rows", is.rows))
             }
         };
         differences.push(Difference::Bytes { source: receipt.source.clone(), path, says });
     }
     if differences.is_empty() && receipt.counts != anew.counts {
-        let says = format!("it counted {:?}, and counts {:?}", receipt.counts, anew.counts);
+        let says = format!("counted {:?}; the rebuild counts {:?}", receipt.counts, anew.counts);
         differences.push(Difference::Bytes { source: receipt.source.clone(), path: receipt.id.to_string(), says });
     }
     Ok(differences)
@@ -299,7 +299,7 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
             return Vec::new();
         }
         let first = shard.key().get("first").unwrap_or_default();
-        return vec![input(shard.id().to_string(), format!("no shard of the dataset begins with the case {first}"))];
+        return vec![input(shard.id().to_string(), format!("no shard of the dataset starts with the case {first}"))];
     };
     let path = || other.files.values().next().map_or(other.id.to_string(), |file| file.path.clone());
     let differs = |name: &str| other.key.get(name) != shard.key().get(name);
@@ -309,25 +309,25 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
     };
     let mut differences = Vec::new();
     let inputs = [
-        ("release", "its release was"),
+        ("release", "the release was"),
         ("spec", "the SHA-256 of its spec was"),
         ("options", "the options of the build were"),
     ];
     for (name, what) in inputs {
         if differs(name) {
             let (was, is) = values(name);
-            differences.push(input(path(), format!("{what} {was}, and now {is}")));
+            differences.push(input(path(), format!("{what} {was}, and is now {is}")));
         }
     }
     for (name, what) in [("content_version", "content"), ("schema_version", "tables")] {
         if differs(name) {
             let (was, is) = values(name);
-            let says = format!("{} was written with version {was} of the {what}, and this is version {is}", path());
+            let says = format!("{} was written with version {was} of the {what}; this is version {is}", path());
             differences.push(Difference::Tool { compared: false, says });
         }
     }
     if differences.is_empty() && !told {
-        differences.push(input(path(), "its cases, their files or what is said of them are others".into()));
+        differences.push(input(path(), "its cases, their files, or their metadata have changed".into()));
     }
     differences
 }

@@ -158,7 +158,7 @@ pub fn check_split(dataset: &Dataset, progress: &Progress) -> Result<SplitCheck>
         assigned.push(Assigned { patient: patient_id, place });
     }
     if assigned.is_empty() {
-        let reason = "there is no split to check; `medcosmos split` makes one".to_string();
+        let reason = "the dataset has no split; run `medcosmos split` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let known = known(dataset, &files, progress)?;
@@ -176,7 +176,7 @@ pub fn check_split(dataset: &Dataset, progress: &Progress) -> Result<SplitCheck>
 fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no slices to split; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no slices; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let files = builds.iter().flat_map(|build| table_file(dataset, build, Table::Slices)).collect();

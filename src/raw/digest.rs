@@ -154,7 +154,7 @@ impl DigestCache {
             }
         }
         if damaged > 0 {
-            warn!("digest cache {}: {damaged} damaged lines; their digests are computed again", file.display());
+            warn!("digest cache {}: {damaged} damaged lines; their digests are recomputed", file.display());
         }
         cache
     }

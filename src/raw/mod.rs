@@ -116,14 +116,14 @@ pub enum Reason {
     Cut(String),
     /// A password is needed.
     #[error(
-        "protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder"
+        "protected by a password; unpack it with 7-Zip and the publisher's password, and use the folder"
     )]
     Encrypted,
     /// Legal, but not read here.
     #[error("not supported: {0}")]
     Unsupported(String),
     /// Larger than [`Options::max_member_bytes`].
-    #[error("{size} bytes or more, and the limit is {limit}; raise the limit if that is really its size")]
+    #[error("{size} bytes or more, above the limit of {limit}; raise the limit if the size is correct")]
     TooLarge {
         /// Size that the archive declares, or that was reached.
         size: u64,
@@ -131,13 +131,13 @@ pub enum Reason {
         limit: u64,
     },
     /// An archive below [`Options::max_depth`] other archives.
-    #[error("nested in {0} archives, deeper than is looked into; unpack the outer ones and use the folder")]
+    #[error("nested in {0} archives, which is deeper than supported; unpack the outer ones and use the folder")]
     TooDeep(usize),
     /// The entry's name is not a path below its archive.
-    #[error("{0}; the entry is refused")]
+    #[error("{0}; the entry is ignored")]
     Name(&'static str),
     /// The member is not one of this tree.
-    #[error("no member of this tree")]
+    #[error("not a member of this tree")]
     Foreign,
 }
 

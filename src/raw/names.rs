@@ -16,7 +16,7 @@
 /// What is wrong with the name: empty, absolute, with a `..`, a drive letter or a NUL.
 pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &'static str> {
     if name.contains('\0') {
-        return Err("its name has a NUL");
+        return Err("its name contains a NUL");
     }
     let name = if backslash { name.replace('\\', "/") } else { name.to_owned() };
     if name.starts_with('/') {
@@ -26,7 +26,7 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
     for component in name.split('/') {
         match component {
             "" | "." => {}
-            ".." => return Err("its name climbs out of the archive by `..`"),
+            ".." => return Err("its name leaves the archive with `..`"),
             _ => components.push(component),
         }
     }
@@ -58,12 +58,12 @@ const LEFTOVERS: [(&str, &str); 11] = [
     ("__MACOSX", "resource forks of macOS"),
     (".DS_Store", "folder view of macOS"),
     (".Spotlight-V100", "search index of macOS"),
-    (".Trashes", "waste basket of macOS"),
+    (".Trashes", "trash of macOS"),
     (".fseventsd", "file system log of macOS"),
     ("Thumbs.db", "thumbnails of Windows"),
     ("desktop.ini", "folder view of Windows"),
-    ("@eaDir", "thumbnails of a Synology store"),
-    (".ipynb_checkpoints", "saved states of Jupyter"),
+    ("@eaDir", "thumbnails of a Synology NAS"),
+    (".ipynb_checkpoints", "checkpoints of Jupyter"),
     (".git", "version control"),
     (PHANTOMS, "mark of phantom downloads"),
 ];

@@ -33,8 +33,8 @@ pub(super) fn first_volume(name: &str) -> Option<String> {
 /// Says how to go on without a decoder.
 #[cfg(not(feature = "rar"))]
 fn open(_source: &Source, _shared: &Shared) -> Result<Opened, Reason> {
-    let feature = "a RAR archive, which this build does not read; unpack it with 7-Zip or unrar and use the folder, or \
-                   build with `--features rar`";
+    let feature = "a RAR archive, which this build cannot read; unpack it with 7-Zip or unrar and use the folder, or \
+        build medcosmos with `--features rar`";
     Err(Reason::Unsupported(feature.into()))
 }
 
@@ -115,7 +115,7 @@ mod with_decoder {
     fn guarded<T>(run: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             Err(Reason::Damaged(
-                "the RAR decoder does not know a flag in its headers; unpack it and use the folder".into(),
+                "the RAR headers contain an unknown flag; unpack the archive and use the folder".into(),
             ))
         })
     }
@@ -123,9 +123,9 @@ mod with_decoder {
     fn reason(error: UnrarError) -> Reason {
         match error.code {
             Code::MissingPassword | Code::BadPassword => Reason::Encrypted,
-            Code::EOpen => Reason::Damaged("a volume of the RAR is missing, or cannot be opened".into()),
+            Code::EOpen => Reason::Damaged("a volume of the RAR archive is missing or cannot be opened".into()),
             Code::EReference => {
-                Reason::Unsupported("a RAR entry that refers to another one; unpack the archive".into())
+                Reason::Unsupported("a RAR entry that refers to another entry; unpack the archive".into())
             }
             _ => Reason::Damaged(format!("{error}; download it again")),
         }

@@ -138,7 +138,7 @@ fn open_compressed(
     match head {
         Ok(head) if is_tar(&head) => tar::open_compressed(source, codec, shared).map(Some),
         Ok(_) => {
-            let what = format!("{} data that hold no tar", codec.name);
+            let what = format!("{} data without a tar archive", codec.name);
             let found = Looks { fault: Fault::OtherContent, what, advice: "" };
             Err(Reason::NotAnArchive { expected: name, found })
         }

@@ -77,7 +77,7 @@ fn unread_method(archive: &Archive, entry: usize) -> Option<&'static str> {
 }
 
 fn unsupported(method: &str) -> Reason {
-    Reason::Unsupported(format!("7z compression by {method}; unpack the archive with 7-Zip and use the folder"))
+    Reason::Unsupported(format!("7z compression method {method}; unpack the archive with 7-Zip and use the folder"))
 }
 
 fn cannot_open(source: &Source, error: Error) -> Reason {
@@ -89,7 +89,7 @@ fn cannot_open(source: &Source, error: Error) -> Reason {
         error => {
             let len = source.len();
             Reason::Cut(format!(
-                "a 7z ends with its directory, which cannot be read in these {len} bytes ({error}); download it again"
+                "the 7z directory at the end of the {len} bytes cannot be read ({error}); download it again"
             ))
         }
     }
@@ -186,7 +186,7 @@ impl Cursor for Decoder {
         let Self::Thread { asks, answers } = self else { return Ok(()) };
         // The thread has ended after an error, which is then the answer.
         let _ = asks.send(out.is_some());
-        let ended = || Reason::Damaged("its block has fewer entries than the archive's directory says".into());
+        let ended = || Reason::Damaged("its block has fewer entries than the archive's directory states".into());
         let bytes = answers.recv().map_err(|_| ended())??;
         if let Some(out) = out {
             out.write_all(&bytes)?;

@@ -124,7 +124,7 @@ impl Index {
             let target = normalise(&link, false).ok().flatten().and_then(|path| by_path.get(&path));
             match target.map(|&entry| &self.entries[entry]) {
                 Some(target) if target.refused.is_none() => Ok(target.number),
-                _ => Err(Reason::Damaged(format!("a hard link to {link:?}, which does not stand before it"))),
+                _ => Err(Reason::Damaged(format!("a hard link to {link:?}, which does not precede it"))),
             }
         } else if kind.is_symlink() {
             let feature = format!("a symbolic link in an archive, to {link:?}; unpack the archive and use the folder");
@@ -135,7 +135,7 @@ impl Index {
             self.spans.push(Span { offset: item.raw_file_position(), len: item.size() });
             Ok(self.spans.len() - 1)
         } else {
-            Err(Reason::Unsupported(format!("a tar entry of type {:?}, which is no file", char::from(kind.as_byte()))))
+            Err(Reason::Unsupported(format!("a tar entry of type {:?}, which is not a file", char::from(kind.as_byte()))))
         };
         Some(match span {
             Ok(number) => Entry { name, number, size: self.spans[number].len, refused: None },
@@ -150,20 +150,20 @@ impl Index {
             let Span { offset, len } = self.spans[entry.number];
             if offset.checked_add(len).is_none_or(|end| end > reached) {
                 let found = reached.saturating_sub(offset);
-                let why = format!("the archive ends inside it: it has {len} bytes, {found} are there");
+                let why = format!("the archive is truncated inside it: expected {len} bytes, found {found}");
                 entry.refused = Some(Reason::Cut(why));
                 cut = true;
             }
         }
         if cut && self.damage.is_none() {
             let whole = self.entries.iter().filter(|entry| entry.refused.is_none()).count();
-            self.damage = Some(ends_early(whole, &format!("{reached} bytes are there")));
+            self.damage = Some(ends_early(whole, &format!("found {reached} bytes")));
         }
     }
 }
 
 fn ends_early(entries: usize, why: &str) -> Reason {
-    Reason::Cut(format!("cannot be read to its end ({why}), {entries} entries stand before that; download it again"))
+    Reason::Cut(format!("cannot be read to its end ({why}), after {entries} entries; download it again"))
 }
 
 /// Whether pax headers say that the data are those of a sparse file, which GNU tar stores in pieces.
@@ -261,7 +261,7 @@ impl Decoder {
         let found = pump(&mut (&mut self.stream).take(len), out)?;
         self.position += found;
         if found < len {
-            return Err(Reason::Cut(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
+            return Err(Reason::Cut(format!("the archive is truncated inside it: expected {len} bytes, found {found}")));
         }
         Ok(())
     }

@@ -276,7 +276,7 @@ fn exactly(
     let written = write(&mut bounded);
     let Bounded { left, overrun, .. } = bounded;
     if overrun {
-        return Err(Reason::Damaged(format!("{size} bytes expected by the index, and there are more")));
+        return Err(Reason::Damaged(format!("more than the {size} bytes stated in the index")));
     }
     written?;
     if left > 0 {
@@ -347,7 +347,7 @@ impl Index {
         let Opened { archive, entries, backslash, damage, hides_repeated } = opened;
         self.problems.extend(damage.map(|reason| Problem::from(reason.at(path))));
         if hides_repeated {
-            let reason = "entries of the same name as a later one, which is used instead";
+            let reason = "entries with the same name as a later one, which is used instead";
             self.ignored.push(Ignored { path: path.to_owned(), reason });
         }
         let mut leftovers = BTreeSet::new();
@@ -473,7 +473,7 @@ fn last_of_each_path(mut members: Vec<Member>, ignored: &mut Vec<Ignored>) -> Ve
     for member in members {
         match sorted.last_mut() {
             Some(earlier) if earlier.path == member.path => {
-                let reason = "an entry of the same name as a later one, which is used instead";
+                let reason = "an entry with the same name as a later one, which is used instead";
                 ignored.push(Ignored { path: member.path.clone(), reason });
                 *earlier = member;
             }

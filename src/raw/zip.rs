@@ -51,7 +51,7 @@ fn open(source: &Source) -> Result<Opened, Reason> {
         }
         let name = entry.name().map_err(reason)?.into_owned();
         let refused = if zip.shift(number).is_none() {
-            let why = "there is no such entry where the archive's directory says; download the archive again";
+            let why = "the entry is not where the archive's directory states; download the archive again";
             Some(Reason::Damaged(why.into()))
         } else if entry.encrypted() {
             Some(Reason::Encrypted)
@@ -65,8 +65,8 @@ fn open(source: &Source) -> Result<Opened, Reason> {
     }
     entries.sort_by_key(|&(offset, _)| offset);
     let damage = zip.unread_directory()?.then(|| {
-        let why = "its directory goes on behind the number of entries that it declares, as archives of more than 65,535 \
-                   entries do that macOS wrote; unpack it and use the folder";
+        let why = "the directory contains more entries than it declares, as in macOS archives of more than 65,535 \
+            entries; unpack it and use the folder";
         Reason::Damaged(why.into())
     });
     Ok(Opened {
@@ -80,14 +80,14 @@ fn open(source: &Source) -> Result<Opened, Reason> {
 
 /// What to say of a zip whose directory is not found.
 fn cannot_open(source: &Source, error: &ZipError) -> Reason {
-    let advice = "download it again; of a multi-part zip (.z01, .z02, ...) join the parts by \
-                  `zip -s 0 parts.zip --out joined.zip`";
+    let advice = "download it again; for a multi-part zip (.z01, .z02, ...), join the parts with `zip -s 0 parts.zip \
+        --out joined.zip`";
     match error {
         ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
             Reason::Io(io::Error::new(error.kind(), error.to_string()))
         }
         _ => Reason::Cut(format!(
-            "a zip ends with its directory, and there is none in these {} bytes ({error}); {advice}",
+            "the zip directory is missing at the end of the {} bytes ({error}); {advice}",
             source.len()
         )),
     }
@@ -104,7 +104,7 @@ fn unsupported(method: CompressionMethod) -> Option<Reason> {
         | CompressionMethod::Xz
         | CompressionMethod::Zstd => None,
         other => {
-            let feature = format!("zip compression by {other}; unpack the archive with 7-Zip and use the folder");
+            let feature = format!("zip compression method {other}; unpack the archive with 7-Zip and use the folder");
             Some(Reason::Unsupported(feature))
         }
     }
@@ -153,7 +153,7 @@ impl Zip {
             }
         }
         if moved_for_nothing && begins > 0 {
-            let why = "it ends with the directory of an archive inside it, and its own is not there; download it again";
+            let why = "ends with the directory of an archive inside it, without its own directory; download it again";
             return Err(Reason::Cut(why.into()));
         }
         Ok(())

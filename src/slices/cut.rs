@@ -72,7 +72,7 @@ fn cut_loaded(
     }
     if rules.fourth_axis == FourthAxis::None && loaded.image.size[3] > 1 {
         let found = loaded.image.size[3];
-        let reason = format!("the spec expects three dimensions, but it has a fourth one of {found} steps");
+        let reason = format!("the spec expects three dimensions, but the file has a fourth with {found} steps");
         return Err(Error::Spec { file: loaded.file.clone(), reason });
     }
     if let Some(channel) = case.channel
@@ -218,7 +218,7 @@ impl MaskReader<'_> {
         ];
         let placed = place(self.grid, mask, part.pair, names, &mut scratch.volumes)?;
         if placed.placement == Placement::Resampled && matches!(part.decode, Decode::Binary { inverted: true, .. }) {
-            let reason = "an inverted mask cannot be laid on another grid: all that lies beyond it would be the object";
+            let reason = "an inverted mask cannot be resampled: everything outside it would become the object";
             return Err(Error::Spec { file: placed.mask.file, reason: reason.into() });
         }
         give(add, found, placed, scratch)
@@ -287,7 +287,7 @@ impl Objects {
             Some(slices) if self.axis == Axis::Z => slices.clone(),
             Some(_) => {
                 let reason =
-                    "its slices and those of its image are not the same ones: they can be cut along the stack only";
+                    "its slices differ from those of the image: the volume can only be cut along the stack";
                 return Err(Error::Stack { file: placed.mask.file.clone(), reason: reason.into() });
             }
         };

@@ -44,7 +44,7 @@ impl Rule {
             Intensity::Auto | Intensity::Slice => Ok(Rule::Slice),
             Intensity::Stored if eight_bits => Ok(Rule::Stored),
             Intensity::Stored => {
-                Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype()))
+                Err(format!("intensity = \"stored\" requires 8-bit values, found {}", image.samples.dtype()))
             }
             Intensity::Volume => {
                 let (low, high) = with_samples!(&image.samples, v => range(v, image.meaning.padding));
@@ -53,7 +53,7 @@ impl Rule {
             }
             Intensity::Window { low, high } if low < high => Ok(Rule::Range(low, high)),
             Intensity::Window { low, high } => {
-                Err(format!("an intensity window must rise, this one goes from {low} to {high}"))
+                Err(format!("an intensity window must increase, found {low} to {high}"))
             }
             Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
                 let mut values: Vec<f64> = with_samples!(&image.samples, v => measured(v, image.meaning.padding).map(|x| real(x as f64, image.scaling)).collect());
@@ -61,7 +61,7 @@ impl Rule {
                 Ok(Rule::Range(percentile(&values, low), percentile(&values, high)))
             }
             Intensity::Percentile { low, high } => {
-                Err(format!("percentiles must rise between 0 and 100, these are {low} and {high}"))
+                Err(format!("percentiles must increase between 0 and 100, found {low} and {high}"))
             }
         }
     }

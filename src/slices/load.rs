@@ -136,7 +136,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
             format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
         };
         let with_first = |what: String| {
-            let reason = format!("it and {}, the first of its stack, have {what}", members[0].path);
+            let reason = format!("it and {}, the first of the stack, have {what}", members[0].path);
             Error::Stack { file: member.path.clone(), reason }
         };
         if !share_palette(&mut first.palette, &image.palette) {
@@ -153,7 +153,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
             return Err(Error::Stack {
                 file: member.path.clone(),
                 reason: format!(
-                    "it has {}, but {}, the first of its stack, has {}",
+                    "has {}, but {}, the first of the stack, has {}",
                     described(&image),
                     members[0].path,
                     described(&first)

@@ -182,7 +182,8 @@ pub enum Error {
     },
     /// A mask that does not lie on its image's grid.
     #[error(
-        "{mask} has {} pixels (x, y, z, t), its image {image} has {}: they do not belong together, or one was resampled",
+        "{mask} has {} pixels (x, y, z, t), but its image {image} has {}: they do not belong together, or one was \
+         resampled",
         shape(found),
         shape(expected)
     )]
@@ -198,9 +199,9 @@ pub enum Error {
     },
     /// A mask whose header puts it elsewhere than its voxels' order does.
     #[error(
-        "{mask} does not lie on the grid of its image {image}: {why} (the mask has {mask_grid}; the image has \
-         {image_grid}). Where both headers are right, pair = \"space\" in the spec goes by them; where they are known to \
-         lie, pair = \"index\" with a pair_reason goes by the order of voxels"
+        "{mask} is not on the grid of its image {image}: {why} (the mask has {mask_grid}; the image has {image_grid}). \
+         If both headers are correct, set pair = \"space\" in the spec; if they are known to be wrong, pair = \
+         \"index\" with a pair_reason pairs voxels by index"
     )]
     Placement {
         /// The mask's file.
@@ -215,7 +216,7 @@ pub enum Error {
         why: String,
     },
     /// A value that the spec's label table does not have.
-    #[error("{file}: label value {value} in slice {slice} is not in the spec, which knows {known}")]
+    #[error("{file}: label value {value} in slice {slice} is not in the spec, which has {known}")]
     UnknownLabel {
         /// The mask's file.
         file: String,

@@ -48,17 +48,17 @@ pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) ->
         let known = geometry.filter(|g| g.frame != Frame::Spacing);
         let letters = known
             .map(|g| g.orientation())
-            .ok_or("the spec asks for an anatomical plane, but the file does not say where its axes point")?;
+            .ok_or("the spec requests an anatomical plane, but the file does not state its orientation")?;
         let at = letters
             .chars()
             .position(|c| normal.contains(&c))
-            .ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
+            .ok_or_else(|| format!("no axis of {letters} is perpendicular to the plane"))?;
         Ok([Axis::X, Axis::Y, Axis::Z][at])
     };
     let single = single_slice(size);
     let across = |axis: Axis| match single {
         Some(single) if single != axis => Err(format!(
-            "it is a single slice ({}), which lies in the {} plane and not in the one that is asked for",
+            "a single slice ({}) in the {} plane, not in the requested one",
             size[..3].iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
             anatomical_plane(single, geometry)
         )),

@@ -35,7 +35,7 @@ pub(super) fn load(
     let bytes = tree.read(member)?;
     let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
     let [width, height, 1, 1] = image.size else {
-        let reason = "its rows are masks of single pictures, but the image is a volume".to_string();
+        let reason = "its rows are masks of single 2D images, but the image is a volume".to_string();
         return Err(problem(reason));
     };
     let runs = runs_of(&bytes, row, columns).map_err(problem)?;
@@ -62,7 +62,7 @@ fn runs_of(table: &[u8], row: &str, [id, runs]: [&[String]; 2]) -> Result<Vec<St
     for line in table.rows() {
         let line = line?;
         if line.get(id) == Some(row.as_bytes()) {
-            let text = line.get(runs).ok_or_else(|| format!("row {row} ends before its runs"))?;
+            let text = line.get(runs).ok_or_else(|| format!("row {row} has no run lengths"))?;
             found.push(String::from_utf8_lossy(text).into_owned());
         }
     }

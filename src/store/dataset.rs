@@ -185,7 +185,7 @@ impl Dataset {
     /// [`Error::Damaged`] for a file that is not a receipt, and errors of reading.
     pub fn receipts(&self) -> Result<Vec<Receipt>> {
         let read = |path: String| {
-            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it has just been removed".into() };
+            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it was just removed".into() };
             Receipt::read(&self.root, &path)?.ok_or_else(missing)
         };
         self.files_in(RECEIPTS)?.into_iter().map(read).collect()

@@ -130,13 +130,13 @@ impl fmt::Display for Problem {
             Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
             Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
             Problem::ForeignShard { receipt } => {
-                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it")
+                write!(f, "foreign shard: {receipt}: matches neither the inputs nor the options of this run")
             }
             Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
             Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
-            Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
+            Problem::ForeignFile { path } => write!(f, "foreign file: {path}: not listed in any receipt"),
             Problem::Uncommitted { receipt } => {
-                write!(f, "shard not committed: {receipt}: run its stage again, to its end")
+                write!(f, "shard not committed: {receipt}: complete its stage")
             }
             Problem::WrongManifest { reason } => write!(f, "wrong manifest: {reason}: run the last stage again"),
         }
@@ -147,7 +147,7 @@ impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Some(reason) => write!(f, "{} {reason}", self.path),
-            None => write!(f, "{} is not there", self.path),
+            None => write!(f, "{} is missing", self.path),
         }
     }
 }
@@ -325,7 +325,7 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
         for file in receipt.files.values() {
             let copied = durable::copy(to, &dataset.path().join(&file.path), &to.join(&file.path))?;
             if copied != (file.bytes, file.sha256.clone()) {
-                let reason = "is not what its receipt says".to_string();
+                let reason = "does not match its receipt".to_string();
                 return Err(Error::Refused {
                     problems: vec![Problem::AlteredFile { path: file.path.clone(), reason }],
                 });
@@ -374,7 +374,7 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
     }
     match Manifest::read(dataset)? {
         None => {
-            let reason = "it is not there: no stage was run to its end".into();
+            let reason = "missing: no stage has completed".into();
             problems.push(Problem::WrongManifest { reason });
         }
         Some(manifest) => {
@@ -403,7 +403,7 @@ fn against_manifest(
         match listed.get(path) {
             None => problems.push(Problem::Uncommitted { receipt: path.clone() }),
             Some(shard) if shard.files != receipt.files || shard.id != receipt.id => {
-                let reason = format!("it says otherwise of the files of {path} than this receipt");
+                let reason = format!("contradicts this receipt about the files of {path}");
                 problems.push(Problem::WrongManifest { reason });
             }
             Some(_) => {}
@@ -422,7 +422,7 @@ fn against_manifest(
             ("options", sums.options == manifest.options),
         ];
         for (what, _) in parts.into_iter().filter(|(_, same)| !same) {
-            let reason = format!("its {what} are not those of the receipts and of dataset.json");
+            let reason = format!("its {what} differ from those of the receipts and dataset.json");
             problems.push(Problem::WrongManifest { reason });
         }
     }

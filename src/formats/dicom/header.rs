@@ -197,7 +197,7 @@ impl Header {
             return Err(malformed(format!("an image of {columns} x {rows} pixels")));
         }
         if !matches!(bits_allocated, 1 | 8 | 16 | 32 | 64) {
-            return Err(unsupported(format!("Bits Allocated {bits_allocated} (read are 1, 8, 16, 32 and 64)")));
+            return Err(unsupported(format!("Bits Allocated {bits_allocated} (supported: 1, 8, 16, 32 and 64)")));
         }
         if !float && (bits_stored == 0 || bits_stored > high_bit + 1 || high_bit >= bits_allocated) {
             return Err(malformed(format!(
@@ -210,7 +210,7 @@ impl Header {
             None => Photometric::Monochrome2,
         };
         if photometric == Photometric::Monochrome1 {
-            notes.push("MONOCHROME1: bright is dark; values are as stored, not inverted".into());
+            notes.push("MONOCHROME1: low values are bright; values are kept as stored, not inverted".into());
         }
         let image_type = data.text(tags::IMAGE_TYPE);
         if image_type.as_deref().is_some_and(|t| t.split('\\').any(|v| v == "MOSAIC")) {

@@ -67,6 +67,6 @@ fn decode_8_bit(bytes: &[u8], components: usize) -> Result<Vec<u8>> {
     }
     // A decoder of foreign code must not take the process down over a frame that fuzzing has not met yet.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decoder.decode()))
-        .map_err(|_| malformed("JPEG: the decoder gave up on a broken stream"))?
+        .map_err(|_| malformed("JPEG: the stream is broken"))?
         .map_err(|e| malformed(format!("JPEG: {e}")))
 }

@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], columns: usize, rows: usize, samples: usize) 
                     return Err(unsupported("JPEG-LS with restart intervals"));
                 }
             }
-            0xD9 => return Err(malformed("JPEG-LS: the stream ends before all components are there")),
+            0xD9 => return Err(malformed("JPEG-LS: the stream ends before all components are decoded")),
             marker @ (0xC0..=0xC3 | 0xC5..=0xCF) => {
                 return Err(malformed(format!("JPEG-LS: expected the SOF55 marker, found SOF{}", marker - 0xC0)));
             }

@@ -66,7 +66,7 @@ pub(super) fn place_frames(header: &Header, mut image: Image) -> Image {
         // Frames without places of their own: a film, the pages of a scan, the slices of a dose grid.
         None => {
             let plane = Plane { position: None, ..Plane::of(header) };
-            (vec![plane; 2], vec!["frames without positions of their own are along z as stored".to_owned()])
+            (vec![plane; 2], vec!["frames without positions are ordered along z as stored".to_owned()])
         }
         Some(planes) => (planes, Vec::new()),
     };
@@ -162,7 +162,7 @@ fn rescale_frames(header: &Header, mut image: Image) -> Image {
         .collect());
     image.samples = Samples::F32(real);
     image.bits = 32;
-    image.notes.push("the rescale differs by frame: samples are real values".into());
+    image.notes.push("the rescale differs between frames: samples are converted to real values".into());
     image
 }
 

@@ -179,7 +179,7 @@ fn structures(data: &DataSet, table: &Table) -> Result<Vec<Structure>> {
             let (points, rest) = values.as_chunks::<3>();
             if !rest.is_empty() {
                 return Err(malformed(format!(
-                    "a contour of {} coordinates, which are not three a point",
+                    "a contour of {} coordinates, expected three per point",
                     values.len()
                 )));
             }
@@ -216,7 +216,7 @@ fn frames(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
         let mut of: BTreeMap<u32, Vec<Plane>> = table.segments.iter().map(|s| (s.number, Vec::new())).collect();
         for (frame, number) in segment_of_frames(header, data, table)?.into_iter().enumerate() {
             let planes = of.get_mut(&number).ok_or_else(|| {
-                malformed(format!("frame {} is of segment {number}, which has no description", frame + 1))
+                malformed(format!("frame {} belongs to segment {number}, which is not described", frame + 1))
             })?;
             planes.push(plane(frame));
         }
@@ -275,7 +275,7 @@ fn segment_of_frames(header: &Header, data: &DataSet, table: &Table) -> Result<V
         _ => None,
     };
     let items = data.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)?;
-    let missing = |frame: usize| malformed(format!("frame {} does not say which segment it is of", frame + 1));
+    let missing = |frame: usize| malformed(format!("frame {} does not state its segment", frame + 1));
     if items.len() != header.frames {
         let number = shared.or(only).ok_or_else(|| missing(0))?;
         return Ok(vec![number; header.frames]);

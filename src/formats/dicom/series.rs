@@ -72,7 +72,7 @@ fn apart(reason: String) -> Error {
 
 fn keys(slices: &[(&str, &Header)], what: &str, key: impl Fn(&Header) -> Option<f64>) -> Result<Vec<f64>> {
     (0..slices.len())
-        .map(|i| key(slices[i].1).ok_or_else(|| apart(format!("{} has not {what} to sort by", named(slices, i)))))
+        .map(|i| key(slices[i].1).ok_or_else(|| apart(format!("{} lacks {what} to sort by", named(slices, i)))))
         .collect()
 }
 
@@ -133,7 +133,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let slices: Vec<(&str, &Header)> = instances.iter().map(|i| (i.label.as_str(), &i.header)).collect();
     if let Some(i) = slices.iter().position(|(_, h)| h.frames > 1) {
         return Err(unsupported(format!(
-            "{} has {} frames: it is a volume of its own",
+            "{} has {} frames: it is a separate volume",
             named(&slices, i),
             slices[i].1.frames
         )));
@@ -142,7 +142,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     for &index in &order[1..] {
         if let Some(difference) = difference(&instances[order[0]], &instances[index]) {
             let (first, other) = (named(&slices, order[0]), named(&slices, index));
-            let reason = format!("{first} and {other} are not of one volume: {difference}");
+            let reason = format!("{first} and {other} do not belong to one volume: {difference}");
             return Err(apart(reason));
         }
     }
@@ -155,7 +155,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let mut notes: Vec<String> = Vec::new();
     if kept.len() < given {
         notes.push(format!(
-            "{} file(s) of the series are there twice, pixel by pixel: one of each was taken",
+            "{} file(s) of the series are duplicates with equal pixels: one of each is used",
             given - kept.len()
         ));
     }
@@ -183,13 +183,13 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let ordered = order.iter().filter_map(|&i| parts[i].take());
     let (samples, scaling) = match (one_rescale, wider) {
         (false, _) => {
-            notes.push("the rescale differs by slice: samples are real values".into());
+            notes.push("the rescale differs between slices: samples are converted to real values".into());
             (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
         }
         (true, None) => (join(ordered)?, scalings[0]),
         (true, Some(wider)) => {
             let samples = join(ordered.map(|part| widened(part, wider)))?;
-            notes.push(format!("slices are stored in several integer types: all are {} here", samples.dtype()));
+            notes.push(format!("slices are stored in several integer types and converted to {}", samples.dtype()));
             (samples, scalings[0])
         }
     };
@@ -199,7 +199,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let mut meaning = template.meaning;
     if !one_rescale || paddings.iter().any(|p| *p != paddings[0]) {
         if paddings.iter().any(Option::is_some) {
-            notes.push("the padding value differs by slice, or its rescale does: it counts as any other value".into());
+            notes.push("the padding value or its rescale differs between slices: it is treated as an ordinary value".into());
         }
         meaning.padding = None;
     }
@@ -248,8 +248,8 @@ fn one_series(instances: &[Instance]) -> Result<()> {
             let named: Vec<String> =
                 groups.iter().take(3).map(|(_, label, files)| format!("{files} file(s) such as {label:?}")).collect();
             return Err(apart(format!(
-                "the files are of {} series or more, by their {what}: {}; tell them apart in the image's pattern, or by a \
-                 folder for each",
+                "the files belong to {} or more series, by their {what}: {}; distinguish them in the image pattern, or \
+                 put each into a folder",
                 groups.len(),
                 named.join(", ")
             )));

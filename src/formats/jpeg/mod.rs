@@ -71,7 +71,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if let Some(orientation) = header.orientation {
         image
             .notes
-            .push(format!("JPEG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
+            .push(format!("JPEG: EXIF orientation {orientation} is not applied; viewers rotate or mirror the image"));
     }
     if header.components == 4 {
         image.notes.push("JPEG: stored as CMYK, converted to RGB without a colour profile".into());
@@ -139,7 +139,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
                 let (width, height) = (usize::from(w1) << 8 | usize::from(w0), usize::from(h1) << 8 | usize::from(h0));
                 let components = usize::from(components);
                 if precision != 8 {
-                    return Err(unsupported(format!("{precision} bits a sample (8 only)")));
+                    return Err(unsupported(format!("{precision} bits per sample (only 8 are supported)")));
                 }
                 if width == 0 || height == 0 {
                     return Err(malformed(format!("{width} x {height} pixels")));
@@ -163,7 +163,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>> {
     let pixels = header.width * header.height;
     if pixels > bytes.len().saturating_mul(8 * 64) {
         let Header { width, height, .. } = header;
-        return Err(malformed(format!("{width} x {height} pixels cannot come from {} bytes", bytes.len())));
+        return Err(malformed(format!("{width} x {height} pixels cannot be stored in {} bytes", bytes.len())));
     }
     let at_end = Cell::new(false);
     let source = Source { bytes, at_end: &at_end };
@@ -183,7 +183,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>> {
         Ok(Err(e)) => e.to_string(),
         Err(panic) => match panic.downcast::<String>() {
             Ok(message) => *message,
-            Err(_) => "libjpeg gave up".into(),
+            Err(_) => "libjpeg cannot decode the stream".into(),
         },
     };
     if at_end.get() {

@@ -72,7 +72,7 @@ impl Probe for Segments {
         match self.wrong {
             Some(why) => Err((Fault::Damaged, why)),
             None if self.part != Part::End => {
-                Err((Fault::Truncated, "a JPEG ends with the marker FF D9, and there is none".into()))
+                Err((Fault::Truncated, "the JPEG end marker FF D9 is missing".into()))
             }
             None => Ok(()),
         }

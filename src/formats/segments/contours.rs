@@ -47,7 +47,7 @@ impl Structure {
         let (geometry, to_index) = target.frame()?;
         let mut notes = Vec::new();
         if self.without_area > 0 {
-            notes.push(format!("{} point(s) or open contour(s) have no area and are left out", self.without_area));
+            notes.push(format!("{} point(s) or open contour(s) without area are left out", self.without_area));
         }
         let mut marks = vec![0u8; size.iter().product()];
         let contours: Vec<Vec<[f64; 3]>> = self
@@ -59,7 +59,7 @@ impl Structure {
             })
             .collect();
         if contours.is_empty() {
-            notes.push("it has no closed contour".into());
+            notes.push("no closed contour".into());
             return Ok(Placed { marks, reordered: false, error_mm: 0.0, notes });
         }
         let axis = slice_axis(&contours)?;
@@ -70,7 +70,7 @@ impl Structure {
         let heights = match target.heights {
             Some(heights) if axis == 2 => heights,
             Some(_) => {
-                let reason = "its contours lie across the slices of the image, of which some are missing";
+                let reason = "the contours cross the slices of the image, of which some are missing";
                 return Err(Misfit::OffGrid(reason.into()));
             }
             None => {
@@ -86,16 +86,17 @@ impl Structure {
         let (in_gap, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(|o| bottom < o.at && o.at < top);
         if on_slices.is_empty() {
             let place =
-                format!("its contours lie at slices {first:.2} to {last:.2} of an image of {} slices", size[axis]);
+                format!("the contours are at slices {first:.2} to {last:.2} of an image with {} slices", size[axis]);
             return Err(Misfit::Elsewhere(match outside.is_empty() {
-                true => format!("{place}, in a gap of the series, where the image lacks slices"),
+                true => format!("{place}, in a gap of the series where slices of the image are missing"),
                 false => format!("{place}: they do not belong together"),
             }));
         }
         if !in_gap.is_empty() {
             let count = in_gap.len();
             notes.push(format!(
-                "{count} of its {total} contours lie in a gap of the series, where the image lacks slices, and are left out"
+                "{count} of {total} contours are in a gap of the series where slices of the image are missing, and are \
+                 left out"
             ));
         }
         let beyond = outside.len();
@@ -104,7 +105,7 @@ impl Structure {
         let repeated: usize =
             chosen.values_mut().chain(outside.iter_mut().map(|(_, plane)| plane)).map(drop_repeated).sum();
         if repeated > 0 {
-            notes.push(format!("{repeated} contour(s) are there twice: read once"));
+            notes.push(format!("{repeated} contour(s) occur twice and are read once"));
         }
         let [columns, rows] = in_plane.map(|a| size[a]);
         let drawn: f64 =
@@ -114,20 +115,20 @@ impl Structure {
             let percent = 100.0 * (1.0 - inside / drawn);
             let beside = match beyond {
                 0 => String::new(),
-                _ => format!(" ({beyond} of its {total} contours lie above or below its slices)"),
+                _ => format!(" ({beyond} of {total} contours are above or below its slices)"),
             };
             return Err(Misfit::Elsewhere(format!(
-                "{percent:.1} % of the area of its contours lie outside the image{beside}: they do not belong together"
+                "{percent:.1} % of the area of the contours is outside the image{beside}: they do not belong together"
             )));
         }
         if beyond > 0 {
-            notes.push(format!("{beyond} of its {total} contours lie outside the image's slices"));
+            notes.push(format!("{beyond} of {total} contours are outside the image's slices"));
         }
         if left_out > 0 {
-            notes.push(format!("{left_out} contour(s) lie between slices that have nearer ones, and are left out"));
+            notes.push(format!("{left_out} contour(s) between slices that have closer ones are left out"));
         }
         if off > OFF_SLICE {
-            notes.push(format!("contours lie up to {off:.2} of a slice off theirs"));
+            notes.push(format!("contours are up to {off:.2} slices away from their slice"));
         }
         if let (Some((low, _)), Some((high, _))) = (chosen.first_key_value(), chosen.last_key_value()) {
             let (between, with) = (high - low + 1, chosen.len());
@@ -155,10 +156,10 @@ impl Structure {
             }
         }
         if clipped > 0 {
-            notes.push(format!("{clipped} contour(s) reach beyond the image"));
+            notes.push(format!("{clipped} contour(s) extend beyond the image"));
         }
         if crossing > 0 {
-            notes.push(format!("{crossing} contour(s) cross others of the same slice: where they overlap is outside"));
+            notes.push(format!("{crossing} contour(s) cross others of the same slice; the overlap counts as outside"));
         }
         Ok(Placed { marks, reordered: false, error_mm: off * geometry.spacing[axis], notes })
     }
@@ -180,8 +181,8 @@ fn slice_axis(contours: &[Vec<[f64; 3]>]) -> Result<usize, Misfit> {
         return Ok(axis);
     }
     Err(Misfit::OffGrid(format!(
-        "its contours are drawn across the slices of the image: along x, y, z they extend over up to {:.2}, {:.2}, {:.2} \
-         pixels, where one of them should be next to 0",
+        "the contours are not in the planes of the image's slices: along x, y, z they extend over up to {:.2}, {:.2}, \
+         {:.2} pixels, but one of these should be close to 0",
         rises[0], rises[1], rises[2]
     )))
 }

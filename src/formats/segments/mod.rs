@@ -217,7 +217,7 @@ impl Segments {
         match &self.content {
             Content::Frames(frames) => frames.volume(index),
             Content::Layers(layers) => Ok(layers.volume(index)),
-            Content::Structures(_) => Err(Misfit::OffGrid("contours have no pixels of their own".into())),
+            Content::Structures(_) => Err(Misfit::OffGrid("contours have no pixels".into())),
         }
     }
 

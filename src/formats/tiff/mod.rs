@@ -62,7 +62,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let file = File::open(bytes)?;
     let (pages, skipped) = pages(&file)?;
     if let Some(i) = pages.iter().position(|page| !page.is_like(&pages[0])) {
-        let reason = format!("pages 0 and {i} are not of one image: {}", pages[0].difference(&pages[i]));
+        let reason = format!("pages 0 and {i} do not belong to one image: {}", pages[0].difference(&pages[i]));
         return Err(Error::NotTogether { format: FORMAT, reason });
     }
     let mut values = Vec::new();
@@ -99,7 +99,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
     let mut at = file.first;
     while at != 0 {
         if !seen.insert(at) || seen.len() > MOST_PAGES {
-            return Err(malformed(format!("the chain of directories comes back to byte {at}, or has no end")));
+            return Err(malformed(format!("the chain of directories returns to byte {at} or does not end")));
         }
         let (directory, next) = file.directory(at)?;
         // A thumbnail may be stored in a way that is not read here, without harm.
@@ -111,7 +111,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
         at = next;
     }
     match &pages[..] {
-        [] => return Err(malformed("there is no page".into())),
+        [] => return Err(malformed("no page".into())),
         [page] => pages.extend(pages_without_directory(file, page)?),
         _ => {}
     }
@@ -119,7 +119,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
     if total.is_none_or(|total| total > page::MOST_BYTES) {
         return Err(malformed(format!("{} pages of more than {} bytes together", pages.len(), page::MOST_BYTES)));
     }
-    let note = (skipped > 0).then(|| format!("TIFF: {skipped} reduced or mask pages (NewSubfileType) were not read"));
+    let note = (skipped > 0).then(|| format!("TIFF: {skipped} reduced or mask pages (NewSubfileType) are skipped"));
     Ok((pages, note))
 }
 

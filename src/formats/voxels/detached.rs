@@ -48,7 +48,7 @@ impl DataFiles {
             [word] if word.eq_ignore_ascii_case("local") => Ok(DataFiles::Local),
             [word, ref dimension @ ..] if word == "LIST" && dimension.len() <= 1 => {
                 let dimension = dimension.first().map(|d| d.parse()).transpose();
-                let dimension = dimension.map_err(|_| malformed(format!("{value:?} is no list of data files")))?;
+                let dimension = dimension.map_err(|_| malformed(format!("{value:?} is not a list of data files")))?;
                 let text = String::from_utf8_lossy(rest);
                 let names = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_string).collect();
                 Ok(DataFiles::List { names, dimension })
@@ -63,7 +63,7 @@ impl DataFiles {
                     return Err(malformed(format!("{value:?}: the step between file numbers is zero")));
                 }
                 number_into(pattern, 0)
-                    .ok_or_else(|| malformed(format!("{pattern:?} has no %d to put a number in")))?;
+                    .ok_or_else(|| malformed(format!("{pattern:?} has no %d for the number")))?;
                 let [first, last] = [numbers[0], numbers[1]];
                 Ok(DataFiles::Pattern { pattern: pattern.to_string(), first, last, step, dimension })
             }

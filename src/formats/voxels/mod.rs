@@ -197,7 +197,7 @@ impl Block {
     pub fn decode(&self, mut files: Vec<Cow<[u8]>>, scratch: &mut Scratch) -> Result<Samples> {
         if files.is_empty() || !self.count.is_multiple_of(files.len()) {
             return Err(self.malformed(format!(
-                "{} values cannot be shared by {} data files",
+                "{} values cannot be divided among {} data files",
                 self.count,
                 files.len()
             )));
@@ -287,12 +287,12 @@ impl Block {
             for token in tokens.take(block.count) {
                 let text = String::from_utf8_lossy(token);
                 values.push(text.parse().map_err(|_| {
-                    block.malformed(format!("value {} is {text:?}, which is no {}", values.len(), block.dtype.name()))
+                    block.malformed(format!("value {} is {text:?}, expected a {}", values.len(), block.dtype.name()))
                 })?);
             }
             if values.len() < block.count {
                 let (expected, found) = (block.count, values.len());
-                return Err(block.malformed(format!("expected {expected} values in text, found {found}")));
+                return Err(block.malformed(format!("expected {expected} values, found {found}")));
             }
             Ok(values)
         }
@@ -315,7 +315,7 @@ impl Block {
         for (at, byte) in file.iter().enumerate().filter(|(_, b)| !b.is_ascii_whitespace()) {
             let digit = (*byte as char).to_digit(16);
             let digit =
-                digit.ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, no hexadecimal digit")))?;
+                digit.ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, expected a hexadecimal digit")))?;
             digits.push(digit as u8);
         }
         Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())

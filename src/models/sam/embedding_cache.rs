@@ -45,7 +45,7 @@ impl EmbeddingCache {
         match decode(&bytes, key, frame) {
             Ok(values) => Some(Embedding { key: key.clone(), frame: *frame, values }),
             Err(reason) => {
-                tracing::warn!("{}: not used, and made again: {reason}", path.display());
+                tracing::warn!("{}: ignored and recomputed: {reason}", path.display());
                 None
             }
         }
@@ -94,7 +94,7 @@ fn encode(values: &[f16], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Ve
 fn decode(bytes: &[u8], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Vec<f32>, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     if header.metadata().as_ref() != Some(&metadata(key)) {
-        return Err("it is the embedding of another key".to_string());
+        return Err("the embedding has another key".to_string());
     }
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;

@@ -61,10 +61,10 @@ pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, M
     let refused = |reason: String| ModelError::Description { path: from.join(MODEL_FILE), reason };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if spec.name.is_empty() || spec.name.starts_with('.') || !spec.name.chars().all(plain) {
-        return Err(refused(format!("name {:?}: expected letters, digits, dashes and dots", spec.name)));
+        return Err(refused(format!("name {:?}: expected letters, digits, hyphens and dots", spec.name)));
     }
     if to.exists() {
-        return Err(refused(format!("a model {:?} is installed in {}: remove it first", spec.name, to.display())));
+        return Err(refused(format!("a model {:?} is already installed in {}; remove it first", spec.name, to.display())));
     }
     // Whole or not at all: made beside its place, then renamed.
     let models = installed_folder(cache, "");

@@ -86,7 +86,7 @@ impl Signature {
     pub(super) fn decoder_interface(&self, spec: &DecoderSpec) -> Result<DecoderInterface, String> {
         for required in ["image_embeddings", "point_coords", "point_labels"] {
             if self.input(required).is_none() {
-                return Err(format!("it has no input `{required}`; {}", self.describe()));
+                return Err(format!("no input `{required}`; {}", self.describe()));
             }
         }
         const KNOWN: [&str; 6] =
@@ -95,7 +95,7 @@ impl Signature {
             return Err(format!("SAM has no input `{unknown}`; {}", self.describe()));
         }
         let (Some(masks), Some(_)) = (self.output("low_res_masks"), self.output("iou_predictions")) else {
-            return Err(format!("it has no outputs `low_res_masks` and `iou_predictions`; {}", self.describe()));
+            return Err(format!("no outputs `low_res_masks` and `iou_predictions`; {}", self.describe()));
         };
         let tokens = masks.get(1).copied().unwrap_or(-1);
         let told = match (self.input("orig_im_size"), tokens) {
@@ -107,11 +107,12 @@ impl Signature {
         };
         match (told, spec.interface) {
             (Some(told), Some(said)) if told != said => {
-                Err(format!("{MODEL_FILE} says {said:?}, but the graph is {told:?}; {}", self.describe()))
+                Err(format!("{MODEL_FILE} states {said:?}, but the graph is {told:?}; {}", self.describe()))
             }
             (Some(interface), _) | (None, Some(interface)) => Ok(interface),
             (None, None) => Err(format!(
-                "the graph does not tell how many masks it gives: set `interface` under [decoder] in {MODEL_FILE}; {}",
+                "the graph does not state how many masks it returns: set `interface` under [decoder] in {MODEL_FILE}; \
+                 {}",
                 self.describe()
             )),
         }

@@ -55,8 +55,8 @@ pub const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 pub enum ModelError {
     /// Neither a folder nor an installed model has this name.
     #[error(
-        "no model `{name}`: it is not a folder with {MODEL_FILE}, and {} is not there. \
-         `medcosmos setup` installs `{DEFAULT_MODEL}`",
+        "no model `{name}`: neither a folder with {MODEL_FILE} nor installed as {}. `medcosmos setup` installs \
+         `{DEFAULT_MODEL}`",
         installed.display()
     )]
     Unknown {
@@ -85,7 +85,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A file is not the one that the model names.
-    #[error("{}: sha256 is {found}, expected {expected}: the file is damaged, or of another model", path.display())]
+    #[error("{}: sha256 is {found}, expected {expected}; the file is damaged or belongs to another model", path.display())]
     Digest {
         /// The file.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum ModelError {
         found: String,
     },
     /// The ONNX file holds something else than a SAM encoder or decoder.
-    #[error("{} is not a SAM {part}: {reason}", path.display())]
+    #[error("{}: not a SAM {part}: {reason}", path.display())]
     NotSam {
         /// The file.
         path: PathBuf,
@@ -210,11 +210,11 @@ impl ModelSpec {
         let spec: ModelSpec = toml::from_str(text).map_err(|e| e.to_string())?;
         for (file, digests) in &spec.files {
             if file.is_empty() || file.contains(['/', '\\', ':']) || file == "." || file == ".." {
-                return Err(format!("file `{file}`: expected a plain file name, inside the model's folder"));
+                return Err(format!("file `{file}`: expected a file name without a path"));
             }
             let is_digest = |d: &String| d.len() == 64 && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             if digests.accepted().is_empty() || !digests.accepted().iter().all(is_digest) {
-                return Err(format!("file `{file}`: a sha256 is 64 lower-case hexadecimal digits"));
+                return Err(format!("file `{file}`: expected a sha256 of 64 lower-case hexadecimal digits"));
             }
         }
         for (part, file) in [("encoder", &spec.encoder.file), ("decoder", &spec.decoder.file)] {

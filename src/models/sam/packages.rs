@@ -127,7 +127,7 @@ pub(super) fn read_from_tgz<const N: usize>(package: &Path, members: [Member; N]
     }
     for (member, bytes) in members.iter().zip(&found) {
         if bytes.is_none() {
-            return Err(broken(format!("it has no {}", member.path)));
+            return Err(broken(format!("no {} in the package", member.path)));
         }
     }
     Ok(found.map(Option::unwrap_or_default))

@@ -38,8 +38,8 @@ pub const PINNED_VERSION: &str = "1.32.0";
 pub enum RuntimeError {
     /// No place has a library.
     #[error(
-        "ONNX Runtime was not found: {LIBRARY_VARIABLE} is not set, {} is not there, and {python}. \
-         Run `medcosmos setup`, or set {LIBRARY_VARIABLE} to the library file of version {OLDEST_VERSION} or newer",
+        "ONNX Runtime not found: {LIBRARY_VARIABLE} is not set, {} does not exist, and {python}. Run `medcosmos \
+         setup`, or set {LIBRARY_VARIABLE} to the library file of version {OLDEST_VERSION} or newer",
         cached.display()
     )]
     Missing {
@@ -49,12 +49,12 @@ pub enum RuntimeError {
         python: String,
     },
     /// `ORT_DYLIB_PATH` names something that is not a file.
-    #[error("{LIBRARY_VARIABLE} is {}, but there is no such file", .0.display())]
+    #[error("{LIBRARY_VARIABLE} is {}, which does not exist", .0.display())]
     NoSuchFile(PathBuf),
     /// The library is older than this program can use.
     #[error(
-        "{} is ONNX Runtime {found}, but {OLDEST_VERSION} or newer is needed: run `medcosmos setup`, \
-         or set {LIBRARY_VARIABLE} to a newer one",
+        "{}: found ONNX Runtime {found}, expected {OLDEST_VERSION} or newer; run `medcosmos setup`, or set \
+         {LIBRARY_VARIABLE} to a newer one",
         path.display()
     )]
     TooOld {
@@ -64,7 +64,7 @@ pub enum RuntimeError {
         found: String,
     },
     /// The file is not ONNX Runtime, or not for this machine.
-    #[error("{} is not an ONNX Runtime library for this machine: {reason}", path.display())]
+    #[error("{}: not an ONNX Runtime library for this machine: {reason}", path.display())]
     NotARuntime {
         /// The library file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum RuntimeError {
     #[error("no cache folder: set MEDCOSMOS_CACHE, XDG_CACHE_HOME or HOME")]
     NoCacheFolder,
     /// ONNX Runtime was loaded, but does not start.
-    #[error("ONNX Runtime does not start: {0}")]
+    #[error("cannot start ONNX Runtime: {0}")]
     Start(#[source] ort::Error),
 }
 
@@ -139,7 +139,7 @@ for folder in spec.submodule_search_locations if spec else []:
     let output = Command::new(python)
         .args(["-c", LOCATE])
         .output()
-        .map_err(|e| format!("{python} cannot be run to look for its `onnxruntime` package ({e})"))?;
+        .map_err(|e| format!("{python} cannot be run to find its `onnxruntime` package ({e})"))?;
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(PathBuf::from)

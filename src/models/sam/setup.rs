@@ -75,7 +75,7 @@ fn wheel() -> Option<Wheel> {
 pub enum SetupError {
     /// There is no wheel for this machine.
     #[error(
-        "there is no ONNX Runtime to install for {os} on {architecture}: install version 1.24 or newer yourself and set \
+        "no ONNX Runtime package for {os} on {architecture}: install version 1.24 or newer yourself and set \
          ORT_DYLIB_PATH to its library"
     )]
     Platform {
@@ -86,8 +86,8 @@ pub enum SetupError {
     },
     /// No package client of this kind can be run.
     #[error(
-        "{client} is needed to fetch {package}, but none of {tried} can be run: install it, or fetch the package on \
-         another machine with `{by_hand}` and run `medcosmos setup --packages` with its folder"
+        "{client} is needed to download {package}, but none of {tried} can be run: install it, or download the package \
+         on another machine with `{by_hand}` and run `medcosmos setup --packages` with its folder"
     )]
     NoClient {
         /// `pip` or `npm`.
@@ -101,8 +101,7 @@ pub enum SetupError {
     },
     /// A package client failed.
     #[error(
-        "`{command}` failed: {reason}\nIf this machine has no network, run it on one that has, and run \
-         `medcosmos setup --packages` with the folder of the package here"
+        "`{command}` failed: {reason}\nIf this machine has no network, run the command on one that has, then run `medcosmos setup --packages` here with the folder of the package"
     )]
     Client {
         /// The command line.
@@ -172,10 +171,10 @@ pub enum SetupEvent {
 impl fmt::Display for SetupEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SetupEvent::AlreadyThere(path) => write!(f, "already there: {}", path.display()),
+            SetupEvent::AlreadyThere(path) => write!(f, "already installed: {}", path.display()),
             SetupEvent::Replacing(path) => write!(f, "damaged or outdated, will be replaced: {}", path.display()),
-            SetupEvent::Fetching { command } => write!(f, "fetching: {command}"),
-            SetupEvent::Taking(path) => write!(f, "taking: {}", path.display()),
+            SetupEvent::Fetching { command } => write!(f, "downloading: {command}"),
+            SetupEvent::Taking(path) => write!(f, "using: {}", path.display()),
             SetupEvent::Installed(path) => write!(f, "installed: {}", path.display()),
         }
     }

@@ -53,7 +53,7 @@ pub fn build(
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
-        tracing::warn!("digests are not kept for the next run: {error}");
+        tracing::warn!("cannot store digests for the next run: {error}");
     }
     let work = shards(&tree, &found, registry, options, &digests)?;
 
@@ -111,9 +111,10 @@ fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path
     let specs = registry.specs().len();
     let (files, problems) = (tree.members().len(), tree.problems());
     let mut reason = match files {
-        0 => "no file is in it".to_string(),
+        0 => "the folder contains no files".to_string(),
         _ => format!(
-            "none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"
+            "none of the {files} files match the {specs} source(s); `medcosmos sources show SLUG` shows the folder \
+             structure of a source"
         ),
     };
     for near in near {
@@ -167,7 +168,7 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
         if member.size <= HEAD_BYTES as u64
             && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))
         {
-            digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
+            digests[file] = Some(Err(format!("{}: the file is {}{}", member.path, looks.what, looks.advice)));
         }
     }
     digests

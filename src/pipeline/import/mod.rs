@@ -196,7 +196,7 @@ fn take_in(
     progress.end();
     report.unused = found.unused();
     if shards.is_empty() {
-        let example = report.missing.first().map_or("the dataset has no masks", String::as_str);
+        let example = report.missing.first().map_or("the dataset has no masks; run `medcosmos build` first", String::as_str);
         return Err(problem(from, format!("{}, such as {example}", found.nothing_fits(&report.unused))));
     }
     found.check(from, &labels, &mut report)?;
@@ -319,7 +319,8 @@ impl Found {
             let pictures = files.iter().find(|(_, name)| name.to_ascii_lowercase().ends_with(".png"));
             let volumes = files.iter().find(|(_, name)| volumes::stem(name).is_some());
             if let (Some((_, picture)), Some((_, volume))) = (pictures, volumes) {
-                let reason = format!("it holds pictures ({picture}) and volumes ({volume}): import one or the other");
+                let reason = format!("contains both 2D images ({picture}) and volumes ({volume}): import them \
+                    separately");
                 return Err(problem(from, reason));
             }
             if volumes.is_some() {
@@ -334,7 +335,7 @@ impl Found {
         let found = match from.extension().and_then(|e| e.to_str()) {
             Some("json") => Found::Coco(coco::Annotations::open(from, &bytes, options.annotations.as_deref(), names)?),
             Some("parquet") => Found::Codes(parquet(from)?),
-            _ => return Err(problem(from, "expected a folder, a COCO .json or a .parquet")),
+            _ => return Err(problem(from, "expected a folder, a COCO .json file or a .parquet file")),
         };
         Ok((found, digest))
     }
@@ -379,20 +380,22 @@ impl Found {
         let (what, advice) = match self {
             Found::Pictures(_) => (
                 "file",
-                " (expected <slice_id>.png or <mask_id>.png, with `/` or `_` between the parts; or say `--match`)",
+                " (expected <slice_id>.png or <mask_id>.png, with `/` or `_` between the parts; set other names with \
+                 `--match`)",
             ),
             Found::Volumes(_) => (
                 "file",
-                " (expected the id of a case and .nii.gz, .nii, .nrrd or .mha, with or without the source; or say `--match`)",
+                " (expected a case id with .nii.gz, .nii, .nrrd or .mha, with or without the source; set other names \
+                 with `--match`)",
             ),
-            Found::Coco(_) => ("image", " (expected slice ids as `file_name`, `.png` or not)"),
+            Found::Coco(_) => ("image", " (expected slice ids as `file_name`, with or without `.png`)"),
             Found::Codes(_) => ("mask_id", ""),
         };
         match unused.first() {
-            None => format!("it has no prediction for a mask of the dataset{advice}"),
+            None => format!("contains no prediction of a mask of the dataset{advice}"),
             Some(example) => {
                 let n = unused.len();
-                format!("none of its {n} {what}(s), such as {example}, belongs to a mask of the dataset{advice}")
+                format!("none of the {n} {what}(s), such as {example}, matches a mask of the dataset{advice}")
             }
         }
     }
@@ -440,5 +443,5 @@ fn parquet(from: &Path) -> Result<HashMap<String, Vec<coco::Code>>> {
 /// Predictions by mask.
 #[cfg(not(feature = "query"))]
 fn parquet(from: &Path) -> Result<HashMap<String, Vec<coco::Code>>> {
-    Err(problem(from, "this program was built without the feature `query`, which reads foreign tables"))
+    Err(problem(from, "Parquet predictions need the feature `query`, which this program was built without"))
 }

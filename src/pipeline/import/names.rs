@@ -87,10 +87,11 @@ impl Template {
         let mut rest = template;
         let mut seen = Vec::new();
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| format!("{template:?}: a {{ is not closed"))?;
+            let (name, after) = after.split_once('}').ok_or_else(|| format!("{template:?}: {{ without }}"))?;
             if !["source", "case", "slice", "mask"].contains(&name) || seen.contains(&name) {
                 return Err(format!(
-                    "{template:?}: expected {{source}}, {{case}}, {{slice}}, {{mask}} once each, found {{{name}}}"
+                    "{template:?}: expected {{source}}, {{case}}, {{slice}}, {{mask}} at most once each, found \
+                     {{{name}}}"
                 ));
             }
             seen.push(name);
@@ -102,11 +103,11 @@ impl Template {
         regex.push_str(&regex::escape(rest));
         regex.push('$');
         if !seen.contains(&"case") {
-            return Err(format!("{template:?}: without {{case}} no file can be told from another"));
+            return Err(format!("{template:?}: {{case}} is missing, so files cannot be distinguished"));
         }
         let only_source = names.only_source().map(str::to_string);
         if !seen.contains(&"source") && only_source.is_none() {
-            return Err(format!("{template:?}: the dataset has several sources, so {{source}} is needed"));
+            return Err(format!("{template:?}: {{source}} is missing, but the dataset has several sources"));
         }
         let regex = Regex::new(&regex).map_err(|e| e.to_string())?;
         Ok(Template { regex, only_source })

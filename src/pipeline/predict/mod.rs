@@ -124,15 +124,15 @@ impl<'a> Job<'a> {
         let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
         let builds = build_shards(dataset)?;
         if builds.is_empty() {
-            return Err(nothing("the dataset has no masks to predict; `medcosmos build` makes them"));
+            return Err(nothing("the dataset has no masks; run `medcosmos build` first"));
         }
         let chosen = options.selection.masks(dataset, &builds)?;
         if chosen.as_ref().is_some_and(|shards| shards.iter().all(Vec::is_empty)) {
-            return Err(nothing("no mask is left by the selection"));
+            return Err(nothing("no mask matches the selection"));
         }
         let passes = Pass::all(model, options);
         if passes.is_empty() {
-            return Err(nothing("nothing is asked of the model: name a strategy that it has"));
+            return Err(nothing("no strategy to run: select one that the model supports"));
         }
         model.load()?;
         let job = Job { dataset, model, options, builds, chosen, passes };

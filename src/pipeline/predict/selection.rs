@@ -85,7 +85,7 @@ fn satisfying(dataset: &Dataset, condition: &str) -> Result<HashSet<String>> {
 /// Ids of the masks for which a condition is true.
 #[cfg(not(feature = "query"))]
 fn satisfying(_: &Dataset, condition: &str) -> Result<HashSet<String>> {
-    let reason = "this program was built without the feature `query`, which answers conditions".to_string();
+    let reason = "conditions need the feature `query`, which this program was built without".to_string();
     Err(Error::Condition { condition: condition.to_string(), reason })
 }
 

@@ -40,26 +40,26 @@ pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Name
             if let Some(first) = seen.insert(key, z) {
                 let (a, b) = (&texts[first], &texts[z]);
                 return Err(format!(
-                    "two files of {whose} are the same slice by their names, {a:?} and {b:?}: remove one"
+                    "two files of {whose} are named as the same slice, {a:?} and {b:?}: remove one"
                 ));
             }
         }
     }
     let place: BTreeMap<&String, usize> = of.iter().enumerate().map(|(z, key)| (key, z)).collect();
     let found: Vec<Option<usize>> = at.iter().map(|key| place.get(key).copied()).collect();
-    let cure = "give the two stacks captures of different names if they pair in order";
+    let cure = "use differently named captures for the two stacks if they pair in order";
     if found.iter().any(Option::is_none)
         && let Some(offset) = constant_offset(&of, &at)
     {
         return Err(format!(
-            "as many slices as its image, but their numbers differ by {offset} throughout: names and order contradict \
-             each other; {cure}"
+            "the same number of slices as the image, but their numbers differ by {offset} throughout, so names and \
+             order contradict each other; {cure}"
         ));
     }
     if found.iter().all(Option::is_none) {
         let (own, theirs) = (&mask.texts[0], &image.texts[0]);
         return Err(format!(
-            "none of its {} slices has the name of an image slice ({own:?} and {theirs:?}, say); {cure}",
+            "none of the {} slices has the name of an image slice (for example {own:?} and {theirs:?}); {cure}",
             found.len()
         ));
     }
@@ -111,7 +111,7 @@ pub(super) fn order_notes(image: SliceNames, mask: Option<SliceNames>) -> Vec<St
         let gaps = gaps(names.texts);
         let named: Vec<String> = gaps.iter().take(NAMED).map(u64::to_string).collect();
         (!gaps.is_empty()).then(|| {
-            format!("slices pair in the order of their files, and the numbers {whose} leave out {}", named.join(", "))
+            format!("slices pair in the order of their files, and the numbers {whose} skip {}", named.join(", "))
         })
     };
     let of_mask = mask.and_then(|names| missing(names, "of the mask's files"));
@@ -146,7 +146,8 @@ pub(super) fn named(image: &Grid, mask: Loaded, slices: Vec<Option<usize>>) -> R
     let placement = if framed(image) || framed(&own) { Placement::ByIndex } else { Placement::Same };
     let mut placed = finish(mask, slices, image.size[2], placement, None, notes);
     if placement == Placement::ByIndex {
-        let note = "slices were paired by name, pixels by index: one side does not say where its pixels lie";
+        let note = "slices are paired by name and pixels by index, because one side does not state the position of its \
+            pixels";
         placed.notes.insert(0, note.into());
     }
     Ok(placed)
@@ -178,8 +179,8 @@ fn contradiction(named: &[Option<usize>], placed: &[Option<usize>]) -> Result<()
     let other = pairs.filter_map(|(z, (named, placed))| Some((z, (*named)?, (*placed)?))).find(|(_, n, p)| n != p);
     other.map_or(Ok(()), |(z, named, placed)| {
         Err(format!(
-            "names and positions contradict each other: by its name slice {z} belongs to image slice {named}, by its \
-             position to {placed}; pair = \"position\" goes by positions, stacks with captures of different names do too"
+            "names and positions contradict each other: by name, slice {z} belongs to image slice {named}, by position \
+             to {placed}; pair = \"position\" or differently named captures pair by position"
         ))
     })
 }
@@ -206,14 +207,14 @@ fn slices_at(of: &Positions, at: &Positions, image: &Grid) -> Vec<Option<usize>>
 pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let own = Grid::of(&mask);
     let (Some(at), Some(of)) = (&own.positions, &image.positions) else {
-        return Err(stack_error(&mask, "the spec pairs slices by position, but these files carry none".into()));
+        return Err(stack_error(&mask, "the spec pairs slices by position, but the files state none".into()));
     };
     if own.size[..2] != image.size[..2] || own.size[3] != image.size[3] {
         return Err(Error::Shape { mask: mask.file, image: image.file.clone(), found: own.size, expected: image.size });
     }
     let slices = slices_at(of, at, image);
     if slices.iter().all(Option::is_none) {
-        let why = "none of its slices lies at the position of an image slice";
+        let why = "no slice is at the position of an image slice";
         return Err(refused(image, &own, &mask, why.into()));
     }
     let apart = slices.iter().enumerate().filter_map(|(z, slice)| {
@@ -223,14 +224,14 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let error_mm = apart.fold(0.0, f64::max);
     let spacing = image.geometry.as_ref().map_or([1.0; 3], |g| g.spacing);
     if error_mm >= (HALF_VOXEL * spacing[0].min(spacing[1])).max(POSITION_TOLERANCE * spacing[2]) {
-        let why = format!("slices at the same position along the stack lie up to {error_mm:.2} mm aside of each other");
+        let why = format!("slices at the same position along the stack are displaced sideways by up to {error_mm:.2} mm");
         return Err(refused(image, &own, &mask, why));
     }
     if let (Some(from), Some(to)) = (image.frame(), own.frame())
         && let Some(map) = Map::between(from, to)
         && !lies_in_plane(&map, image, &own)
     {
-        let why = "their slices lie at the same positions, but not their pixels";
+        let why = "their slices have the same positions, but their pixels do not";
         return Err(refused(image, &own, &mask, why.into()));
     }
     let notes = holes(&slices, image.size[2], "position");
@@ -271,14 +272,14 @@ fn holes(slices: &[Option<usize>], image_slices: usize, by: &str) -> Vec<String>
     let mut notes = Vec::new();
     if !bare.is_empty() {
         notes.push(format!(
-            "{} of {image_slices} image slices have no mask slice of their {by} and are left out of it: {}",
+            "{} of {image_slices} image slices have no mask slice with the same {by} and are left out: {}",
             bare.len(),
             named(&bare)
         ));
     }
     if !lost.is_empty() {
         notes.push(format!(
-            "{} of {} mask slices have no image slice of their {by} and are not used: {}",
+            "{} of {} mask slices have no image slice with the same {by} and are unused: {}",
             lost.len(),
             slices.len(),
             named(&lost)

@@ -130,7 +130,7 @@ mod tests {
             (b"", Fault::Empty, "an empty file"),
             (b"\xEF\xBB\xBF\n <!DOCTYPE HTML><html>", Fault::HtmlPage, "an HTML page"),
             (b"version https://git-lfs.github.com/spec/v1", Fault::LfsPointer, "a Git LFS pointer"),
-            (b"{\"error\": 403}", Fault::ServerAnswer, "a server's answer in XML or JSON"),
+            (b"{\"error\": 403}", Fault::ServerAnswer, "a server response in XML or JSON"),
             (b"not found", Fault::OtherContent, "plain text"),
             (&[0; 600], Fault::Zeros, "a file that starts with zeros"),
             (&[0x89, 1], Fault::OtherContent, "unknown data that start with 89 01"),

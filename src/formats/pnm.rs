@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn oddities_are_noted() {
         let image = read(b"P5 1 1 3\n\x07").unwrap();
-        assert!(image.notes[0].contains("above the header's maxval"));
+        assert!(image.notes[0].contains("exceed the header's maxval"));
         let image = read(b"P5 1 1 255\n\x07P5 1 1 255\n\x07").unwrap();
         assert!(image.notes[0].contains("12 bytes after"), "{:?}", image.notes);
     }

@@ -182,7 +182,7 @@ mod tests {
             let mut filled = bytes[..bytes.len() - 12].to_vec();
             filled.resize(filled.len() + 4096, 0);
             let (fault, why) = probe(name, &filled).fault.unwrap();
-            assert!(fault == Fault::Truncated && why.contains("zeros: the download was not finished"), "{name}: {why}");
+            assert!(fault == Fault::Truncated && why.contains("zeros: the download is incomplete"), "{name}: {why}");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
             assert_eq!(fault(name, bytes), expected, "{name}");
         }
         let (_, why) = probe("a.png", page).fault.unwrap();
-        assert_eq!(why, "an HTML page, not a png: the download did not reach the file, download it again");
+        assert_eq!(why, "an HTML page, not a png: the server did not deliver the file; download it again");
     }
 
     proptest! {

@@ -548,7 +548,7 @@ mod tests {
     fn unknown_values_are_named() {
         let image = Image::picture(2, 1, 1, Samples::U8(vec![0, 7]));
         let error = decode(Decode::Values, Some(&table(&[("1", "a")])), &image).unwrap_err().to_string();
-        assert_eq!(error, "m.png: label value 7 in slice 0 is not in the spec, which knows 1 (a)");
+        assert_eq!(error, "m.png: label value 7 in slice 0 is not in the spec, which has 1 (a)");
     }
 
     #[test]
@@ -588,12 +588,12 @@ mod tests {
         let labels = table(&[("1", "a")]);
         let image = Image::picture(4, 1, 1, Samples::U8(vec![1, 7, 7, 9]));
         let decoder = Decoder::new(&ignoring(Decode::Values), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
-        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: 7 (2), 9 (1)"]);
+        assert_eq!(decoder.notes, ["labels ignored by the spec, with their voxel counts: 7 (2), 9 (1)"]);
         assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
         let labels = table(&[("#ff0000", "a")]);
         let image = Image::picture(3, 1, 3, Samples::U8(vec![255, 0, 0, 0, 0, 0, 0, 0, 255]));
         let decoder = Decoder::new(&ignoring(Decode::Colours), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
-        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: #0000ff (1)"]);
+        assert_eq!(decoder.notes, ["labels ignored by the spec, with their voxel counts: #0000ff (1)"]);
         assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
     }
 
@@ -641,7 +641,7 @@ mod tests {
         let mut image = Image::picture(3, 2, 1, Samples::U8(vec![0; 6]));
         image.meaning.orientation = Some(6);
         let mask = Image::picture(2, 3, 1, Samples::U8(vec![0; 6]));
-        assert!(same_orientation(&image, &mask).unwrap_err().contains("drawn on the turned image"));
+        assert!(same_orientation(&image, &mask).unwrap_err().contains("drawn on the rotated image"));
         image.meaning.orientation = Some(3);
         assert!(same_orientation(&image, &mask).is_ok());
     }

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(runs_of(table, "a.1", [&id, &runs]).unwrap(), ["0 1", "3 1"]);
         assert_eq!(runs_of(table, "a.10", [&id, &runs]).unwrap(), ["-1"]);
         assert!(runs_of(table, "a", [&id, &runs]).unwrap().is_empty());
-        assert!(runs_of(table, "b", [&id, &runs]).unwrap_err().contains("ends before"));
+        assert!(runs_of(table, "b", [&id, &runs]).unwrap_err().contains("has no run lengths"));
         let error = runs_of(table, "a.1", [&names(&["fname"]), &runs]).unwrap_err();
         assert!(error.contains("fname") && error.contains("EncodedPixels"), "{error}");
         assert!(runs_of(b"", "a", [&id, &runs]).is_err());

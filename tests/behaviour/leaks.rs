@@ -316,7 +316,7 @@ fn no_leak_is_on_two_sides_of_a_split() {
     polyps(&place.raw());
     let dataset = place.dataset("data");
     place.build(&dataset);
-    Run::of(medcosmos("split").arg(&dataset).arg("--check")).failed(1, &["no split to check", "medcosmos split"]);
+    Run::of(medcosmos("split").arg(&dataset).arg("--check")).failed(1, &["the dataset has no split", "medcosmos split"]);
     // Before `leaks`, only the same pixels are known, and it says so.
     let blind = Run::done(medcosmos("split").arg(&dataset));
     assert!(blind.out.contains("`medcosmos leaks` has not been run"), "{}", blind.out);

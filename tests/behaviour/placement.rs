@@ -240,7 +240,7 @@ fn masks_lie_where_true_headers_put_them() {
         assert!(case.placement_error_mm.unwrap() < 0.01, "{case:?}");
     }
     assert!(built_cases.len() > number * 3 / 4, "{} of {number} were built", built_cases.len());
-    assert!(built.run.out.contains("reordered: masks stored in another order"), "{}", built.run.out);
+    assert!(built.run.out.contains("reordered: masks in another storage order"), "{}", built.run.out);
 }
 
 const UPRIGHT: Storage = Storage { container: "nii.gz", order: [0, 1, 2], turned: [false; 3] };

@@ -150,7 +150,7 @@ fn a_decoder_is_no_encoder() {
     std::fs::write(folder.path().join("model.toml"), text).unwrap();
     let wrong = Model::open(folder.path()).unwrap();
     let message = Encoder::load(&runtime, &wrong, SessionOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("is not a SAM encoder: expected one input, the image; inputs are"), "{message}");
+    assert!(message.contains("not a SAM encoder: expected one input, the image; inputs are"), "{message}");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_pair_of_files_becomes_a_model() {
     assert_eq!(model.spec(), &spec);
     assert_eq!(model.digest(), reference.digest(), "the same files and preparation are the same model");
     let again = install(&spec, reference.folder(), cache.path()).unwrap_err().to_string();
-    assert!(again.contains("is installed in"), "{again}");
+    assert!(again.contains("is already installed in"), "{again}");
     let outside = ModelSpec { name: "../x".into(), ..spec };
     assert!(install(&outside, reference.folder(), cache.path()).unwrap_err().to_string().contains("\"../x\""));
     let trial = try_out(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();

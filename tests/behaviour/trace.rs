@@ -119,7 +119,7 @@ fn a_file_that_no_case_uses_has_its_reason() {
     let unclaimed = trace(&["--file", "thesis.pdf"]);
     assert_eq!(unclaimed.status, 0, "{}", unclaimed.err);
     for words in
-        ["thesis.pdf", "unclaimed", "skipped, in no case", "none of the sources that were looked for claims it"]
+        ["thesis.pdf", "unclaimed", "skipped, in no case", "matches none of the selected sources"]
     {
         assert!(unclaimed.out.contains(words), "{words}: {}", unclaimed.out);
     }

@@ -390,7 +390,7 @@ fn a_whole_dataset_is_whole_and_damaged_files_are_named() {
     fs::write(data.join("manifest.json"), &manifest).unwrap();
     names(&built.verify(&[]), &["manifest.json: its sums of its tables"]);
     fs::remove_file(data.join("manifest.json")).unwrap();
-    names(&built.verify(&[]), &["manifest.json: it is not there", "run"]);
+    names(&built.verify(&[]), &["manifest.json: missing", "run"]);
     let dataset = Dataset::open(&data).unwrap();
     assert!(Manifest::read(&dataset).unwrap().is_none(), "nothing is mended");
 

@@ -242,7 +242,7 @@ mod tests {
         }
         let uneven = enhanced(&[0.0, 5.0, 0.0], |_| None).image;
         assert_eq!(uneven.size, [1, 1, 3, 1]);
-        assert!(uneven.notes[0].contains("do not follow their positions"), "{:?}", uneven.notes);
+        assert!(uneven.notes[0].contains("not in the order of their positions"), "{:?}", uneven.notes);
     }
 
     #[test]

@@ -436,7 +436,7 @@ mod tests {
         let error = opened(&segmentation("BINARY", &[(None, 0.0, [1; 4])])).unwrap_err().to_string();
         assert!(error.contains("frame 1 does not say which segment"), "{error}");
         let error = opened(&segmentation("BINARY", &[(Some(3), 0.0, [1; 4])])).unwrap_err().to_string();
-        assert!(error.contains("segment 3, which has no description"), "{error}");
+        assert!(error.contains("segment 3, which is not described"), "{error}");
         let whole = segmentation("BINARY", &[(Some(1), 0.0, [1; 4]), (Some(2), 0.0, [1; 4])]);
         for end in 0..whole.len() {
             let _ = segments(&whole[..end]);

@@ -403,9 +403,9 @@ mod tests {
     fn steps_that_vary_or_contradict_the_thickness_are_told() {
         let image = assemble(stack_of(&[0.0, 2.0, 4.0, 7.0]), SliceOrder::Position).unwrap().image;
         assert_eq!(image.geometry.unwrap().spacing[2], 2.0);
-        assert_eq!(image.notes, ["steps between slices vary from 2.0000 to 3.0000 mm: 2.0000 is their median"]);
+        assert_eq!(image.notes, ["the slice spacing varies from 2.0000 to 3.0000 mm: the median 2.0000 mm is used"]);
         let image = assemble(stack_of(&[0.0, 1.5, 3.0]), SliceOrder::Position).unwrap().image;
-        assert_eq!(image.notes, ["Slice Thickness is 2 mm, the step between slices 1.5000 mm"]);
+        assert_eq!(image.notes, ["Slice Thickness is 2 mm, the slice spacing 1.5000 mm"]);
     }
 
     #[test]
@@ -449,7 +449,7 @@ mod tests {
         let image = assemble(vec![slice(0.0, "2"), slice(2.0, "0.5")], SliceOrder::Position).unwrap().image;
         assert_eq!((image.samples.dtype(), image.scaling, image.bits), ("float32", Scaling::IDENTITY, 32));
         assert_eq!(first_pixels(&image), [21.0, 6.0]);
-        assert_eq!(image.notes, ["the rescale differs by slice: samples are real values"]);
+        assert_eq!(image.notes, ["the rescale differs between slices: samples are converted to real values"]);
         let image = assemble(vec![slice(0.0, "2"), slice(2.0, "2")], SliceOrder::Position).unwrap().image;
         assert_eq!((image.samples.dtype(), image.scaling.slope), ("int16", 2.0));
     }
@@ -461,7 +461,7 @@ mod tests {
         let pair = vec![instance("", &signed), instance("", &unsigned)];
         let image = assemble(pair, SliceOrder::Position).unwrap().image;
         assert_eq!(image.samples, Samples::I32(vec![-1, -1, -1, -1, 65535, 65535, 65535, 65535]));
-        assert_eq!(image.notes, ["slices are stored in several integer types: all are int32 here"]);
+        assert_eq!(image.notes, ["slices are stored in several integer types and converted to int32"]);
         assert_eq!(common_type(&[(false, 8), (false, 16)]), (false, 16));
         assert_eq!(common_type(&[(true, 16), (false, 8)]), (true, 16));
         assert_eq!(common_type(&[(true, 8), (false, 32)]), (true, 64));

@@ -113,7 +113,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
     }
     let sizes: Vec<usize> = fields.list(&["DimSize"], ndims)?.ok_or_else(|| missing("DimSize"))?;
     if sizes.contains(&0) {
-        return Err(malformed(format!("DimSize is {}; no axis can be empty", listed(&sizes))));
+        return Err(malformed(format!("DimSize is {}; an axis cannot be empty", listed(&sizes))));
     }
     let size = four_axes(&sizes)
         .ok_or_else(|| malformed(format!("the product of DimSize {} is too large", listed(&sizes))))?;
@@ -183,7 +183,7 @@ fn geometry(fields: &Fields, ndims: usize, notes: &mut Vec<String>) -> Result<Ge
         let step = spacing.as_ref().map_or(1.0, |s| s[axis]);
         steps[axis] = step.abs();
         if step == 0.0 || !step.is_finite() {
-            notes.push(format!("The spacing of axis {axis} is {step}; a spacing of 1 was taken."));
+            notes.push(format!("The spacing of axis {axis} is {step}; a spacing of 1 is used."));
             steps[axis] = 1.0;
         }
         origin[axis] = offset.as_ref().map_or(0.0, |o| o[axis]);

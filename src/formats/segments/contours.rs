@@ -418,7 +418,7 @@ mod tests {
             assert!(why.contains(words), "{why}");
         }
         let Err(Misfit::Elsewhere(why)) = filled(vec![square(1.5, 4.5, -9.0)]) else { panic!("refused") };
-        assert!(why.contains("slices -4.50 to -4.50 of an image of 5 slices"), "{why}");
+        assert!(why.contains("slices -4.50 to -4.50 of an image with 5 slices"), "{why}");
         let beside = filled(vec![square(50.0, 60.0, 2.0)]);
         assert!(matches!(beside, Err(Misfit::Elsewhere(_))), "{beside:?}");
     }

@@ -683,7 +683,7 @@ mod tests {
     fn frames_in_a_hole_of_the_image_are_told() {
         let placed = on(&frames(&[0.0, 1.0, 2.0, 3.0]), Some(&[0.0, 1.0, 3.0])).unwrap();
         assert_eq!(marked_slices(&placed), [1, 1, 1]);
-        assert!(placed.notes[0].contains("1 of its frames lie where the image lacks a slice"), "{:?}", placed.notes);
+        assert!(placed.notes[0].contains("1 frames are at missing slices of the image"), "{:?}", placed.notes);
         let Err(Misfit::Elsewhere(why)) = on(&frames(&[2.0]), Some(&[0.0, 1.0, 3.0])) else { panic!("refused") };
         assert!(why.contains("in a gap of the series"), "{why}");
     }
@@ -709,10 +709,10 @@ mod tests {
         }
         // A mask of a few slices, by the header, or by the series, or by frames of neighbouring slices.
         assert_eq!(with(&[0.0, 2.0, 4.0], &[3.0], "1.3").unwrap().notes, [""; 0]);
-        assert!(with(&[0.0, 2.0, 4.0], &[6.0], "1.2").unwrap().notes[0].contains("a mask of a few slices"));
+        assert!(with(&[0.0, 2.0, 4.0], &[6.0], "1.2").unwrap().notes[0].contains("a mask of single slices"));
         assert_eq!(with(&[0.0, 1.0, 4.0], &[6.0], "1.3").unwrap().notes, [""; 0]);
         // In doubt.
-        assert!(with(&[0.0, 2.0, 4.0], &[], "1.3").unwrap().notes[0].contains("no distance between slices"));
+        assert!(with(&[0.0, 2.0, 4.0], &[], "1.3").unwrap().notes[0].contains("states no slice spacing"));
     }
 
     #[test]
@@ -723,7 +723,7 @@ mod tests {
         let layers = Layers { image, masks: vec![Layer { layer: 0, value: 1.0 }] };
         let segments = Segments::new(table(1), Vec::new(), Content::Layers(Box::new(layers)));
         let Err(Misfit::OffGrid(why)) = on(&segments, None) else { panic!("refused") };
-        assert!(why.contains("slices 2.00 of the image's apart"), "{why}");
+        assert!(why.contains("slices are 2.00 slices of the image apart"), "{why}");
     }
 
     #[test]

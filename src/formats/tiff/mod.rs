@@ -332,7 +332,7 @@ mod tests {
     fn pages_that_differ_are_read_one_by_one() {
         let file = write(&[page(2, 1, 8, &[&[1, 2]]), page(1, 1, 8, &[&[3]])], true, false);
         let error = read(&file).unwrap_err().to_string();
-        assert!(error.contains("pages 0 and 1 are not of one image: 2 x 1") && error.contains("and 1 x 1"), "{error}");
+        assert!(error.contains("pages 0 and 1 do not belong to one image: 2 x 1") && error.contains("and 1 x 1"), "{error}");
         let pages = read_pages(&file).unwrap();
         assert_eq!(pages[1].samples, Samples::U8(vec![3]));
     }
@@ -422,7 +422,7 @@ mod tests {
         let mut circular = file.clone();
         let link = file.len() - 4;
         circular[link..].copy_from_slice(&file[4..8]);
-        assert!(read(&circular).unwrap_err().to_string().contains("comes back"));
+        assert!(read(&circular).unwrap_err().to_string().contains("returns to byte"));
     }
 
     proptest! {

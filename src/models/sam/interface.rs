@@ -182,7 +182,7 @@ mod tests {
         let message = classifier.decoder_interface(&spec(None)).unwrap_err();
         assert_eq!(
             message,
-            "it has no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]"
+            "no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]"
         );
         let mut hq = decoder(true, 1);
         hq.inputs.push(("interm_embeddings".into(), vec![-1, 1, 64, 64, 768]));

@@ -328,19 +328,19 @@ mod tests {
         let foreign = folder.path().join("libonnxruntime.so");
         std::fs::write(&foreign, b"not a library").unwrap();
         let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &foreign)]);
-        assert!(answer.contains("is not an ONNX Runtime library for this machine"), "{answer}");
+        assert!(answer.contains("not an ONNX Runtime library for this machine"), "{answer}");
         let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &folder.path().join("absent"))]);
-        assert!(answer.contains("absent, but there is no such file"), "{answer}");
+        assert!(answer.contains("absent, which does not exist"), "{answer}");
         // No Python on an empty path, an empty cache.
         let answer = load_in_a_child(&[("PATH", folder.path()), ("MEDCOSMOS_CACHE", folder.path())]);
-        assert!(answer.contains("ONNX Runtime was not found") && answer.contains("medcosmos setup"), "{answer}");
+        assert!(answer.contains("ONNX Runtime not found") && answer.contains("medcosmos setup"), "{answer}");
     }
 
     #[test]
     fn an_old_library_is_named_with_its_version() {
         let error = ort::LoadDynamicError::BadVersion { version_str: "1.17.1".into(), path: "x".into() };
         let message = refusal("/opt/libonnxruntime.so".into(), error).to_string();
-        assert!(message.starts_with("/opt/libonnxruntime.so is ONNX Runtime 1.17.1, but 1.24 or newer is needed"));
+        assert!(message.starts_with("/opt/libonnxruntime.so: found ONNX Runtime 1.17.1, expected 1.24 or newer"));
         assert!(message.contains("medcosmos setup"));
     }
 

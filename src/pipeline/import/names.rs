@@ -158,7 +158,7 @@ mod tests {
             assert!(Template::new(template, &one).err().unwrap().contains(words));
         }
         let two = names(&["acdc/p1/z0003", "drive/21/z0000"]);
-        assert!(Template::new("{case}.png", &two).err().unwrap().contains("{source} is needed"));
+        assert!(Template::new("{case}.png", &two).err().unwrap().contains("{source} is missing"));
         assert_eq!(Template::new("{source}-{case}.png", &two).unwrap().id("drive-21.png").as_deref(), Some("drive/21"));
     }
 }

@@ -252,7 +252,7 @@ mod tests {
         let alpha = Image::picture(2, 1, 2, Samples::U8(vec![9, 0, 9, 255]));
         assert!(grey(&alpha).unwrap_err().contains("transparent"));
         let colour = Image::picture(1, 1, 3, Samples::U8(vec![0, 9, 0]));
-        assert!(grey(&colour).unwrap_err().contains("in colour"));
+        assert!(grey(&colour).unwrap_err().contains("a colour image"));
         let mut indexed = Image::picture(2, 1, 1, Samples::U8(vec![0, 1]));
         indexed.palette = Some(vec![[0, 0, 0, 255], [128, 0, 0, 255]]);
         assert_eq!(grey(&indexed).unwrap(), [0, 1]);

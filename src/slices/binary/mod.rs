@@ -510,12 +510,12 @@ mod tests {
                 &["several colours", "#ff0000 (64 px)", "#00ff00"],
             );
             refuses(&drawn([0u8; 3], [255, 0, 0], [255, 100, 0]), above, &["several colours"]);
-            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["none is black"]);
+            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["neither of them black"]);
         }
         let both: Vec<u8> = (0..SIDE * SIDE).map(|i| (square(i, 0) || square(i, 1)).into()).collect();
         assert_eq!(read(&drawn([0u8], [1], [2]), Some(0.0), false).unwrap(), both);
         assert_eq!(read(&drawn([0u8], [127], [254]), Some(100.0), false).unwrap(), both);
-        refuses(&drawn([0u8], [255], [1]), None, &["1 fills fields"]);
+        refuses(&drawn([0u8], [255], [1]), None, &["1 fills separate regions"]);
         let beside = Silhouette::new(&drawn([0u8], [255], [1]), Axis::Z, Some(127.0), false).unwrap().notes.join("");
         assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
     }
@@ -542,11 +542,11 @@ mod tests {
                 refuses(&labels(&[1, 2, 3, 4, 5, 6], large), above, &["6 (16 px)"]);
             }
         }
-        refuses(&labels(&[251, 254, 253, 252], 255), None, &["lie together"]);
+        refuses(&labels(&[251, 254, 253, 252], 255), None, &["pixels are adjacent"]);
         assert!(read(&labels(&[251, 254, 253, 252], 255), Some(127.0), false).is_ok());
-        refuses(&labels(&[240], 240), Some(250.0), &["no value lies above"]);
-        refuses(&drawn([240u8], [255], [240]), None, &["it has no background"]);
-        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["it has no background"]);
+        refuses(&labels(&[240], 240), Some(250.0), &["no value exceeds"]);
+        refuses(&drawn([240u8], [255], [240]), None, &["there is no background"]);
+        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["there is no background"]);
         finds(&drawn([240u8], [255], [240]), &[Some(250.0)]);
     }
 
@@ -598,7 +598,7 @@ mod tests {
         }
         let error = |image: &Image| channel(image, 1).unwrap_err();
         assert!(error(&drawn([0u8; 3], [0, 100, 0], [0; 3])).contains("100 (64 px)"));
-        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of its channel 1"));
+        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of channel 1"));
         let mut indexed = drawn([0u8], [1], [0]);
         indexed.palette = Some(vec![[0, 0, 0, 255], [0, 255, 0, 255]]);
         assert_eq!(channel(&indexed, 1).unwrap().area(), 64);
@@ -634,7 +634,7 @@ mod tests {
         let noisy = |i: usize| if square(i, 0) { 255 - (i * 7 % 6) as u8 } else { (i * 5 % 8) as u8 };
         let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(noisy).collect::<Vec<_>>().into());
         finds(&image, &EITHER);
-        refuses(&image, Some(0.5), &["within what compression leaves", "above = 127"]);
+        refuses(&image, Some(0.5), &["within the compression noise", "above = 127"]);
         let mut strays = drawn([0u8], [255], [0]);
         if let Samples::U8(v) = &mut strays.samples {
             v[0] = 1;
@@ -645,12 +645,12 @@ mod tests {
 
     #[test]
     fn what_does_not_say_what_it_is_is_refused() {
-        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value lies above", "100 (64 px)"]);
-        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all of it lies above"]);
+        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value exceeds", "100 (64 px)"]);
+        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all values exceed"]);
         refuses(&drawn([100u8], [200], [100]), None, &["background of 0"]);
         refuses(&drawn([-1i16], [0], [-1]), None, &["background of 0"]);
         let picture: Vec<u8> = (0..SIDE * SIDE).map(|i| (i * 37 % 256) as u8).collect();
-        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["it is a picture"]);
+        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["this is an image"]);
         for (image, above) in [(drawn([0u8], [0], [0]), None), (drawn([0u8], [0], [0]), Some(127.0))] {
             assert_eq!(read(&image, above, false).unwrap(), [0; SIDE * SIDE]);
         }

@@ -67,14 +67,14 @@ impl Placement {
         match self {
             Placement::Same => "on the same grid",
             Placement::Reordered => {
-                "masks stored in another order than their images, put into the images' order exactly"
+                "masks in another storage order than their images, reordered exactly"
             }
             Placement::ByIndex => {
-                "masks paired by index: a header does not say where they lie, or the spec says that it lies"
+                "masks paired by index, because a header states no position or the spec overrides it"
             }
-            Placement::Resampled => "masks on another grid: each image voxel has the nearest mask voxel",
+            Placement::Resampled => "masks on another grid, resampled to the nearest voxel",
             Placement::Shifted => {
-                "masks paired by index although their headers put them elsewhere: look at them before you use them"
+                "masks paired by index although their headers place them elsewhere: check them before use"
             }
         }
     }
@@ -475,7 +475,7 @@ fn by_space(image: &Grid, mask: Loaded, scratch: &mut Scratch) -> Result<Placed,
 
 fn stored_otherwise(image: &Geometry, mask: &Geometry) -> String {
     format!(
-        "stored along {}, its image along {}: put into the image's order, exactly",
+        "stored along {}, but the image along {}: reordered exactly",
         mask.orientation(),
         image.orientation()
     )

@@ -2,8 +2,8 @@
 //! `evaluate` chooses.
 //!
 //! The paper matches masks: of the candidates it reports the one that agrees best with the ground truth. That is an
-//! oracle, which no user of a model has, so results name it so and the candidate that the model itself rates best stands beside
-//! it.
+//! oracle, which no user of a model has, so results name it so and the candidate that the model itself rates best
+//! stands beside it.
 
 use crate::mask::Mask;
 
@@ -14,7 +14,7 @@ use crate::mask::Mask;
 /// If the sizes of the masks differ.
 pub fn smoothed_dice(a: &Mask, b: &Mask) -> f64 {
     const SMOOTHING: f64 = 0.1;
-    (2.0 * a.intersection(b) as f64 + SMOOTHING) / ((a.area() + b.area()) as f64 + SMOOTHING)
+    (2.0 * a.intersection_area(b) as f64 + SMOOTHING) / ((a.area() + b.area()) as f64 + SMOOTHING)
 }
 
 /// Position of the candidate with the best smoothed Dice against the truth; the first of equals. `None` without

@@ -2,8 +2,8 @@
 //!
 //! Format: <https://cocodataset.org/#format-data> and, for results, `loadRes` of pycocotools. The runs are coded by
 //! [`Mask`](crate::mask::Mask). What is read may come from any program, so ids are any JSON value and other fields are
-//! not looked at; what is written has all that pycocotools and detectron2 ask for, and says where it comes from. Fields are
-//! written in alphabetical order.
+//! not looked at; what is written has all that pycocotools and detectron2 ask for, and says where it comes from. Fields
+//! are written in alphabetical order.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};

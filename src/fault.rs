@@ -1,5 +1,5 @@
-//! Faults of files: their kinds, and the detection of content that does not match a file's name (a web page, a pointer, a
-//! server's answer).
+//! Faults of files: their kinds, and the detection of content that does not match a file's name (a web page, a pointer,
+//! a server's answer).
 
 use serde::Serialize;
 
@@ -49,8 +49,8 @@ pub struct Looks {
 /// Number of first bytes that tell what a file is.
 pub(crate) const HEAD_BYTES: usize = 512;
 
-/// Whether there is nothing but zeros: the beginning of a tar without entries, or of a download that only its length was
-/// written of.
+/// Whether there is nothing but zeros: the beginning of a tar without entries, or of a download that only its length
+/// was written of.
 pub(crate) fn is_zeros(head: &[u8]) -> bool {
     head.iter().all(|&byte| byte == 0)
 }

@@ -1,4 +1,5 @@
-//! The one decoded image type: what every reader in [`crate::formats`] returns, from a bitmap of one bit to a CT volume.
+//! The one decoded image type: what every reader in [`crate::formats`] returns, from a bitmap of one bit to a CT
+//! volume.
 //!
 //! It follows SimpleITK's idea of an image (a regular grid of pixels with a number of components each, and a physical
 //! frame where the file gives one), and nibabel's words for the frame (RAS+ millimetres). Samples stay in the type and
@@ -234,8 +235,8 @@ pub struct Meaning {
     pub orientation: Option<u8>,
     /// Stored values, from and to, that stand for no measurement: DICOM's Pixel Padding Value and Range Limit.
     pub padding: Option<[f64; 2]>,
-    /// Another frame that the header gives beside [`Image::geometry`]: NIfTI's qform beside its sform, where they differ.
-    /// Voxel index to RAS+ millimetres.
+    /// Another frame that the header gives beside [`Image::geometry`]: NIfTI's qform beside its sform, where they
+    /// differ. Voxel index to RAS+ millimetres.
     pub other_frame: Option<[[f64; 4]; 3]>,
 }
 
@@ -319,12 +320,13 @@ impl Image {
         self.samples.get(self.offset(at, c)) * self.scaling.slope + self.scaling.intercept
     }
 
-    /// The labels of an indexed picture, where they are not its indices (PASCAL VOC and most others number by index): the
-    /// greys of its palette, if they are not the indices and `known` is true of each but 0. `None` where the indices count.
+    /// The labels of an indexed picture, where they are not its indices (PASCAL VOC and most others number by index):
+    /// the greys of its palette, if they are not the indices and `known` is true of each but 0. `None` where the
+    /// indices count.
     ///
     /// # Errors
-    /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of both is
-    /// the background is not known.
+    /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of
+    /// both is the background is not known.
     pub fn labels_of_palette(&self, known: &dyn Fn(i64) -> bool) -> Result<Option<Image>, String> {
         let Some(palette) = &self.palette else { return Ok(None) };
         let colour = |index: usize| palette.get(index).map_or([0; 3], |c| [c[0], c[1], c[2]]);

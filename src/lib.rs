@@ -3,10 +3,10 @@
 //! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
 //!
 //! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] →
-//! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
-//! those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`],
-//! [`image`], [`mask`], [`measure`], [`named`], [`random`] and [`text`].
+//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`]
+//! → [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports
+//! from those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`], [`image`], [`mask`],
+//! [`measure`], [`named`], [`random`] and [`text`].
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 

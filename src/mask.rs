@@ -22,7 +22,7 @@ pub struct Mask {
     counts: Vec<u32>,
 }
 
-/// Inclusive pixel box `[x_min, y_min, x_max, y_max]`, without a margin (protocol 3).
+/// Inclusive pixel box `[x_min, y_min, x_max, y_max]`, without a margin (docs/protocol.md, 3).
 pub type PixelBox = [u32; 4];
 
 /// Why a run-length code is not a mask.
@@ -195,7 +195,7 @@ impl Mask {
     ///
     /// # Panics
     /// If the sizes differ.
-    pub fn intersection(&self, other: &Mask) -> u64 {
+    pub fn intersection_area(&self, other: &Mask) -> u64 {
         assert_eq!((self.height, self.width), (other.height, other.width), "masks of one slice have one size");
         let (mut a, mut b) = (self.runs(), other.runs());
         let (mut left, mut right) = (a.next(), b.next());
@@ -370,7 +370,7 @@ mod tests {
             proptest::prop_assert_eq!(mask.area(), bitmap.iter().map(|&b| b as u64).sum::<u64>());
             let other = Mask::from_bitmap(h, w, &seed[144 - (h * w) as usize..]);
             let both = bitmap.iter().zip(other.to_bitmap()).filter(|(a, b)| **a == 1 && *b == 1).count();
-            proptest::prop_assert_eq!(mask.intersection(&other), both as u64);
+            proptest::prop_assert_eq!(mask.intersection_area(&other), both as u64);
         }
     }
 }

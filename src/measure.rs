@@ -2,8 +2,8 @@
 //! definition.
 //!
 //! The tables [`METRICS`](crate::metrics::METRICS) and [`FACTORS`](crate::factors::FACTORS) are the only places where
-//! measures are defined. The columns of the tables `metrics` and `factors`, `medcosmos schema`, the help of commands, the
-//! definitions in a report, `docs/metrics.md` and `docs/factors.md` are all derived from them.
+//! measures are defined. The columns of the tables `metrics` and `factors`, `medcosmos schema`, the help of commands,
+//! the definitions in a report, `docs/metrics.md` and `docs/factors.md` are all derived from them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -95,8 +95,7 @@ fn the_page_of_strategies_is_up_to_date() {
         let [points, bounds] = [entry.points.is_some(), entry.bounds.is_some()].map(yes);
         [entry.name, entry.label, entry.definition, points, bounds, entry.origin]
     });
-    let clicks =
-        [CLICKS, "simulated clicks", CLICKS_DEFINITION, "yes", "no", "ours, after FocalClick and SimpleClick"];
+    let clicks = [CLICKS, "simulated clicks", CLICKS_DEFINITION, "yes", "no", "ours, after FocalClick and SimpleClick"];
     let rows = strategies.chain([clicks]).map(|[name, cells @ ..]| {
         let [label, definition, points, bounds, origin] = cells.map(str::to_string);
         [format!("`{name}`"), label, definition, points, bounds, origin]

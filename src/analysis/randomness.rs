@@ -1,4 +1,4 @@
-//! What moving the prompts costs (section 6 of the protocol): the mean drop of the metric from undisturbed prompts to
+//! What moving the prompts costs (docs/protocol.md, 6): the mean drop of the metric from undisturbed prompts to
 //! prompts moved at random by 0–10, 10–20 and 20–30 pixels, over masks and seeds.
 
 use super::AnalysisError;

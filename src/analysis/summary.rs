@@ -1,7 +1,7 @@
 //! Summary tables: mean, spread and failures of each metric by condition, and by any columns beside it.
 //!
 //! A mean over masks is pooled: targets with many masks weigh more. The balanced mean is the mean of the means of
-//! the targets (object–modality pairs), each with the same weight. Reports show both (section 4 of the protocol).
+//! the targets (object–modality pairs), each with the same weight. Reports show both (docs/protocol.md, 4).
 
 use super::AnalysisError;
 use super::frame::frame_of;

@@ -6,8 +6,8 @@
 //! **The orientation is an assumption.** The header cannot say where left is. Mayo's convention was radiological, SPM2
 //! and nibabel take x to run towards the left (nibabel's `default_x_flip`), and much software wrote the
 //! opposite. The affine here is nibabel's (x to the left, y anterior, z superior, zero at SPM's origin where that
-//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat` beside
-//! the pair, which nibabel applies, is not read; a note tells of it.
+//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat`
+//! beside the pair, which nibabel applies, is not read; a note tells of it.
 //!
 //! In the wild: both byte orders; a scale factor in `funused1` (SPM), or a range in `glmax`/`cal_max` (SPM2);
 //! the type codes of SPM (130, 132, 136) and of NIfTI in headers that are neither.

@@ -1,14 +1,17 @@
 //! BMP: Windows and OS/2 bitmaps.
 //!
-//! Specification: Microsoft's `BITMAPINFOHEADER`, `BITMAPV4HEADER` and `BITMAPV5HEADER`; the OS/2 headers as collected in
-//! Jason Summers' "BMP Suite" (<https://entropymine.com/jason/bmpsuite/>).
+//! Specification: Microsoft's `BITMAPINFOHEADER`, `BITMAPV4HEADER` and `BITMAPV5HEADER`; the OS/2 headers as collected
+//! in Jason Summers' "BMP Suite" (<https://entropymine.com/jason/bmpsuite/>).
 //!
-//! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they are
-//! packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every palette to
-//! 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not know the headers
-//! of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each difference.
+//! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they
+//! are packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every
+//! palette to
+//! 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not know the
+//! headers of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each
+//! difference.
 //!
-//! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to 0–255 by
+//! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to
+//! 0–255 by
 //! `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
 //!
 //! In the wild: rows run from the bottom up unless the height is negative; the palette is shorter than the header says;
@@ -74,7 +77,8 @@ struct Header {
 /// `uint8` always; the top row first.
 ///
 /// # Errors
-/// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman and
+/// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman
+/// and
 /// 24-bit runs, and bitmap arrays.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let header = read_header(bytes)?;

@@ -1,7 +1,8 @@
-//! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and
-//! nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+//! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets,
+//! and nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
 //!
-//! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe; [`FORMATS`] in
+//! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe;
+//! [`FORMATS`] in
 //! `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and add a line to
 //! [`FORMATS`].
 

@@ -2,9 +2,9 @@
 //!
 //! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` beside it.
 //!
-//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does (a
-//! test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In PBM a stored 1 is black, as the
-//! specification has it; Pillow shows it as 0.
+//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does
+//! (a test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In
+//! PBM a stored 1 is black, as the specification has it; Pillow shows it as 0.
 //!
 //! In the wild: comments anywhere in the header; a `maxval` of 4095 for 12-bit detectors; bits of `P1` written with no
 //! space between them; several images one after the other in a raw file, of which only the first is read (and a note

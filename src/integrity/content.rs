@@ -1,8 +1,9 @@
-//! What the bytes of a downloaded file say of themselves, as they stream past: their digest, whether they are what the name
-//! promises, and whether they reach their end.
+//! What the bytes of a downloaded file say of themselves, as they stream past: their digest, whether they are what the
+//! name promises, and whether they reach their end.
 //!
-//! Looked at is what costs little: the first bytes of all files, and what the probe of a format follows without decoding
-//! (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. Pictures and volumes are decoded by a build.
+//! Looked at is what costs little: the first bytes of all files, and what the probe of a format follows without
+//! decoding (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. Pictures and volumes are
+//! decoded by a build.
 
 use std::io::{self, Write};
 
@@ -99,8 +100,8 @@ fn promise(name: &str) -> Option<(String, Start)> {
     Some((extension, start?))
 }
 
-/// What a file seems to be whose first bytes are not what its name promises. Pictures are often named as another kind of
-/// picture, and compressed volumes as plain ones, so any signature will do.
+/// What a file seems to be whose first bytes are not what its name promises. Pictures are often named as another kind
+/// of picture, and compressed volumes as plain ones, so any signature will do.
 fn misnamed(name: &str, head: &[u8]) -> Option<(Fault, String)> {
     if head.is_empty() || has_signature(head) || is_compressed(head) {
         return None;

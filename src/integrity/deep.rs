@@ -31,7 +31,8 @@ impl DeepReport {
     }
 }
 
-/// Builds a dataset anew from the downloads at `raw`, shard by shard, and compares digests of raw files and bytes of shards.
+/// Builds a dataset anew from the downloads at `raw`, shard by shard, and compares digests of raw files and bytes of
+/// shards.
 ///
 /// # Errors
 /// The downloads or the dataset cannot be read, or the registry does not know a source of the dataset.

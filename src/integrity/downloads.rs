@@ -308,8 +308,7 @@ impl Downloads<'_> {
             let remark = Finding::remark(kind, slug, path, reason.clone());
             found.push(Finding { fault, id: Some(case.id.clone()), ..remark });
         }
-        for (file, reason) in source.skipped.iter().filter(|(_, reason)| reason.starts_with("a mask without its image"))
-        {
+        for (file, reason) in source.skipped.iter().filter(|(file, _)| source.unpaired.contains(file)) {
             let unsure = (incomplete || cases.expected.is_none()) && !self.phantoms;
             found.push(Finding { fault: unsure, ..Finding::remark(Kind::NoImage, slug, path_of(*file), reason) });
         }

@@ -1,12 +1,12 @@
 //! Whether downloads and datasets are whole, and where what is in a dataset came from.
 //!
-//! [`verify_downloads`] reads every file of a folder of downloads and compares it with a list of checksums, with the format
-//! that its name promises, and with the counts of the source's spec. [`verify_dataset`] compares a dataset with its receipts
-//! and its tables with each other; [`verify_deep`] makes it anew from the downloads. [`trace()`] goes from a mask to the raw
-//! files that it was made of, and [`uses_of`] back.
+//! [`verify_downloads`] reads every file of a folder of downloads and compares it with a list of checksums, with the
+//! format that its name promises, and with the counts of the source's spec. [`verify_dataset`] compares a dataset with
+//! its receipts and its tables with each other; [`verify_deep`] makes it anew from the downloads. [`trace()`] goes from
+//! a mask to the raw files that it was made of, and [`uses_of`] back.
 //!
-//! What is wrong is a [`Finding`]: a kind that programs can count, a file, and a sentence for people. A remark is a finding
-//! that tells and accuses nothing.
+//! What is wrong is a [`Finding`]: a kind that programs can count, a file, and a sentence for people. A remark is a
+//! finding that tells and accuses nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -47,8 +47,8 @@ impl Notes {
     }
 }
 
-/// Reads all rows of a file, one row group in memory at a time, and hands each to `check`. Order, number, first and last
-/// row are compared with the receipt.
+/// Reads all rows of a file, one row group in memory at a time, and hands each to `check`. Order, number, first and
+/// last row are compared with the receipt.
 pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes)) -> Notes {
     let mut notes = Notes::new(&file.file.path, &file.source);
     let recorded = file.file.clone();

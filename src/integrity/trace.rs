@@ -382,8 +382,8 @@ pub struct FileFate {
     pub reason: Option<String>,
 }
 
-/// Finds the cases that use a raw file. `file` is its path below the downloads, the end of that path from any folder on,
-/// or its SHA-256.
+/// Finds the cases that use a raw file. `file` is its path below the downloads, the end of that path from any folder
+/// on, or its SHA-256.
 ///
 /// # Errors
 /// Errors of reading the dataset.

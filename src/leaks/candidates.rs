@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use super::likeness::{CLEAR, Signature, correlation};
+use super::similarity::{CLEAR, Signature, correlation};
 use super::{Pair, Records};
 use crate::random::{STEP, scrambled};
 use crate::slices::THUMBNAIL_SIDE;
@@ -19,8 +19,8 @@ const ORDERS: u64 = 14;
 const NEIGHBOURS: usize = 6;
 /// … among so many that follow it.
 const SCAN: usize = 192;
-/// Least correlation of the thumbnails of a candidate. The lowest of copies of real slices is 0.79, under a window that cuts
-/// off three tenths of the range; votes and the closer look sort out the rest.
+/// Least correlation of the thumbnails of a candidate. The lowest of copies of real slices is 0.79, under a window that
+/// cuts off three tenths of the range; votes and the closer look sort out the rest.
 const LEAST: f32 = 0.75;
 /// Most candidates that are kept of one slice, the likest.
 const KEPT: usize = 8;
@@ -39,8 +39,8 @@ fn fields(bit: usize) -> (usize, usize) {
     }
 }
 
-/// How much each bit tells: most where it is set in half of the slices, and clearly so. A little even where it is the same
-/// in all, so that a few slices that are all copies of each other have a key too.
+/// How much each bit tells: most where it is set in half of the slices, and clearly so. A little even where it is the
+/// same in all, so that a few slices that are all copies of each other have a key too.
 fn weights(signatures: &[&Signature]) -> Vec<f64> {
     let step = signatures.len().div_ceil(SAMPLE).max(1);
     let sample: Vec<&&Signature> = signatures.iter().step_by(step).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::likeness::{FIELDS, Signature, is_flat, signature};
+use super::similarity::{FIELDS, Signature, is_flat, signature};
 use crate::store::rows::compare_ids;
 
 /// A slice, as it is handed in.
@@ -75,8 +75,8 @@ fn detail(size: [u32; 2]) -> u8 {
 }
 
 impl Records {
-    /// Takes in slices, in any order but with the slices of a case one after the other, as the table has them; the order
-    /// decides which slice of several is called the first.
+    /// Takes in slices, in any order but with the slices of a case one after the other, as the table has them; the
+    /// order decides which slice of several is called the first.
     ///
     /// # Errors
     /// The id of a slice whose digest or thumbnail is none, and what is wrong with it.

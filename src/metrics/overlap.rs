@@ -31,7 +31,7 @@ impl Overlap {
     /// If the sizes differ.
     pub fn of(prediction: &Mask, truth: &Mask) -> Self {
         Overlap {
-            intersection: prediction.intersection(truth),
+            intersection: prediction.intersection_area(truth),
             prediction_area: prediction.area(),
             truth_area: truth.area(),
         }

@@ -1,9 +1,9 @@
 //! Distances between the surfaces of two masks, exact and Euclidean.
 //!
 //! The surface of a mask is the mask minus its erosion by the cross of the 4-neighbourhood, what lies beyond the image
-//! border counting as outside (protocol 4; MedPy with its default `connectivity = 1`). Distances go from pixel centre
-//! to pixel centre. All metrics come out of two lists: for each surface pixel of one mask, the distance to the nearest
-//! surface pixel of the other.
+//! border counting as outside (docs/protocol.md, 4; MedPy with its default `connectivity = 1`). Distances go from pixel
+//! centre to pixel centre. All metrics come out of two lists: for each surface pixel of one mask, the distance to the
+//! nearest surface pixel of the other.
 
 use crate::mask::Mask;
 

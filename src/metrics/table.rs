@@ -288,7 +288,8 @@ pub static METRICS: &[Metric] = &[
             unit: "",
             range: Range::SHARE,
             definition: "IoU of the bands along the inner side of both outlines (Cheng et al. 2021).",
-            formula: "IoU of the pixels of both masks whose distance to the outside is less than 2 % of the image diagonal",
+            formula: "IoU of the pixels of both masks whose distance to the outside is less than 2 % of the image \
+                diagonal",
             origin: "Cheng et al., CVPR 2021",
         },
         better: Better::Higher,
@@ -355,7 +356,8 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::NumberOrNull,
             unit: "mm",
             range: Range::POSITIVE,
-            definition: "95th percentile of the surface distances in millimetres of both directions in one list (MedPy).",
+            definition: "95th percentile of the surface distances in millimetres of both directions in one list \
+                (MedPy).",
             formula: "",
             origin: "MedPy",
         },

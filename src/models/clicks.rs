@@ -1,5 +1,5 @@
-//! Simulated interaction (protocol 7): one click after the other, each where the segmentation is most wrong, for
-//! comparison with interactive methods such as FocalClick and SimpleClick.
+//! Simulated interaction (docs/protocol.md, 7): one click after the other, each where the segmentation is most wrong,
+//! for comparison with interactive methods such as FocalClick and SimpleClick.
 //!
 //! The next click goes to the largest connected region of error, at the point farthest from the region's border
 //! (which the border of the slice counts as): positive where object is missing, negative where background is taken for
@@ -20,8 +20,8 @@ use crate::store::Choice;
 pub struct ClickOptions {
     /// Most clicks.
     pub clicks: usize,
-    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates best:
-    /// methods that are compared with have no oracle.
+    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates
+    /// best: methods that are compared with have no oracle.
     pub choice: Choice,
     /// Give the last logits as a mask prompt. Models without such an input do without.
     pub mask_prompt: bool,
@@ -73,7 +73,7 @@ pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &Cl
         logits = Some(chosen.logits).filter(|logits| options.mask_prompt && !logits.is_empty());
         let predicted_iou = chosen.candidate.predicted_iou;
         mask = chosen.candidate.mask;
-        let shared = mask.intersection(truth) as f64;
+        let shared = mask.intersection_area(truth) as f64;
         let both = (mask.area() + truth.area()) as f64;
         let (iou, dice) = (shared / (both - shared), 2.0 * shared / both);
         done.push(Click { point, mask: mask.clone(), predicted_iou, iou, dice });

@@ -73,8 +73,9 @@ struct Done {
     reused: bool,
 }
 
-/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand rows
-/// each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of one.
+/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand
+/// rows each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of
+/// one.
 fn do_shards<T: Sync>(
     dataset: &Dataset,
     work: &[(Shard, T)],

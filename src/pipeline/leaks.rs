@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::slices_of::{build_shards, decode_picture, table_file};
 use super::{Error, MEASURES, Progress, Result, discard_outdated, stage_digest};
 use crate::digest::canonical_json;
-use crate::leaks::likeness::likeness;
+use crate::leaks::similarity::similarity;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
 use crate::projection;
 use crate::slices::luma_fields;
@@ -213,7 +213,7 @@ fn search(
         let looks = some.iter().flat_map(|suspicion| suspicion.looks(records)).collect();
         let pictures = read_pictures(records, files, starts, &looks)?;
         let look = |a, b, side| match (pictures.get(&(a, side)), pictures.get(&(b, side))) {
-            (Some(a), Some(b)) => likeness(a, b, side),
+            (Some(a), Some(b)) => similarity(a, b, side),
             _ => 0.0, // never: both were asked for
         };
         let holds: Vec<bool> = some.par_iter().map(|suspicion| suspicion.holds(records, options, look)).collect();

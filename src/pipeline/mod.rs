@@ -1,8 +1,8 @@
 //! Stages, shards, the local scheduler and resume: `build → predict → evaluate → analyze`.
 //!
 //! Each stage first makes its list of shards, which depends on the inputs alone, then does those that are not done yet,
-//! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the same
-//! bytes; a run over finished work only looks at receipts.
+//! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the
+//! same bytes; a run over finished work only looks at receipts.
 
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
@@ -119,8 +119,8 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 /// Stages whose results can be had again in minutes.
 const MEASURES: &[Stage] = &[Stage::Factors, Stage::Evaluate, Stage::Leaks, Stage::Split];
 
-/// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What is
-/// said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
+/// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What
+/// is said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
 fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String> {
     let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
     ids.sort();
@@ -150,8 +150,9 @@ fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
 }
 
 /// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. Each thread has a
-/// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that waits
-/// for the parts of an item begins another item meanwhile, and holds the memory of both, and of a third inside that one.
+/// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that
+/// waits for the parts of an item begins another item meanwhile, and holds the memory of both, and of a third inside
+/// that one.
 fn side_by_side<T: Sync, R: Send, S: Default>(
     items: &[T],
     one: impl Fn(&mut S, &T) -> Result<R> + Sync,

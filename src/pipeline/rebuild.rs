@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::{Digests, Known, NO_SOURCE, learn, planned_files, shards, write_shard};
+use super::build::{Digests, NO_SOURCE, Prepared, planned_files, prepare, shards, write_shard};
 use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::projection;
 use crate::raw::Tree;
@@ -92,8 +92,8 @@ projection! {
 /// `registry` must know the sources.
 ///
 /// # Errors
-/// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder for
-/// temporary files.
+/// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder
+/// for temporary files.
 pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Progress) -> Result<Rebuild> {
     let receipts = dataset.receipts()?;
     let sources: BTreeSet<String> =
@@ -108,7 +108,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(&registry, &tree.name(), &paths);
     // What is wrong with a list shows in the rows of its cases.
-    let Known { digests, .. } = learn(&tree, &mut found, &registry, None, progress);
+    let Prepared { digests, .. } = prepare(&tree, &mut found, &registry, None, progress);
 
     let mut rebuild = Rebuild { raw_files: digests.iter().flatten().count() as u64, ..Rebuild::default() };
     rebuild.differences = raw_differences(dataset, &tree, &found, &digests)?;
@@ -146,8 +146,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
             Some(receipt) => rebuild.note(compare(receipt, |place| files.write(place))?),
             None => {
                 rebuild.shards += 1;
-                let says =
-                    "the source's files, or their roles, have changed since the build".into();
+                let says = "the source's files, or their roles, have changed since the build".into();
                 rebuild.differences.push(Difference::Input { source, path: "files".into(), says });
             }
         }
@@ -287,7 +286,8 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
     Ok(differences)
 }
 
-/// Why there is no such shard in the dataset: by what its key differs from that of the one which begins with the same case.
+/// Why there is no such shard in the dataset: by what its key differs from that of the one which begins with the same
+/// case.
 /// `told` says that differences of the source are known already.
 fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Difference> {
     let source = shard.partition().source_name();

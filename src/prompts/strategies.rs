@@ -21,8 +21,8 @@ pub struct StrategyEntry {
     pub origin: &'static str,
     /// Derives the points of the prompt from a non-empty mask; `None` if the strategy has no points.
     pub points: Option<fn(&Mask, PromptRule) -> Vec<Point>>,
-    /// Derives the box of the prompt, `[x_min, y_min, x_max, y_max]`, from a non-empty mask; `None` if the strategy has no
-    /// box. A strategy with neither is the everything mode.
+    /// Derives the box of the prompt, `[x_min, y_min, x_max, y_max]`, from a non-empty mask; `None` if the strategy has
+    /// no box. A strategy with neither is the everything mode.
     pub bounds: Option<fn(&Mask) -> Option<[f64; 4]>>,
 }
 

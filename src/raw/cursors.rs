@@ -2,7 +2,8 @@
 //!
 //! A decoder that has read an entry stays where it is and serves a later one. The rules, for a wanted entry `k`:
 //! 1. If `k` was passed over a moment ago and is still kept, it is handed out.
-//! 2. Otherwise the decoder nearest before `k` goes on; if another thread moves that one, its return is waited for, since
+//! 2. Otherwise the decoder nearest before `k` goes on; if another thread moves that one, its return is waited for,
+//! since
 //!    starting over would cost all of what it has done.
 //! 3. Only where no decoder stands before `k`, one is started, and the least recently used one is given up for it where
 //!    there are as many as allowed.
@@ -93,7 +94,7 @@ impl<S: Sequential> Cursors<S> {
         };
         state.busy.push((from, entry));
         drop(state);
-        let _way = Way { cursors: self, way: (from, entry) };
+        let _in_flight = InFlight { cursors: self, position: (from, entry) };
         let mut cursor = match cursor {
             Some(cursor) => cursor,
             None => self.archive.open(from)?,
@@ -165,15 +166,15 @@ impl<S: Sequential> Archive for Cursors<S> {
 }
 
 /// The way of a decoder at work; it ends when this is dropped, also by an error.
-struct Way<'a, S: Sequential> {
+struct InFlight<'a, S: Sequential> {
     cursors: &'a Cursors<S>,
-    way: (usize, usize),
+    position: (usize, usize),
 }
 
-impl<S: Sequential> Drop for Way<'_, S> {
+impl<S: Sequential> Drop for InFlight<'_, S> {
     fn drop(&mut self) {
         let mut state = self.cursors.lock();
-        if let Some(index) = state.busy.iter().position(|way| *way == self.way) {
+        if let Some(index) = state.busy.iter().position(|position| *position == self.position) {
             state.busy.swap_remove(index);
         }
         drop(state);
@@ -298,7 +299,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Whatever threads ask for, in whatever order, each gets its entry; and no more decoders than allowed are open.
+        /// Whatever threads ask for, in whatever order, each gets its entry; and no more decoders than allowed are
+        /// open.
         #[test]
         fn every_thread_gets_the_entry_it_asks_for(
             wanted in proptest::collection::vec(proptest::collection::vec(0usize..60, 0..40), 1..7),

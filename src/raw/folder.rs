@@ -140,7 +140,8 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
     files
 }
 
-/// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like others.
+/// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like
+/// others.
 fn is_checksum_list(entry: &DirEntry) -> bool {
     let mut head = vec![0; names::CHECKSUMS_HEADER.len()];
     let name = entry.file_name().to_string_lossy();
@@ -195,7 +196,10 @@ fn join(files: Vec<File>, listing: &mut Listing) {
             split.entry((file.sibling(whole), scheme)).or_default().push((number, file));
         } else if disc_of.is_some() || discs.contains(&file.path) {
             let zip = disc_of.unwrap_or_else(|| file.path.clone());
-            let feature = format!("a part of a multi-part zip; join the parts with `zip -s 0 {zip:?} --out joined.zip`");
+            let feature = format!(
+                "a part of a multi-part zip; join the parts with `zip -s 0 {zip:?} --out \
+                joined.zip`"
+            );
             listing.problems.push(Reason::Unsupported(feature).at(file.path).into());
         } else if first.is_some() {
             listing

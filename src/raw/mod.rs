@@ -1,8 +1,9 @@
 //! Raw downloads as found: folders and archives seen as one tree of members, without extracting anything to disk.
 //!
 //! A [`Tree`] is opened on a folder or on one archive file. Opening it makes the index only. Its [`Member`]s are the
-//! files below that root, whether they lie in folders or in zip, tar (plain, gzip, bzip2, xz, zstd), 7z or RAR archives,
-//! or in archives inside archives; an archive's file name is one component of the path of what it holds, so that
+//! files below that root, whether they lie in folders or in zip, tar (plain, gzip, bzip2, xz, zstd), 7z or RAR
+//! archives, or in archives inside archives; an archive's file name is one component of the path of what it holds, so
+//! that
 //! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
 //! recognises files by the tail of their path need not know how a download was kept.
 //!
@@ -42,12 +43,13 @@
 //! stay in memory, [`Options::kept_bytes`] of them in all, so that threads that ask a little out of order do not start
 //! it over. Random order is what costs: up to a pass per read. [`Tree::in_archive_order`] sorts members by it.
 //!
-//! A member that [`Tree::digests`] has read stays in memory until it is read next, so that a build reads and decodes most
-//! files once: [`Options::digested_bytes`] of them in all, those that are digested first. Each beyond is read twice.
+//! A member that [`Tree::digests`] has read stays in memory until it is read next, so that a build reads and decodes
+//! most files once: [`Options::digested_bytes`] of them in all, those that are digested first. Each beyond is read
+//! twice.
 //!
-//! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded once
-//! when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then in an
-//! unnamed temporary file that the system removes with the process.
+//! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded
+//! once when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then
+//! in an unnamed temporary file that the system removes with the process.
 //!
 //! A single compressed file (`im0001.ppm.gz`, `scan.nii.gz`) is one member as it is, unless what it holds is a tar.
 //!
@@ -112,12 +114,10 @@ pub enum Reason {
     #[error("damaged: {0}")]
     Damaged(String),
     /// The data end too early, or a part of them is not there.
-    #[error("damaged: cut short: {0}")]
+    #[error("damaged: truncated: {0}")]
     Cut(String),
     /// A password is needed.
-    #[error(
-        "protected by a password; unpack it with 7-Zip and the publisher's password, and use the folder"
-    )]
+    #[error("protected by a password; unpack it with 7-Zip and the publisher's password, and use the folder")]
     Encrypted,
     /// Legal, but not read here.
     #[error("not supported: {0}")]

@@ -1,4 +1,5 @@
-//! Names of archive entries and of files: what is a harmless way of writing a path, what is refused, what is left aside.
+//! Names of archive entries and of files: what is a harmless way of writing a path, what is refused, what is left
+//! aside.
 //!
 //! An archive's entry name is written by a stranger. Nothing is ever extracted here, so that a hostile name cannot
 //! write anywhere; but a path that climbs out of its archive could stand for a member of another one, and a name with
@@ -47,8 +48,8 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
 /// A folder of this name marks phantom downloads, which never lie among real ones.
 pub const PHANTOMS: &str = ".medcosmos-phantoms";
 
-/// Name of the list of checksums in the root of a folder of downloads, and end of that of an archive beside it; it is no
-/// part of them.
+/// Name of the list of checksums in the root of a folder of downloads, and end of that of an archive beside it; it is
+/// no part of them.
 pub const CHECKSUMS: &str = "checksums.tsv";
 /// How the first line of such a list begins.
 pub const CHECKSUMS_HEADER: &str = "# medcosmos checksums";

@@ -50,7 +50,7 @@ mod with_decoder {
 
     use unrar::error::{Code, UnrarError};
 
-    use super::super::archive::{Entry, pump};
+    use super::super::archive::{Entry, copy};
     use super::super::cursors::{Cursor, Cursors, Sequential};
     use super::{Opened, Reason, Shared, Source};
 
@@ -60,7 +60,7 @@ mod with_decoder {
             Some(path) => (path.to_owned(), None),
             None => {
                 let mut file = tempfile::Builder::new().suffix(".rar").tempfile()?;
-                pump(&mut source.reader(), &mut file)?;
+                copy(&mut source.reader(), &mut file)?;
                 let path = file.into_temp_path();
                 (path.to_path_buf(), Some(path))
             }

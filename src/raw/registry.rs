@@ -1,6 +1,7 @@
 //! The list of all kinds of archives; detection by name and first bytes, and opening.
 //!
-//! A name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML page that asks to log in, a
+//! A name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML page that asks to log in,
+//! a
 //! `.tar.gz` was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First
 //! bytes alone make no archive: `.npz`, `.docx` and `.xlsx` files are zips as well, and are members as they are.
 
@@ -13,8 +14,8 @@ use super::{Fault, Looks, Reason, rar, sevenz, tar, zip};
 use crate::fault::{HEAD_BYTES, describe, is_zeros};
 use crate::formats;
 
-/// The kinds of archives, in the order in which their signatures are checked. A compressed tar combines the kind tar with a
-/// compression of [`CODECS`].
+/// The kinds of archives, in the order in which their signatures are checked. A compressed tar combines the kind tar
+/// with a compression of [`CODECS`].
 static ARCHIVES: &[&ArchiveKind] = &[&zip::KIND, &sevenz::KIND, &rar::KIND, &tar::KIND];
 
 /// What a file's name says about its content.

@@ -1,12 +1,12 @@
 //! 7z archives, decoded block by block.
 //!
 //! Format: `7zFormat.txt` of the LZMA SDK; read by the `sevenz-rust2` crate: LZMA, LZMA2, bzip2, Deflate, Zstandard and
-//! the branch filters. A block is a run of entries compressed as one stream; 7-Zip puts up to 4 GiB, or everything, into
-//! one ("solid"). To read an entry, all before it in its block must be decoded, so the decoders stay open where they
-//! stopped. Each takes the memory of its dictionary, which is some MiB as a rule and at most 1 GiB.
+//! the branch filters. A block is a run of entries compressed as one stream; 7-Zip puts up to 4 GiB, or everything,
+//! into one ("solid"). To read an entry, all before it in its block must be decoded, so the decoders stay open where
+//! they stopped. Each takes the memory of its dictionary, which is some MiB as a rule and at most 1 GiB.
 //!
-//! The crate hands entries to a callback and keeps its decoder to itself. Each decoder therefore runs in a thread of its
-//! own, which waits in the callback until the next entry is asked for and ends when its decoder is dropped.
+//! The crate hands entries to a callback and keeps its decoder to itself. Each decoder therefore runs in a thread of
+//! its own, which waits in the callback until the next entry is asked for and ends when its decoder is dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Zip archives, read entry by entry through their directory.
 //!
-//! Format: PKWARE's APPNOTE.TXT; directory, names and decoders are the `zip` crate's: stored, Deflate, Deflate64, bzip2,
-//! LZMA, xz and Zstandard, with zip64. In the wild:
+//! Format: PKWARE's APPNOTE.TXT; directory, names and decoders are the `zip` crate's: stored, Deflate, Deflate64,
+//! bzip2, LZMA, xz and Zstandard, with zip64. In the wild:
 //! - Names are CP437 by the specification unless a flag says UTF-8; many writers put UTF-8 and no flag. Valid UTF-8 is
 //!   taken as such, all else as CP437.
 //! - Entries that overlap, which Info-ZIP refuses as a bomb. Entries are found by the directory only, so that they may.
@@ -18,7 +18,7 @@ use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
 use super::Reason;
-use super::archive::{Archive, ArchiveKind, Entry, Opened, pump};
+use super::archive::{Archive, ArchiveKind, Entry, Opened, copy};
 use super::source::{Source, SourceReader};
 
 pub(super) static KIND: ArchiveKind = ArchiveKind {
@@ -207,7 +207,7 @@ impl Archive for Zip {
         let shift = self.shift(number).ok_or(Reason::Foreign)?;
         let mut reader = Shifted { inner: self.source.reader(), shift };
         let mut decoded = entry.with_reader(&mut reader, ZipReadOptions::new()).map_err(reason)?;
-        pump(&mut decoded, out)?;
+        copy(&mut decoded, out)?;
         Ok(())
     }
 

@@ -210,7 +210,7 @@ pub(super) fn scatter(alt: &str, x: &Axis, y: &Axis, points: &[(f64, f64)], mean
 fn layout(plots: &[Plot], x: &Axis, y: &Axis) -> Layout {
     let mut layout = chrome(plots).with_height(HEIGHT).with_x_label(label(&x.label)).with_y_label(label(&y.label));
     if x.logarithmic {
-        let format = TickFormat::Custom(Arc::new(|value: f64| power_words(value)));
+        let format = TickFormat::Custom(Arc::new(|value: f64| power_label(value)));
         layout = layout.with_log_x().with_x_tick_format(format);
     }
     if let Some(low) = y.from {
@@ -243,7 +243,7 @@ fn x_limits(mut layout: Layout, x: &Axis) -> Layout {
 }
 
 /// A tick of a logarithmic axis: `10`, `1k`, `2M`. Zeros in full run out of the picture.
-fn power_words(value: f64) -> String {
+fn power_label(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{}M", v / 1e6),
         v if v >= 1e3 => format!("{}k", v / 1e3),
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(of(), of());
         assert!(!of().contains("http") && of().contains("aria-label=\"Dice &amp; clicks\""));
         assert!(of().contains("S5 &lt;box&gt;") && of().contains("&lt;clicks&gt; $x$"));
-        assert_eq!((power_words(1.0), power_words(2e3), power_words(1e6)), ("1".into(), "2k".into(), "1M".into()));
+        assert_eq!((power_label(1.0), power_label(2e3), power_label(1e6)), ("1".into(), "2k".into(), "1M".into()));
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn has_values(frame: &DataFrame, name: &str) -> bool {
 /// A column as words, one cell for each row.
 fn cells(frame: &DataFrame, name: &str, kind: Kind) -> Vec<String> {
     if kind == Kind::Words {
-        return words(frame, name).into_iter().map(|cell| cell.unwrap_or(MISSING.to_string())).collect();
+        return labels(frame, name).into_iter().map(|cell| cell.unwrap_or(MISSING.to_string())).collect();
     }
     numbers(frame, name).into_iter().map(|value| number_cell(value, kind)).collect()
 }
@@ -117,7 +117,7 @@ pub(super) fn numbers(frame: &DataFrame, name: &str) -> Vec<Option<f64>> {
 }
 
 /// A column as words; nothing where the frame does not have it.
-pub(super) fn words(frame: &DataFrame, name: &str) -> Vec<Option<String>> {
+pub(super) fn labels(frame: &DataFrame, name: &str) -> Vec<Option<String>> {
     let column = frame.column(name).and_then(|column| column.cast(&DataType::String));
     let values = column.and_then(|column| Ok(column.str()?.iter().map(|word| word.map(str::to_string)).collect()));
     values.unwrap_or_else(|_| vec![None; frame.height()])

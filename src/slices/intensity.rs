@@ -1,10 +1,10 @@
-//! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (protocol 2.3).
+//! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (docs/protocol.md, 2.3).
 //!
 //! The formula is evaluated exactly on stored integers: with a linear rescale it gives the same quotient as on real
 //! values, without the rounding of a detour through floating point. A negative slope turns the range around.
 //!
-//! What is no measurement never stretches a slice: NaN becomes 0, infinite values become the end of the range that they lie
-//! at, 0 or 255, and so do values that a DICOM header names as padding. The protocol is silent on all three.
+//! What is no measurement never stretches a slice: NaN becomes 0, infinite values become the end of the range that they
+//! lie at, 0 or 255, and so do values that a DICOM header names as padding. The protocol is silent on all three.
 
 use crate::image::{Image, Samples, Scaling};
 use crate::spec::Intensity;
@@ -52,9 +52,7 @@ impl Rule {
                 Ok(Rule::Range(ends[0].min(ends[1]), ends[0].max(ends[1])))
             }
             Intensity::Window { low, high } if low < high => Ok(Rule::Range(low, high)),
-            Intensity::Window { low, high } => {
-                Err(format!("an intensity window must increase, found {low} to {high}"))
-            }
+            Intensity::Window { low, high } => Err(format!("an intensity window must increase, found {low} to {high}")),
             Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
                 let mut values: Vec<f64> = with_samples!(&image.samples, v => measured(v, image.meaning.padding).map(|x| real(x as f64, image.scaling)).collect());
                 values.sort_by(f64::total_cmp);
@@ -134,8 +132,8 @@ fn ends<T: Stored>(mut numbers: impl Iterator<Item = T>) -> Option<(T, T)> {
     )
 }
 
-/// The 8-bit slice of stored values under a rule. NaN becomes 0; what is infinite or `padding` (stored values, from and to)
-/// becomes the end that it lies at.
+/// The 8-bit slice of stored values under a rule. NaN becomes 0; what is infinite or `padding` (stored values, from and
+/// to) becomes the end that it lies at.
 pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule, padding: Option<[f64; 2]>) -> Grey {
     match rule {
         Rule::Stored => {

@@ -43,8 +43,8 @@ impl<'a> Decoder<'a> {
     /// Prepares a mask image. `table` is the label table of the part, `file` its name for messages.
     ///
     /// # Errors
-    /// A decoding that the image's pixels do not allow: colours of a grey image, one value of a file of layers, one object of
-    /// a file that holds several or whose values do not say what is inside.
+    /// A decoding that the image's pixels do not allow: colours of a grey image, one value of a file of layers, one
+    /// object of a file that holds several or whose values do not say what is inside.
     pub(super) fn new(
         part: &MaskPart,
         table: Option<&'a LabelTable>,
@@ -83,7 +83,11 @@ impl<'a> Decoder<'a> {
                 decoder.image = one_value(image).map_err(problem)?;
                 let known = |value| ranges.iter().any(|(range, _)| range.contains(&value));
                 if let Some(greys) = image.labels_of_palette(&known).map_err(problem)? {
-                    decoder.notes.push("the labels of a mask are the grey levels of its palette, not the indices".into());
+                    decoder.notes.push(
+                        "the labels of a mask are the grey levels of its palette, not the \
+                        indices"
+                            .into(),
+                    );
                     decoder.image = Cow::Owned(greys);
                 }
                 decoder.turn(|value| value == 0 || ranges.iter().any(|(range, _)| range.contains(&value)));
@@ -102,8 +106,12 @@ impl<'a> Decoder<'a> {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut colours = BTreeMap::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
-                    let colour = colour(key)
-                        .ok_or_else(|| problem(format!("the label table's key {key:?} is not a colour such as #ff0000")))?;
+                    let colour = colour(key).ok_or_else(|| {
+                        problem(format!(
+                            "the label table's key {key:?} is not a colour such as \
+                            #ff0000"
+                        ))
+                    })?;
                     colours.insert(colour, class);
                 }
                 check_opacity(image, &|c| colours.contains_key(&c)).map_err(problem)?;
@@ -117,8 +125,11 @@ impl<'a> Decoder<'a> {
             Decode::Instances => {
                 decoder.image = one_value(image).map_err(problem)?;
                 if image.meaning.low_is_white && image.bits > 1 {
-                    return Err(problem("the lowest value is white, so the numbering of objects is ambiguous: convert \
-                        the file to MinIsBlack".into()));
+                    return Err(problem(
+                        "the lowest value is white, so the numbering of objects is ambiguous: convert \
+                        the file to MinIsBlack"
+                            .into(),
+                    ));
                 }
                 image.labels_of_palette(&|_| false).map_err(problem)?;
                 decoder.turn(|_| true);
@@ -146,12 +157,16 @@ impl<'a> Decoder<'a> {
             self.notes.push(counts_as_it_looks(&self.image, census.high));
         } else {
             self.turned = None;
-            self.notes.push("the lowest value of a mask is displayed as white; its labels are the stored values".into());
+            self.notes.push(
+                "the lowest value of a mask is displayed as white; its labels are the stored \
+                values"
+                    .into(),
+            );
         }
     }
 
-    /// Refuses a file whose values do not number objects: scattered ones, as JPEG leaves them, no background, or one value
-    /// for objects that lie apart.
+    /// Refuses a file whose values do not number objects: scattered ones, as JPEG leaves them, no background, or one
+    /// value for objects that lie apart.
     fn check_instances(&mut self) -> Result<(), String> {
         let census = Census::of(&self.image);
         let stored: Vec<(f64, u64)> = census.stored().collect();
@@ -375,9 +390,9 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Refuses a mask that viewers turn and whose image they do not turn alike. Pixels are laid on pixels as they are stored, so
-/// such a mask would lie elsewhere than where it is seen. An image with a tag whose mask has none is paired, with the note of
-/// its reader: most programs draw masks on stored pixels and write no tag.
+/// Refuses a mask that viewers turn and whose image they do not turn alike. Pixels are laid on pixels as they are
+/// stored, so such a mask would lie elsewhere than where it is seen. An image with a tag whose mask has none is paired,
+/// with the note of its reader: most programs draw masks on stored pixels and write no tag.
 ///
 /// # Errors
 /// Both tags, and what to do.
@@ -394,7 +409,10 @@ pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String
         (Some(tag), other) => {
             let other = other.map_or("no such tag".into(), |tag| format!("the tag {tag}"));
             let size = match (tag, mask.size[..2] == [image.size[1], image.size[0]]) {
-                (5..=8, true) if image.size[0] != image.size[1] => " (rotated by the tag, it has the size of the image)",
+                (5..=8, true) if image.size[0] != image.size[1] => {
+                    " (rotated by the tag, it has the size of the \
+                    image)"
+                }
                 _ => "",
             };
             Err(format!(
@@ -405,8 +423,8 @@ pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String
     }
 }
 
-/// The image with one value for each pixel. Colour pictures that hold a label in each channel must agree with themselves;
-/// opacity does not count, unless nothing else is there.
+/// The image with one value for each pixel. Colour pictures that hold a label in each channel must agree with
+/// themselves; opacity does not count, unless nothing else is there.
 fn one_value(image: &Image) -> Result<Cow<'_, Image>, String> {
     let components = image.components;
     if components == 1 {
@@ -420,10 +438,7 @@ fn one_value(image: &Image) -> Result<Cow<'_, Image>, String> {
         components >= 3 && values.chunks_exact(components).any(|p| p[0] != p[1] || p[1] != p[2])
     });
     if differ {
-        return Err(
-            "a colour image, but the spec expects one value per pixel (red, green and blue differ)"
-                .into(),
-        );
+        return Err("a colour image, but the spec expects one value per pixel (red, green and blue differ)".into());
     }
     Ok(Cow::Owned(component(image, 0)))
 }

@@ -1,5 +1,5 @@
 //! Case to slices and masks: the main viewing plane, 8-bit pictures, one run-length mask for each object, and what is
-//! kept of them (protocol section 2).
+//! kept of them (docs/protocol.md, 2).
 //!
 //! A case is read part by part: its image once, then one mask file after the other, each turned into runs and dropped
 //! before the next is read. So memory holds one volume and one mask at a time, however many files a case has.
@@ -39,15 +39,16 @@ pub(crate) use plane::{slice_size, slice_values};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// A mask is kept if it has more pixels than this (protocol 2.5: 50).
+    /// A mask is kept if it has more pixels than this (docs/protocol.md, 2.5: 50).
     pub min_area: u32,
     /// Planes of all cases, in place of the specs' own; empty for those.
     pub planes: Vec<Plane>,
     /// Intensity rule of all cases, in place of the specs' own.
     pub intensity: Option<Intensity>,
-    /// Which raters' masks are built (protocol 2.8: the first).
+    /// Which raters' masks are built (docs/protocol.md, 2.8: the first).
     pub raters: Raters,
-    /// One mask for each connected component (8 neighbours) of a label, in place of one for each label (protocol 2.6).
+    /// One mask for each connected component (8 neighbours) of a label, in place of one for each label
+    /// (docs/protocol.md, 2.6).
     pub split_components: bool,
 }
 

@@ -27,7 +27,7 @@ impl Axis {
         ['x', 'y', 'z'][self.index()]
     }
 
-    /// The two axes of a slice across this one: rows, columns. Storage order is kept (protocol 2.2): the array
+    /// The two axes of a slice across this one: rows, columns. Storage order is kept (docs/protocol.md, 2.2): the array
     /// `[z, y, x]` without the axis that is cut.
     pub fn rows_and_columns(self) -> (usize, usize) {
         match self {
@@ -38,11 +38,12 @@ impl Axis {
     }
 }
 
-/// The axis to cut across (protocol 2.1). A volume of one slice, whichever axis it is stored along, is a picture: there is
-/// one way to see it, whatever its spacing and the file axis that the spec names.
+/// The axis to cut across (docs/protocol.md, 2.1). A volume of one slice, whichever axis it is stored along, is a
+/// picture: there is one way to see it, whatever its spacing and the file axis that the spec names.
 ///
 /// # Errors
-/// An anatomical plane of an image whose frame does not say where its axes point, or of a single slice in another plane.
+/// An anatomical plane of an image whose frame does not say where its axes point, or of a single slice in another
+/// plane.
 pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) -> Result<Axis, String> {
     let anatomical = |normal: [char; 2]| {
         let known = geometry.filter(|g| g.frame != Frame::Spacing);

@@ -1,5 +1,5 @@
-//! Masks of containers that hold several under names: each segment read as a mask of its own, with the label that the spec
-//! has for its name, and laid on the image by where its own frames or contours lie.
+//! Masks of containers that hold several under names: each segment read as a mask of its own, with the label that the
+//! spec has for its name, and laid on the image by where its own frames or contours lie.
 
 use std::collections::BTreeMap;
 
@@ -151,8 +151,8 @@ fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, S
 /// Segment, key of the table, label, and what is worth noting.
 type Labelled = (usize, String, Label, Option<String>);
 
-/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header, those
-/// that the spec ignores.
+/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header,
+/// those that the spec ignores.
 fn labelled(
     segments: &Segments,
     by: By,
@@ -310,8 +310,8 @@ fn placed(
     let series = header.and_then(|h| h.series.as_deref());
     let target = Target { size: [x, y, z], geometry, heights: grid.heights.as_deref(), series };
     let kind = segments.table.kind;
-    // The rules for volumes, which look at the file's frame alone: all its segments are placed alike. They know no file that
-    // is cropped to what it marks.
+    // The rules for volumes, which look at the file's frame alone: all its segments are placed alike. They know no file
+    // that is cropped to what it marks.
     let refused = match (kind, part.pair) {
         (Kind::Nrrd, Pair::Grid) => match volume(Pair::Grid) {
             Ok(placed) => return Ok(placed),

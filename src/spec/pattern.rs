@@ -28,7 +28,8 @@ const ANY_FOLDERS: &str = "**";
 /// Stands among the groups of a pattern for what `*` passes over.
 const ANY_TEXT: &str = "*";
 
-/// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as one.
+/// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as
+/// one.
 pub fn composed(text: &str) -> String {
     text.nfc().collect()
 }
@@ -228,7 +229,8 @@ fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
     Ok(out)
 }
 
-/// Reads a capture after its opening brace: its name and alternatives, the regex group, and what follows the closing brace.
+/// Reads a capture after its opening brace: its name and alternatives, the regex group, and what follows the closing
+/// brace.
 fn capture(text: &str) -> Result<(Group, String, &str), String> {
     let (inner, after) = match text.split_once(":/") {
         // A regular expression may hold braces: it ends at "/}".

@@ -28,7 +28,7 @@ pub fn crossings<'a>(
             None => problems.push(format!("{} is in no split and no fold", row.patient)),
             Some(place) => match places.insert(&row.patient, place) {
                 Some(before) if before != place => {
-                    problems.push(format!("{} is in both {} and {}", row.patient, words(before), words(place)));
+                    problems.push(format!("{} is in both {} and {}", row.patient, label(before), label(place)));
                 }
                 _ => {}
             },
@@ -64,14 +64,14 @@ pub fn crossings<'a>(
         }
         if sides.len() > 1 {
             let sides: Vec<String> =
-                sides.iter().map(|(patient, place)| format!("{patient} in {}", words(place))).collect();
+                sides.iter().map(|(patient, place)| format!("{patient} in {}", label(place))).collect();
             problems.push(format!("linked patients are in different splits: {}", sides.join(", ")));
         }
     }
     problems
 }
 
-fn words(place: &Place) -> String {
+fn label(place: &Place) -> String {
     match place {
         Place::Part(name) => name.clone(),
         Place::Fold(fold) => format!("fold {fold}"),

@@ -8,7 +8,7 @@
 //!   multi-label data", ECML PKDD 2011), over the numbers of masks of each target: the target of which fewest masks are
 //!   left is dealt first, each group to the part that lacks most of it.
 //!
-//! The result depends on the groups, the wish and the seed, and not on the order in which patients are given.
+//! The result depends on the groups, the plan and the seed, and not on the order in which patients are given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +43,7 @@ pub struct Patient {
 
 /// What a split is to be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum SplitPlan {
     /// Parts with their shares, which sum to 1.
     Fractions(Vec<(String, f64)>),
     /// So many folds of equal size.
@@ -54,7 +54,7 @@ pub enum Wish {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What it is to be.
-    pub wish: Wish,
+    pub plan: SplitPlan,
     /// Decides between parts that are equally good.
     pub seed: u64,
     /// Take no notice of official splits.
@@ -64,7 +64,7 @@ pub struct Options {
 /// Where a patient goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A part of [`Wish::Fractions`]; with folds, the official test set, which is in no fold.
+    /// A part of [`SplitPlan::Fractions`]; with folds, the official test set, which is in no fold.
     Part(String),
     /// A fold, from 0: the patient is for test there, and for training in all others.
     Fold(u32),
@@ -87,9 +87,9 @@ pub fn split(patients: &[Patient], options: &Options) -> Split {
     for (at, patient) in patients.iter().enumerate() {
         groups.entry(patient.leak_group.as_deref().unwrap_or(&patient.id)).or_default().push(at);
     }
-    let parts: Vec<(Place, f64)> = match &options.wish {
-        Wish::Fractions(parts) => parts.iter().map(|(name, share)| (Place::Part(name.clone()), *share)).collect(),
-        Wish::Folds(n) => (0..*n).map(|fold| (Place::Fold(fold), 1.0 / f64::from(*n))).collect(),
+    let parts: Vec<(Place, f64)> = match &options.plan {
+        SplitPlan::Fractions(parts) => parts.iter().map(|(name, share)| (Place::Part(name.clone()), *share)).collect(),
+        SplitPlan::Folds(n) => (0..*n).map(|fold| (Place::Fold(fold), 1.0 / f64::from(*n))).collect(),
     };
     let mut outcome =
         Split { places: vec![parts[0].0.clone(); patients.len()], straddling: Vec::new(), unknown: BTreeSet::new() };

@@ -16,8 +16,8 @@ pub(super) struct Unit {
     pub(super) masks: BTreeMap<String, u64>,
 }
 
-/// The part of each unit. Their order is of no consequence: where the counts leave a choice, the digest of seed and unit
-/// decides.
+/// The part of each unit. Their order is of no consequence: where the counts leave a choice, the digest of seed and
+/// unit decides.
 pub(super) fn stratify(units: &[Unit], shares: &[f64], seed: u64) -> Vec<usize> {
     let draw = |unit: &Unit, part: usize| sha256(format!("{seed} {} {part}", unit.digest).as_bytes());
     let mut left: BTreeMap<&str, u64> = BTreeMap::new();

@@ -105,8 +105,8 @@ impl Dataset {
         Ok(self.head()?.options)
     }
 
-    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what decides a
-    /// shard's content is in its key.
+    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what
+    /// decides a shard's content is in its key.
     ///
     /// # Errors
     /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
@@ -191,8 +191,8 @@ impl Dataset {
         self.files_in(RECEIPTS)?.into_iter().map(read).collect()
     }
 
-    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log is
-    /// not there are left out.
+    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log
+    /// is not there are left out.
     ///
     /// # Errors
     /// Those of [`receipts`](Self::receipts).

@@ -81,7 +81,8 @@ pub(super) fn write_json(root: &Path, to: &Path, value: &impl Serialize) -> Resu
         value.sort_all_objects();
         serde_json::to_string_pretty(&value)
     };
-    let text = encode().map_err(|e| Error::Damaged { path: to.into(), reason: format!("cannot convert to JSON: {e}") })?;
+    let text =
+        encode().map_err(|e| Error::Damaged { path: to.into(), reason: format!("cannot convert to JSON: {e}") })?;
     let mut staged = Staged::create(&layout::scratch(root))?;
     staged.write_all(text.as_bytes()).and_then(|()| staged.write_all(b"\n")).map_err(io(to, "write"))?;
     staged.publish(root, to)?;

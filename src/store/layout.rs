@@ -12,8 +12,8 @@
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
 //! Table folders hold Parquet files and nothing else: polars and pyarrow refuse a folder in which a receipt lies beside
-//! a table (polars 2.1: "directory contained paths with different file extensions"). `source` and `model` are columns as
-//! well as folder names; pyarrow's `read_table` (26.0) takes exception to that unless it is called with
+//! a table (polars 2.1: "directory contained paths with different file extensions"). `source` and `model` are columns
+//! as well as folder names; pyarrow's `read_table` (26.0) takes exception to that unless it is called with
 //! `partitioning=None`, while its `dataset` and polars' `scan_parquet` read the folder of a table as it is.
 
 use std::ffi::OsStr;

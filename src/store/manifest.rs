@@ -226,8 +226,8 @@ impl Manifest {
 ///
 /// The list decides on the partitions that it names (a stage, a source, and a model where there is one), and must name
 /// every shard of those. A partition that it does not name stays as the last manifest has it: so a stage, a source or a
-/// model can be added to a dataset and committed without the inputs of the others. What another run has begun there, and
-/// not committed yet, is left alone.
+/// model can be added to a dataset and committed without the inputs of the others. What another run has begun there,
+/// and not committed yet, is left alone.
 ///
 /// # Errors
 /// [`Error::Refused`] with every missing, foreign and altered shard or file; the manifest is then left as it was.
@@ -241,8 +241,8 @@ pub fn commit(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<M
     Ok(manifest)
 }
 
-/// Removes from the partitions that `expected` names every shard that it does not, finished or not: what is left of other
-/// options, releases or versions. Returns the paths removed. Not while other processes write to these partitions.
+/// Removes from the partitions that `expected` names every shard that it does not, finished or not: what is left of
+/// other options, releases or versions. Returns the paths removed. Not while other processes write to these partitions.
 ///
 /// # Errors
 /// Errors of reading and removing.
@@ -303,11 +303,12 @@ pub fn discard(dataset: &Dataset, unwanted: impl Fn(&Receipt) -> bool) -> Result
     Ok(removed.into_keys().collect())
 }
 
-/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits it.
-/// Every file is compared with its receipt on the way.
+/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits
+/// it. Every file is compared with its receipt on the way.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and writing.
+/// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and
+/// writing.
 pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sync) -> Result<Dataset> {
     let mut receipts = BTreeMap::new();
     for shard in Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default() {

@@ -140,13 +140,13 @@ fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), Stri
         let name = expected.name();
         let found = schema.field_with_name(name).map_err(|_| format!("no column {name} in the file"))?;
         if found.data_type() != expected.data_type() || found.is_nullable() != expected.is_nullable() {
-            let words = |nullable| if nullable { "with nulls" } else { "without nulls" };
+            let describe = |nullable| if nullable { "with nulls" } else { "without nulls" };
             return Err(format!(
                 "column {name}: expected {} {}, found {} {}",
                 expected.data_type(),
-                words(expected.is_nullable()),
+                describe(expected.is_nullable()),
                 found.data_type(),
-                words(found.is_nullable())
+                describe(found.is_nullable())
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! Shards: the unit in which a stage is cut, done, checked and, after a kill, resumed.
 //!
-//! A shard's id is the hash of all that decides its content. It is done once its receipt is in place, and the receipt is
-//! written after everything it vouches for. Receipts hold nothing that differs from run to run; times are in
+//! A shard's id is the hash of all that decides its content. It is done once its receipt is in place, and the receipt
+//! is written after everything it vouches for. Receipts hold nothing that differs from run to run; times are in
 //! `.medcosmos/log/`, which is no part of the data.
 
 use std::any::Any;

@@ -1,5 +1,5 @@
-//! All that `predict` can be asked for beside the plain strategies, on a few of the authors' slices: everything mode, moved
-//! prompts, clicks, chosen masks, kept embeddings.
+//! All that `predict` can be asked for beside the plain strategies, on a few of the authors' slices: everything mode,
+//! moved prompts, clicks, chosen masks, kept embeddings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -134,7 +134,8 @@ fn masks_are_chosen() {
         Run::of(&mut program).failed(1, &["the condition", "objekt"]);
     }
     let mut program = medcosmos("predict");
-    Run::of(program.arg(&data).args(["--model", "otsu-box", "--limit", "0"])).failed(1, &["no mask matches the selection"]);
+    Run::of(program.arg(&data).args(["--model", "otsu-box", "--limit", "0"]))
+        .failed(1, &["no mask matches the selection"]);
     assert_eq!(chosen("").len(), 56, "all again");
 }
 

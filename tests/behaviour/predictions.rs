@@ -351,9 +351,9 @@ fn values_of_classes_with_a_file_each_need_names() {
     assert!(run.status == 0 && run.out.contains("names in dataset.json"), "{}{}", run.out, run.err);
     assert_eq!(place.dice(), [0.0; 3]);
     let run = predicted("one", [0, 255, 255], None);
-    assert!(run.out.contains("no map holds another value than 0 and 255"), "{}{}", run.out, run.err);
+    assert!(run.out.contains("the maps contain only 0 and 255"), "{}{}", run.out, run.err);
     let run = predicted("absent", [0, 1, 0], Some(serde_json::json!({"background": 0, "liver": 1, "spleen": 2})));
-    assert!(run.out.contains("no prediction holds the label(s) spleen in a slice"), "{}{}", run.out, run.err);
+    assert!(run.out.contains("no prediction contains the label(s) spleen in a slice"), "{}{}", run.out, run.err);
     predicted("region", [0, 1, 2], Some(serde_json::json!({"background": 0, "both": [1, 2], "liver": 2})))
         .failed(1, &["dataset.json", "the label both is [1,2]"]);
     predicted("other", [0, 1, 2], Some(serde_json::json!({"background": 0, "pancreas": 1, "colon": 2})))

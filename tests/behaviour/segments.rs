@@ -1,5 +1,5 @@
-//! Containers of several masks under names, through the whole program: each segment lands on the pixels that it was drawn on,
-//! under its own name, or the case fails with a sentence.
+//! Containers of several masks under names, through the whole program: each segment lands on the pixels that it was
+//! drawn on, under its own name, or the case fails with a sentence.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -152,7 +152,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     assert_eq!(text.status, 1);
     for words in [
         "more.zip: an HTML page, not a zip archive",
-        "scans.zip: damaged: cut short: a zip ends with its directory",
+        "scans.zip: damaged: truncated: the zip directory is missing",
         "scans.zip: 4 file(s) inside it are in the list of checksums, but cannot be reached",
         "readme.txt: differs from the list",
         "scans/notes.txt: not in the list",

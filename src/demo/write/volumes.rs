@@ -1,7 +1,8 @@
 //! Containers of volumes: NIfTI-1, Analyze 7.5, MetaImage, NRRD. All are little-endian.
 //!
-//! The writer of `nifti` 0.18.0 is not used: it replaces slope and intercept by 1 and 0, which fixtures of rescaled volumes
-//! need, writes Analyze and RGBA not at all, and takes a path, not bytes. That crate reads what is written here in tests.
+//! The writer of `nifti` 0.18.0 is not used: it replaces slope and intercept by 1 and 0, which fixtures of rescaled
+//! volumes need, writes Analyze and RGBA not at all, and takes a path, not bytes. That crate reads what is written here
+//! in tests.
 
 use std::io;
 use std::path::Path;

@@ -3,9 +3,10 @@
 //! Nothing is copied: an [`Element`] borrows its value from the file, and sequences are walked only when asked for.
 //! Parsing stops at the pixel data, so that a header costs microseconds whatever the size of the image.
 //!
-//! `dicom-object` 0.10.1 writes files (`demo/write`) but does not read them here: it allocates and clears as many bytes as a
-//! length field promises, up to four gigabytes, before it reads the first of them, and it descends into nested sequences
-//! without a limit, so that a hostile file ends the process where an error is due. Tests in `tests.rs` show both.
+//! `dicom-object` 0.10.1 writes files (`demo/write`) but does not read them here: it allocates and clears as many bytes
+//! as a length field promises, up to four gigabytes, before it reads the first of them, and it descends into nested
+//! sequences without a limit, so that a hostile file ends the process where an error is due. Tests in `tests.rs` show
+//! both.
 
 use std::borrow::Cow;
 use std::io::Read;

@@ -306,8 +306,8 @@ impl Facts {
         self.numbers::<1>(data, tag).map(|[v]| v)
     }
 
-    /// The range of padding. Values of "US or SS" are read as unsigned where the file does not say which; `signed_bits` is
-    /// the width of signed pixels, 0 for unsigned ones.
+    /// The range of padding. Values of "US or SS" are read as unsigned where the file does not say which; `signed_bits`
+    /// is the width of signed pixels, 0 for unsigned ones.
     fn padding(&mut self, data: &DataSet, signed_bits: usize) -> Option<[f64; 2]> {
         let value =
             [tags::PIXEL_PADDING_VALUE, tags::FLOAT_PIXEL_PADDING_VALUE, tags::DOUBLE_FLOAT_PIXEL_PADDING_VALUE];

@@ -29,7 +29,8 @@ fn planes_of_slices(header: &Header) -> Option<Vec<Plane>> {
     })
 }
 
-/// An image that [`place_frames`] has made, with its slices in the order of their positions along the normal, ascending.
+/// An image that [`place_frames`] has made, with its slices in the order of their positions along the normal,
+/// ascending.
 pub(super) fn frames_by_position(header: &Header, mut image: Image) -> (Image, Option<Positions>) {
     let Some(planes) = planes_of_slices(header).filter(|planes| planes.len() == image.size[2]) else {
         return (image, slice_positions(header));

@@ -178,10 +178,7 @@ fn structures(data: &DataSet, table: &Table) -> Result<Vec<Structure>> {
             let values = contour.numbers(tags::CONTOUR_DATA)?.unwrap_or_default();
             let (points, rest) = values.as_chunks::<3>();
             if !rest.is_empty() {
-                return Err(malformed(format!(
-                    "a contour of {} coordinates, expected three per point",
-                    values.len()
-                )));
+                return Err(malformed(format!("a contour of {} coordinates, expected three per point", values.len())));
             }
             if let Some(count) = contour.count(tags::NUMBER_OF_CONTOUR_POINTS)?
                 && count != points.len()

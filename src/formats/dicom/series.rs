@@ -108,12 +108,13 @@ pub fn match_positions(images: &[f64], masks: &[f64], tolerance: f64) -> Vec<Opt
 /// The step along z is the median distance between positions, never Slice Thickness where there are positions; the
 /// affine follows the order of the slices, so that a stack from head to feet has its z axis pointing to the feet, and
 /// a tilted gantry gives a sheared affine. A note says where steps vary by more than a percent, where Slice Thickness
-/// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real values
-/// as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all, with a note.
+/// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real
+/// values as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all,
+/// with a note.
 ///
 /// # Errors
-/// Those of [`slice_order`]; [`NotTogether`](crate::formats::Error::NotTogether) where slices differ in size, components,
-/// sample type, orientation or pixel spacing, naming the first and the one that differs;
+/// Those of [`slice_order`]; [`NotTogether`](crate::formats::Error::NotTogether) where slices differ in size,
+/// components, sample type, orientation or pixel spacing, naming the first and the one that differs;
 /// [`Unsupported`](crate::formats::Error::Unsupported) for several multi-frame instances.
 pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Series> {
     if instances.is_empty() {
@@ -199,7 +200,11 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let mut meaning = template.meaning;
     if !one_rescale || paddings.iter().any(|p| *p != paddings[0]) {
         if paddings.iter().any(Option::is_some) {
-            notes.push("the padding value or its rescale differs between slices: it is treated as an ordinary value".into());
+            notes.push(
+                "the padding value or its rescale differs between slices: it is treated as an ordinary \
+                value"
+                    .into(),
+            );
         }
         meaning.padding = None;
     }
@@ -209,8 +214,8 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     Ok(Series { image, order, positions })
 }
 
-/// The instances without those that are another one again, number, position and pixels, and for each that stays its place
-/// among those given.
+/// The instances without those that are another one again, number, position and pixels, and for each that stays its
+/// place among those given.
 fn without_repeats(instances: Vec<Instance>) -> (Vec<Instance>, Vec<usize>) {
     let (mut stay, mut places): (Vec<Instance>, Vec<usize>) = (Vec::new(), Vec::new());
     for (place, instance) in instances.into_iter().enumerate() {
@@ -277,8 +282,8 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     if let (Some(oa), Some(ob)) = (ha.orientation, hb.orientation)
         && !same_orientation(oa, ob)
     {
-        let words = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
-        return Some(format!("orientations {} and {}", words(oa), words(ob)));
+        let describe = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
+        return Some(format!("orientations {} and {}", describe(oa), describe(ob)));
     }
     if let (Some([ra, ca]), Some([rb, cb])) = (ha.pixel_spacing, hb.pixel_spacing)
         && ((ra - rb).abs() > 1e-3 * ra || (ca - cb).abs() > 1e-3 * ca)

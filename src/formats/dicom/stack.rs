@@ -97,7 +97,10 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     }
     let (least, most) = steps.iter().fold((f64::MAX, 0.0f64), |(l, m), s| (l.min(s.abs()), m.max(s.abs())));
     if most - step > STEP_TOLERANCE * step || step - least > STEP_TOLERANCE * step {
-        notes.push(format!("the slice spacing varies from {least:.4} to {most:.4} mm: the median {step:.4} mm is used"));
+        notes.push(format!(
+            "the slice spacing varies from {least:.4} to {most:.4} mm: the median {step:.4} mm is \
+            used"
+        ));
     }
     if let Some(thickness) = first.thickness.filter(positive)
         && (thickness - step).abs() > STEP_TOLERANCE * step

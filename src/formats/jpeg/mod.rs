@@ -2,9 +2,9 @@
 //!
 //! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. A JPEG does not say
 //! how its coefficients become pixels to the last bit, and published numbers were made with what Pillow and OpenCV
-//! decode: libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. So exactness decides which
-//! library is used. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227 files of
-//! all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
+//! decode: libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. So exactness decides
+//! which library is used. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227
+//! files of all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
 //!
 //! | library | fundus: largest | mean | values that differ | all: largest |
 //! |---|---|---|---|---|
@@ -15,9 +15,10 @@
 //! `mozjpeg` needs a C compiler only, since its assembly is left out; it takes about 15 s of processor time of a cold
 //! build, and decodes about 150 million pixels a second and core.
 //!
-//! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note tells);
-//! CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download, which are errors here as in Pillow. Damage
-//! inside the data that leaves the length alone is decoded as well as it goes, as Pillow and OpenCV do, without an error.
+//! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note
+//! tells); CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download,
+//! which are errors here as in Pillow. Damage inside the data that leaves the length alone is decoded as well as it
+//! goes, as Pillow and OpenCV do, without an error.
 
 mod probe;
 
@@ -52,8 +53,8 @@ fn unsupported(feature: String) -> Error {
     Error::Unsupported { format: FORMAT, feature }
 }
 
-/// Reads a picture as `uint8`: grey, or RGB (from YCbCr, or as stored where the Adobe marker says so). CMYK and YCCK, which
-/// files hold inverted (255 for no ink), become the RGB of Pillow's `convert("RGB")`.
+/// Reads a picture as `uint8`: grey, or RGB (from YCbCr, or as stored where the Adobe marker says so). CMYK and YCCK,
+/// which files hold inverted (255 for no ink), become the RGB of Pillow's `convert("RGB")`.
 ///
 /// # Errors
 /// [`Error::Truncated`] where the data end before the end marker, [`Error::Malformed`] for what libjpeg refuses,

@@ -1,5 +1,5 @@
-//! The physical frame of a NIfTI header, by nibabel's `get_best_affine`: the sform where its code is set, else the qform
-//! where its code is set, else an affine from the spacing alone.
+//! The physical frame of a NIfTI header, by nibabel's `get_best_affine`: the sform where its code is set, else the
+//! qform where its code is set, else an affine from the spacing alone.
 
 use super::Fields;
 use crate::image::{Frame, Geometry, axis_lengths};

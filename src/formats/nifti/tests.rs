@@ -229,7 +229,11 @@ fn the_sform_comes_first_and_the_spacing_from_pixdim() {
     assert_eq!(geometry.spacing, [2., 3., 4.]);
     let [forms, voxels] = &image.notes[..] else { panic!("two notes expected: {:?}", image.notes) };
     assert!(forms.starts_with("The sform and the qform differ by up to"), "{forms}");
-    assert_eq!(voxels, "The affine has voxels of 1 x 1 x 1 mm, but pixdim states 2 x 3 x 4 mm; the spacing is taken from pixdim.");
+    assert_eq!(
+        voxels,
+        "The affine has voxels of 1 x 1 x 1 mm, but pixdim states 2 x 3 x 4 mm; the spacing is taken \
+        from pixdim."
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@
 //! `pHYs`, which speaks of print and not of patients and is therefore not used as spacing (a note gives it); animated
 //! files, of which the default image is read.
 //!
-//! Speed, a second and core: about 200 MB of 8-bit samples of natural pictures, 1.9 billion pixels of 1-bit masks, which
-//! are bound by the unpacking to a byte a pixel.
+//! Speed, a second and core: about 200 MB of 8-bit samples of natural pictures, 1.9 billion pixels of 1-bit masks,
+//! which are bound by the unpacking to a byte a pixel.
 
 mod probe;
 

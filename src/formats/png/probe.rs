@@ -78,7 +78,13 @@ impl Chunks {
         let name = String::from_utf8_lossy(&self.kind).escape_debug().to_string();
         match self.part {
             Part::Signature if part == b"\x89PNG\r\n\x1a\n" => self.part = Part::Header,
-            Part::Signature => self.wrong = Some("the PNG signature is damaged, as after a transfer in text mode".into()),
+            Part::Signature => {
+                self.wrong = Some(
+                    "the PNG signature is damaged, as after a transfer in text \
+                mode"
+                        .into(),
+                )
+            }
             Part::Header if number > i32::MAX as u32 => {
                 self.wrong = Some(format!("a chunk of a PNG cannot have {number} bytes"));
             }

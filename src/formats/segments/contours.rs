@@ -1,11 +1,11 @@
 //! Structures of closed contours, filled on the grid of an image.
 //!
-//! A pixel is inside where its centre is (even–odd rule, an edge belonging to the pixel on its right or below). Contours of
-//! one structure in one plane are combined by exclusive or, so that a contour within another is a hole; a hole that is drawn
-//! as a keyhole, one contour that runs inwards and back, comes out the same. A contour that is there twice, in whichever
-//! direction, counts once. Contours lie at the mean of their corners, and where all are near slices of the image, each
-//! belongs to its slice. Else they were drawn on other slices: those of planes between slices go to the nearest slice,
-//! and of several planes that fall on one slice the nearest counts.
+//! A pixel is inside where its centre is (even–odd rule, an edge belonging to the pixel on its right or below).
+//! Contours of one structure in one plane are combined by exclusive or, so that a contour within another is a hole; a
+//! hole that is drawn as a keyhole, one contour that runs inwards and back, comes out the same. A contour that is there
+//! twice, in whichever direction, counts once. Contours lie at the mean of their corners, and where all are near slices
+//! of the image, each belongs to its slice. Else they were drawn on other slices: those of planes between slices go to
+//! the nearest slice, and of several planes that fall on one slice the nearest counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -192,7 +192,8 @@ fn outline(contour: &[[f64; 3]], axis: usize, in_plane: [usize; 2]) -> Outline {
     Outline { at, corners: contour.iter().map(|p| in_plane.map(|a| p[a])).collect() }
 }
 
-/// Drops what would cancel itself: contours along the same line as one before, whatever their direction and first corner.
+/// Drops what would cancel itself: contours along the same line as one before, whatever their direction and first
+/// corner.
 fn drop_repeated(outlines: &mut Vec<Outline>) -> usize {
     let before = outlines.len();
     let mut kept: Vec<Outline> = Vec::with_capacity(before);

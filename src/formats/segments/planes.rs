@@ -154,9 +154,9 @@ impl Frames {
         }
     }
 
-    /// Whether the frames are those of slices that lie farther apart than the image's. Frames of every second slice may as
-    /// well be a mask of which the other slices are empty: the header's distance decides, then the series that it was
-    /// drawn on. Comes back with a note where they leave a doubt.
+    /// Whether the frames are those of slices that lie farther apart than the image's. Frames of every second slice may
+    /// as well be a mask of which the other slices are empty: the header's distance decides, then the series that it
+    /// was drawn on. Comes back with a note where they leave a doubt.
     fn coarser(&self, target: Target, drawn_on_it: Option<bool>) -> Result<Option<String>, Misfit> {
         let (geometry, _) = target.frame()?;
         let all = || self.masks.iter().flat_map(|(planes, _)| planes.iter()).filter_map(|p| Some((p, p.place?)));
@@ -737,8 +737,8 @@ mod tests {
     }
 
     proptest! {
-        /// A volume of segments whose axes are a permutation of the image's, each kept or turned around, and which is cropped
-        /// to what is marked, marks the same pixels.
+        /// A volume of segments whose axes are a permutation of the image's, each kept or turned around, and which is
+        /// cropped to what is marked, marks the same pixels.
         #[test]
         fn any_storage_order_gives_the_same(
             marks in proptest::collection::vec(0u8..2, 60),

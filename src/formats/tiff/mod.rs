@@ -3,19 +3,20 @@
 //! Specification: TIFF 6.0 (Adobe, 1992), Adobe's technical notes on compression and the floating-point predictor,
 //! BigTIFF (<https://www.awaresystems.be/imaging/tiff/bigtiff.html>); conventions of ImageJ and of tifffile for stacks.
 //!
-//! Read: unsigned integers of 1 to 16, 32 and 64 bits, signed ones of 8 to 64, floats of 16, 32 and 64; strips and tiles,
-//! chunky and planar, both byte orders and bit orders, both predictors; no compression, LZW (the old kind, too), Deflate,
-//! PackBits, Zstandard, LZMA, CCITT Group 4, JPEG. Values come as stored: palettes as indices, MinIsWhite not
-//! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The number of components is SamplesPerPixel whatever
-//! the photometric interpretation says: CVC-ClinicDB calls its three-component frames MinIsBlack.
+//! Read: unsigned integers of 1 to 16, 32 and 64 bits, signed ones of 8 to 64, floats of 16, 32 and 64; strips and
+//! tiles, chunky and planar, both byte orders and bit orders, both predictors; no compression, LZW (the old kind, too),
+//! Deflate, PackBits, Zstandard, LZMA, CCITT Group 4, JPEG. Values come as stored: palettes as indices, MinIsWhite not
+//! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The
+//! number of components is SamplesPerPixel whatever the photometric interpretation says: CVC-ClinicDB calls its
+//! three-component frames MinIsBlack.
 //!
-//! `tiff` 0.11.3 refuses palettes, returns values of fewer than 8 bits packed, inverts MinIsWhite, and reads the first image of
-//! an ImageJ stack only: a test in this file shows each. So the directories are read here; codecs are `weezl`,
+//! `tiff` 0.11.3 refuses palettes, returns values of fewer than 8 bits packed, inverts MinIsWhite, and reads the first
+//! image of an ImageJ stack only: a test in this file shows each. So the directories are read here; codecs are `weezl`,
 //! `flate2`, `zstd`, `xz2`, `fax`, and [`jpeg`](super::jpeg).
 //!
 //! In the wild: thumbnails as second pages (skipped, with a note); ImageJ hyperstacks with one directory for all
-//! images; strip counts that are missing; colour maps of 8 bits; resolutions that are a scanner's default. The resolution
-//! tags are therefore not used as spacing, in whatever unit.
+//! images; strip counts that are missing; colour maps of 8 bits; resolutions that are a scanner's default. The
+//! resolution tags are therefore not used as spacing, in whatever unit.
 
 mod codec;
 mod page;
@@ -57,7 +58,8 @@ fn truncated(what: String, expected: u64, found: u64) -> Error {
 /// Reads all pages as one image, pages along z.
 ///
 /// # Errors
-/// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which [`read_pages`] can read.
+/// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which
+/// [`read_pages`] can read.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let file = File::open(bytes)?;
     let (pages, skipped) = pages(&file)?;
@@ -332,7 +334,10 @@ mod tests {
     fn pages_that_differ_are_read_one_by_one() {
         let file = write(&[page(2, 1, 8, &[&[1, 2]]), page(1, 1, 8, &[&[3]])], true, false);
         let error = read(&file).unwrap_err().to_string();
-        assert!(error.contains("pages 0 and 1 do not belong to one image: 2 x 1") && error.contains("and 1 x 1"), "{error}");
+        assert!(
+            error.contains("pages 0 and 1 do not belong to one image: 2 x 1") && error.contains("and 1 x 1"),
+            "{error}"
+        );
         let pages = read_pages(&file).unwrap();
         assert_eq!(pages[1].samples, Samples::U8(vec![3]));
     }

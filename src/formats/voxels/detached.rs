@@ -18,7 +18,8 @@ pub(in crate::formats) enum DataFiles {
     Pattern { pattern: String, first: i64, last: i64, step: i64, dimension: Option<usize> },
 }
 
-/// Names of the data files that a header gives under one of `keys` (in lower case): none where it holds its data itself.
+/// Names of the data files that a header gives under one of `keys` (in lower case): none where it holds its data
+/// itself.
 /// `None` where it does not say them one by one.
 pub(in crate::formats) fn named_data(header: &[u8], keys: &[&str]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(header);
@@ -62,8 +63,7 @@ impl DataFiles {
                 if step == 0 {
                     return Err(malformed(format!("{value:?}: the step between file numbers is zero")));
                 }
-                number_into(pattern, 0)
-                    .ok_or_else(|| malformed(format!("{pattern:?} has no %d for the number")))?;
+                number_into(pattern, 0).ok_or_else(|| malformed(format!("{pattern:?} has no %d for the number")))?;
                 let [first, last] = [numbers[0], numbers[1]];
                 Ok(DataFiles::Pattern { pattern: pattern.to_string(), first, last, step, dimension })
             }

@@ -9,8 +9,9 @@
 //! Nothing is allocated before the bytes that are there have been found to suffice for what the header promises; for
 //! compressed bytes the test is the largest ratio that deflate can reach.
 //!
-//! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452 generated
-//! ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK 2.5 and pynrrd
+//! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452
+//! generated ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK
+//! 2.5 and pynrrd
 //! 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
 
 mod detached;
@@ -193,7 +194,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Decodes the block from its files, of which each holds an equal share, into memory of `scratch` where it has some.
+    /// Decodes the block from its files, of which each holds an equal share, into memory of `scratch` where it has
+    /// some.
     pub fn decode(&self, mut files: Vec<Cow<[u8]>>, scratch: &mut Scratch) -> Result<Samples> {
         if files.is_empty() || !self.count.is_multiple_of(files.len()) {
             return Err(self.malformed(format!(
@@ -314,8 +316,8 @@ impl Block {
         let mut digits = Vec::with_capacity(file.len().min(share.saturating_mul(2)));
         for (at, byte) in file.iter().enumerate().filter(|(_, b)| !b.is_ascii_whitespace()) {
             let digit = (*byte as char).to_digit(16);
-            let digit =
-                digit.ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, expected a hexadecimal digit")))?;
+            let digit = digit
+                .ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, expected a hexadecimal digit")))?;
             digits.push(digit as u8);
         }
         Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())

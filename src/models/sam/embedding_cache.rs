@@ -1,9 +1,9 @@
 //! Embeddings kept on disk, so that a slice goes through the encoder once, however many runs ask for it.
 //!
-//! One file an embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size), the
-//! whole key as metadata. The file's name is the key's digest; a file whose metadata say otherwise, or that is damaged, is
-//! not used, and said so. Half precision is coarser than what the encoder gives, so an embedding that is to be kept is
-//! rounded before it is used the first time: a result does not depend on whether the cache had it.
+//! One file an embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size),
+//! the whole key as metadata. The file's name is the key's digest; a file whose metadata say otherwise, or that is
+//! damaged, is not used, and said so. Half precision is coarser than what the encoder gives, so an embedding that is to
+//! be kept is rounded before it is used the first time: a result does not depend on whether the cache had it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,8 +37,8 @@ impl EmbeddingCache {
         self.folder.join(&digest[..2]).join(format!("{digest}.safetensors"))
     }
 
-    /// The embedding of a key for a slice that lies so in the encoder's frame; `None` where it is not kept. What is there and
-    /// cannot be used is logged as a warning.
+    /// The embedding of a key for a slice that lies so in the encoder's frame; `None` where it is not kept. What is
+    /// there and cannot be used is logged as a warning.
     pub fn get(&self, key: &EmbeddingKey, frame: &ResizedFrame) -> Option<Embedding> {
         let path = self.path(key);
         let bytes = fs::read(&path).ok()?;

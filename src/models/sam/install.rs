@@ -64,7 +64,11 @@ pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, M
         return Err(refused(format!("name {:?}: expected letters, digits, hyphens and dots", spec.name)));
     }
     if to.exists() {
-        return Err(refused(format!("a model {:?} is already installed in {}; remove it first", spec.name, to.display())));
+        return Err(refused(format!(
+            "a model {:?} is already installed in {}; remove it first",
+            spec.name,
+            to.display()
+        )));
     }
     // Whole or not at all: made beside its place, then renamed.
     let models = installed_folder(cache, "");
@@ -122,7 +126,7 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
     let seconds = [encoded, started.elapsed().as_secs_f64() - encoded];
     let best = score_choice(found.iter().map(|c| c.predicted_iou)).unwrap_or(0);
     let mask = &found[best].mask;
-    let shared = mask.intersection(&truth) as f64;
+    let shared = mask.intersection_area(&truth) as f64;
     Ok(Trial {
         interface: decoder.interface(),
         candidates: found.len(),

@@ -180,10 +180,7 @@ mod tests {
     fn foreign_graphs_are_explained() {
         let classifier = signature(&[("x", &[1, 3, 224, 224])], &[("logits", &[1, 1000])]);
         let message = classifier.decoder_interface(&spec(None)).unwrap_err();
-        assert_eq!(
-            message,
-            "no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]"
-        );
+        assert_eq!(message, "no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]");
         let mut hq = decoder(true, 1);
         hq.inputs.push(("interm_embeddings".into(), vec![-1, 1, 64, 64, 768]));
         assert!(hq.decoder_interface(&spec(None)).unwrap_err().contains("no input `interm_embeddings`"));

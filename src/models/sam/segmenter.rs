@@ -13,8 +13,8 @@ use crate::prompts::{EverythingOptions, Prompt, Strategy};
 use crate::slices::SlicePixels;
 use crate::store::ShardKey;
 
-/// A SAM model that workers share. Each has sessions of its own that compute on one thread: results cannot depend on how
-/// many threads there are.
+/// A SAM model that workers share. Each has sessions of its own that compute on one thread: results cannot depend on
+/// how many threads there are.
 pub struct Sam {
     model: Model,
     encoder_digest: String,

@@ -32,7 +32,8 @@ pub struct BuildOptions {
 /// Builds the sources that `registry` knows and `raw` holds into the dataset at `path`.
 ///
 /// # Errors
-/// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail alone.
+/// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail
+/// alone.
 pub fn build(
     raw: &Path,
     path: &Path,
@@ -51,7 +52,7 @@ pub fn build(
     let dataset = Dataset::create(path)?;
     dataset.record_options(Stage::Build.name(), &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
-    let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
+    let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
         tracing::warn!("cannot store digests for the next run: {error}");
     }
@@ -132,26 +133,27 @@ fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path
 }
 
 /// What is known of a scan after its files were looked into, but for the pixels.
-pub(super) struct Known {
+pub(super) struct Prepared {
     pub(super) digests: Digests,
     /// Lists that could not be read, and why.
     pub(super) unread: Vec<(usize, String)>,
 }
 
-/// Looks into the files of a scan: copies are told from what only has the same name, its cases get what lists say of them, and pseudonyms where they are named as persons.
-pub(super) fn learn(
+/// Looks into the files of a scan: copies are told from what only has the same name, its cases get what lists say of
+/// them, and pseudonyms where they are named as persons.
+pub(super) fn prepare(
     tree: &Tree,
     found: &mut Scan,
     registry: &Registry,
     mut cache: Option<&mut DigestCache>,
     progress: &Progress,
-) -> Known {
+) -> Prepared {
     settle(found, registry, tree, cache.as_deref_mut());
     let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     let digests = digest_members(tree, found, cache, progress);
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());
-    Known { digests, unread }
+    Prepared { digests, unread }
 }
 
 /// Digests of every file that a case uses.

@@ -57,7 +57,8 @@ pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digest
 /// The rows of the slices and masks of a case.
 pub(super) type SliceRows = Vec<(SliceRow, Vec<MaskRow>)>;
 
-/// The rows of what was cut of a case, of each slice in the order of their ids; the reason where two masks would have one id.
+/// The rows of what was cut of a case, of each slice in the order of their ids; the reason where two masks would have
+/// one id.
 pub(super) fn slice_rows(spec: &Spec, case: &Case, slices: Vec<Slice>) -> std::result::Result<SliceRows, String> {
     let sided = sided_names(spec, &spec.layout[case.layout]);
     let rows: SliceRows = slices.into_iter().map(|slice| rows_of(case, &sided, slice)).collect();

@@ -26,7 +26,10 @@ impl Code {
     pub(super) fn decoded(&self, [height, width]: [u32; 2], id: &str) -> Result<Candidate> {
         let damaged = |reason: String| Error::Damaged { id: format!("the prediction of {id}"), reason };
         if let Some(found) = self.size.filter(|size| *size != [height, width]) {
-            let reason = format!("the size is {} x {} (height x width), but that of the slice {height} x {width}", found[0], found[1]);
+            let reason = format!(
+                "the size is {} x {} (height x width), but that of the slice {height} x {width}",
+                found[0], found[1]
+            );
             return Err(damaged(reason));
         }
         let mask = match &self.counts {
@@ -107,7 +110,8 @@ impl Annotations {
         let mut found = Annotations { by_slice: HashMap::new(), unused: BTreeSet::new(), explained_by: None };
         for (at, annotation) in annotations.into_iter().enumerate() {
             let image = named(&of_image, &annotation.image_id);
-            let image = image.ok_or_else(|| format!("annotation {at}: no image {} in the file", annotation.image_id))?;
+            let image =
+                image.ok_or_else(|| format!("annotation {at}: no image {} in the file", annotation.image_id))?;
             let label = named(&of_category, &annotation.category_id);
             let label =
                 label.ok_or_else(|| format!("annotation {at}: no category {} in the file", annotation.category_id))?;

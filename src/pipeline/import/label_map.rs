@@ -6,7 +6,8 @@
 //! | instances | an instance, matched by overlap |
 //! | components of a label (`--split-components`) | the label; its components are matched by overlap |
 //!
-//! Any other value is refused: 0, 127 and 254 for two labels could be either way round, or a threshold that was not applied.
+//! Any other value is refused: 0, 127 and 254 for two labels could be either way round, or a threshold that was not
+//! applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -131,8 +132,8 @@ impl Seen {
         self.values.extend(values.into_iter().filter(|value| *value != 0));
     }
 
-    /// Refuses maps of several values in which one of them was taken for an object, whatever it is, and notes labels that
-    /// never occur.
+    /// Refuses maps of several values in which one of them was taken for an object, whatever it is, and notes labels
+    /// that never occur.
     ///
     /// # Errors
     /// A sentence that names the values.
@@ -177,8 +178,8 @@ fn is_numbered(value: &str, instance: Option<u32>) -> bool {
     instance.is_some_and(|number| value == number.to_string())
 }
 
-/// What a label map says of each mask of a slice. `values` are the pixels, row by row; `cure` says what to do about values
-/// that are no labels.
+/// What a label map says of each mask of a slice. `values` are the pixels, row by row; `cure` says what to do about
+/// values that are no labels.
 ///
 /// # Errors
 /// Values whose meaning is not clear, in a sentence that names them.

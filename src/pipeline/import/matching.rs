@@ -1,9 +1,10 @@
 //! Predicted instances and those of the truth are paired by overlap, whatever their numbers.
 //!
-//! The rule is panoptica's (`NaiveThresholdMatching`) and, but for the order, COCO's: of all pairs with an IoU of at least
-//! 0.5, the one with the largest comes first, and each instance is in one pair at most. Where instances of one side do not
-//! overlap, at most one pair of each can reach more than 0.5, so that no other rule gives another result (Kirillov et al.,
-//! Panoptic Segmentation, 2019).
+//! The rule is panoptica's (`NaiveThresholdMatching`) and, but for the order, COCO's: of all pairs with an IoU of at
+//! least
+//! 0.5, the one with the largest comes first, and each instance is in one pair at most. Where instances of one side do
+//! not overlap, at most one pair of each can reach more than 0.5, so that no other rule gives another result (Kirillov
+//! et al., Panoptic Segmentation, 2019).
 
 use super::{Candidate, ImportReport};
 use crate::mask::Mask;
@@ -17,7 +18,7 @@ pub(super) fn matched(truths: &[&Mask], predicted: &[Candidate], report: &mut Im
     let mut pairs = Vec::new();
     for (t, truth) in truths.iter().enumerate() {
         for (p, candidate) in predicted.iter().enumerate() {
-            let both = truth.intersection(&candidate.mask);
+            let both = truth.intersection_area(&candidate.mask);
             let iou = both as f64 / (truth.area() + candidate.mask.area() - both).max(1) as f64;
             if iou >= LEAST_IOU {
                 pairs.push((iou, candidate.score.unwrap_or(0.0), t, p));

@@ -1,5 +1,5 @@
-//! Predictions made elsewhere, taken in under the name of their model: nnU-Net, MedSAM or a colleague's network then goes
-//! through the same evaluation as SAM. docs/predictions.md has an example of each form.
+//! Predictions made elsewhere, taken in under the name of their model: nnU-Net, MedSAM or a colleague's network then
+//! goes through the same evaluation as SAM. docs/predictions.md has an example of each form.
 //!
 //! | given | holds |
 //! |---|---|
@@ -9,8 +9,8 @@
 //! | a `.parquet` | `mask_id`, `counts` (COCO's compressed runs), perhaps `height` and `width`, `predicted_iou` |
 //!
 //! What belongs to what is decided slice by slice. Several instances of a label are matched with those of the truth by
-//! overlap ([`matching`]), whatever their numbers. Several predictions of one mask are united, unless they are said to be
-//! candidates. A mask without a prediction is told and left out: an empty prediction is one that is there and has no
+//! overlap ([`matching`]), whatever their numbers. Several predictions of one mask are united, unless they are said to
+//! be candidates. A mask without a prediction is told and left out: an empty prediction is one that is there and has no
 //! pixel. A prediction that belongs to no mask is told too.
 
 mod coco;
@@ -126,12 +126,12 @@ projection! {
     }
 }
 
-/// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name and
-/// strategy before. The specs of `registry` say which labels a source has beside those that its masks show.
+/// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name
+/// and strategy before. The specs of `registry` say which labels a source has beside those that its masks show.
 ///
 /// # Errors
-/// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no prediction
-/// that belongs to a mask of the dataset.
+/// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
+/// prediction that belongs to a mask of the dataset.
 pub fn import(
     dataset: &Dataset,
     from: &Path,
@@ -196,7 +196,8 @@ fn take_in(
     progress.end();
     report.unused = found.unused();
     if shards.is_empty() {
-        let example = report.missing.first().map_or("the dataset has no masks; run `medcosmos build` first", String::as_str);
+        let example =
+            report.missing.first().map_or("the dataset has no masks; run `medcosmos build` first", String::as_str);
         return Err(problem(from, format!("{}, such as {example}", found.nothing_fits(&report.unused))));
     }
     found.check(from, &labels, &mut report)?;
@@ -319,8 +320,10 @@ impl Found {
             let pictures = files.iter().find(|(_, name)| name.to_ascii_lowercase().ends_with(".png"));
             let volumes = files.iter().find(|(_, name)| volumes::stem(name).is_some());
             if let (Some((_, picture)), Some((_, volume))) = (pictures, volumes) {
-                let reason = format!("contains both 2D images ({picture}) and volumes ({volume}): import them \
-                    separately");
+                let reason = format!(
+                    "contains both 2D images ({picture}) and volumes ({volume}): import them \
+                    separately"
+                );
                 return Err(problem(from, reason));
             }
             if volumes.is_some() {

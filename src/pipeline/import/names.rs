@@ -37,7 +37,8 @@ impl Names {
         names
     }
 
-    /// The slice or case that a name without its extension means: the id, perhaps below other folders, or its flat form.
+    /// The slice or case that a name without its extension means: the id, perhaps below other folders, or its flat
+    /// form.
     pub(super) fn slice(&self, name: &str) -> Option<String> {
         let mut rest = name;
         loop {
@@ -51,8 +52,8 @@ impl Names {
         }
     }
 
-    /// The mask that a name without its extension means: that of its slice, then `/` or `_` and its label. That the slice
-    /// has such a mask is not known here.
+    /// The mask that a name without its extension means: that of its slice, then `/` or `_` and its label. That the
+    /// slice has such a mask is not known here.
     pub(super) fn mask(&self, name: &str) -> Option<String> {
         let ends = name.char_indices().rev().filter(|(_, c)| matches!(c, '/' | '_'));
         // The longest slice that fits: labels have `_` too.

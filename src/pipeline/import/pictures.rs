@@ -207,7 +207,10 @@ fn values(picture: &Picture, [height, width]: [u32; 2]) -> Result<Vec<i64>> {
     let [x, y, ..] = image.size;
     if [x, y] != [width as usize, height as usize] {
         let turned = if [y, x] == [width as usize, height as usize] { " (are rows and columns swapped?)" } else { "" };
-        return refuse(format!("the size is {x} x {y} (width x height), but that of the slice {width} x {height}{turned}"));
+        return refuse(format!(
+            "the size is {x} x {y} (width x height), but that of the slice {width} x \
+            {height}{turned}"
+        ));
     }
     if let Some(tag) = image.meaning.orientation.filter(|tag| *tag != 1) {
         return refuse(format!(

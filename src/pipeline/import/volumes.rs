@@ -193,8 +193,8 @@ impl Volumes {
         unused
     }
 
-    /// Refuses values whose meaning is not clear, and tells how the volumes were placed, where that is not as their headers
-    /// agree.
+    /// Refuses values whose meaning is not clear, and tells how the volumes were placed, where that is not as their
+    /// headers agree.
     pub(super) fn check(&self, labels: &BTreeMap<String, Labels>, report: &mut ImportReport) -> Result<()> {
         for (source, seen) in &self.seen {
             if let Some(labels) = labels.get(source) {
@@ -233,8 +233,8 @@ fn grid(case: &Lies, axis: Axis, slice: [u32; 2]) -> std::result::Result<Grid, S
     let fits = |size: &[usize; 4]| [size[rows], size[columns]] == slice.map(|n| n as usize);
     let shapes = [case.shape.as_slice(), &case.shape[..case.shape.len().saturating_sub(1)]];
     let size = shapes.into_iter().filter(|shape| (2..=4).contains(&shape.len())).map(size).find(fits);
-    let size =
-        size.ok_or_else(|| format!("{} has the shape {:?}, which does not match its slices", case.case_id, case.shape))?;
+    let size = size
+        .ok_or_else(|| format!("{} has the shape {:?}, which does not match its slices", case.case_id, case.shape))?;
     let spacing = case.spacing.as_deref().and_then(|s| <[f64; 3]>::try_from(s).ok());
     let affine = case.affine.as_deref().filter(|a| a.len() == 12);
     let geometry = match (affine, spacing) {
@@ -257,10 +257,8 @@ fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
     let companion = |name: &str| fs::read(path.with_file_name(name)).ok();
     let image = formats::read(&path.to_string_lossy(), &bytes, &companion).map_err(|e| problem(path, e))?;
     if image.components != 1 {
-        let reason = format!(
-            "{} values per voxel, expected one label: apply argmax to probabilities first",
-            image.components
-        );
+        let reason =
+            format!("{} values per voxel, expected one label: apply argmax to probabilities first", image.components);
         return Err(problem(path, reason));
     }
     let file = path.display().to_string();
@@ -323,9 +321,9 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
     plane.into_iter().map(label).collect()
 }
 
-/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; `None` where there is no such file.
-/// Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several has none,
-/// and is refused.
+/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; `None` where there is no such
+/// file. Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several
+/// has none, and is refused.
 fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
     let path = folder.join("dataset.json");
     if !path.is_file() {
@@ -373,8 +371,8 @@ fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
     Ok(Some(named))
 }
 
-/// The values that a source has for what `dataset.json` names; empty where its names are not those of the source, so that
-/// numbers count.
+/// The values that a source has for what `dataset.json` names; empty where its names are not those of the source, so
+/// that numbers count.
 fn by_name(
     named: &BTreeMap<i64, String>,
     labels: &Labels,

@@ -1,7 +1,7 @@
 //! The second stage: a model's masks for every object of every slice.
 //!
-//! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the build. All
-//! passes of a build shard are done together, so that each slice is prepared by the model once.
+//! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the
+//! build. All passes of a build shard are done together, so that each slice is prepared by the model once.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -31,11 +31,11 @@ pub struct PredictOptions {
     pub strategies: Vec<Strategy>,
     /// How points are drawn.
     pub rule: PromptRule,
-    /// Levels at which the prompts of S2 to S6 are moved as well (protocol 6); none by default.
+    /// Levels at which the prompts of S2 to S6 are moved as well (docs/protocol.md, 6); none by default.
     pub jitter: Vec<JitterLevel>,
-    /// Seeds of the moves (protocol 6: three).
+    /// Seeds of the moves (docs/protocol.md, 6: three).
     pub seeds: Vec<u64>,
-    /// Simulated clicks as well (protocol 7); none by default.
+    /// Simulated clicks as well (docs/protocol.md, 7); none by default.
     pub clicks: Option<ClickOptions>,
     /// Everything mode.
     pub everything: EverythingOptions,

@@ -59,7 +59,8 @@ impl Pass {
         }
     }
 
-    /// Adds what decides this pass to the key of a shard: `pass` names it, so that another run of the same takes its place.
+    /// Adds what decides this pass to the key of a shard: `pass` names it, so that another run of the same takes its
+    /// place.
     pub(super) fn key(&self, key: ShardKey) -> ShardKey {
         let key = key.with("pass", self.name());
         match self {
@@ -154,8 +155,8 @@ impl Pass {
         Ok(rows)
     }
 
-    /// The rows of one mask and prompt: the candidate closest to the truth and the one that the model rates best, or all of
-    /// them. Where a model offers nothing, that is an empty mask: a failure, to be counted.
+    /// The rows of one mask and prompt: the candidate closest to the truth and the one that the model rates best, or
+    /// all of them. Where a model offers nothing, that is an empty mask: a failure, to be counted.
     fn rows(
         &self,
         scene: &Scene,

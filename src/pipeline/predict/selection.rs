@@ -14,8 +14,8 @@ use crate::store::{Dataset, MaskTarget, Receipt, Rows, Table};
 pub struct Selection {
     /// Only masks for which this SQL condition on the columns of `masks` is true: `modality = 'CT'`.
     pub condition: Option<String>,
-    /// At most this many masks of each target, drawn by the digest of seed and mask id: the same masks whatever the order
-    /// of the rows, and a larger sample holds every smaller one.
+    /// At most this many masks of each target, drawn by the digest of seed and mask id: the same masks whatever the
+    /// order of the rows, and a larger sample holds every smaller one.
     pub sample: Option<usize>,
     /// Seed of the sample.
     pub seed: u64,

@@ -9,7 +9,8 @@ use crate::image::{Image, Meaning, Samples, Scaling};
 use crate::slices::plane::Axis;
 use crate::with_samples;
 
-/// A colour is grey where its channels differ by no more than this, and by no more than an eighth of the brightest value.
+/// A colour is grey where its channels differ by no more than this, and by no more than an eighth of the brightest
+/// value.
 const TINT: u8 = 32;
 /// No more colours than this are drawn, without noise of compression.
 const FEW: usize = 8;

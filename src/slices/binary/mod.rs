@@ -1,15 +1,15 @@
 //! Where the object of a mask file of one object begins: one value for each pixel, and the value above which it is.
 //!
-//! A mask counts as it looks. What a viewer shows white is the object, whatever the file stores for it: 1, 255 or 65535, a
-//! palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the values of the
-//! whole file are looked at before any pixel is decided:
+//! A mask counts as it looks. What a viewer shows white is the object, whatever the file stores for it: 1, 255 or
+//! 65535, a palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the
+//! values of the whole file are looked at before any pixel is decided:
 //!
 //! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
-//! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a field
-//!   of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object of its own:
-//!   refused where it would be lost, or where no threshold says on which side it is.
+//! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a
+//!   field of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object
+//!   of its own: refused where it would be lost, or where no threshold says on which side it is.
 //! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
 //! - What lies in between and borders on neither end, more of it than of edges, is a picture.
 //! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
@@ -173,7 +173,11 @@ impl Shown {
         });
         if shown.scaling.intercept != 0.0 && census.low == 0.0 && !separates {
             shown.scaling = Scaling::IDENTITY;
-            notes.push("the rescale of a mask is ignored, because it would map the background to a value other than 0".into());
+            notes.push(
+                "the rescale of a mask is ignored, because it would map the background to a value other than \
+                0"
+                .into(),
+            );
         }
         Ok(shown)
     }
@@ -184,8 +188,8 @@ impl Shown {
     }
 }
 
-/// The value that stands for black where 0 is white: 1, 255, 65535 or the most that the bits can hold, whichever the values
-/// reach.
+/// The value that stands for black where 0 is white: 1, 255, 65535 or the most that the bits can hold, whichever the
+/// values reach.
 pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
     let most = 1u64.checked_shl(bits.into()).map_or(f64::INFINITY, |n| n as f64 - 1.0);
     if high == 0.0 && low == 0.0 {
@@ -225,8 +229,8 @@ impl Ends {
     }
 }
 
-/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most` the
-/// greatest value that the bits can hold.
+/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most`
+/// the greatest value that the bits can hold.
 fn limit(
     values: &[Value],
     ends: &Ends,
@@ -295,10 +299,7 @@ fn limit(
             t
         }
         None if low < 0.0 || low > high * NOISE || low != 0.0 && noise == 0.0 => {
-            return Err(
-                "no value is a background of 0 (set above = … if they are an object and its background)"
-                    .into(),
-            );
+            return Err("no value is a background of 0 (set above = … if they are an object and its background)".into());
         }
         None => (low + high) / 2.0,
     };
@@ -369,7 +370,10 @@ fn limit(
                 ));
             }
             (Some(_), _, Some(value)) => {
-                notes.push(format!("{} pixels of a mask have the value {} and count as background", value.count, value.shown));
+                notes.push(format!(
+                    "{} pixels of a mask have the value {} and count as background",
+                    value.count, value.shown
+                ));
             }
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! A mask on another grid than its image (NCI-ISBI 2013: NRRD beside DICOM, cropped, or with slices of another spacing):
-//! each image voxel gets the value of the mask voxel nearest to it, which invents no label.
+//! A mask on another grid than its image (NCI-ISBI 2013: NRRD beside DICOM, cropped, or with slices of another
+//! spacing): each image voxel gets the value of the mask voxel nearest to it, which invents no label.
 
 use super::map::Map;
 use super::{Grid, Loaded, Placed, Placement};
@@ -7,11 +7,12 @@ use crate::image::Image;
 use crate::slices::Error;
 use crate::with_samples;
 
-/// The mask with the size and frame of the image, zero where it says nothing. `to_mask` leads from indices of the image to
-/// those of the mask, `to_image` back.
+/// The mask with the size and frame of the image, zero where it says nothing. `to_mask` leads from indices of the image
+/// to those of the mask, `to_image` back.
 ///
 /// # Errors
-/// A mask of several frames or components, one whose lowest value is white, and one that does not meet its image: no marked voxel lies in the image.
+/// A mask of several frames or components, one whose lowest value is white, and one that does not meet its image: no
+/// marked voxel lies in the image.
 pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_image: &Map) -> Result<Placed, Error> {
     let problem = |reason: String| Error::Spec { file: mask.file.clone(), reason };
     if mask.image.size[3] != 1 || image.size[3] != 1 {
@@ -22,7 +23,9 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     }
     if mask.image.meaning.low_is_white {
         return Err(problem(
-            "the lowest value is white, so everything outside the mask would be marked: convert the file to MinIsBlack".into(),
+            "the lowest value is white, so everything outside the mask would be marked: convert the file to \
+             MinIsBlack"
+                .into(),
         ));
     }
     // What is stored for 0, which a rescale may move.

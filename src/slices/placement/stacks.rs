@@ -21,14 +21,15 @@ pub(super) struct Named {
     pub(super) exact: bool,
 }
 
-/// For each mask slice the image slice of the same name; `None` where there are no names to go by: the spec gives the two
-/// stacks captures of different names, or their texts are neither equal nor numbers.
+/// For each mask slice the image slice of the same name; `None` where there are no names to go by: the spec gives the
+/// two stacks captures of different names, or their texts are neither equal nor numbers.
 ///
 /// Texts are equal without regard to case; of texts that only count (`slice_01`, `slice_02` and `mask 1`, `mask 2`) the
 /// number is the name.
 ///
 /// # Errors
-/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say; two files of one name.
+/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say; two files of one
+/// name.
 pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Named>, String> {
     if image.capture != mask.capture || image.texts.len() < 2 || mask.texts.is_empty() {
         return Ok(None);
@@ -39,9 +40,7 @@ pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Name
         for (z, key) in keys.iter().enumerate() {
             if let Some(first) = seen.insert(key, z) {
                 let (a, b) = (&texts[first], &texts[z]);
-                return Err(format!(
-                    "two files of {whose} are named as the same slice, {a:?} and {b:?}: remove one"
-                ));
+                return Err(format!("two files of {whose} are named as the same slice, {a:?} and {b:?}: remove one"));
             }
         }
     }
@@ -153,8 +152,8 @@ pub(super) fn named(image: &Grid, mask: Loaded, slices: Vec<Option<usize>>) -> R
     Ok(placed)
 }
 
-/// Compares what names say with what the headers say: each mask slice that lies on one image slice must be the one of its
-/// name. Stacks along other axes have no such slices, and their names mean other things.
+/// Compares what names say with what the headers say: each mask slice that lies on one image slice must be the one of
+/// its name. Stacks along other axes have no such slices, and their names mean other things.
 ///
 /// # Errors
 /// The first slice of which names and positions say different things.
@@ -224,7 +223,10 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let error_mm = apart.fold(0.0, f64::max);
     let spacing = image.geometry.as_ref().map_or([1.0; 3], |g| g.spacing);
     if error_mm >= (HALF_VOXEL * spacing[0].min(spacing[1])).max(POSITION_TOLERANCE * spacing[2]) {
-        let why = format!("slices at the same position along the stack are displaced sideways by up to {error_mm:.2} mm");
+        let why = format!(
+            "slices at the same position along the stack are displaced sideways by up to {error_mm:.2} \
+            mm"
+        );
         return Err(refused(image, &own, &mask, why));
     }
     if let (Some(from), Some(to)) = (image.frame(), own.frame())

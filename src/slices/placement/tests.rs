@@ -310,5 +310,8 @@ fn what_lies_beyond_a_rescaled_mask_is_background() {
     assert_eq!(values(&placed).iter().filter(|&&v| v != 9).count(), 1);
     let mut full = loaded([2, 2, 2], vec![10; 8], frame([10.5, 20.5, 33.], [X, Y, Z], SPACING));
     full.image.scaling = crate::image::Scaling { slope: 1.0, intercept: -9.0 };
-    assert!(paired(&image(), full, Pair::Space).unwrap_err().to_string().contains("the value outside the mask is undefined"));
+    assert!(paired(&image(), full, Pair::Space).unwrap_err().to_string().contains(
+        "the value outside the mask is \
+        undefined"
+    ));
 }

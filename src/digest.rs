@@ -1,4 +1,4 @@
-//! SHA-256 in the hexadecimal form in which tables, receipts, model folders and cache keys hold it.
+//! SHA-256 in hexadecimal, as stored in tables, receipts, model folders and cache keys, and canonical JSON for keys.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -25,9 +25,8 @@ pub fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     digests.iter().map(|digest| hex(digest)).collect()
 }
 
-/// A value as JSON whose bytes depend on the value alone: keys of objects are sorted, and there is no white space. It
-/// stands in keys and goes into digests, which a derived `Debug` must not: its text is free to change with the
-/// compiler.
+/// A value as JSON whose bytes depend on the value alone: keys of objects are sorted, and there is no white space. Keys
+/// and digests use it and never `Debug`, whose text may change with names in the program or with the compiler.
 ///
 /// # Panics
 /// Where the value cannot be JSON, as a map whose keys are not texts or numbers: a type of the program, never its

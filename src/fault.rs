@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-/// What is wrong with a file, in a word: by it faults are counted, and told apart by programs.
+/// What is wrong with a file, in a word: by it faults are counted, and distinguished by programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {

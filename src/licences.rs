@@ -1,8 +1,8 @@
-//! What may be done with a dataset: the licences and terms of its sources, what follows from them for the whole, and
-//! the guard that keeps pixels where they must stay.
+//! Permitted use of a dataset: the licences and terms of its sources, the combined terms, and the check before anything
+//! is exported.
 //!
-//! A dataset is a collection: each source in it stays under its own licence. What may be done with all of it is what
-//! the strictest of them allows.
+//! A dataset is a collection: each source in it keeps its own licence. The strictest of them determines the use of the
+//! complete dataset.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,9 +26,9 @@ pub struct Terms {
     pub home: String,
     /// SPDX identifier, or `LicenseRef-…`.
     pub licence: String,
-    /// What a user must know, in words.
+    /// What a user must know, as text.
     pub terms: String,
-    /// Whether slices and masks made from the download may be passed on.
+    /// Whether slices and masks made from the download may be redistributed.
     pub share_derived: Sharing,
     /// What to cite, as BibTeX.
     pub citation: String,
@@ -45,12 +45,12 @@ pub struct Conditions {
     pub non_commercial: bool,
     /// What is made from it must be under the same licence.
     pub share_alike: bool,
-    /// What is made from it must not be passed on.
+    /// What is made from it must not be redistributed.
     pub no_derivatives: bool,
 }
 
 impl Terms {
-    /// The conditions of a Creative Commons licence or of a permissive one; `None` where the terms stand in words only.
+    /// The conditions of a Creative Commons licence or of a permissive one; `None` if the terms are only free text.
     pub fn conditions(&self) -> Option<Conditions> {
         const PERMISSIVE: [&str; 6] = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "PDDL-1.0"];
         let parts: Vec<&str> = self.licence.split('-').collect();
@@ -107,7 +107,7 @@ pub fn terms(dataset: &Dataset) -> store::Result<Vec<Terms>> {
 /// What follows from the terms of the sources for all of them together. Lists are of sources, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CombinedTerms {
-    /// Whether all of it may be passed on.
+    /// Whether all of it may be redistributed.
     pub share_derived: Sharing,
     /// Sources that forbid it.
     pub forbid_sharing: Vec<String>,
@@ -117,7 +117,7 @@ pub struct CombinedTerms {
     pub non_commercial: Vec<String>,
     /// Sources that ask for their own licence, by licence.
     pub share_alike: BTreeMap<String, Vec<String>>,
-    /// Sources whose terms stand in words, which no program can weigh.
+    /// Sources whose terms are free text, which no program can evaluate.
     pub in_words: Vec<String>,
 }
 

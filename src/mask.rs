@@ -1,8 +1,8 @@
-//! Binary masks of one object in one slice, kept as runs.
+//! Binary masks of one object in one slice, stored as run lengths.
 //!
 //! The runs are those of COCO's RLE (pycocotools): columns one after the other, from the top of each, alternately
 //! background and object, the first run background (possibly empty). All geometry (area, box, centroid, overlaps) is
-//! computed on the runs, without a bitmap. [`label_map`] makes them out of label maps.
+//! computed on the runs, without a bitmap. [`label_map`] derives them from label maps.
 
 mod components;
 mod erosion;

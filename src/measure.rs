@@ -1,4 +1,4 @@
-//! What metrics and factors have in common: a measure is a number (or a name) with a column, a unit, a range and a
+//! The common base of metrics and factors: a measure is a number (or a name) with a column, a unit, a range and a
 //! definition.
 //!
 //! The tables [`METRICS`](crate::metrics::METRICS) and [`FACTORS`](crate::factors::FACTORS) are the only places where

@@ -1,4 +1,4 @@
-//! Closed choices: enums whose values each have one name, in tables, receipts, options and messages alike.
+//! Closed sets: enums whose values each have one name, used in tables, receipts, options and messages.
 
 use std::fmt;
 

@@ -1,5 +1,5 @@
 //! Everything that decides a number of the analysis, with its default and where that comes from: **P** the paper,
-//! **R** our decision. Written beside the results as `analysis/analysis.json`.
+//! **R** our decision. Written next to the results as `analysis/analysis.json`.
 
 use super::AnalysisError;
 use super::statistics::adjust::Adjustment;

@@ -1,4 +1,4 @@
-//! The card of a packaged dataset: `README.md` with the head that the Hugging Face Hub reads.
+//! The card of a packaged dataset: `README.md` with the metadata that the Hugging Face Hub reads.
 
 use std::fmt::Write;
 

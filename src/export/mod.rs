@@ -1,7 +1,7 @@
-//! Slices and masks for other programs, and whole datasets to be passed on.
+//! Slices and masks for other programs, and copies of datasets for redistribution.
 //!
-//! Whatever leaves a dataset by this door goes past the guard of [`crate::licences`], and the attribution that licences
-//! ask for goes with it. The same dataset and options give the same bytes.
+//! Every export is checked by [`crate::licences`] and contains the attribution that the licences require. The same
+//! dataset and options give the same bytes.
 
 mod card;
 mod coco;

@@ -1,5 +1,5 @@
-//! A copy of a dataset that can be passed on: tables, receipts and manifest of the sources that may be, a card that
-//! Hugging Face and people read, the attribution, and the entries to cite.
+//! A copy of a dataset for redistribution: tables, receipts and manifest of the permitted sources, a card for Hugging
+//! Face and for people, the attribution, and the citations.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::{Error, ExportScope, Exported, card, new_folder, write};
 use crate::licences::{Permissions, attribution};
 use crate::store::{Dataset, Receipt, Stage, Table, copy};
 
-/// Copies what of a dataset may be passed on into a new folder. The copy is a dataset: every command takes it, and
+/// Copies what of a dataset may be redistributed into a new folder. The copy is a dataset: every command takes it, and
 /// `verify` finds it intact. What `analyze` and `report` wrote is not copied, since it speaks of all sources.
 ///
 /// # Errors

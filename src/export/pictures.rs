@@ -1,4 +1,4 @@
-//! Slices and masks as PNG, in folders of the names of their ids.
+//! Slices and masks as PNG, in folders named by their ids.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! The outer contour of a structure, pixel by pixel.
+//! The outer contour of an object, pixel by pixel.
 
 use crate::mask::{Connectivity, Mask};
 

@@ -1,4 +1,4 @@
-//! Contrast of a structure against its surroundings.
+//! Contrast of an object against its surroundings.
 
 use super::FactorError;
 use crate::mask::Mask;

@@ -1,13 +1,13 @@
 //! Analyze 7.5 and its SPM99 and SPM2 dialects: a 348-byte `.hdr` without a magic number, and an `.img`.
 //!
 //! Specification: "ANALYZE 7.5 File Format" of the Mayo Clinic; for SPM's use of the spare fields, nibabel's
-//! `Spm2AnalyzeImage`, which is followed here.
+//! `Spm2AnalyzeImage`, which this reader follows.
 //!
-//! **The orientation is an assumption.** The header cannot say where left is. Mayo's convention was radiological, SPM2
-//! and nibabel take x to run towards the left (nibabel's `default_x_flip`), and much software wrote the
-//! opposite. The affine here is nibabel's (x to the left, y anterior, z superior, zero at SPM's origin where that
-//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat`
-//! beside the pair, which nibabel applies, is not read; a note tells of it.
+//! **The orientation is an assumption.** The header does not distinguish left from right. Mayo's convention was
+//! radiological, SPM2 and nibabel take x to run towards the left (nibabel's `default_x_flip`), and much software wrote
+//! the opposite. The affine here is nibabel's (x to the left, y anterior, z superior, zero at SPM's origin where that
+//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat` next
+//! to the pair, which nibabel applies, is not read; a note reports it.
 //!
 //! In the wild: both byte orders; a scale factor in `funused1` (SPM), or a range in `glmax`/`cal_max` (SPM2);
 //! the type codes of SPM (130, 132, 136) and of NIfTI in headers that are neither.

@@ -5,14 +5,12 @@
 //!
 //! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they
 //! are packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every
-//! palette to
-//! 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not know the
-//! headers of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each
+//! palette to 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not
+//! know the headers of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each
 //! difference.
 //!
 //! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to
-//! 0–255 by
-//! `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
+//! 0–255 by `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
 //!
 //! In the wild: rows run from the bottom up unless the height is negative; the palette is shorter than the header says;
 //! the fourth byte of 32-bit pixels is garbage unless an alpha mask names it; the last row lacks its padding.
@@ -78,8 +76,7 @@ struct Header {
 ///
 /// # Errors
 /// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman
-/// and
-/// 24-bit runs, and bitmap arrays.
+/// and 24-bit runs, and bitmap arrays.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let header = read_header(bytes)?;
     let Header { width, height, bits, .. } = header;

@@ -2,11 +2,11 @@
 //!
 //! Specification: <https://www.w3.org/Graphics/GIF/spec-gif89a.txt>.
 //!
-//! One frame, as masks have it, comes as palette indices on the logical screen, with the palette; a transparent index
+//! A single frame, as in masks, is read as palette indices on the logical screen, with the palette; a transparent index
 //! has alpha 0. Where the frame is smaller than the screen the rest is the transparent index if there is one, else 0,
-//! as Pillow fills it. Several frames come as RGBA along z, each as a viewer shows it: drawn over what the disposal of
-//! the frame before it left, on a transparent screen. Indices would not do there, since every frame may bring a palette
-//! of its own.
+//! as Pillow fills it. Several frames are read as RGBA along z, each as a viewer displays it: drawn over the result of
+//! the previous frame's disposal, on a transparent screen. Indices would not suffice, because every frame may have its
+//! own palette.
 //!
 //! The blocks are read here and the LZW codes by `weezl`. The decoder of `gif` 0.14.2 refuses files without a palette,
 //! which Pillow reads as grey; a test in this file shows it.

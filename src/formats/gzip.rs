@@ -3,13 +3,13 @@
 //! Specification: RFC 1952 (gzip), RFC 1950 (zlib), RFC 1951 (deflate).
 //!
 //! Two libraries, because neither is enough. libdeflate decodes a buffer whose output size is known 1.4–1.6 times as
-//! fast as zlib-rs (164 MB of CT in 0.35 s against 0.50–0.57 s), but it cannot grow its output, does not say why it
+//! fast as zlib-rs (164 MB of CT in 0.35 s against 0.50–0.57 s), but it cannot grow its output, does not report why it
 //! fails, and **stops silently after the first member** of a file that has several (bgzip, pigz in parts, `cat a.gz
-//! b.gz`). So libdeflate goes first with the size that the caller or the trailer gives, and its result counts only
-//! where it is provably whole; everything else is streamed through zlib-rs, which also finds the reason of a failure.
+//! b.gz`). So libdeflate goes first with the size that the caller or the trailer gives, and its result is used only if
+//! it is provably complete; everything else is streamed through zlib-rs, which also reports the reason of a failure.
 //!
-//! `Members` is the only code that walks over the members of a file. It takes pieces of any size, so the functions for
-//! whole buffers, `Reader` for streams and `probe` for `verify` share it.
+//! Only `Members` iterates over the members of a file. It takes pieces of any size, so the functions for whole buffers,
+//! `Reader` for streams and `probe` for `verify` share it.
 //!
 //! In the wild: several members; zeros after the last one (tapes, block devices); a size field (`ISIZE`) that is the
 //! size modulo 2^32, or wrong; files cut while downloading.

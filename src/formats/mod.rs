@@ -1,10 +1,9 @@
-//! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets,
-//! and nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+//! Image formats, one file or folder each: bytes in, [`Image`](crate::image::Image) out. This module is independent of
+//! datasets and of the file system: companions of a header (`.img`, `.raw`, `.zraw`) are requested by name.
 //!
 //! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe;
-//! [`FORMATS`] in
-//! `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and add a line to
-//! [`FORMATS`].
+//! [`FORMATS`] in `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and
+//! add a line to [`FORMATS`].
 
 use thiserror::Error;
 

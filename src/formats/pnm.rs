@@ -1,6 +1,6 @@
 //! Netpbm: PBM, PGM, PPM (plain `P1`–`P3`, raw `P4`–`P6`) and PAM (`P7`).
 //!
-//! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` beside it.
+//! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` next to it.
 //!
 //! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does
 //! (a test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In

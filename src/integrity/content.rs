@@ -1,9 +1,9 @@
-//! What the bytes of a downloaded file say of themselves, as they stream past: their digest, whether they are what the
-//! name promises, and whether they reach their end.
+//! Inspection of a downloaded file as it is read: its digest, whether its content matches its name, and whether it is
+//! complete.
 //!
-//! Looked at is what costs little: the first bytes of all files, and what the probe of a format follows without
-//! decoding (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. Pictures and volumes are
-//! decoded by a build.
+//! Only cheap checks are made: the first bytes of all files, and the structure that the probe of a format follows
+//! without decoding (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. A build decodes images
+//! and volumes.
 
 use std::io::{self, Write};
 
@@ -30,7 +30,7 @@ pub(super) struct Probe {
 pub(super) struct Probed {
     /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
-    /// What is wrong with the content, and in words.
+    /// The fault of the content, and its description.
     pub(super) fault: Option<(Fault, String)>,
 }
 

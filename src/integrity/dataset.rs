@@ -1,7 +1,7 @@
 //! Datasets: every file against its receipt, and the tables against each other.
 //!
-//! Shards are looked at in parallel, each with the shards that were made from it, row group by row group: what is in
-//! memory does not grow with the dataset.
+//! Shards are checked in parallel, each with the shards derived from it, row group by row group: memory does not grow
+//! with the dataset.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -135,8 +135,8 @@ fn overlaps(builds: &[&Receipt]) -> Vec<Finding> {
     findings
 }
 
-/// Shards by the shard of the build that they were made from, and those that were made from none. A shard whose build
-/// is not there is told.
+/// Shards by the shard of the build that they were derived from, and those that were derived from none. A shard whose
+/// build is missing is reported.
 fn by_build<'a>(
     builds: &[&Receipt],
     others: &[&'a Receipt],
@@ -231,7 +231,7 @@ impl Tables<'_> {
         }
     }
 
-    /// A shard of the build and all that was made from it.
+    /// A shard of the build and everything derived from it.
     fn check_build(&self, build: &Receipt, made: &[&Receipt]) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut cases: HashMap<String, CaseInfo> = HashMap::new();
@@ -317,7 +317,7 @@ impl Tables<'_> {
         good
     }
 
-    /// A shard of factors, predictions or metrics against the masks and slices that it was made from. Gives the
+    /// A shard of factors, predictions or metrics against the masks and slices that it was derived from. Gives the
     /// strategies and variants of its predictions.
     fn check_made(
         &self,
@@ -381,7 +381,7 @@ impl Tables<'_> {
         passes
     }
 
-    /// A shard that was made from no shard of the build: files and sources, leaks, splits.
+    /// A shard that was derived from no shard of the build: files and sources, leaks, splits.
     fn check_free(&self, receipt: &Receipt) -> Vec<Finding> {
         let mut found = Vec::new();
         let own = |source: &str, id: &str, notes: &mut Notes| {

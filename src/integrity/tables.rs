@@ -1,4 +1,5 @@
-//! Walking over the tables of a shard: rows in order, as many as the receipt says, beside the rows that they belong to.
+//! Iteration over the tables of a shard: rows in order, as many as the receipt states, with the rows that they belong
+//! to.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::{Finding, Kind};
 use crate::store::rows::compare_ids;
 use crate::store::{Projection, Row, Rows, TableFile};
 
-/// Most findings of a kind that are told one by one of one file; of the others there is a count.
+/// Most findings of a kind that are reported individually per file; of the others there is a count.
 const MOST: u64 = 20;
 
 /// What is found in one file.
@@ -87,7 +88,7 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
     notes
 }
 
-/// The rows of a table that others belong to, read beside these: both are in the order of their ids.
+/// The rows of a table that others belong to, read next to these: both are in the order of their ids.
 pub(super) struct Parents<P> {
     rows: Rows<P>,
     id: fn(&P) -> &str,
@@ -131,7 +132,7 @@ impl<P: Projection> Parents<P> {
         if let Some(current) = self.current.take().filter(|_| !self.used && self.unused.len() as u64 <= MOST) {
             self.unused.push((self.id)(&current).to_string());
         }
-        // What cannot be read is told where the table itself is walked over.
+        // What cannot be read is reported where the table itself is walked over.
         self.current = self.rows.next().and_then(Result::ok);
         self.used = false;
     }

@@ -1,10 +1,10 @@
-//! Candidates for near copies: sorted neighbourhoods (Hernández and Stolfo, 1995) over bits of the thumbnails.
+//! Candidates for near-duplicates: sorted neighbourhoods (Hernández and Stolfo, 1995) over bits of the thumbnails.
 //!
 //! A bit says whether a field has more local contrast than its neighbour to the left, or above: 480 of them. A few that
-//! are balanced over the data and decided clearly make a key; copies agree in most of its bits, and stand close to each
-//! other where all slices are sorted by it. That is done a dozen times with other bits, and in each order a slice is
-//! compared with the next few of other patients. The work grows with the number of slices and no faster, whatever they
-//! show: in a volume of a thousand slices that are nearly alike the search for others gives up after [`SCAN`] steps.
+//! are balanced over the data and decided clearly make a key; copies agree in most of its bits and are close to each
+//! other when all slices are sorted by it. This is repeated a dozen times with other bits, and in each order a slice is
+//! compared with the next few of other patients. The work is linear in the number of slices for any data: in a volume
+//! of a thousand similar slices the search for others stops after [`SCAN`] steps.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! From suspicions to links, and what has the same pixels.
+//! From suspicions and equal pixels to links.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

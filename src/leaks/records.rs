@@ -1,4 +1,4 @@
-//! Slices as the search sees them: what tells them apart, in about 300 bytes each.
+//! Records of slices for the search, about 300 bytes each.
 
 use std::collections::HashMap;
 
@@ -33,7 +33,7 @@ pub(super) struct Patient {
     pub(super) source: String,
 }
 
-/// What the search needs of a slice, but for its signature.
+/// What the search needs of a slice, except for its signature.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     /// Number of its case: the slices of a case have consecutive numbers.

@@ -1,4 +1,4 @@
-//! How alike two pictures are: correlation of their local contrast.
+//! Similarity of two images: the correlation of their local contrast.
 //!
 //! The local contrast of a field is its grey level minus the mean of the fields around it (5 x 5), over their deviation
 //! plus a constant of 4 grey levels, below which contrast counts as noise.
@@ -9,7 +9,7 @@ use crate::slices::THUMBNAIL_SIDE;
 const REACH: usize = 2;
 /// Grey levels.
 const NOISE: f32 = 4.0;
-/// Standard deviation of the grey levels of a thumbnail, below which it shows nothing that could be told apart.
+/// Standard deviation of the grey levels of a thumbnail, below which it shows nothing that could be distinguished.
 const FLAT: f32 = 2.0;
 /// Deviation of the values of a [`Signature`]: values of up to five deviations fit a byte.
 const SCALE: f32 = 25.0;
@@ -47,7 +47,7 @@ pub fn local_contrast(levels: &[u8], side: usize) -> Vec<f32> {
     values
 }
 
-/// Similarity of two squares of grey levels of the same side: 1 for the same picture, around 0 for unlike ones.
+/// Similarity of two squares of grey levels of the same side: 1 for the same image, around 0 for different ones.
 pub fn similarity(a: &[u8], b: &[u8], side: usize) -> f64 {
     let (a, b) = (local_contrast(a, side), local_contrast(b, side));
     a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum()

@@ -1,9 +1,9 @@
-//! Simulated interaction (docs/protocol.md, 7): one click after the other, each where the segmentation is most wrong,
-//! for comparison with interactive methods such as FocalClick and SimpleClick.
+//! Simulated interaction (docs/protocol.md, 7): one click after another, each in the largest error region, for
+//! comparison with interactive methods such as FocalClick and SimpleClick.
 //!
-//! The next click goes to the largest connected region of error, at the point farthest from the region's border
-//! (which the border of the slice counts as): positive where object is missing, negative where background is taken for
-//! object. The model gets all clicks so far, and its logits of the last step as a mask prompt, as SAM was trained.
+//! The next click goes to the largest connected region of error, at the point farthest from the region's border (which
+//! the border of the slice counts as): positive if object is missing, negative if background is marked as object. The
+//! model gets all clicks so far, and its logits of the last step as a mask prompt, as SAM was trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +42,9 @@ pub struct Click {
     pub mask: Mask,
     /// The model's own estimate of its IoU.
     pub predicted_iou: Option<f32>,
-    /// Its IoU with the truth.
+    /// Its IoU with the ground truth.
     pub iou: f64,
-    /// Its Dice with the truth.
+    /// Its Dice with the ground truth.
     pub dice: f64,
 }
 
@@ -54,7 +54,7 @@ pub struct Click {
 /// The model fails.
 ///
 /// # Panics
-/// If the truth has not the size of the slice.
+/// If the ground truth has not the size of the slice.
 pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &ClickOptions) -> Result<Vec<Click>> {
     let mut prompt = Prompt::default();
     let mut mask = Mask::empty(truth.height(), truth.width());

@@ -1,15 +1,15 @@
-//! Models that segment slices: what every model can do ([`Segmenter`]), and the models that there are.
+//! Models that segment slices: their interface ([`Segmenter`]) and the built-in models.
 //!
 //! | model | what it is |
 //! |---|---|
 //! | [`sam`] | SAM and its relatives through ONNX Runtime; each model is a folder with weights |
 //! | [`otsu_box`] | a threshold in the box, without weights: the baseline |
 //!
-//! The pipeline knows [`Segmenter`] alone. A further model is a file or folder here that implements it, and a line in
-//! [`BUILT_IN`], under whose name `medcosmos predict --model` finds it.
+//! The pipeline uses only [`Segmenter`]. To add a model, implement it in a file or folder here and add a line to
+//! [`BUILT_IN`], whose name `medcosmos predict --model` accepts.
 //!
-//! Choosing among the masks that a model offers ([`crate::choice`]) and simulated interaction ([`clicks`]) are the same
-//! for all of them.
+//! The choice among the candidates of a model ([`crate::choice`]) and simulated interaction ([`clicks`]) are the same
+//! for all models.
 
 use std::path::PathBuf;
 

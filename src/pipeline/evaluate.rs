@@ -1,4 +1,4 @@
-//! The third stage: predictions joined with the masks they were made for, and the factors of every mask.
+//! The stage `evaluate`: metrics of predictions against their masks, and factors of every mask.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -302,7 +302,7 @@ impl Iterator for Pairs {
     }
 }
 
-/// Two rows: the candidate closest to the truth (the paper's oracle), and the one that the model rates best.
+/// Two rows: the candidate closest to the ground truth (the paper's oracle), and the one that the model rates best.
 fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let truth = pair.truth.mask.decode(&pair.truth.mask_id)?;
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| Ok(c.mask.decode(&c.mask_id)?)).collect::<Result<_>>()?;

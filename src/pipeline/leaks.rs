@@ -1,4 +1,4 @@
-//! Leaks: which patients are found under two names, and which slices show the same. It marks, and deletes nothing.
+//! The stage `leaks`: duplicate patients and images. It flags them and deletes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -127,7 +127,8 @@ pub struct Unmapped {
     pub pairs: u64,
 }
 
-/// Looks for leaks and writes the tables `leaks` and `duplicates`. Splits that were made from other leaks are removed.
+/// Looks for leaks and writes the tables `leaks` and `duplicates`. Splits that were derived from other leaks are
+/// removed.
 ///
 /// # Errors
 /// A dataset without slices, or with rows that cannot be decoded.

@@ -1,8 +1,7 @@
 //! Stages, shards, the local scheduler and resume: `build → predict → evaluate → analyze`.
 //!
-//! Each stage first makes its list of shards, which depends on the inputs alone, then does those that are not done yet,
-//! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the
-//! same bytes; a run over finished work only looks at receipts.
+//! Each stage first lists its shards, which depend only on the inputs, then runs the unfinished ones on all threads and
+//! commits. An interrupted run resumes and ends with the same bytes; a run over finished work only checks receipts.
 
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
@@ -119,15 +118,15 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 /// Stages whose results can be had again in minutes.
 const MEASURES: &[Stage] = &[Stage::Factors, Stage::Evaluate, Stage::Leaks, Stage::Split];
 
-/// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What
-/// is said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
+/// Digest of all shards of a stage, by which a later one says what it is derived from; `None` where there are none.
+/// What is said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
 fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String> {
     let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
     ids.sort();
     (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
 }
 
-/// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
+/// Removes the shards of `stages` that were derived from masks or predictions that are no more: what was rebuilt must
 /// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
 /// a build goes back to what it was.
 fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {

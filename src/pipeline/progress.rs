@@ -1,4 +1,4 @@
-//! How far a stage is: a bar on a terminal, plain lines elsewhere, nothing at all where it is not wanted.
+//! Progress of a stage: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
-//! A build done anew to see whether it comes out the same: the downloads are read again, each shard is written into a
-//! dataset of its own that is removed at once, and its bytes are compared with the receipt of the one that is there.
+//! A repeated build, to check that its result is the same: the downloads are read again, each shard is written to a
+//! temporary dataset, and its bytes are compared with the receipt of the existing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,14 +13,14 @@ use crate::sources::{Case, Scan, scan_below};
 use crate::spec::Registry;
 use crate::store::{Dataset, RawMember, Receipt, Shard, Stage, Table};
 
-/// What a build done anew gave.
+/// The result of a repeated build.
 #[derive(Clone, Debug, Default)]
 pub struct Rebuild {
     /// Raw files whose digests were compared.
     pub raw_files: u64,
     /// Shards that a build of the downloads has.
     pub shards: u64,
-    /// Shards of these that were written anew and have the bytes of those in the dataset.
+    /// Shards of these that were rewritten and have the bytes of those in the dataset.
     pub same: u64,
     /// All that differs.
     pub differences: Vec<Difference>,
@@ -68,7 +68,7 @@ pub enum Difference {
     },
     /// Shards were written by another version of the program.
     Tool {
-        /// True where their bytes could be compared all the same.
+        /// True where their bytes could be compared anyway.
         compared: bool,
         /// What differs.
         says: String,
@@ -88,7 +88,7 @@ projection! {
     struct RawOfCase of Cases { case_id: String, source: String, raw: Vec<RawMember> }
 }
 
-/// Builds the sources of a dataset anew from `raw`, with the options that the dataset was built with, and compares.
+/// Rebuilds the sources of a dataset from `raw`, with the options that the dataset was built with, and compares.
 /// `registry` must know the sources.
 ///
 /// # Errors
@@ -287,8 +287,7 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
 }
 
 /// Why there is no such shard in the dataset: by what its key differs from that of the one which begins with the same
-/// case.
-/// `told` says that differences of the source are known already.
+/// case. `told` says that differences of the source are known already.
 fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Difference> {
     let source = shard.partition().source_name();
     let same =

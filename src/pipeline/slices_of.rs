@@ -1,4 +1,4 @@
-//! Slices of a dataset with their pictures and masks, as the later stages read them: shard by shard, slice by slice.
+//! Slices of a dataset with their pixels and masks, as read by later stages: shard by shard, slice by slice.
 
 use super::{Error, Result, committed};
 use crate::mask::Mask;

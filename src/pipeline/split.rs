@@ -1,4 +1,4 @@
-//! Splits by leak groups, and the check that proves them.
+//! The stage `split`: assignment by leak groups, and its check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub struct SplitReport {
     pub groups: u64,
     /// Groups that straddle official splits, by their first patient: they are in `train`.
     pub straddling: Vec<String>,
-    /// Official splits that no part is called after: their patients were dealt out like others.
+    /// Official splits that no part is called after: their patients are assigned like others.
     pub unknown_official: Vec<String>,
     /// What the check found; empty in a split that holds.
     pub problems: Vec<String>,
@@ -248,7 +248,7 @@ fn totals(patients: &[Patient], places: &[Place], options: &SplitOptions) -> Spl
         SplitPlan::Fractions(parts) => parts.iter().map(|(name, _)| name.clone()).collect(),
         SplitPlan::Folds(n) => (0..*n).map(|fold| name(&Place::Fold(fold))).collect(),
     };
-    // With folds, an official test set stands beside them.
+    // With folds, an official test set exists in addition to them.
     let beside: BTreeSet<String> = places.iter().map(name).filter(|name| !names.contains(name)).collect();
     names.extend(beside);
     let parts = names.iter().map(|name| PartTotal { name: name.clone(), ..PartTotal::default() }).collect();

@@ -1,5 +1,5 @@
-//! What all kinds of archives have in common: an entry in the [registry](super::registry), an index of entries, and a
-//! way to the bytes of one.
+//! The interface of all kinds of archives: an entry in the [registry](super::registry), an index of entries, and access
+//! to their bytes.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;

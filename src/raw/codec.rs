@@ -1,7 +1,7 @@
 //! The compressions of tar archives and of single files.
 //!
-//! In the wild: gzip and xz files made of several joined members (`pigz`, `pixz`, `cat a.gz b.gz`), which must be read
-//! to the end, and zstd and xz files whose window is larger than the decoders' defaults.
+//! In the wild: gzip and xz files of several joined members (`pigz`, `pixz`, `cat a.gz b.gz`), which must be read to
+//! the end, and zstd and xz files whose window is larger than the decoders' defaults.
 
 use std::io::{self, BufRead, Read};
 

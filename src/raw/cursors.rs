@@ -1,15 +1,13 @@
 //! Access to archives that can only be decoded forward, without starting over for each entry.
 //!
-//! A decoder that has read an entry stays where it is and serves a later one. The rules, for a wanted entry `k`:
-//! 1. If `k` was passed over a moment ago and is still kept, it is handed out.
-//! 2. Otherwise the decoder nearest before `k` goes on; if another thread moves that one, its return is waited for,
-//! since
-//!    starting over would cost all of what it has done.
-//! 3. Only where no decoder stands before `k`, one is started, and the least recently used one is given up for it where
-//!    there are as many as allowed.
+//! A decoder that has read an entry keeps its position and serves later ones. The rules, for a wanted entry `k`:
+//! 1. If `k` was passed over and is still in memory, it is returned.
+//! 2. Otherwise the nearest decoder before `k` continues; if another thread uses it, the read waits for it, because
+//!    restarting would repeat all of its work.
+//! 3. If no decoder is before `k`, one is started, replacing the least recently used one if the limit is reached.
 //!
-//! So threads that work through an archive side by side, each a little ahead or behind, decode it once; and two runs
-//! through different folders of it cost a pass each.
+//! Threads that read an archive roughly in step therefore decode it once, and two reads through different folders cost
+//! one pass each.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -104,7 +102,7 @@ impl<S: Sequential> Cursors<S> {
         }
         cursor.advance(Some(out))?;
         let next = entry + 1;
-        // Where decoding can begin anew, a decoder that stands there is worth nothing.
+        // Where decoding can begin again, a decoder that stands there is worth nothing.
         if next < self.archive.len() && self.archive.start(next) < next {
             self.lock().idle.push((next, cursor));
         }

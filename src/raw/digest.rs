@@ -128,7 +128,7 @@ struct Row {
 
 impl DigestCache {
     /// Loads a cache file. One that is missing, or lines that are damaged, are as if they were empty; damaged lines are
-    /// told to the log.
+    /// written to the log.
     pub fn load(file: &Path) -> Self {
         let mut cache = Self { file: file.to_owned(), rows: HashMap::new() };
         let reader = match std::fs::File::open(file) {

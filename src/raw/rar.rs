@@ -1,9 +1,9 @@
 //! RAR archives, with the cargo feature `rar` only.
 //!
-//! The format is its owner's, and so is the one decoder, C++ source under a licence that is not a free one; the `unrar`
-//! crate wraps it. It reads files by their path, so that a RAR inside another archive is written to a temporary file.
-//! Solid RARs are decoded forward, others skip to the next entry. Of several volumes (`x.part1.rar`, `x.part2.rar`, or
-//! `x.rar`, `x.r00`) the first is opened, and the decoder finds the others beside it.
+//! The format is proprietary, and so is the only decoder, C++ source under a non-free licence; the `unrar` crate wraps
+//! it. It reads files by their path, so a RAR inside another archive is written to a temporary file. Solid RARs are
+//! decoded forward, others skip to the next entry. Of several volumes (`x.part1.rar`, `x.part2.rar`, or `x.rar`,
+//! `x.r00`) the first is opened, and the decoder finds the others next to it.
 
 use super::Reason;
 use super::archive::{ArchiveKind, Opened, Shared};

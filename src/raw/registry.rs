@@ -1,9 +1,8 @@
 //! The list of all kinds of archives; detection by name and first bytes, and opening.
 //!
-//! A name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML page that asks to log in,
-//! a
-//! `.tar.gz` was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First
-//! bytes alone make no archive: `.npz`, `.docx` and `.xlsx` files are zips as well, and are members as they are.
+//! The name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML login page, a `.tar.gz`
+//! was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First bytes
+//! alone do not suffice: `.npz`, `.docx` and `.xlsx` files are zips too, but are ordinary members.
 
 use std::io::{self, Read};
 

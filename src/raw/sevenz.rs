@@ -5,8 +5,8 @@
 //! into one ("solid"). To read an entry, all before it in its block must be decoded, so the decoders stay open where
 //! they stopped. Each takes the memory of its dictionary, which is some MiB as a rule and at most 1 GiB.
 //!
-//! The crate hands entries to a callback and keeps its decoder to itself. Each decoder therefore runs in a thread of
-//! its own, which waits in the callback until the next entry is asked for and ends when its decoder is dropped.
+//! The crate hands entries to a callback and does not expose its decoder. Each decoder therefore runs in its own
+//! thread, which waits in the callback until the next entry is requested and ends when its decoder is dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Tar archives, plain (read in place by offsets) and compressed (decoded forward).
 //!
 //! Format: POSIX.1-1988 ustar and POSIX.1-2001 pax, with GNU's extensions; headers are read by the `tar` crate. In the
-//! wild: GNU long names, pax headers with names and sizes, headers of before POSIX, hard links in place of repeated
-//! files, the same name twice (the later one holds, as `tar x` would have it), and archives cut in the middle.
+//! wild: GNU long names, pax headers with names and sizes, pre-POSIX headers, hard links instead of repeated files,
+//! repeated names (the last one is used, as in `tar x`), and truncated archives.
 
 use std::cell::Cell;
 use std::collections::HashMap;

@@ -147,7 +147,7 @@ impl Tree {
         self.members.binary_search_by(|member| member.path.as_str().cmp(path)).ok()
     }
 
-    /// What could not be looked into, sorted by path.
+    /// What could not be read, sorted by path.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

@@ -4,11 +4,12 @@
 //! bzip2, LZMA, xz and Zstandard, with zip64. In the wild:
 //! - Names are CP437 by the specification unless a flag says UTF-8; many writers put UTF-8 and no flag. Valid UTF-8 is
 //!   taken as such, all else as CP437.
-//! - Entries that overlap, which Info-ZIP refuses as a bomb. Entries are found by the directory only, so that they may.
+//! - Entries that overlap, which Info-ZIP refuses as a bomb. Entries are located only by the directory, so they are
+//!   readable.
 //! - Archives beyond 4 GiB without zip64, as macOS writes them: the offsets of the directory count modulo 2^32. The
-//!   local header that each entry must start with tells the true place.
+//!   local header that each entry must start with determines the true position.
 //! - Windows separators in names.
-//! - Downloads that stop early: the directory is at the end of the file, so that nothing can be read.
+//! - Downloads that stop early: the directory is at the end of the file, so nothing can be read.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,4 +1,4 @@
-//! What the dataset holds: images of each source, masks of each object and modality, sizes of the images.
+//! The content of the dataset: images of each source, masks of each object and modality, sizes of the images.
 
 use polars::prelude::DataFrame;
 

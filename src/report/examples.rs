@@ -1,5 +1,4 @@
-//! Single masks of the conditions that are drawn: which were segmented best, typically and worst, and points for the
-//! scatter plots.
+//! Example masks of each condition: the best, the median and the worst, and points for the scatter plots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,7 +67,7 @@ impl ExampleCase {
     }
 }
 
-/// Looks at every condition that is drawn, one after the other.
+/// Examples of every condition on the page.
 pub(super) fn examples(dataset: &Dataset, options: &AnalysisOptions) -> Result<Vec<ExampleCase>, ReportError> {
     let evaluation = Evaluation::open(dataset.path(), options.include_excluded)?;
     let conditions: Vec<Condition> =

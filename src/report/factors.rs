@@ -1,4 +1,4 @@
-//! What the metric follows: curves and points against each factor, and the partial correlations.
+//! The metric against each factor: curves and points, and the partial correlations.
 
 use std::collections::BTreeSet;
 

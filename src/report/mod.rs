@@ -1,9 +1,9 @@
 //! The report: one HTML page with everything that docs/protocol.md, 9, lists; it opens from disk and loads nothing.
 //!
-//! Every statistic on it is one of [`crate::analysis`]; here they are only laid out, drawn and put beside pictures of
-//! the masks. The numbers of each plot and table can be saved from the page as CSV. What a dataset does not have is
-//! left out, with the command that makes it. The same dataset and options give the same bytes, but for the times, which
-//! come last and can be left out.
+//! Every statistic on it is one of [`crate::analysis`]; here they are arranged, plotted and shown with images of the
+//! masks. The numbers of each plot and table can be saved from the page as CSV. Parts without data are left out and
+//! replaced by the command that adds them. The same dataset and options give the same bytes, except for the times,
+//! which come last and can be left out.
 //!
 //! ```no_run
 //! use medcosmos::report::{ReportOptions, report};

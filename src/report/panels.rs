@@ -1,5 +1,5 @@
-//! Pictures of the best, the median and the worst case of each model and strategy, with the true and the predicted mask
-//! outlined on the image.
+//! Images of the best, the median and the worst mask of each model and strategy, with ground truth and prediction
+//! outlined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,7 +82,7 @@ fn figure(example: &ExampleCase, metric: &str, material: &Material) -> Result<Fi
     Ok(Figure::new(html, &caption))
 }
 
-/// One picture with its words.
+/// One image with its caption.
 fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -> Result<String, ReportError> {
     let gone = |what: &str| ReportError::Damaged { id: pick.mask_id.clone(), reason: format!("has no {what}") };
     let truth = material.truths.get(&pick.mask_id).ok_or_else(|| gone("row among the masks"))?;

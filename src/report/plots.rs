@@ -1,5 +1,5 @@
-//! Plots as inline SVG, drawn by kuva: boxes, bars, lines, points. They are drawn 480 pixels wide, so that their words
-//! can be read where a phone shows them at three quarters of that.
+//! Plots as inline SVG, drawn by kuva: boxes, bars, lines, points. They are drawn 480 pixels wide, so their text is
+//! legible on a phone, at three quarters of that width.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 340.0;
 /// Height of a row in a plot with a row for each name.
 const ROW: f64 = 22.0;
-/// Longest name that is written beside a row.
+/// Longest name that is written next to a row.
 const LONGEST_NAME: usize = 40;
 
 /// An axis.
@@ -128,8 +128,8 @@ pub(super) fn histogram(alt: &str, x: &Axis, y: &Axis, edges: &[f64], counts: &[
     draw(alt, plots, layout)
 }
 
-/// Lines, told apart by colour, dashes and marks, with a legend below where there are several. The legend is HTML: in
-/// kuva's own place for it, it would lie over the name of the axis.
+/// Lines, distinguished by colour, dashes and marks, with a legend below where there are several. The legend is HTML:
+/// in kuva's own place for it, it would lie over the name of the axis.
 pub(super) fn lines(alt: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     let mut plots = Vec::new();
     for (place, line) in lines.iter().enumerate() {
@@ -139,7 +139,7 @@ pub(super) fn lines(alt: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     draw(alt, plots, layout) + &legend(lines)
 }
 
-/// What each line is, as a list below the plot, in words as large as those of the page; nothing for one line.
+/// What each line is, as a list below the plot, in the page's font size; empty for one line.
 fn legend(lines: &[Line]) -> String {
     if lines.len() < 2 {
         return String::new();
@@ -263,7 +263,7 @@ fn chrome(plots: &[Plot]) -> Layout {
         .with_font_family("inherit")
 }
 
-/// A name that fits beside its row.
+/// A name that fits next to its row.
 fn short(name: &str) -> String {
     if name.chars().count() <= LONGEST_NAME {
         return label(name);

@@ -1,4 +1,4 @@
-//! One case: its image read and cut, its masks read one after the other and laid on the slices, what is too small
+//! One case: its image read and cut, its masks read one after another and placed on the slices, what is too small
 //! dropped.
 
 use rayon::prelude::*;

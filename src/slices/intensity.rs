@@ -1,10 +1,10 @@
 //! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (docs/protocol.md, 2.3).
 //!
 //! The formula is evaluated exactly on stored integers: with a linear rescale it gives the same quotient as on real
-//! values, without the rounding of a detour through floating point. A negative slope turns the range around.
+//! values, without intermediate rounding in floating point. A negative slope reverses the range.
 //!
-//! What is no measurement never stretches a slice: NaN becomes 0, infinite values become the end of the range that they
-//! lie at, 0 or 255, and so do values that a DICOM header names as padding. The protocol is silent on all three.
+//! Values that are not measurements never affect the scaling: NaN becomes 0, infinite values become 0 or 255, and so do
+//! values that a DICOM header declares as padding. The protocol is silent on all three.
 
 use crate::image::{Image, Samples, Scaling};
 use crate::spec::Intensity;

@@ -1,4 +1,4 @@
-//! Values of a mask file to objects: every way in which masks are written (see [`Decode`]) ends in runs.
+//! From values of a mask file to objects: every encoding of masks (see [`Decode`]) is converted to run lengths.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -70,7 +70,7 @@ impl<'a> Decoder<'a> {
             notes: Vec::new(),
         };
         decoder.method = match part.decode {
-            // A segment of a label map, which was told apart when it was placed.
+            // A segment of a label map, which was distinguished when it was placed.
             Decode::Values if found.label_key.is_some() => object(Silhouette::new(image, axis, None, false))?,
             Decode::Values => {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();

@@ -1,4 +1,4 @@
-//! The image of a case or of a mask, out of one file or a stack of them.
+//! The image of a case or of a mask, from one file or a stack of files.
 
 use rayon::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Case to slices and masks: the main viewing plane, 8-bit pictures, one run-length mask for each object, and what is
-//! kept of them (docs/protocol.md, 2).
+//! From cases to slices and masks: the main viewing plane, 8-bit images, one run-length mask per object, and their
+//! retention (docs/protocol.md, 2).
 //!
-//! A case is read part by part: its image once, then one mask file after the other, each turned into runs and dropped
-//! before the next is read. So memory holds one volume and one mask at a time, however many files a case has.
+//! A case is read part by part: its image once, then one mask file after another, each converted to runs and freed
+//! before the next is read. Memory therefore holds one volume and one mask at a time.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -1,5 +1,5 @@
-//! What a download's `dataset.json` calls labels and modalities, compared with the spec: numbers that mean something
-//! else than the spec has for them would put every mask of the case under a wrong name.
+//! Comparison of the names of labels and modalities in a download's `dataset.json` with the spec: a contradiction would
+//! give every mask of the case a wrong name.
 //!
 //! Two forms are read: that of the Medical Segmentation Decathlon (`"labels": {"1": "liver"}`, `"modality": {"0":
 //! "CT"}`) and that of nnU-Net (`"labels": {"liver": 1, "whole": [1, 2]}`, `"channel_names": {"0": "CT"}`).

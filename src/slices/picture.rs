@@ -1,4 +1,4 @@
-//! The 8-bit picture of a slice: its channels, and the two hashes by which it is known.
+//! The 8-bit picture of a slice: its channels, its two hashes and its thumbnail.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! Which file axis is cut across, and the pixels of one slice.
+//! The file axis that a volume is cut across, and the pixels of one slice.
 
 use std::borrow::Cow;
 

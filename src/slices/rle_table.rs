@@ -1,12 +1,11 @@
 //! Masks of many images in one CSV table: a row for each image, its runs in one column (SIIM-ACR).
 //!
-//! One such table belongs to thousands of images, so no file name leads from an image to its mask: the spec says which
-//! text of the image's own name stands in the table (`row`). That is all that a mask in a table needs beyond a mask in
-//! a picture; from here on it is one, of zeros and ones.
+//! One such table belongs to thousands of images, so no file name connects an image to its mask: the spec states which
+//! part of the image's name identifies the row (`row`). The result is an ordinary mask of zeros and ones.
 //!
 //! A run is `gap length`: unset pixels since the end of the run before, then set pixels, counted down the columns from
-//! the top left one (the competition's `mask_functions.py`). This is not the other code of the same site, whose starts
-//! are absolute and count from one. Copies of the table rename its columns.
+//! the top left one (the competition's `mask_functions.py`). This is not the other encoding of the same site, whose
+//! starts are absolute and count from one. Copies of the table rename its columns.
 //!
 //! The table is read again for each image: a few milliseconds, where decoding the image takes tens.
 

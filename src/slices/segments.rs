@@ -1,5 +1,5 @@
-//! Masks of containers that hold several under names: each segment read as a mask of its own, with the label that the
-//! spec has for its name, and laid on the image by where its own frames or contours lie.
+//! Masks of files with named segments: each segment is read as a separate mask, with the label that the spec assigns to
+//! its name, and placed on the image by the positions of its frames or contours.
 
 use std::collections::BTreeMap;
 

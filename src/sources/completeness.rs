@@ -31,7 +31,7 @@ pub struct Completeness {
     pub more: u64,
     /// Where these counts come from.
     pub origins: Vec<String>,
-    /// What that means, in words.
+    /// What that means, as text.
     pub state: String,
 }
 

@@ -1,4 +1,4 @@
-//! Which masks belong to which image: captures decide first, then the folders that no pattern names.
+//! Which masks belong to which image: by captures first, then by the folders outside the patterns.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -1,4 +1,4 @@
-//! What a list or table of the download says of its cases: to which split they belong, or which patient they come from.
+//! Splits and patients of cases from the lists and tables of a download.
 //!
 //! Some sources publish their split as lists of ids (CAMUS, Kvasir-Instrument) or as a column of a table
 //! (TotalSegmentator), and the patient of a picture in a table only (Warwick-QU).

@@ -1,9 +1,8 @@
 //! Which folders count when images and masks are joined.
 //!
-//! Captures say which image a mask belongs to; but sites, sets and releases count their files from 001 each, so that
-//! the folders that no pattern names must agree as well. Some of them only tell what lies in them (`images`,
-//! `labelsTr.zip`) or are parts of one archive (`Part2`, a download of Google Drive in several zips): these words do
-//! not count.
+//! Captures connect masks and images; but sites, sets and releases each number their files from 001, so the folders
+//! outside the patterns must agree as well. Some folder names only describe their content (`images`, `labelsTr.zip`) or
+//! are parts of one archive (`Part2`, a download of Google Drive in several zips): these words do not count.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -363,7 +362,7 @@ mod tests {
         ] {
             assert_eq!(relation(&[image], &[mask]), expected, "{image} {mask}");
         }
-        // Names that differ in what does not count are two folders all the same, where each is whole.
+        // Names that differ in what does not count are two folders anyway, where each is whole.
         for (a, b) in [("data/", "raw/"), ("HIV+/", "HIV-/"), ("siteA/", "site A/"), ("+/", "-/"), ("part1/", "part2/")]
         {
             assert_eq!(relation(&[a, b], &[b, a]), Relation::Apart, "{a} {b}");

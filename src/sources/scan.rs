@@ -1,4 +1,4 @@
-//! All specs of a registry applied to a tree.
+//! Scan: all specs of a registry applied to a tree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,7 +37,7 @@ pub enum FileUse {
 }
 
 /// Finds the sources of `registry` among `paths` (the members of a tree, in its order), by their names alone: several
-/// images may give one case, until [`settle`](super::settle) looks into them.
+/// images may give one case, until [`settle`](super::settle) reads them.
 ///
 /// A file below a folder or archive that is named exactly as a source's slug belongs to that source, where that has its
 /// evidence there and knows the file; of several such folders the innermost counts. A file that two sources claim all

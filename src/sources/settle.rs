@@ -1,8 +1,8 @@
-//! What names leave open, settled by content: several images of one case, several files of one mask.
+//! Cases that names leave ambiguous, resolved by content: several images of one case, several files of one mask.
 //!
-//! They are copies where their bytes are the same, in one form of compression or another. Images that differ are told
-//! apart by what the spec says of them (a preferred form, another release) and by whether masks belong to them. What is
-//! left is ambiguous: nothing is built of it, and all paths are named.
+//! Files with the same bytes, compressed or not, are copies. Different images are distinguished by the spec (a
+//! preferred form, another release) and by whether they have masks. The remaining cases are ambiguous: they are not
+//! built, and all paths are reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;

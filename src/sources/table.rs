@@ -1,7 +1,7 @@
 //! Tables of text that come with a download: a line of names, then rows.
 //!
-//! Separated by commas, semicolons or tabs, whichever the first line has most of. A byte-order mark is passed over, and
-//! so are blanks and quotation marks around values; rows may be shorter than the first line.
+//! Columns are separated by commas, semicolons or tabs, whichever is most frequent in the first line. A byte-order mark
+//! is skipped, and so are spaces and quotation marks around values; rows may be shorter than the first line.
 
 /// A table in memory.
 pub(crate) struct Table<'a> {

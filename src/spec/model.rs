@@ -1,4 +1,4 @@
-//! The data model of a spec: what a TOML file may say. Every key is documented here; unknown keys are errors.
+//! The data model of a spec: the keys of its TOML file. Every key is documented here; unknown keys are errors.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -23,7 +23,7 @@ pub struct Spec {
     /// Home page.
     #[serde(default)]
     pub home: String,
-    /// Archives as they are downloaded, in words a user can compare with the download page.
+    /// Archives as they are downloaded, as text a user can compare with the download page.
     #[serde(default)]
     pub archives: Vec<String>,
     /// Terms of use.
@@ -64,7 +64,7 @@ pub struct Spec {
     /// Label tables by name: label value → what it is.
     #[serde(default)]
     pub labels: BTreeMap<String, LabelTable>,
-    /// One of the 53 sources of the study; false for others that are read all the same.
+    /// One of the 53 sources of the study; false for others that are read anyway.
     #[serde(default = "yes")]
     pub part_of_study: bool,
     /// Where cases are found. A case is claimed by the first layout that matches its image.
@@ -136,7 +136,7 @@ impl Spec {
     }
 }
 
-/// An object or a modality that a spec defines for itself, beside those of the protocol.
+/// An object or a modality that a spec defines, in addition to those of the protocol.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnName {
@@ -151,16 +151,16 @@ pub struct OwnName {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Licence {
-    /// SPDX identifier, or `LicenseRef-…` with `terms` in words.
+    /// SPDX identifier, or `LicenseRef-…` with `terms` as text.
     pub id: String,
-    /// What a user must know, in words.
+    /// What a user must know, as text.
     #[serde(default)]
     pub terms: String,
-    /// Whether slices and masks made from the download may be passed on.
+    /// Whether slices and masks made from the download may be redistributed.
     pub share_derived: Sharing,
 }
 
-/// Whether derived data may be passed on. The strictest comes last.
+/// Whether derived data may be redistributed. The strictest comes last.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sharing {
@@ -252,7 +252,7 @@ pub struct Label {
     /// `left` or `right` of the patient, where the label says so.
     #[serde(default)]
     pub laterality: Option<String>,
-    /// Why masks of this label are marked `excluded` (docs/protocol.md, 2.7); the rows are built all the same.
+    /// Why masks of this label are marked `excluded` (docs/protocol.md, 2.7); the rows are built anyway.
     #[serde(default)]
     pub exclude: Option<String>,
 }
@@ -263,14 +263,14 @@ pub struct Label {
 pub struct Skip {
     /// Pattern.
     pub path: String,
-    /// Why, in a sentence that will stand beside each such file.
+    /// Why, in a sentence that will be shown next to each such file.
     pub reason: String,
     /// Looked at after all layouts, so only for files that nothing else accounts for.
     #[serde(default)]
     pub last: bool,
 }
 
-/// A file that is known to be damaged or wrong as it is distributed. Its case is read all the same, since another
+/// A file that is known to be damaged or wrong as it is distributed. Its case is read anyway, since another
 /// release may have mended it; where that fails, the message says that it is known.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -304,7 +304,7 @@ pub struct Layout {
     #[serde(default)]
     pub split_names: BTreeMap<String, String>,
     /// Images and masks are distributed apart, under names that are unique in the source: they join wherever they lie,
-    /// but for folders that hold both.
+    /// except for folders that hold both.
     #[serde(default)]
     pub anywhere: bool,
     /// The image.
@@ -562,7 +562,7 @@ pub enum Decode {
     /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
     #[default]
     Values,
-    /// What looks white is the one `label`: the brighter of two values, the one colour beside black, or what alone is
+    /// What looks white is the one `label`: the brighter of two values, the one colour besides black, or what alone is
     /// opaque. Values that do not say which they are, are refused.
     Binary {
         /// Values above it are the object; where absent, those above the middle between background and object.

@@ -1,4 +1,4 @@
-//! Names of labels, as they are compared: those that a file has for its values against those of a spec's table.
+//! Comparison of label names: those of a file with those of a spec's table.
 
 use std::collections::{BTreeMap, BTreeSet};
 

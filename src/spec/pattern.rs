@@ -1,8 +1,7 @@
 //! File patterns with named captures, and the templates that use what was captured.
 //!
-//! A pattern describes the tail of a member's path, whole components only, so that it does not matter in how many
-//! folders or archives a download lies: `patient{patient:ddd}/Info.cfg` matches
-//! `ACDC.zip/ACDC/database/training/patient001/Info.cfg`.
+//! A pattern describes the tail of a member's path, whole components only, independent of the folders and archives
+//! around a download: `patient{patient:ddd}/Info.cfg` matches `ACDC.zip/ACDC/database/training/patient001/Info.cfg`.
 //!
 //! | written | matches |
 //! |---|---|
@@ -15,7 +14,7 @@
 //! | `[…]` | the part in brackets or nothing |
 //! | `\x` | the character x itself |
 //!
-//! A name that stands twice in one pattern must capture the same text both times.
+//! A name that occurs twice in a pattern must capture the same text both times.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The built-in specs, and those that a user adds.
+//! The registry: built-in specs, and those that a user adds.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
 //! The names that specs share: the eighteen modalities of the protocol, in its order, and the objects. A spec may
-//! define others for itself (`[[object]]`, `[[modality]]`); what is not here is not of the protocol.
+//! define others (`[[object]]`, `[[modality]]`), which are not part of the protocol.
 
 use std::sync::OnceLock;
 

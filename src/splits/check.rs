@@ -1,4 +1,4 @@
-//! The proof that a split holds: no patient and no group of linked patients is on two sides.
+//! The check of a split: no patient and no leak group is in two splits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ pub struct Assigned {
 }
 
 /// What is wrong with a split, one sentence each: patients that are in two places or in none, patients of the dataset
-/// that have no row, and groups of linked patients that are in two places. Groups are made anew from the `links`.
+/// that have no row, and groups of linked patients that are in two places. Groups are rebuilt from the `links`.
 pub fn crossings<'a>(
     assigned: &[Assigned],
     patients: impl IntoIterator<Item = &'a str>,

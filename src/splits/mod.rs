@@ -1,14 +1,15 @@
-//! Splits of a dataset into parts for training, validation and test, or into folds.
+//! Assignment of patients to splits (train, validation, test) or folds.
 //!
-//! The unit is a *group*: patients that leaks link with each other, else the patient. No group is ever on two sides.
+//! The unit is a *leak group*, or the patient if it has none. No group is ever divided.
 //!
-//! - Official splits are kept: a group with patients of one official split goes there. A group that straddles official
-//!   splits is for training as a whole, since a training image among the test images would spoil the test.
-//! - All others are dealt out by iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of
-//!   multi-label data", ECML PKDD 2011), over the numbers of masks of each target: the target of which fewest masks are
-//!   left is dealt first, each group to the part that lacks most of it.
+//! - Official splits are kept: a group with patients of one official split is assigned to it. A group with patients of
+//!   several official splits is assigned to training, because a training image among the test images would invalidate
+//!   the test.
+//! - All others are assigned by iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of
+//!   multi-label data", ECML PKDD 2011), over the numbers of masks of each target: the target with the fewest remaining
+//!   masks is assigned first, each group to the split that lacks most of it.
 //!
-//! The result depends on the groups, the plan and the seed, and not on the order in which patients are given.
+//! The result depends on the groups, the plan and the seed, but not on the order of the patients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +78,7 @@ pub struct Split {
     pub places: Vec<Place>,
     /// First patients of the groups that straddle official splits, sorted.
     pub straddling: Vec<String>,
-    /// Official splits that no part is called after: their patients were dealt out like the others.
+    /// Official splits that no part is called after: their patients are assigned like the others.
     pub unknown: BTreeSet<String>,
 }
 
@@ -119,7 +120,7 @@ pub fn split(patients: &[Patient], options: &Options) -> Split {
     outcome
 }
 
-/// The place that official splits give a group; `None` where it is dealt out.
+/// The place that official splits give a group; `None` if it is assigned by stratification.
 fn kept(official: &BTreeSet<&str>, parts: &[(Place, f64)], unknown: &mut BTreeSet<String>) -> Option<Place> {
     let folds = matches!(parts[0].0, Place::Fold(_));
     let only = match official.len() {

@@ -85,7 +85,7 @@ proptest! {
         }
     }
 
-    /// A part gets what it should, but for a group at most.
+    /// A part gets what it should, except for a group at most.
     #[test]
     fn shares_are_met_as_far_as_groups_allow(sizes in prop::collection::vec(1u64..12, 12..80), seed: u64) {
         let patients: Vec<Patient> = sizes

@@ -1,4 +1,4 @@
-//! The manifest: what a commit found complete.
+//! The manifest: the shards that a commit found complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -412,7 +412,7 @@ fn against_manifest(
     }
     let missing = listed.keys().filter(|path| !receipts.contains_key(**path));
     problems.extend(missing.map(|path| Problem::MissingShard { receipt: path.to_string() }));
-    // What is wrong with a shard would be told twice by the sums.
+    // What is wrong with a shard would be reported twice by the sums.
     if problems.is_empty() {
         // The sums and the options are those of the commit, if nothing was begun since.
         let sums = Manifest::of(receipts.clone(), options);

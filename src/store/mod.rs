@@ -1,8 +1,8 @@
 //! Tables of a dataset on disk: schemas, writers, readers, shards and the manifest.
 //!
-//! This is the only place that knows paths inside a dataset (they are listed in `layout.rs`). A stage cuts its work
-//! into [`Shard`]s, asks for the [`state`](Dataset::state) of each, writes those that are not done with a
-//! [`ShardWriter`], and [`commit`]s. Whatever interrupts it, running it again ends with the same bytes.
+//! This is the only module with paths inside a dataset (listed in `layout.rs`). A stage divides its work into
+//! [`Shard`]s, checks the [`state`](Dataset::state) of each, writes unfinished ones with a [`ShardWriter`], and
+//! [`commit`]s. After any interruption, running it again ends with the same bytes.
 //!
 //! ```
 //! use medcosmos::store::{Dataset, Partition, Shard, ShardKey, ShardState, Stage, Verify, commit};
@@ -10,9 +10,9 @@
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let path = folder.path().join("dataset");
 //! let dataset = Dataset::create(&path)?;
-//! let key = ShardKey::new().with("release", "2018").with_json("options", &["axial"]).with_digest_of("members",
-//! ["ba78…", "e3b0…"]); let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key)?; if
-//! dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
+//! let key = ShardKey::new().with("release", "2018").with_json("options", &["axial"]);
+//! let shard = Shard::new(Stage::Build, Partition::source("acdc")?, key.with_digest_of("members", ["ba78…",
+//! "e3b0…"]))?; if dataset.state(&shard, Verify::Quick)? == ShardState::Missing {
 //!     let mut writer = dataset.begin(&shard);
 //!     writer.count("mask_too_small", 3); // and writer.push(row) for the rows of its tables
 //!     writer.finish()?;

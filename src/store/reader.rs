@@ -1,4 +1,4 @@
-//! Streams rows of a table out of the files of its shards, one row group in memory at a time.
+//! Streams rows of a table from the files of its shards, one row group in memory at a time.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,8 +1,8 @@
-//! Shards: the unit in which a stage is cut, done, checked and, after a kill, resumed.
+//! Shards: the units in which a stage is planned, run, checked and resumed.
 //!
-//! A shard's id is the hash of all that decides its content. It is done once its receipt is in place, and the receipt
-//! is written after everything it vouches for. Receipts hold nothing that differs from run to run; times are in
-//! `.medcosmos/log/`, which is no part of the data.
+//! A shard's id is the digest of everything that determines its content. A shard is finished once its receipt exists,
+//! which is written after all of its files. Receipts hold nothing that differs from run to run; times are in
+//! `.medcosmos/log/`, which is not part of the data.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -151,7 +151,7 @@ impl fmt::Display for Photometric {
 }
 
 impl Header {
-    /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored all the same.
+    /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored anyway.
     pub fn bright_is_dark(&self) -> bool {
         self.photometric == Photometric::Monochrome1
     }

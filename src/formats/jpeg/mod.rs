@@ -1,10 +1,10 @@
 //! JPEG: baseline and progressive, 8 bits.
 //!
-//! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. A JPEG does not say
-//! how its coefficients become pixels to the last bit, and published numbers were made with what Pillow and OpenCV
-//! decode: libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. So exactness decides
-//! which library is used. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227
-//! files of all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
+//! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. The standard does
+//! not define the pixels to the last bit, and published numbers are based on the output of Pillow and OpenCV:
+//! libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. Exactness therefore determines
+//! the library. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227 files of
+//! all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
 //!
 //! | library | fundus: largest | mean | values that differ | all: largest |
 //! |---|---|---|---|---|
@@ -12,13 +12,13 @@
 //! | `zune-jpeg` 0.5 | 5 | 0.063–0.133 | 5–10 % | 6 (and no YCCK) |
 //! | `mozjpeg` 0.10: libjpeg-turbo's decoder, compiled from C | 0 | 0 | 0 | 0 |
 //!
-//! `mozjpeg` needs a C compiler only, since its assembly is left out; it takes about 15 s of processor time of a cold
+//! `mozjpeg` needs only a C compiler, because its assembly is disabled; it takes about 15 s of processor time of a cold
 //! build, and decodes about 150 million pixels a second and core.
 //!
-//! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note
-//! tells); CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download,
-//! which are errors here as in Pillow. Damage inside the data that leaves the length alone is decoded as well as it
-//! goes, as Pillow and OpenCV do, without an error.
+//! In the wild: an EXIF orientation, which is not applied (a mask may have been drawn on the rotated image: a note
+//! reports it); CMYK from Photoshop, stored inverted, with or without Adobe's marker; files truncated by a broken
+//! download, which are errors here as in Pillow. Damage inside the data that leaves the length alone is decoded as far
+//! as possible without an error, as in Pillow and OpenCV.
 
 mod probe;
 

@@ -1,7 +1,7 @@
-//! MetaImage: `.mha` (header and voxels in one file) and `.mhd` with `.raw`, `.zraw` or a file a slice.
+//! MetaImage: `.mha` (header and voxels in one file) and `.mhd` with `.raw`, `.zraw` or one file per slice.
 //!
-//! Specification: the MetaIO documentation of Kitware; where it is silent, what ITK (through SimpleITK 2.5) does with
-//! the same bytes. A text header of `Key = value` lines whose last is `ElementDataFile`, then the voxels with x
+//! Specification: the MetaIO documentation of Kitware; where it is silent, the behaviour of ITK (through SimpleITK 2.5)
+//! on the same bytes. A text header of `Key = value` lines whose last is `ElementDataFile`, then the voxels with x
 //! fastest, raw or as one zlib stream.
 //!
 //! In the wild:
@@ -11,7 +11,7 @@
 //! - `AnatomicalOrientation` contradicts the matrix as often as not; like ITK, this reader leaves it alone.
 //! - `CompressedDataSize` is missing or wrong. ITK 5.4 then returns garbage without an error; here the stream is
 //!   inflated to its own end, and one that ends early is an error.
-//! - `ElementSize` stands for `ElementSpacing` in old files; where both are there, the spacing counts.
+//! - `ElementSize` stands for `ElementSpacing` in old files; if both are present, the spacing is used.
 //! - `ElementToIntensityFunctionSlope` and `…Offset`: ITK ignores them, and so does this reader, with a note.
 
 #[cfg(test)]

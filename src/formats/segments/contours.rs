@@ -407,7 +407,7 @@ mod tests {
         let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2)]).unwrap();
         assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [0, 4, 0]);
         assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) lie between")), "{:?}", placed.notes);
-        // Less than a hundredth outside is told, more is refused: above, below and beside the image.
+        // Less than a hundredth outside is reported, more is refused: above, below and next to the image.
         let most = || [0.0, 2.0, 4.0].map(|z| square(0.5, 8.5, z)).to_vec();
         let placed = filled([most(), vec![square(1.5, 2.5, 99.0)]].concat()).unwrap();
         assert!(placed.notes[0].contains("1 of its 4 contours lie outside"), "{:?}", placed.notes);

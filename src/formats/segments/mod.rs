@@ -1,21 +1,19 @@
 //! Containers that hold several masks under names: DICOM segmentations, DICOM structure sets, and NRRD as 3D Slicer
 //! writes it.
 //!
-//! An [`Image`] has one value for each pixel, and says nothing of names. These containers say more: a table of
-//! segments, each with a number, a name and coded terms, and for each a mask of its own that may overlap the others.
-//! [`segment_table`](super::segment_table) reads what they are, [`read_segments`](super::read_segments) their masks
-//! too, and [`Segments::on_grid`] lays one after the other on the grid of an image, by where each frame says that it
-//! lies:
+//! An [`Image`] has one value for each pixel, and no names. These containers also have a table of segments, each with a
+//! number, a name and coded terms, and a separate mask that may overlap the others.
+//! [`segment_table`](super::segment_table) reads the table, [`read_segments`](super::read_segments) the masks too, and
+//! [`Segments::on_grid`] maps one after another to the grid of an image, by the position of each frame:
 //!
 //! - a **DICOM segmentation** (PS3.3 C.8.20) is a list of frames in any order, each of one segment and at one position;
 //!   frames without a mark are left out by most writers. A *label map* has one frame for each position, whose values
-//! are
-//!   numbers of segments;
+//!   are numbers of segments;
 //! - a **structure set** (PS3.3 C.8.8.5, C.8.8.6) has no pixels: each structure is a list of closed contours in
 //!   millimetres;
 //! - a **segmentation of 3D Slicer** is a label map, or several as *layers* where segments overlap, cropped to what is
-//!   marked; its keys `SegmentN_Name`, `SegmentN_LabelValue`, `SegmentN_Layer` and `SegmentN_Tags` tell which value of
-//!   which layer is what.
+//!   marked; its keys `SegmentN_Name`, `SegmentN_LabelValue`, `SegmentN_Layer` and `SegmentN_Tags` assign values of
+//!   layers to segments.
 
 mod contours;
 mod planes;
@@ -245,7 +243,7 @@ impl Segments {
     }
 }
 
-/// Two segments of one number (in one layer) cannot be told apart.
+/// Two segments of one number (in one layer) cannot be distinguished.
 pub(super) fn distinct(format: &'static str, segments: &[Segment]) -> Result<()> {
     let mut seen = BTreeMap::new();
     for segment in segments {

@@ -288,7 +288,7 @@ impl<'a> Page<'a> {
                 == (other.cmyk, other.meaning.low_is_white, other.meaning.layers)
     }
 
-    /// What keeps two pages from being layers of one image, in words.
+    /// What keeps two pages from being layers of one image, as text.
     pub(super) fn difference(&self, other: &Page) -> String {
         match self.palette == other.palette || self.palette.is_none() || other.palette.is_none() {
             true if self.describe() == other.describe() && self.photometric != other.photometric => {
@@ -299,7 +299,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Size and type in words, for messages.
+    /// Size and type as text, for messages.
     pub(super) fn describe(&self) -> String {
         let (w, h, n) = (self.width, self.height, self.components);
         let palette = if self.palette.is_some() { ", with a palette" } else { "" };

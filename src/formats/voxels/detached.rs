@@ -103,7 +103,7 @@ impl DataFiles {
     }
 }
 
-/// A header may name its data by a path of the machine that wrote it; only the last part can be beside it. So an
+/// A header may name its data by a path of the machine that wrote it; only the last part can be next to it. So an
 /// absolute path is never handed on, be it an honest one or one that fishes for a file of the system.
 fn beside(name: &str) -> &str {
     let drive = name.as_bytes().get(1) == Some(&b':');

@@ -1,18 +1,17 @@
-//! What the volume containers ([`nifti`](super::nifti), [`analyze`](super::analyze), [`metaimage`](super::metaimage),
-//! [`nrrd`](super::nrrd)) have in common: a [`Header`] of a few hundred bytes, and after it, or in other files, one
-//! regular block of numbers in one type, one byte order and one encoding.
+//! The common part of the volume formats ([`nifti`](super::nifti), [`analyze`](super::analyze),
+//! [`metaimage`](super::metaimage), [`nrrd`](super::nrrd)): a [`Header`] of a few hundred bytes, and after it, or in
+//! other files, one regular block of numbers in one type, one byte order and one encoding.
 //!
 //! The block is decoded once, straight into the typed vector of [`Samples`]: compressed data are inflated into it, and
-//! a foreign byte order is swapped in place. On a CT of 312 slices of 512 x 512 16-bit values (164 MB) the second
-//! copy that this avoids costs 80–110 ms beside 350 ms of inflating.
+//! a foreign byte order is swapped in place. On a CT of 312 slices of 512 x 512 16-bit values (164 MB) the second copy
+//! that this avoids costs 80–110 ms in addition to 350 ms of inflating.
 //!
-//! Nothing is allocated before the bytes that are there have been found to suffice for what the header promises; for
-//! compressed bytes the test is the largest ratio that deflate can reach.
+//! Nothing is allocated before the file is known to have enough bytes for the header's size; for compressed bytes the
+//! test is the largest ratio that deflate can reach.
 //!
 //! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452
 //! generated ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK
-//! 2.5 and pynrrd
-//! 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
+//! 2.5 and pynrrd 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
 
 mod detached;
 mod scratch;
@@ -162,7 +161,7 @@ impl Endian {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Raw,
-    /// gzip or zlib, told apart by their first bytes.
+    /// gzip or zlib, distinguished by their first bytes.
     Deflate,
     Bzip2,
     /// Numbers in decimal, separated by blanks, line ends or commas.

@@ -1,9 +1,9 @@
-//! Embeddings kept on disk, so that a slice goes through the encoder once, however many runs ask for it.
+//! Embeddings stored on disk, so the encoder processes a slice only once over all runs.
 //!
-//! One file an embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size),
-//! the whole key as metadata. The file's name is the key's digest; a file whose metadata say otherwise, or that is
-//! damaged, is not used, and said so. Half precision is coarser than what the encoder gives, so an embedding that is to
-//! be kept is rounded before it is used the first time: a result does not depend on whether the cache had it.
+//! One file per embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size),
+//! the whole key as metadata. The file's name is the key's digest; a damaged file, or one with other metadata, is not
+//! used, which is reported. Half precision is coarser than the output of the encoder, so an embedding is rounded before
+//! its first use: results do not depend on cache hits.
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,8 +1,8 @@
-//! From an 8-bit slice to the tensor that SAM's image encoder takes.
+//! From an 8-bit slice to the input tensor of SAM's image encoder.
 //!
 //! The steps are those of the original `SamPredictor` (grey repeated to RGB, longest side to 1024 with Pillow's
 //! bilinear filter, mean and standard deviation of ImageNet, zero padding right and below *after* normalisation), and
-//! before them, if asked for, the intensity clip of the COSMOS authors' released code.
+//! before them, on request, the intensity clip of the COSMOS authors' released code.
 
 use serde::Serialize;
 

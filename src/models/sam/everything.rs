@@ -1,10 +1,10 @@
-//! S1, everything mode: a grid of points, three masks each, the good ones kept (`SamAutomaticMaskGenerator` of the
+//! S1, everything mode: a grid of points, three masks each, filtered by quality (`SamAutomaticMaskGenerator` of the
 //! original code, without removal of small regions; the paper ran it without crops, which is the default).
 //!
 //! It runs on the embedding that the other strategies use. Masks are filtered by predicted IoU first, on the decoder's
 //! numbers alone: only those that pass are upsampled, to the slice's size, where stability is measured and the mask is
 //! cut. Boxes of the rest go through non-maximum suppression. With crops, the same is done on parts of the slice, each
-//! of which goes through the encoder by itself; what touches the edge of a part is dropped, and smaller parts go first.
+//! encoded separately; masks that touch the edge of a part are dropped, and smaller parts go first.
 
 use super::SamError;
 use super::decode::{Decoder, LowResolution, MASK_THRESHOLD, Output};

@@ -1,4 +1,4 @@
-//! Models beside the default one: listing those that are installed, making a folder into a model, trying one out.
+//! Models besides the default one: listing, adding and testing them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,7 @@ pub fn describe(
 }
 
 /// Copies the files of a folder that a description names into the cache, under the model's name, and writes the
-/// description beside them. Returns the folder made.
+/// description next to them. Returns the folder made.
 ///
 /// # Errors
 /// A name that cannot be a folder's, one that is taken, a file that cannot be read or written.
@@ -70,7 +70,7 @@ pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, M
             to.display()
         )));
     }
-    // Whole or not at all: made beside its place, then renamed.
+    // Complete or absent: written next to its place, then renamed.
     let models = installed_folder(cache, "");
     let at = |path: &Path| {
         let path = path.to_path_buf();

@@ -1,8 +1,8 @@
-//! Telling SAM's graphs apart by their inputs and outputs.
+//! Detection of the kind of a SAM graph by its inputs and outputs.
 //!
 //! Exports of the encoder differ in the names of their tensors and in the axis order of the image; exports of the
-//! decoder in how many masks they give, how many prompts they take, and whether they enlarge the masks themselves. What
-//! is neither is refused with a list of what the graph has, so that a user sees what was exported.
+//! decoder in the number of masks and prompts, and in whether they upsample the masks. Other graphs are refused with a
+//! list of their inputs and outputs.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ pub enum DecoderInterface {
     FourMask,
     /// As [`FourMask`](Self::FourMask), with one mask.
     SingleMask,
-    /// The official export: a sixth input `orig_im_size`, and `masks` of the full size beside `low_res_masks` (one or
-    /// four). Its low-resolution masks are used, so that all decoders share one upsampling.
+    /// The official export: a sixth input `orig_im_size`, and `masks` of the full size in addition to `low_res_masks`
+    /// (one or four). Its low-resolution masks are used, so that all decoders share one upsampling.
     Official,
 }
 
@@ -47,7 +47,7 @@ impl Signature {
         self.outputs.iter().find(|(n, _)| n == name).map(|(_, shape)| shape.as_slice())
     }
 
-    /// Inputs and outputs in words, for messages.
+    /// Inputs and outputs as text, for messages.
     fn describe(&self) -> String {
         let list = |tensors: &[(String, Vec<i64>)]| {
             tensors.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")

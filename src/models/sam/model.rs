@@ -21,10 +21,10 @@
 //! interface = "four-mask"       # may be left out where the graph tells
 //! ```
 //!
-//! Weights beyond 2 GB lie in a file beside the ONNX file (ONNX external data): name it under `[files]` too. Opening a
-//! model checks every digest, so that what a result's key says is what was computed with.
+//! Weights beyond 2 GB are in a file next to the ONNX file (ONNX external data): name it under `[files]` too. Opening a
+//! model checks every digest, so the key of a result identifies the files it was computed with.
 //!
-//! Decoders in the wild come in three forms, told apart by their inputs and outputs ([`DecoderInterface`]). Exports
+//! Decoders in the wild come in three forms, distinguished by their inputs and outputs ([`DecoderInterface`]). Exports
 //! whose decoder needs other tensors (HQ-SAM's intermediate embeddings, SAM 2's high-resolution features) are not SAM
 //! decoders and are refused.
 
@@ -47,7 +47,7 @@ pub const DEFAULT_MODEL: &str = "mobile-sam";
 /// The file in a model folder that describes it.
 pub const MODEL_FILE: &str = "model.toml";
 
-/// The description of the default model, written beside its files by `medcosmos setup`.
+/// The description of the default model, written next to its files by `medcosmos setup`.
 pub const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 
 /// Why a folder is not a usable model.

@@ -1,4 +1,4 @@
-//! Fetching a package with the user's own client, and reading checked files out of it, without unpacking it.
+//! Download of a package with the user's client, and extraction of checked files without unpacking it.
 
 use std::fs;
 use std::io::{self, Read};

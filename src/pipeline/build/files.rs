@@ -1,4 +1,4 @@
-//! The tables of sources and files: what each source is, and what became of every member of the tree.
+//! The tables `sources` and `files`: the sources, and the use of every member of the tree.
 
 use std::collections::BTreeMap;
 

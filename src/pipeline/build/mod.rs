@@ -1,4 +1,4 @@
-//! The first stage: raw downloads to the tables `cases`, `slices`, `masks` and `files`.
+//! The stage `build`: from downloads to the tables `cases`, `slices`, `masks` and `files`.
 
 use std::path::Path;
 
@@ -132,14 +132,14 @@ fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path
     reason
 }
 
-/// What is known of a scan after its files were looked into, but for the pixels.
+/// A scan whose files are read, except for the pixels.
 pub(super) struct Prepared {
     pub(super) digests: Digests,
     /// Lists that could not be read, and why.
     pub(super) unread: Vec<(usize, String)>,
 }
 
-/// Looks into the files of a scan: copies are told from what only has the same name, its cases get what lists say of
+/// Reads the files of a scan: copies are told from what only has the same name, its cases get what lists say of
 /// them, and pseudonyms where they are named as persons.
 pub(super) fn prepare(
     tree: &Tree,

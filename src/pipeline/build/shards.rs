@@ -1,4 +1,4 @@
-//! The shards of a build: which there are, and what is written into each.
+//! The shards of a build: planning and writing.
 
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};

@@ -1,5 +1,5 @@
-//! Predictions as COCO: a whole file, or the bare list of results that pycocotools' `loadRes` takes, whose images and
-//! categories another file explains.
+//! Predictions as COCO: a whole file, or the bare list of results that pycocotools' `loadRes` accepts, whose images and
+//! categories are in another file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -50,7 +50,7 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    /// Reads `bytes`, the content of `from`. A list is explained by `explanation`, or by `annotations.json` beside it.
+    /// Reads `bytes`, the content of `from`. A list is explained by `explanation`, or by `annotations.json` next to it.
     pub(super) fn open(from: &Path, bytes: &[u8], explanation: Option<&Path>, names: &Names) -> Result<Annotations> {
         let is_list = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
         if !is_list {

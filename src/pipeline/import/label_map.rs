@@ -1,13 +1,12 @@
-//! A predicted label map of one slice, and what it says of the masks of the slice.
+//! Predicted label maps: from the values of a slice to predictions of its masks.
 //!
-//! | the slice's masks | a value is |
+//! | masks of the slice | meaning of a value |
 //! |---|---|
-//! | one for each label | the `label_value` of its mask; where the slice has one label only and all maps of its source no more than one value besides 0, that value, whatever it is (0 and 255) |
+//! | one for each label | the `label_value` of its mask; where the slice has one label only and all maps of its source at most one value besides 0, that value, whatever it is (0 and 255) |
 //! | instances | an instance, matched by overlap |
 //! | components of a label (`--split-components`) | the label; its components are matched by overlap |
 //!
-//! Any other value is refused: 0, 127 and 254 for two labels could be either way round, or a threshold that was not
-//! applied.
+//! Any other value is refused: 0, 127 and 254 for two labels could be assigned either way, or be an unthresholded map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;

@@ -1,17 +1,17 @@
-//! Predictions made elsewhere, taken in under the name of their model: nnU-Net, MedSAM or a colleague's network then
-//! goes through the same evaluation as SAM. docs/predictions.md has an example of each form.
+//! The stage `import`: predictions of other programs (nnU-Net, MedSAM, any network) under the name of their model, for
+//! the same evaluation as SAM. docs/predictions.md has an example of each form.
 //!
-//! | given | holds |
+//! | input | content |
 //! |---|---|
 //! | a folder of PNG | `<mask_id>.png` for each mask, or `<slice_id>.png` for each slice, whose values are the labels of its masks or the numbers of its instances |
 //! | a folder of `.nii.gz`, `.nii`, `.nrrd`, `.mha` | a label map for each case, named by the case: nnU-Net's output |
 //! | a `.json` | COCO: a file with `images`, `categories` and `annotations`, or the bare list of results that pycocotools' `loadRes` takes |
 //! | a `.parquet` | `mask_id`, `counts` (COCO's compressed runs), perhaps `height` and `width`, `predicted_iou` |
 //!
-//! What belongs to what is decided slice by slice. Several instances of a label are matched with those of the truth by
-//! overlap ([`matching`]), whatever their numbers. Several predictions of one mask are united, unless they are said to
-//! be candidates. A mask without a prediction is told and left out: an empty prediction is one that is there and has no
-//! pixel. A prediction that belongs to no mask is told too.
+//! Predictions are matched slice by slice. Several instances of a label are matched with those of the ground truth by
+//! overlap ([`matching`]) regardless of their numbers. Several predictions of one mask are merged, unless they are
+//! declared as candidates. A mask without a prediction is reported and left out: an empty prediction is one that is
+//! present but has no pixel. A prediction that belongs to no mask is reported too.
 
 mod coco;
 mod label_map;
@@ -72,9 +72,9 @@ pub struct ImportReport {
     pub missing: Vec<String>,
     /// Files, or slices of a COCO file, that belong to nothing in the dataset.
     pub unused: Vec<String>,
-    /// Instances of the truth that no predicted one overlaps enough; their prediction is empty.
+    /// Instances of the ground truth that no predicted one overlaps enough; their prediction is empty.
     pub missed_instances: u64,
-    /// Predicted instances that overlap none of the truth enough.
+    /// Predicted instances that overlap none of the ground truth enough.
     pub surplus_instances: u64,
     /// Masks whose prediction was put together of several.
     pub united: u64,
@@ -127,7 +127,7 @@ projection! {
 }
 
 /// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name
-/// and strategy before. The specs of `registry` say which labels a source has beside those that its masks show.
+/// and strategy before. The specs of `registry` say which labels a source has besides those that its masks show.
 ///
 /// # Errors
 /// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no

@@ -1,4 +1,4 @@
-//! Names that other programs give to slices: the id itself, in folders, or flat with `_` in the place of `/`.
+//! Names of slices in files of other programs: the id, in folders, or flat with `_` instead of `/`.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! Predictions as a folder of PNG.
+//! Predictions as a folder of PNG files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

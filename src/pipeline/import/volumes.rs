@@ -1,5 +1,5 @@
-//! Predictions as a folder of volumes, one for each case: what nnU-Net writes. Each is placed on the grid of its case's
-//! image by the rules for masks ([`placement`](crate::slices::placement)) and cut where the image was cut.
+//! Predictions as a folder of volumes, one per case, as written by nnU-Net. Each is placed on the grid of its case's
+//! image by the rules for masks ([`placement`](crate::slices::placement)) and cut like the image.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -321,7 +321,7 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
     plane.into_iter().map(label).collect()
 }
 
-/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; `None` where there is no such
+/// Names of values in the `dataset.json` that nnU-Net copies next to its predictions; `None` where there is no such
 /// file. Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several
 /// has none, and is refused.
 fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {

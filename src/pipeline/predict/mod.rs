@@ -1,7 +1,7 @@
-//! The second stage: a model's masks for every object of every slice.
+//! The stage `predict`: masks of a model for every object of every slice.
 //!
-//! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the
-//! build. All passes of a build shard are done together, so that each slice is prepared by the model once.
+//! A shard is one pass (a strategy, with or without jitter, or simulated clicks) of one model over one shard of the
+//! build. All passes of a build shard run together, so the model prepares each slice once.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub struct PredictOptions {
     pub clicks: Option<ClickOptions>,
     /// Everything mode.
     pub everything: EverythingOptions,
-    /// Keep every candidate, and not only those that are closest to the truth and rated best.
+    /// Keep every candidate, and not only those that are closest to the ground truth and rated best.
     pub keep_candidates: bool,
     /// Which masks.
     pub selection: Selection,

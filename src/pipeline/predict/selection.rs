@@ -1,4 +1,4 @@
-//! Which masks of a dataset are predicted: all, or a part that can be afforded.
+//! The selection of masks to predict: all, or a subset.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 

@@ -9,7 +9,7 @@ use crate::image::{Image, Meaning, Samples, Scaling};
 use crate::slices::plane::Axis;
 use crate::with_samples;
 
-/// A colour is grey where its channels differ by no more than this, and by no more than an eighth of the brightest
+/// A colour is grey where its channels differ by at most this, and by at most an eighth of the brightest
 /// value.
 const TINT: u8 = 32;
 /// No more colours than this are drawn, without noise of compression.

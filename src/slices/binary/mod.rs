@@ -4,16 +4,16 @@
 //! 65535, a palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the
 //! values of the whole file are looked at before any pixel is decided:
 //!
-//! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
+//! - Colours are read by the channel that the object has. Two colours besides black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
 //! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a
 //!   field of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object
 //!   of its own: refused where it would be lost, or where no threshold says on which side it is.
-//! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
+//! - Near the ends the same tells labels (1, 2, 3 next to 255) from noise, which is at both ends where it is at one.
 //! - What lies in between and borders on neither end, more of it than of edges, is a picture.
-//! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
-//!   with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
+//! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still
+//!   distinguished, with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
 
 use std::borrow::Cow;
 

@@ -1,10 +1,9 @@
-//! Where a mask lies on its image: the frames of both are compared before voxels are paired.
+//! Placement of a mask on its image: the frames of both are compared before voxels are paired.
 //!
-//! A mask file has its own header, and programs store the same grid in every order: dcm2niix turns the rows of DICOM
-//! around, SimpleITK and nibabel disagree about left and right, annotation programs crop and transpose. Pairing voxels
-//! by their position in the file then puts a mask on the wrong pixels, and sizes that agree hide it. So a mask is
-//! placed by what both headers say ([`Placement`]), by index only where one says nothing, and what contradicts itself
-//! is refused.
+//! A mask file has its own header, and programs store the same grid in every order: dcm2niix reverses the rows of
+//! DICOM, SimpleITK and nibabel disagree about left and right, annotation programs crop and transpose. Pairing voxels
+//! by their position in the file then puts a mask on the wrong pixels, and sizes that agree hide it. A mask is
+//! therefore placed by both headers ([`Placement`]), by index only if one states no frame; contradictions are refused.
 
 use std::fmt;
 
@@ -43,7 +42,7 @@ pub enum Placement {
     Resampled,
     /// By their position in the file: one header does not say where its voxels lie, or the spec says that it lies.
     ByIndex,
-    /// By their position in the file, although the headers put them at another place: the same grid, but for the
+    /// By their position in the file, although the headers put them at another place: the same grid, except for the
     /// origin.
     Shifted,
 }
@@ -98,7 +97,7 @@ pub struct Grid {
     pub heights: Option<Vec<f64>>,
     /// Whether the header's frame may be believed (see [`crate::spec::HeaderTrust`]).
     pub believed: bool,
-    /// Another frame that the header gives (NIfTI's qform beside its sform).
+    /// Another frame that the header gives (NIfTI's qform in addition to its sform).
     pub other: Option<Geometry>,
     /// Where each slice lies, where slices say so themselves (DICOM).
     pub positions: Option<Positions>,
@@ -153,7 +152,7 @@ impl Grid {
     }
 }
 
-/// Size, voxels, axes and origin, in words.
+/// Size, voxels, axes and origin, as text.
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z, t] = self.size;
@@ -476,7 +475,7 @@ fn stored_otherwise(image: &Geometry, mask: &Geometry) -> String {
     format!("stored along {}, but the image along {}: reordered exactly", mask.orientation(), image.orientation())
 }
 
-/// What tells two frames apart, in words.
+/// The difference between two frames, as text.
 fn difference(map: &Map, image: &Grid, own: &Grid, [at, of]: [&Geometry; 2]) -> String {
     let mut parts = Vec::new();
     if image.size != own.size {

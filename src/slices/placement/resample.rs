@@ -1,5 +1,5 @@
-//! A mask on another grid than its image (NCI-ISBI 2013: NRRD beside DICOM, cropped, or with slices of another
-//! spacing): each image voxel gets the value of the mask voxel nearest to it, which invents no label.
+//! A mask on another grid than its image (NCI-ISBI 2013: NRRD masks for DICOM images, cropped, or with slices of
+//! another spacing): each image voxel gets the value of the mask voxel nearest to it, which creates no new labels.
 
 use super::map::Map;
 use super::{Grid, Loaded, Placed, Placement};

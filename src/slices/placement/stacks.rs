@@ -1,4 +1,4 @@
-//! Stacks of files: their slices find each other by name or by position, by rank only where neither is there.
+//! Stacks of files: slices pair by name or by position, and by rank only without either.
 
 use std::collections::BTreeMap;
 
@@ -262,7 +262,7 @@ fn finish(
     Placed { mask, slices: (!straight).then_some(slices), placement, error_mm, notes }
 }
 
-/// Slices of either side that have no partner, in words.
+/// Slices of either side that have no partner, as text.
 fn holes(slices: &[Option<usize>], image_slices: usize, by: &str) -> Vec<String> {
     let paired: Vec<usize> = slices.iter().flatten().copied().collect();
     let bare: Vec<usize> = (0..image_slices).filter(|z| !paired.contains(z)).collect();

@@ -1,4 +1,4 @@
-//! Rows of a picture as differences to what is known of each value before it is read (PNG, section 9).
+//! PNG filters: rows as differences from predicted values (PNG, section 9).
 
 /// Filters that are tried for each row, with their numbers in the file. Paeth's is not among them: it takes longer than
 /// the three together, and with a Huffman code of its own a picture of a body is as small without it.

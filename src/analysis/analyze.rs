@@ -135,7 +135,7 @@ impl Analysis {
         Ok(frames)
     }
 
-    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options beside them. Each
+    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options next to them. Each
     /// file is replaced at once; tables of an earlier analysis that this one does not have are removed.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Analysis {
     }
 }
 
-/// Writes a file beside its place and renames it there, so that a reader never finds half of it.
+/// Writes a file next to its place and renames it there, so that a reader never finds half of it.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
     let io_error = |source| AnalysisError::Io { path: path.into(), source };
     let mut unfinished = path.as_os_str().to_owned();

@@ -61,8 +61,8 @@ pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisEr
     replace(&path, &bytes)
 }
 
-/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a stage
-/// that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
+/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a
+/// stage that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
 fn inputs(dataset: &Path, options: &AnalysisOptions) -> Result<Option<(Dataset, String)>, AnalysisError> {
     let metrics = files(dataset, Table::Metrics)?;
     let factors = files(dataset, Table::Factors)?;

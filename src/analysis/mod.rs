@@ -1,9 +1,9 @@
-//! From the tables of a dataset to the numbers of a paper.
+//! Statistics of a dataset: summaries, correlations, curves, comparisons, and SQL queries.
 //!
 //! [`analyze()`] joins `metrics` with `factors` and computes the summary tables, the correlations with the factors, the
-//! curves, the paired comparisons and the cost of moved prompts (sections 4 to 6 and 9 of the protocol). [`query()`]
-//! answers any other question in SQL. Files are read by polars; every statistic is computed in [`statistics`], on
-//! plain columns, so that it does not depend on threads or on the order of rows.
+//! curves, the paired comparisons and the effect of jittered prompts (docs/protocol.md, 4 to 6 and 9). [`query()`]
+//! answers any other question in SQL. Files are read by polars; every statistic is computed in [`statistics`], on plain
+//! columns, so it does not depend on threads or on the order of rows.
 //!
 //! ```no_run
 //! use medcosmos::analysis::{AnalysisOptions, analysis_to_text, analyze};

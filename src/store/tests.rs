@@ -421,10 +421,10 @@ fn a_shard_is_done_once_its_receipt_and_files_agree() {
     fs::write(&path, &content[..content.len() / 2]).unwrap();
     assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
     let error = dataset.rows::<SliceRow>().unwrap().next().unwrap().unwrap_err().to_string();
-    assert!(error.contains("bytes, but its receipt says"), "{error}");
+    assert!(error.contains("bytes, but its receipt states"), "{error}");
     fs::remove_file(&path).unwrap();
     let ShardState::Altered(reasons) = dataset.state(&shard, Verify::Quick).unwrap() else { panic!() };
-    assert!(reasons[0].ends_with("is not there"), "{reasons:?}");
+    assert!(reasons[0].ends_with("is missing"), "{reasons:?}");
     fs::write(dataset.path().join(shard.receipt_path()), "{").unwrap();
     assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
 

@@ -220,7 +220,7 @@ fn predictions_that_were_killed_wait_for_their_own_stage() {
     assert_eq!(shards(&place.build(&dataset, &[])), (0, 3), "a build does not mind");
     let run = Run::done(medcosmos("evaluate").arg(&dataset).arg("--json"));
     assert_eq!(run.json()["comparisons"], 0);
-    assert!(run.err.contains("otsu-box on acdc: `medcosmos predict` was not finished"), "{}", run.err);
+    assert!(run.err.contains("otsu-box on acdc: `medcosmos predict` has not finished"), "{}", run.err);
     assert_eq!(shards(&predict(&dataset)), (0, 3));
     as_if_killed(&dataset, || evaluate(&dataset, &[]));
     phantom::cardiac_case(&place.raw(), 3, 1);

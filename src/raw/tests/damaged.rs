@@ -15,7 +15,7 @@ fn what_is_no_archive_is_told() {
         ("x.tar.gz", b"\n<html>", "an HTML page, not a tar.gz archive"),
         ("x.7z", b"", "an empty file, not a 7z archive"),
         ("x.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
-        ("x.tar.gz", &encode(&GZIP, b"no tar"), "gzip data that hold no tar, not a tar.gz archive"),
+        ("x.tar.gz", &encode(&GZIP, b"no tar"), "gzip data without a tar archive, not a tar.gz archive"),
         ("x.zip", &[0; 4096], "starts with zeros, not a zip archive: the download was not finished"),
         ("x.tar", &[0; 40_960], "starts with zeros"),
         ("x.zip", b"\0\x01\x02", "unknown data that start with 00 01 02"),

@@ -277,7 +277,7 @@ fn links_are_followed_and_loops_are_told() {
     let paths: Vec<_> = tree.members().iter().map(|m| m.path.as_str()).collect();
     assert_eq!(paths, ["a/b.txt", "c/b.txt"]);
     assert!(
-        tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("leads back")),
+        tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("a link back")),
         "{:?}",
         tree.problems()
     );

@@ -372,7 +372,7 @@ mod tests {
         let masks = [0x00, 0xf8, 0, 0, 0xe0, 0x07, 0, 0, 0x1f, 0, 0, 0];
         let image = read(&bitmap(1, 1, 16, 3, &masks, &[0x20, 0xf8])).unwrap();
         assert_eq!(image.samples, Samples::U8(vec![255, 4, 0]));
-        assert!(image.notes[0].contains("stretched"));
+        assert!(image.notes[0].contains("scaled to 0–255"));
     }
 
     #[test]

@@ -676,7 +676,7 @@ mod tests {
             if square(x, y) > 0 { square(x, y) * 9 + ((x * 31 + y * 17) * (x + y + 3) / 3 % 7) as u8 } else { 0 }
         };
         assert!(error(&noisy).unwrap().contains("compressed with loss"));
-        assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 lies along most of its border"));
+        assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 is the value along most of the border"));
         assert!(error(&|x, y| (square(x, y) > 0) as u8 * 255).unwrap().contains("number them first"));
         assert_eq!(error(&|x, y| (square(x, y) == 4) as u8 * 255), None);
     }

@@ -340,7 +340,7 @@ fn order_is_checked_across_row_groups() {
 fn tables_are_kept_in_their_kind_of_partition() {
     let (_folder, dataset) = new_dataset();
     let error = dataset.begin(&shard("acdc", "")).push(prediction("a", 0)).unwrap_err().to_string();
-    assert!(error.contains("predictions is kept by model"), "{error}");
+    assert!(error.contains("predictions is partitioned by model"), "{error}");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn a_build_that_was_killed_is_finished_before_others_go_on() {
     for stage in ["predict", "evaluate"] {
         let model: &[&str] = if stage == "predict" { &["--model", "otsu-box"] } else { &[] };
         let run = Run::of(medcosmos(stage).arg(&dataset).args(model));
-        run.failed(1, &["the build of acdc was not finished", "medcosmos build"]);
+        run.failed(1, &["the build of acdc has not finished", "medcosmos build"]);
     }
     // Another selection of sources does not stumble over it, nor does the first one afterwards.
     assert_eq!(shards(&place.build(&dataset, &["--source", "msd"])), (0, 1));

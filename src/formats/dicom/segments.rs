@@ -431,7 +431,7 @@ mod tests {
     #[test]
     fn frames_without_a_segment_and_cut_files_are_refused() {
         let error = opened(&segmentation("BINARY", &[(None, 0.0, [1; 4])])).unwrap_err().to_string();
-        assert!(error.contains("frame 1 does not say which segment"), "{error}");
+        assert!(error.contains("frame 1 does not state its segment"), "{error}");
         let error = opened(&segmentation("BINARY", &[(Some(3), 0.0, [1; 4])])).unwrap_err().to_string();
         assert!(error.contains("segment 3, which is not described"), "{error}");
         let whole = segmentation("BINARY", &[(Some(1), 0.0, [1; 4]), (Some(2), 0.0, [1; 4])]);

@@ -437,7 +437,7 @@ mod tests {
             (other.clone().text(tags::PIXEL_SPACING, b"DS", "1\\1"), "pixel spacings"),
             (other.clone().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "0\\1\\0\\-1\\0\\0"), "orientations"),
             (other.clone().number(tags::ROWS, 1), "2 x 2 and 2 x 1 pixels"),
-            (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" has not a position"),
+            (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" lacks a position"),
         ] {
             let message = message(pair(file));
             assert!(message.contains(what) && message.contains("\"b\""), "{message}");

@@ -311,7 +311,7 @@ mod tests {
             (0, 0, "expected the marker ff d8"),
             (frame + 1, 0xc3, "lossless"),
             (frame + 1, 0xc9, "arithmetic"),
-            (frame + 4, 12, "12 bits a sample"),
+            (frame + 4, 12, "12 bits per sample"),
             (frame + 5, 0xff, "cannot be stored in"),
             (frame + 6, 0, "7 x 0 pixels"),
             (frame + 9, 2, "2 components"),

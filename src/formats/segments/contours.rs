@@ -406,13 +406,13 @@ mod tests {
     fn contours_between_slices_and_outside_are_told() {
         let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2)]).unwrap();
         assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [0, 4, 0]);
-        assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) lie between")), "{:?}", placed.notes);
+        assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) between slices")), "{:?}", placed.notes);
         // Less than a hundredth outside is reported, more is refused: above, below and next to the image.
         let most = || [0.0, 2.0, 4.0].map(|z| square(0.5, 8.5, z)).to_vec();
         let placed = filled([most(), vec![square(1.5, 2.5, 99.0)]].concat()).unwrap();
-        assert!(placed.notes[0].contains("1 of its 4 contours lie outside"), "{:?}", placed.notes);
+        assert!(placed.notes[0].contains("1 of 4 contours are outside"), "{:?}", placed.notes);
         for (other, words) in [
-            (square(1.5, 4.5, 99.0), "4.5 % of the area of its contours lie outside"),
+            (square(1.5, 4.5, 99.0), "4.5 % of the area of the contours is outside"),
             (square(1.5, 14.5, 6.0), "% of the area"),
         ] {
             let Err(Misfit::Elsewhere(why)) = filled([most(), vec![other]].concat()) else { panic!("refused") };
@@ -452,7 +452,7 @@ mod tests {
         let both = vec![part(0.5, 0.0), part(4.5, 0.2), part(0.5, 1.8), part(4.5, 2.4)];
         let placed = filled(both).unwrap();
         assert_eq!([0, 1].map(|z| count(&placed, z)), [8, 8]);
-        assert!(placed.notes.len() == 1 && placed.notes[0].contains("up to 0.20 of a slice off"), "{:?}", placed.notes);
+        assert!(placed.notes.len() == 1 && placed.notes[0].contains("up to 0.20 slices away"), "{:?}", placed.notes);
         // The contours of slices that lie closer than the image's would cancel each other.
         let closer: Vec<Contour> = (0..9).map(|i| square(0.5, 4.5, f64::from(i) * 0.5)).collect();
         let placed = filled(closer).unwrap();
@@ -469,7 +469,7 @@ mod tests {
             Structure { closed, without_area: 0 }.on_grid(target)
         };
         let placed = on(&[0.0, 1.0, 4.0]).unwrap();
-        assert!(placed.notes[0].starts_with("1 of its 3 contours lie in a gap of the series"), "{:?}", placed.notes);
+        assert!(placed.notes[0].starts_with("1 of 3 contours are in a gap of the series"), "{:?}", placed.notes);
         let Err(Misfit::Elsewhere(why)) = on(&[-2.0, -1.0, 3.0]) else { panic!("refused") };
         assert!(why.contains("in a gap of the series"), "{why}");
     }

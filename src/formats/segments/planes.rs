@@ -703,7 +703,7 @@ mod tests {
         for slices in [&[0.0, 2.0, 4.0][..], &[2.0]] {
             let Err(Misfit::OffGrid(why)) = with(slices, &[6.0], "1.3") else { panic!("refused: {slices:?}") };
             assert!(
-                why.contains("slices 6.00 mm apart") && why.contains("3.00 mm apart") && why.contains("Frame 1"),
+                why.contains("slice spacing is 6.00 mm") && why.contains("image 3.00 mm") && why.contains("Frame 1"),
                 "{why}"
             );
         }

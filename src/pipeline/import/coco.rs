@@ -237,7 +237,7 @@ mod tests {
             ("{\"size\": [3, 4], \"counts\": \"353L\"}", "[[1, 2, 3, 4, 5, 6]]", "convert polygons first"),
             ("{\"size\": [3, 4], \"counts\": \"353L\"}", "null", "boxes without masks"),
             ("\"images\"", "\"pictures\"", "not COCO"),
-            ("[{\"id\": 1,", "[{\"id\": 1, \"name\": \"left\"}, {\"id\": 1,", "category 1 is there twice"),
+            ("[{\"id\": 1,", "[{\"id\": 1, \"name\": \"left\"}, {\"id\": 1,", "category 1 occurs twice"),
         ] {
             let error = open(&FILE.replacen(from, to, 1)).err().unwrap().to_string();
             assert!(error.contains(words), "{error}");

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(template.id("p1_z0003.png").as_deref(), Some("acdc/p1/z0003"));
         assert_eq!(Template::new("{case}.nii.gz", &one).unwrap().id("a/p1.nii.gz").as_deref(), Some("acdc/a/p1"));
         for (template, words) in
-            [("{slice}.png", "without {case}"), ("{case}{case}", "once each"), ("{x}", "found {x}")]
+            [("{slice}.png", "{case} is missing"), ("{case}{case}", "once each"), ("{x}", "found {x}")]
         {
             assert!(Template::new(template, &one).err().unwrap().contains(words));
         }

@@ -588,7 +588,7 @@ mod tests {
         for (object, background) in [(f32::INFINITY, 0.0), (0.0, f32::NEG_INFINITY)] {
             refuses(&drawn([background], [object], [background]), None, &["infinite"]);
         }
-        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are no number"]);
+        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are NaN"]);
         finds(&drawn([f32::NAN], [1.0], [f32::NAN]), &[None]);
         let mut hidden = drawn([1u8], [0], [1]);
         hidden.palette = Some(vec![[0, 0, 0, 255], [255, 255, 255, 0]]);

@@ -85,7 +85,7 @@ fn only_another_origin_pairs_by_index_and_says_so() {
     let placed = paired(&image(), mask(), Pair::Grid).unwrap();
     assert_eq!((placed.placement, placed.error_mm, values(&placed)), (Placement::Shifted, Some(6.0), marks()));
     assert!(placed.notes[0].contains("6.00 mm"), "{:?}", placed.notes);
-    assert!(paired(&image(), mask(), Pair::Space).unwrap_err().to_string().contains("none of the 1 voxels"));
+    assert!(paired(&image(), mask(), Pair::Space).unwrap_err().to_string().contains("none of the 1 marked voxels"));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn stacks_pair_by_name_and_tell_of_holes() {
     let pairless = paired(5, &["a", "b", "c", "d", "e"], "n").unwrap();
     assert_eq!((pairless.slices, pairless.notes.len()), (None, 0));
     let holed = paired(5, &["1", "2", "3", "5", "6"], "m").unwrap();
-    assert!(holed.notes[0].contains("leave out 4"), "{:?}", holed.notes);
+    assert!(holed.notes[0].contains("skip 4"), "{:?}", holed.notes);
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! The stages on a dataset as large as COSMOS 1050K: 1.05 million slices with six masks each. Images are small (64 x 64),
-//! since what grows with the number of slices is what is measured; what a slice of full size costs is measured by
+//! The stages on a dataset as large as COSMOS 1050K: 1.05 million slices with six masks each. Images are small (64 x
+//! 64), since what grows with the number of slices is what is measured; what a slice of full size costs is measured by
 //! `benches/compare.py`.
 //!
-//! `cargo bench --bench full_scale` runs 1/100, 1/10 and all of it, each in a process of its own, and prints seconds, peak
-//! memory and the cost of a slice: where the last is flat, nothing grows faster than the work. `MEDCOSMOS_SLICES` sets
-//! another size. The largest run writes some gigabytes below the system's folder for temporary files.
+//! `cargo bench --bench full_scale` runs 1/100, 1/10 and all of it, each in a process of its own, and prints seconds,
+//! peak memory and the cost of a slice: where the last is flat, nothing grows faster than the work. `MEDCOSMOS_SLICES`
+//! sets another size. The largest run writes some gigabytes below the system's folder for temporary files.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 

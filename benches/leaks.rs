@@ -1,11 +1,12 @@
 //! How well leaks are found, and at what cost. `cargo bench --bench leaks`.
 //!
-//! 1. Precision and recall on pairs of phantoms: half of them one patient, encoded again in one of several ways, half two
+//! 1. Precision and recall on pairs of phantoms: half of them one patient, encoded again in one of several ways, half
+//! two
 //!    patients of one kind, who are more alike than real ones are. Some pairs are pictures, some are volumes.
 //! 2. Seconds and peak memory of `leaks` on a dataset of many slices, a tenth of whose patients are there twice.
 //!
-//! `MEDCOSMOS_BENCH_PAIRS` (2000) and `MEDCOSMOS_BENCH_SLICES` (1000000) say how much of each; 0 leaves one out. The dataset
-//! takes about 1.5 kB a slice in the folder for temporary files.
+//! `MEDCOSMOS_BENCH_PAIRS` (2000) and `MEDCOSMOS_BENCH_SLICES` (1000000) say how much of each; 0 leaves one out. The
+//! dataset takes about 1.5 kB a slice in the folder for temporary files.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a benchmark that cannot go on ends")]
 
@@ -17,7 +18,7 @@ use std::time::Instant;
 use medcosmos::demo::phantom::{Acquisition, Grid, Noise, Random, Scene, Shape};
 use medcosmos::formats;
 use medcosmos::image::Samples;
-use medcosmos::leaks::likeness::likeness;
+use medcosmos::leaks::similarity::similarity;
 use medcosmos::leaks::{Options, Record, Records, found, suspects};
 use medcosmos::pipeline::{Progress, leaks};
 use medcosmos::slices::{luma_fields, pixels_sha256, thumbnail};
@@ -240,7 +241,7 @@ fn quality(pairs: usize) {
         let p = pictures[slice as usize].2;
         luma_fields(&p.pixels, p.width, p.height, 1, side)
     };
-    let look = |a, b, side| likeness(&fields(a, side), &fields(b, side), side);
+    let look = |a, b, side| similarity(&fields(a, side), &fields(b, side), side);
     let confirmed: Vec<_> = suspicions.iter().filter(|s| s.holds(&records, &options, look)).collect();
     let leaks = found(&records, confirmed.iter().copied());
     println!(
@@ -287,13 +288,13 @@ fn quality(pairs: usize) {
     let mut different: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (i, (first, second, _)) in all.iter().enumerate().filter(|(_, pair)| pair.2.is_none()) {
         let fields = |p: &Picture| luma_fields(&p.pixels, p.width, p.height, 1, 64);
-        let alike = likeness(&fields(&first[0]), &fields(&second[0]), 64);
+        let alike = similarity(&fields(&first[0]), &fields(&second[0]), 64);
         different.entry(kind(i, first.len())).or_default().push(alike);
     }
     for (kind, values) in &mut different {
         values.sort_by(f64::total_cmp);
         let (middle, last) = (values[values.len() / 2], values[values.len() - 1]);
-        println!("likeness of two patients, {kind:<6} median {middle:.3}, greatest {last:.3}");
+        println!("similarity of two patients, {kind:<6} median {middle:.3}, greatest {last:.3}");
     }
     let of: usize = recall.values().map(|(_, of)| of).sum();
     println!("recall    {:.4} ({right} of {of})", right as f64 / of as f64);

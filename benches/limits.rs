@@ -119,7 +119,8 @@ fn encode(pixels: &[u8], width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
-/// A Parquet file of one column with the pictures, uncompressed, in row groups of a hundred; it is not waited for the disk.
+/// A Parquet file of one column with the pictures, uncompressed, in row groups of a hundred; it is not waited for the
+/// disk.
 fn parquet(pictures: &[Vec<u8>], path: &Path) {
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::{EnabledStatistics, WriterProperties};
@@ -172,7 +173,7 @@ fn runs(file: &str) {
         let codes = pair.iter().map(Mask::to_coco).collect::<Vec<_>>();
         let iou = || {
             let [a, b] = [0, 1].map(|i| Mask::from_coco(height, width, &codes[i]).expect("a code"));
-            let shared = a.intersection(&b);
+            let shared = a.intersection_area(&b);
             shared as f64 / (a.area() + b.area() - shared) as f64
         };
         say("iou", seconds(iou), codes.iter().map(Vec::len).sum());

@@ -22,8 +22,8 @@ use medcosmos::store::{Dataset, MaskTarget, SliceImage};
 use ort::session::Session;
 use ort::value::Tensor;
 
-/// The strategies that have a prompt, and the tokens of one prompt of each: points, padding where there is no box, corners
-/// of the box.
+/// The strategies that have a prompt, and the tokens of one prompt of each: points, padding where there is no box,
+/// corners of the box.
 fn strategies() -> Vec<(Strategy, usize)> {
     let object = Mask::from_predicate(100, 100, |i| (30..60).contains(&(i % 100)) && (30..60).contains(&(i / 100)));
     let tokens = |strategy: &Strategy| {

@@ -1,9 +1,8 @@
-//! Choosing one of the candidate masks of a prompt. The stages agree on it here: `predict` keeps the candidates that
+//! The choice of one of the candidates of a prompt. Two stages share it: `predict` stores the candidates that
 //! `evaluate` chooses.
 //!
-//! The paper matches masks: of the candidates it reports the one that agrees best with the ground truth. That is an
-//! oracle, which no user of a model has, so results name it so and the candidate that the model itself rates best stands beside
-//! it.
+//! The paper reports the candidate closest to the ground truth. That is an oracle: users of a model have no ground
+//! truth. Results therefore name it `oracle` and report the candidate that the model rates best as `score`.
 
 use crate::mask::Mask;
 
@@ -14,10 +13,10 @@ use crate::mask::Mask;
 /// If the sizes of the masks differ.
 pub fn smoothed_dice(a: &Mask, b: &Mask) -> f64 {
     const SMOOTHING: f64 = 0.1;
-    (2.0 * a.intersection(b) as f64 + SMOOTHING) / ((a.area() + b.area()) as f64 + SMOOTHING)
+    (2.0 * a.intersection_area(b) as f64 + SMOOTHING) / ((a.area() + b.area()) as f64 + SMOOTHING)
 }
 
-/// Position of the candidate with the best smoothed Dice against the truth; the first of equals. `None` without
+/// Position of the candidate with the best smoothed Dice against the ground truth; the first of equals. `None` without
 /// candidates.
 ///
 /// # Panics

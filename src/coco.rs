@@ -1,8 +1,8 @@
-//! COCO's JSON as far as it is read and written here: images, categories, and annotations with run-length masks.
+//! COCO's JSON, the part that is read and written: images, categories, and annotations with run-length masks.
 //!
 //! Format: <https://cocodataset.org/#format-data> and, for results, `loadRes` of pycocotools. The runs are coded by
-//! [`Mask`](crate::mask::Mask). What is read may come from any program, so ids are any JSON value and other fields are
-//! not looked at; what is written has all that pycocotools and detectron2 ask for, and says where it comes from. Fields are
+//! [`Mask`](crate::mask::Mask). Files from any program are read, so ids may be any JSON value and other fields are
+//! ignored; written files contain every field that pycocotools and detectron2 require, and their origin. Fields are
 //! written in alphabetical order.
 
 use std::cell::{Cell, RefCell};
@@ -155,7 +155,7 @@ pub struct Licence {
     pub url: String,
 }
 
-/// Writes a file: each image and annotation on a line of its own, as it comes, so that no more than one is in memory.
+/// Writes a file: each image and annotation on a line of its own, as it comes, so that at most one is in memory.
 ///
 /// # Errors
 /// Outside, the first image or annotation that cannot be had; inside, what writing to `out` gives.
@@ -210,7 +210,7 @@ impl<T: Serialize, E, I: Iterator<Item = Result<T, E>>> Serialize for Streamed<'
     }
 }
 
-/// JSON without blanks, but for line ends before the fields of the file and before what is in their lists.
+/// JSON without blanks, except for line ends before the fields of the file and before what is in their lists.
 #[derive(Default)]
 struct Lines {
     depth: usize,

@@ -1,4 +1,4 @@
-//! SHA-256 in the hexadecimal form in which tables, receipts, model folders and cache keys hold it.
+//! SHA-256 in hexadecimal, as stored in tables, receipts, model folders and cache keys, and canonical JSON for keys.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,9 +12,10 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Lower-case hexadecimal SHA-256 of each of several byte strings. Those of some sixteen strings of one length are computed
-/// side by side: 0.07 ms for each slice of 512 x 512 instead of 0.14 ms by the `sha2` crate on a processor with instructions for
-/// SHA, and a tenth of its time on one without, where it would be a fifth of a build. That is what `tape-sha256` is for.
+/// Lower-case hexadecimal SHA-256 of each of several byte strings. Those of some sixteen strings of one length are
+/// computed side by side: 0.07 ms for each slice of 512 x 512 instead of 0.14 ms by the `sha2` crate on a processor
+/// with instructions for SHA, and a tenth of its time on one without, where it would be a fifth of a build. That is
+/// what `tape-sha256` is for.
 pub(crate) fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     if let [message] = messages {
         return vec![sha256(message)];
@@ -24,11 +25,12 @@ pub(crate) fn sha256_each(messages: &[&[u8]]) -> Vec<String> {
     digests.iter().map(|digest| hex(digest)).collect()
 }
 
-/// A value as JSON whose bytes depend on the value alone: keys of objects are sorted, and there is no white space. It
-/// stands in keys and goes into digests, which a derived `Debug` must not: its text is free to change with the compiler.
+/// A value as JSON whose bytes depend on the value alone: keys of objects are sorted, and there is no white space. Keys
+/// and digests use it and never `Debug`, whose text may change with names in the program or with the compiler.
 ///
 /// # Panics
-/// Where the value cannot be JSON, as a map whose keys are not texts or numbers: a type of the program, never its input.
+/// Where the value cannot be JSON, as a map whose keys are not texts or numbers: a type of the program, never its
+/// input.
 pub fn canonical_json(value: &impl Serialize) -> String {
     let mut value = serde_json::to_value(value).expect("the types of keys can be JSON");
     value.sort_all_objects();

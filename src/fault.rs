@@ -1,9 +1,9 @@
-//! Faults of files: their kinds, and the detection of content that does not match a file's name (a web page, a pointer, a
-//! server's answer).
+//! Faults of files: their kinds, and the detection of content that does not match a file's name (a web page, a pointer,
+//! a server's answer).
 
 use serde::Serialize;
 
-/// What is wrong with a file, in a word: by it faults are counted, and told apart by programs.
+/// What is wrong with a file, in a word: by it faults are counted, and distinguished by programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -49,13 +49,13 @@ pub struct Looks {
 /// Number of first bytes that tell what a file is.
 pub(crate) const HEAD_BYTES: usize = 512;
 
-/// Whether there is nothing but zeros: the beginning of a tar without entries, or of a download that only its length was
-/// written of.
+/// Whether there is nothing but zeros: the beginning of a tar without entries, or of a download that only its length
+/// was written of.
 pub(crate) fn is_zeros(head: &[u8]) -> bool {
     head.iter().all(|&byte| byte == 0)
 }
 
-const AGAIN: &str = ": the download did not reach the file, download it again";
+const AGAIN: &str = ": the server did not deliver the file; download it again";
 
 /// What bytes seem to be that are not what their file's name promises, and what to do about it.
 pub(crate) fn describe(head: &[u8]) -> Looks {
@@ -63,18 +63,18 @@ pub(crate) fn describe(head: &[u8]) -> Looks {
     if head.is_empty() {
         looks(Fault::Empty, "an empty file", AGAIN)
     } else if is_zeros(head) {
-        let advice = ": the download was not finished, download it again";
+        let advice = ": the download is incomplete; download it again";
         looks(Fault::Zeros, "a file that starts with zeros", advice)
     } else if let Some(substitute) = substitute(head) {
         substitute
     } else if ["<?xml", "{"].iter().any(|mark| start_of_text(head).starts_with(mark)) {
-        looks(Fault::ServerAnswer, "a server's answer in XML or JSON", AGAIN)
+        looks(Fault::ServerAnswer, "a server response in XML or JSON", AGAIN)
     } else if is_plain_text(head) {
         looks(Fault::OtherContent, "plain text", AGAIN)
     } else {
         let first: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
         let what = format!("unknown data that start with {}", first.join(" "));
-        looks(Fault::OtherContent, &what, ": the download may be damaged, download it again")
+        looks(Fault::OtherContent, &what, ": the download may be damaged; download it again")
     }
 }
 
@@ -92,7 +92,7 @@ pub(crate) fn substitute(head: &[u8]) -> Option<Looks> {
 pub(crate) fn pointer(head: &[u8]) -> Option<Looks> {
     let text = start_of_text(head);
     if text.starts_with("version https://git-lfs") {
-        let advice = ": fetch the file that it stands for by `git lfs pull`";
+        let advice = ": fetch the file with `git lfs pull`";
         return Some(Looks { fault: Fault::LfsPointer, what: "a Git LFS pointer".into(), advice });
     }
     // What git-annex leaves in an unlocked file, and in place of a link where the file system has none.
@@ -116,7 +116,7 @@ fn is_plain_text(head: &[u8]) -> bool {
 
 /// What a file or link of git-annex is whose content is not there.
 pub(crate) fn annex_pointer() -> Looks {
-    let advice = ": fetch the file that it stands for by `git annex get` or `datalad get`";
+    let advice = ": fetch the file with `git annex get` or `datalad get`";
     Looks { fault: Fault::AnnexPointer, what: "a git-annex pointer".into(), advice }
 }
 
@@ -130,7 +130,7 @@ mod tests {
             (b"", Fault::Empty, "an empty file"),
             (b"\xEF\xBB\xBF\n <!DOCTYPE HTML><html>", Fault::HtmlPage, "an HTML page"),
             (b"version https://git-lfs.github.com/spec/v1", Fault::LfsPointer, "a Git LFS pointer"),
-            (b"{\"error\": 403}", Fault::ServerAnswer, "a server's answer in XML or JSON"),
+            (b"{\"error\": 403}", Fault::ServerAnswer, "a server response in XML or JSON"),
             (b"not found", Fault::OtherContent, "plain text"),
             (&[0; 600], Fault::Zeros, "a file that starts with zeros"),
             (&[0x89, 1], Fault::OtherContent, "unknown data that start with 89 01"),

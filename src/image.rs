@@ -1,8 +1,9 @@
-//! The one decoded image type: what every reader in [`crate::formats`] returns, from a bitmap of one bit to a CT volume.
+//! The one decoded image type: what every reader in [`crate::formats`] returns, from a bitmap of one bit to a CT
+//! volume.
 //!
-//! It follows SimpleITK's idea of an image (a regular grid of pixels with a number of components each, and a physical
-//! frame where the file gives one), and nibabel's words for the frame (RAS+ millimetres). Samples stay in the type and
-//! in the order in which the file stores them: nothing is flipped, rescaled or widened on the way in.
+//! It follows SimpleITK's notion of an image (a regular grid of pixels with components, and a physical frame if the
+//! file states one) and nibabel's convention for the frame (RAS+ millimetres). Samples keep the type and order of the
+//! file: readers do not flip, rescale or widen them.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -234,8 +235,8 @@ pub struct Meaning {
     pub orientation: Option<u8>,
     /// Stored values, from and to, that stand for no measurement: DICOM's Pixel Padding Value and Range Limit.
     pub padding: Option<[f64; 2]>,
-    /// Another frame that the header gives beside [`Image::geometry`]: NIfTI's qform beside its sform, where they differ.
-    /// Voxel index to RAS+ millimetres.
+    /// Another frame that the header gives in addition to [`Image::geometry`]: NIfTI's qform in addition to its sform,
+    /// where they differ. Voxel index to RAS+ millimetres.
     pub other_frame: Option<[[f64; 4]; 3]>,
 }
 
@@ -332,12 +333,13 @@ impl Image {
         self.samples.get(self.offset(at, c)) * self.scaling.slope + self.scaling.intercept
     }
 
-    /// The labels of an indexed picture, where they are not its indices (PASCAL VOC and most others number by index): the
-    /// greys of its palette, if they are not the indices and `known` is true of each but 0. `None` where the indices count.
+    /// The labels of an indexed picture, where they are not its indices (PASCAL VOC and most others number by index):
+    /// the greys of its palette, if they are not the indices and `known` is true of each but 0. `None` where the
+    /// indices count.
     ///
     /// # Errors
-    /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of both is
-    /// the background is not known.
+    /// A palette that paints another index than 0 black, and 0 in colour, and whose greys do not say more: which of
+    /// both is the background is not known.
     pub(crate) fn labels_of_palette(&self, known: &dyn Fn(i64) -> bool) -> Result<Option<Image>, String> {
         let Some(palette) = &self.palette else { return Ok(None) };
         let colour = |index: usize| palette.get(index).map_or([0; 3], |c| [c[0], c[1], c[2]]);
@@ -376,7 +378,7 @@ impl Image {
     }
 }
 
-/// Which entries of two palettes differ, in words.
+/// Which entries of two palettes differ, as text.
 pub(crate) fn palette_difference(a: Option<&[[u8; 4]]>, b: Option<&[[u8; 4]]>) -> String {
     let (Some(a), Some(b)) = (a, b) else { return "a palette in only one of them".into() };
     if a.len() != b.len() {

@@ -1,12 +1,12 @@
-//! medcosmos turns the raw downloads of public medical segmentation datasets into 2D slices and masks in Parquet,
-//! runs SAM on them under the prompt strategies of "Segment Anything Model for Medical Images?" (Huang et al.,
-//! Medical Image Analysis 92:103061, 2024), and measures which factors its Dice follows.
+//! medcosmos builds 2D slices and masks in Parquet from the raw downloads of public medical segmentation datasets, runs
+//! SAM on them with the prompt strategies of "Segment Anything Model for Medical Images?" (Huang et al., Medical Image
+//! Analysis 92:103061, 2024), and measures which factors correlate with Dice.
 //!
-//! Data flows one way, and the modules are its stations, in this order: [`formats`] → [`raw`] → [`spec`] →
-//! [`sources`] → [`slices`] → [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] →
-//! [`analysis`] → [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports from
-//! those before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`],
-//! [`image`], [`mask`], [`measure`], [`mod@named`], [`random`] and [`text`].
+//! Data flows one way through the modules, in this order: [`formats`] → [`raw`] → [`spec`] → [`sources`] → [`slices`] →
+//! [`metrics`] → [`factors`] → [`store`] → [`prompts`] → [`models`] → [`leaks`] → [`splits`] → [`analysis`] →
+//! [`report`] → [`licences`] → [`export`] → [`pipeline`] → [`integrity`] → [`cli`]. A module imports only from those
+//! before it and from the shared vocabulary: [`choice`], [`coco`], [`digest`], [`image`], [`mask`], [`measure`],
+//! [`mod@named`], [`random`] and [`text`].
 //!
 //! ```
 //! use medcosmos::demo::downloads::DOWNLOADS;

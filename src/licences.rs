@@ -1,8 +1,8 @@
-//! What may be done with a dataset: the licences and terms of its sources, what follows from them for the whole, and the
-//! guard that keeps pixels where they must stay.
+//! Permitted use of a dataset: the licences and terms of its sources, the combined terms, and the check before anything
+//! is exported.
 //!
-//! A dataset is a collection: each source in it stays under its own licence. What may be done with all of it is what the
-//! strictest of them allows.
+//! A dataset is a collection: each source in it keeps its own licence. The strictest of them determines the use of the
+//! complete dataset.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,9 +26,9 @@ pub struct Terms {
     pub home: String,
     /// SPDX identifier, or `LicenseRef-…`.
     pub licence: String,
-    /// What a user must know, in words.
+    /// What a user must know, as text.
     pub terms: String,
-    /// Whether slices and masks made from the download may be passed on.
+    /// Whether slices and masks made from the download may be redistributed.
     pub share_derived: Sharing,
     /// What to cite, as BibTeX.
     pub citation: String,
@@ -45,12 +45,12 @@ pub struct Conditions {
     pub non_commercial: bool,
     /// What is made from it must be under the same licence.
     pub share_alike: bool,
-    /// What is made from it must not be passed on.
+    /// What is made from it must not be redistributed.
     pub no_derivatives: bool,
 }
 
 impl Terms {
-    /// The conditions of a Creative Commons licence or of a permissive one; `None` where the terms stand in words only.
+    /// The conditions of a Creative Commons licence or of a permissive one; `None` if the terms are only free text.
     pub fn conditions(&self) -> Option<Conditions> {
         const PERMISSIVE: [&str; 6] = ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "PDDL-1.0"];
         let parts: Vec<&str> = self.licence.split('-').collect();
@@ -106,8 +106,8 @@ pub fn terms(dataset: &Dataset) -> store::Result<Vec<Terms>> {
 
 /// What follows from the terms of the sources for all of them together. Lists are of sources, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Whole {
-    /// Whether all of it may be passed on.
+pub struct CombinedTerms {
+    /// Whether all of it may be redistributed.
     pub share_derived: Sharing,
     /// Sources that forbid it.
     pub forbid_sharing: Vec<String>,
@@ -117,13 +117,13 @@ pub struct Whole {
     pub non_commercial: Vec<String>,
     /// Sources that ask for their own licence, by licence.
     pub share_alike: BTreeMap<String, Vec<String>>,
-    /// Sources whose terms stand in words, which no program can weigh.
+    /// Sources whose terms are free text, which no program can evaluate.
     pub in_words: Vec<String>,
 }
 
-impl Whole {
+impl CombinedTerms {
     /// Of these sources.
-    pub fn of(terms: &[Terms]) -> Whole {
+    pub fn of(terms: &[Terms]) -> CombinedTerms {
         let names = |wanted: &dyn Fn(&Terms) -> bool| -> Vec<String> {
             let mut names: Vec<String> = terms.iter().filter(|t| wanted(t)).map(|t| t.source.clone()).collect();
             names.sort();
@@ -135,7 +135,7 @@ impl Whole {
             let licence = terms.iter().find(|t| t.source == source).map(|t| t.licence.clone()).unwrap_or_default();
             share_alike.entry(licence).or_default().push(source);
         }
-        Whole {
+        CombinedTerms {
             share_derived: terms.iter().map(|t| t.share_derived).max().unwrap_or(Sharing::Yes),
             forbid_sharing: names(&|t| t.share_derived == Sharing::No),
             sharing_not_known: names(&|t| t.share_derived == Sharing::Unknown),
@@ -229,8 +229,8 @@ fn lines(terms: &[Terms]) -> String {
     terms.iter().map(|t| format!("  {}: {}: {}\n", t.source, t.licence, t.terms)).collect()
 }
 
-/// The sources that may be written to a place from which others take them, in the order of their names. Terms that forbid
-/// it and terms that do not say are treated alike: without permission there is none.
+/// The sources that may be written to a place from which others take them, in the order of their names. Terms that
+/// forbid it and terms that do not say are treated alike: without permission there is none.
 ///
 /// # Errors
 /// [`Error::Refused`] with every source that is neither free, nor granted, nor left out.
@@ -253,8 +253,8 @@ pub(crate) fn passable(dataset: &Dataset, permissions: &Permissions) -> Result<V
     }
 }
 
-/// The attribution that licences ask for, as Markdown: who made each source, under which licence, what was changed, what
-/// to cite.
+/// The attribution that licences ask for, as Markdown: who made each source, under which licence, what was changed,
+/// what to cite.
 pub fn attribution(terms: &[Terms], permissions: &Permissions) -> String {
     let mut text = String::from(
         "# Attribution\n\nThese slices and masks were built by medcosmos from the datasets below. Changes: volumes were cut into 2D slices, intensities were converted to 8 bits, labels were converted to one mask per object, and small masks and slices without a mask were left out. Each part remains under the licence of its source.\n",
@@ -310,13 +310,13 @@ mod tests {
             source("c", "CC-BY-SA-3.0", Sharing::Conditions),
             source("d", "LicenseRef-D", Sharing::Unknown),
         ];
-        let whole = Whole::of(&terms);
-        assert_eq!(whole.share_derived, Sharing::Unknown);
-        assert_eq!(whole.sharing_not_known, ["d"]);
-        assert_eq!(whole.non_commercial, ["b"]);
-        assert_eq!(whole.share_alike.keys().collect::<Vec<_>>(), ["CC-BY-NC-SA-4.0", "CC-BY-SA-3.0"]);
-        assert_eq!(whole.in_words, ["d"]);
-        let text = whole.sentences().join("\n");
+        let combined = CombinedTerms::of(&terms);
+        assert_eq!(combined.share_derived, Sharing::Unknown);
+        assert_eq!(combined.sharing_not_known, ["d"]);
+        assert_eq!(combined.non_commercial, ["b"]);
+        assert_eq!(combined.share_alike.keys().collect::<Vec<_>>(), ["CC-BY-NC-SA-4.0", "CC-BY-SA-3.0"]);
+        assert_eq!(combined.in_words, ["d"]);
+        let text = combined.sentences().join("\n");
         for words in [
             "Ask the owners before you redistribute it: the terms of d",
             "Commercial use is prohibited by the licence of b",
@@ -324,8 +324,8 @@ mod tests {
         ] {
             assert!(text.contains(words), "{text}");
         }
-        assert_eq!(Whole::of(&terms[..3]).share_derived, Sharing::Conditions);
-        let forbidden = Whole::of(&[source("e", "CC-BY-ND-4.0", Sharing::No)]);
+        assert_eq!(CombinedTerms::of(&terms[..3]).share_derived, Sharing::Conditions);
+        let forbidden = CombinedTerms::of(&[source("e", "CC-BY-ND-4.0", Sharing::No)]);
         assert_eq!((forbidden.share_derived, forbidden.forbid_sharing), (Sharing::No, vec!["e".to_string()]));
     }
 

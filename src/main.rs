@@ -1,4 +1,4 @@
-//! The `medcosmos` program: a thin front of the library.
+//! The `medcosmos` program: a thin wrapper of the library.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
-//! Binary masks of one object in one slice, kept as runs.
+//! Binary masks of one object in one slice, stored as run lengths.
 //!
 //! The runs are those of COCO's RLE (pycocotools): columns one after the other, from the top of each, alternately
 //! background and object, the first run background (possibly empty). All geometry (area, box, centroid, overlaps) is
-//! computed on the runs, without a bitmap. [`label_map`] makes them out of label maps.
+//! computed on the runs, without a bitmap. [`label_map`] derives them from label maps.
 
 mod components;
 mod erosion;
@@ -39,7 +39,7 @@ pub struct Mask {
     counts: Vec<u32>,
 }
 
-/// Inclusive pixel box `[x_min, y_min, x_max, y_max]`, without a margin (protocol 3).
+/// Inclusive pixel box `[x_min, y_min, x_max, y_max]`, without a margin (docs/protocol.md, 3).
 pub type PixelBox = [u32; 4];
 
 /// Why a run-length code is not a mask.
@@ -212,7 +212,7 @@ impl Mask {
     ///
     /// # Panics
     /// If the sizes differ.
-    pub fn intersection(&self, other: &Mask) -> u64 {
+    pub fn intersection_area(&self, other: &Mask) -> u64 {
         assert_eq!((self.height, self.width), (other.height, other.width), "masks of one slice have one size");
         let (mut a, mut b) = (self.runs(), other.runs());
         let (mut left, mut right) = (a.next(), b.next());
@@ -387,7 +387,7 @@ mod tests {
             proptest::prop_assert_eq!(mask.area(), bitmap.iter().map(|&b| b as u64).sum::<u64>());
             let other = Mask::from_bitmap(h, w, &seed[144 - (h * w) as usize..]);
             let both = bitmap.iter().zip(other.to_bitmap()).filter(|(a, b)| **a == 1 && *b == 1).count();
-            proptest::prop_assert_eq!(mask.intersection(&other), both as u64);
+            proptest::prop_assert_eq!(mask.intersection_area(&other), both as u64);
         }
     }
 }

@@ -1,9 +1,9 @@
-//! What metrics and factors have in common: a measure is a number (or a name) with a column, a unit, a range and a
+//! The common base of metrics and factors: a measure is a number (or a name) with a column, a unit, a range and a
 //! definition.
 //!
 //! The tables [`METRICS`](crate::metrics::METRICS) and [`FACTORS`](crate::factors::FACTORS) are the only places where
-//! measures are defined. The columns of the tables `metrics` and `factors`, `medcosmos schema`, the help of commands, the
-//! definitions in a report, `docs/metrics.md` and `docs/factors.md` are all derived from them.
+//! measures are defined. The columns of the tables `metrics` and `factors`, `medcosmos schema`, the help of commands,
+//! the definitions in a report, `docs/metrics.md` and `docs/factors.md` are all derived from them.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Closed choices: enums whose values each have one name, in tables, receipts, options and messages alike.
+//! Closed sets: enums whose values each have one name, used in tables, receipts, options and messages.
 
 use std::fmt;
 
@@ -42,8 +42,8 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// Defines an enum and the name of each value: how it is printed, parsed, and stored in JSON and in columns. Reordering or
-/// renaming values in Rust changes nothing that is stored; only the names count.
+/// Defines an enum and the name of each value: how it is printed, parsed, and stored in JSON and in columns. Reordering
+/// or renaming values in Rust changes nothing that is stored; only the names count.
 ///
 /// ```
 /// use medcosmos::named::Named;

@@ -1,7 +1,7 @@
-//! Tests that pages and scripts outside of `src/` say what the tables of metrics, factors and strategies say.
+//! Tests that pages and scripts outside `src/` agree with the tables of metrics, factors and strategies.
 //!
 //! The tables in `docs/metrics.md`, `docs/factors.md` and `docs/strategies.md` are generated. After a change,
-//! `MEDCOSMOS_WRITE_DOCS=1 cargo test --lib pages` writes them anew.
+//! `MEDCOSMOS_WRITE_DOCS=1 cargo test --lib pages` rewrites them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ fn check(path: &str, generated: &str) {
         fs::write(file, [before, BEGIN, generated, END, after].concat()).unwrap();
         return;
     }
-    panic!("{path} is out of date: `MEDCOSMOS_WRITE_DOCS=1 cargo test --lib pages` writes it anew");
+    panic!("{path} is out of date: `MEDCOSMOS_WRITE_DOCS=1 cargo test --lib pages` rewrites it");
 }
 
 fn markdown_table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
@@ -41,7 +41,7 @@ fn markdown_table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<I
     lines.join("\n") + "\n"
 }
 
-/// The definition in words, and below it as a formula.
+/// The definition as text, and below it as a formula.
 fn definition(words: &str, formula: &str) -> String {
     let lines: Vec<&str> = [words, formula].into_iter().filter(|line| !line.is_empty()).collect();
     lines.join("<br>")
@@ -95,8 +95,7 @@ fn the_page_of_strategies_is_up_to_date() {
         let [points, bounds] = [entry.points.is_some(), entry.bounds.is_some()].map(yes);
         [entry.name, entry.label, entry.definition, points, bounds, entry.origin]
     });
-    let clicks =
-        [CLICKS, "simulated clicks", CLICKS_DEFINITION, "yes", "no", "our own, after FocalClick and SimpleClick"];
+    let clicks = [CLICKS, "simulated clicks", CLICKS_DEFINITION, "yes", "no", "ours, after FocalClick and SimpleClick"];
     let rows = strategies.chain([clicks]).map(|[name, cells @ ..]| {
         let [label, definition, points, bounds, origin] = cells.map(str::to_string);
         [format!("`{name}`"), label, definition, points, bounds, origin]

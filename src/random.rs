@@ -1,5 +1,5 @@
-//! SplitMix64 (Steele, Lea and Flood, 2014), for choices that a seed decides. Only additions, multiplications and shifts
-//! are used, which give the same bits on every machine.
+//! SplitMix64 (Steele, Lea and Flood, 2014), for seeded random choices. It uses only additions, multiplications and
+//! shifts, so its bits are the same on every machine.
 
 /// What the state of a sequence is advanced by: 2^64 divided by the golden ratio, made odd.
 pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

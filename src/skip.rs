@@ -1,4 +1,4 @@
-//! Tests that lack something: they say what, and pass, but not where `CI` is `true`.
+//! Tests that lack a file or program: they print what is missing and pass, or fail if `CI` is `true`.
 
 use std::fmt::Display;
 

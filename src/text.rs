@@ -1,5 +1,5 @@
 //! Tables as plain text for a terminal or a log: aligned columns, a rule under the header, as many digits as a reader
-//! needs, and never wider than asked for.
+//! needs, and never wider than requested.
 
 /// Width of a line, in characters, that fits a terminal and a page.
 pub const LINE_WIDTH: usize = 100;

@@ -57,7 +57,7 @@ pub fn fixture() -> Fixture {
             slice("ID00007637202177411956430_2").objects([lung(), trachea()]),
         ],
         skipped: &[
-            ("ID00009637202177434476278_30", "no slice has an object"),
+            ("ID00009637202177434476278_30", "no mask is large enough"),
             ("ID00009637202177434476278_31", "unlabelled"),
         ],
         damage: Damage {

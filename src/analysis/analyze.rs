@@ -6,7 +6,6 @@ use super::clicks::{self, ClickRow, ClicksNeededRow};
 use super::correlations::{self, CorrelationRow};
 use super::curves::{self, CurveRow};
 use super::join::Evaluation;
-use super::kept;
 use super::options::AnalysisOptions;
 use super::output::{Format, write_frame};
 use super::paired::{self, PairedRow};
@@ -46,25 +45,11 @@ pub struct Analysis {
     pub clicks_needed: Vec<ClicksNeededRow>,
 }
 
-/// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
-/// bytes.
-///
-/// # Errors
-/// [`AnalysisError::MissingTable`] before `evaluate` was run, [`AnalysisError::Option`] and
-/// [`AnalysisError::MissingColumn`] where the options do not fit, and what reading and writing return.
-pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
-    let analysis = compute(dataset, options)?;
-    analysis.write(dataset)?;
-    if let Err(error) = kept::keep(dataset, &analysis) {
-        tracing::warn!("the analysis is not kept for the next report: {error}");
-    }
-    Ok(analysis)
-}
-
 /// Analyses a dataset and writes nothing.
 ///
 /// # Errors
-/// As [`analyze`].
+/// [`AnalysisError::MissingTable`] before `evaluate` was run, [`AnalysisError::Option`] and
+/// [`AnalysisError::MissingColumn`] where the options do not fit, and what reading returns.
 pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
     options.check()?;
     let evaluation = Evaluation::open(dataset, options.include_excluded)?;
@@ -150,7 +135,7 @@ impl Analysis {
         Ok(frames)
     }
 
-    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options beside them. Each
+    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options next to them. Each
     /// file is replaced at once; tables of an earlier analysis that this one does not have are removed.
     ///
     /// # Errors
@@ -192,7 +177,7 @@ impl Analysis {
     }
 }
 
-/// Writes a file beside its place and renames it there, so that a reader never finds half of it.
+/// Writes a file next to its place and renames it there, so that a reader never finds half of it.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
     let io_error = |source| AnalysisError::Io { path: path.into(), source };
     let mut unfinished = path.as_os_str().to_owned();

@@ -1,4 +1,4 @@
-//! Simulated clicks (section 7 of the protocol): Dice and IoU after each click, and the number of clicks that a target IoU
+//! Simulated clicks (docs/protocol.md, 7): Dice and IoU after each click, and the number of clicks that a target IoU
 //! takes (NoC@85, NoC@90), as interactive methods are compared.
 
 use super::AnalysisError;

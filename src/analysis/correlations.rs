@@ -1,5 +1,5 @@
 //! Which factors the metric follows: for each condition and factor the Spearman partial correlation, controlling for
-//! the other factors (section 5 of the protocol), beside it the plain one, both with an interval over patients.
+//! the other factors (docs/protocol.md, 5), next to the plain one, both with an interval over patients.
 //!
 //! Only masks that have the metric and every factor are used, the same for all factors of a condition; the others are
 //! counted. A factor with one value (the modality, in a dataset that has one) explains nothing: it has no correlation,

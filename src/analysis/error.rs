@@ -30,7 +30,7 @@ pub enum AnalysisError {
     MissingColumn {
         /// The column asked for.
         column: String,
-        /// The tables looked into.
+        /// The tables that were searched.
         tables: String,
         /// The columns there are.
         available: String,

@@ -102,7 +102,7 @@ impl Evaluation {
         let names = ["model", "strategy", "variant", "choice"];
         let distinct = self.metrics.clone().select(names.map(col)).unique(None, UniqueKeepStrategy::Any);
         let frame = collect(distinct, "table `metrics`")?;
-        let words = names.map(|name| words(&frame, name));
+        let words = names.map(|name| labels_of(&frame, name));
         let [model, strategy, variant, choice] = words;
         let (model, strategy, variant, choice) = (model?, strategy?, variant?, choice?);
         let word = |labels: &Labels, row: usize| labels.levels[labels.codes[row] as usize].clone().unwrap_or_default();
@@ -161,7 +161,7 @@ impl Evaluation {
         let (patient, patients) = number_patients(&frame)?;
         let failed = numbers_of(&frame, "empty_prediction")?.into_iter().map(|v| v == 1.0).collect();
         let numbers = numbers.iter().map(|name| Ok((name.clone(), numbers_of(&frame, name)?)));
-        let labels = labels.iter().map(|name| Ok((name.clone(), words(&frame, name)?)));
+        let labels = labels.iter().map(|name| Ok((name.clone(), labels_of(&frame, name)?)));
         Ok(Rows {
             patient,
             patients,
@@ -201,7 +201,7 @@ impl Evaluation {
         Ok(Pairs {
             first: numbers_of(&frame, "first")?,
             second: numbers_of(&frame, "second")?,
-            variant: words(&frame, "variant")?,
+            variant: labels_of(&frame, "variant")?,
             patient,
             patients,
         })
@@ -309,7 +309,7 @@ fn missing_column<'a>(name: &str, tables: &str, available: impl Iterator<Item = 
 fn refuse_repeats(frame: &DataFrame, condition: &Condition) -> Result<(), AnalysisError> {
     let read_error = |source| AnalysisError::Read { what: "column `mask_id`".to_string(), source };
     let masks = frame.column("mask_id").and_then(|column| column.str()).map_err(read_error)?;
-    let variant = words(frame, "variant")?;
+    let variant = labels_of(frame, "variant")?;
     let mut seen = HashSet::with_capacity(frame.height());
     match masks.iter().zip(&variant.codes).find(|&key| !seen.insert(key)) {
         None => Ok(()),
@@ -323,8 +323,8 @@ fn refuse_repeats(frame: &DataFrame, condition: &Condition) -> Result<(), Analys
 
 /// Numbers patients in the order of source and patient id, which say together who it is.
 fn number_patients(frame: &DataFrame) -> Result<(Vec<u32>, usize), AnalysisError> {
-    let source = words(frame, "source")?;
-    let patient = words(frame, "patient_id")?;
+    let source = labels_of(frame, "source")?;
+    let patient = labels_of(frame, "patient_id")?;
     let (codes, keys) = number(source.codes.into_iter().zip(patient.codes));
     Ok((codes, keys.len()))
 }
@@ -361,7 +361,7 @@ fn numbers_of(frame: &DataFrame, name: &str) -> Result<Vec<f64>, AnalysisError> 
 }
 
 /// A column as words.
-fn words(frame: &DataFrame, name: &str) -> Result<Labels, AnalysisError> {
+fn labels_of(frame: &DataFrame, name: &str) -> Result<Labels, AnalysisError> {
     let read_error = |source| AnalysisError::Read { what: format!("column `{name}`"), source };
     let column = frame.column(name).map_err(read_error)?;
     if column.dtype().is_nested() || column.dtype().is_binary() {

@@ -1,4 +1,5 @@
-//! The last analysis of a dataset, kept for its report: computing the intervals again would take minutes.
+//! Analyses that are written to a dataset, the last of them kept for its report: computing the intervals again would take
+//! minutes.
 
 use std::fs;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::AnalysisError;
-use super::analyze::{Analysis, replace};
+use super::analyze::{Analysis, compute, replace};
 use super::options::AnalysisOptions;
 use super::tables::files;
 use crate::digest::sha256_parts;
@@ -21,11 +22,25 @@ struct File<A> {
     analysis: A,
 }
 
-/// The results that [`analyze`](super::analyze()) computed last, if the dataset has the same tables since, and the options
+/// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
+/// bytes.
+///
+/// # Errors
+/// As [`compute`], and what writing returns.
+pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, AnalysisError> {
+    let analysis = compute(dataset, options)?;
+    analysis.write(dataset)?;
+    if let Err(error) = keep(dataset, &analysis) {
+        tracing::warn!("the analysis is not kept for the next report: {error}");
+    }
+    Ok(analysis)
+}
+
+/// The results that [`analyze`] computed last, if the dataset has the same tables since, and the options
 /// are the same; `None` where they have to be computed.
 ///
 /// # Errors
-/// As [`compute`](super::analyze::compute) where there are no tables.
+/// As [`compute`] where there are no tables.
 pub fn kept(dataset: &Path, options: &AnalysisOptions) -> Result<Option<Analysis>, AnalysisError> {
     let Some((dataset, made_from)) = inputs(dataset, options)? else { return Ok(None) };
     let bytes = fs::read(dataset.analysis_cache()).unwrap_or_default();
@@ -46,8 +61,8 @@ pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisEr
     replace(&path, &bytes)
 }
 
-/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a stage
-/// that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
+/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a
+/// stage that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
 fn inputs(dataset: &Path, options: &AnalysisOptions) -> Result<Option<(Dataset, String)>, AnalysisError> {
     let metrics = files(dataset, Table::Metrics)?;
     let factors = files(dataset, Table::Factors)?;

@@ -1,9 +1,9 @@
-//! From the tables of a dataset to the numbers of a paper.
+//! Statistics of a dataset: summaries, correlations, curves, comparisons, and SQL queries.
 //!
 //! [`analyze()`] joins `metrics` with `factors` and computes the summary tables, the correlations with the factors, the
-//! curves, the paired comparisons and the cost of moved prompts (sections 4 to 6 and 9 of the protocol). [`query()`]
-//! answers any other question in SQL. Files are read by polars; every statistic is computed in [`statistics`], on
-//! plain columns, so that it does not depend on threads or on the order of rows.
+//! curves, the paired comparisons and the effect of jittered prompts (docs/protocol.md, 4 to 6 and 9). [`query()`]
+//! answers any other question in SQL. Files are read by polars; every statistic is computed in [`statistics`], on plain
+//! columns, so it does not depend on threads or on the order of rows.
 //!
 //! ```no_run
 //! use medcosmos::analysis::{AnalysisOptions, analysis_to_text, analyze};
@@ -35,7 +35,7 @@ pub(crate) mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use analyze::{Analysis, analyze, compute};
+pub use analyze::{Analysis, compute};
 pub use clicks::{ClickRow, ClicksNeededRow};
 pub(crate) use codes::{CodeRow, read_codes};
 pub use correlations::CorrelationRow;
@@ -43,6 +43,7 @@ pub use curves::CurveRow;
 pub use error::AnalysisError;
 pub(crate) use frame_text::frame_to_text;
 pub use join::Condition;
+pub use kept::analyze;
 pub(crate) use kept::kept;
 pub use options::{AnalysisOptions, Curve};
 pub use paired::PairedRow;

@@ -1,5 +1,5 @@
 //! Everything that decides a number of the analysis, with its default and where that comes from: **P** the paper,
-//! **R** our decision. Written beside the results as `analysis/analysis.json`.
+//! **R** our decision. Written next to the results as `analysis/analysis.json`.
 
 use super::AnalysisError;
 use super::statistics::adjust::Adjustment;
@@ -12,8 +12,8 @@ use serde::Serialize;
 /// Options of an analysis.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AnalysisOptions {
-    /// Metrics of the summary tables, columns of `metrics`. Default: those that [`METRICS`] marks, `dice`, `iou` and `hd`
-    /// of the paper (P) among them (R).
+    /// Metrics of the summary tables, columns of `metrics`. Default: those that [`METRICS`] marks, `dice`, `iou` and
+    /// `hd` of the paper (P) among them (R).
     pub summary_metrics: Vec<String>,
     /// Groupings of the summary tables, each a list of columns of `metrics`, `factors`, `masks`, `slices` or `cases`.
     /// Model, strategy, variant and choice always group. Default: none, by modality, object, target, source.

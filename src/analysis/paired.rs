@@ -2,7 +2,7 @@
 //! signed-rank test with its effect size.
 //!
 //! A test over masks takes masks as independent, which those of one patient are not: its p-values are too small. The
-//! same test over patients (mean difference of each) stands beside it.
+//! same test over patients (mean difference of each) is reported next to it.
 
 use super::AnalysisError;
 use super::frame::frame_of;

@@ -11,8 +11,8 @@ use std::path::Path;
 
 /// Runs one SQL statement over the tables of a dataset and gives all its rows.
 ///
-/// Whole numbers are signed and have 64 bits, in columns and in what is computed of them, but for `perceptual_hash`, whose
-/// 64 bits are no number. `SHOW TABLES` and `DESCRIBE table` are answered too.
+/// Whole numbers are signed and have 64 bits, in columns and in what is computed of them, except for `perceptual_hash`,
+/// whose 64 bits are no number. `SHOW TABLES` and `DESCRIBE table` are answered too.
 ///
 /// Only the tables that the statement names need to exist. `SELECT *` leaves the pictures of `slices` out: a
 /// statement that wants them names the column `image`. Rows come in the order of the tables or of `ORDER BY`; after a

@@ -1,4 +1,4 @@
-//! What moving the prompts costs (section 6 of the protocol): the mean drop of the metric from undisturbed prompts to
+//! What moving the prompts costs (docs/protocol.md, 6): the mean drop of the metric from undisturbed prompts to
 //! prompts moved at random by 0–10, 10–20 and 20–30 pixels, over masks and seeds.
 
 use super::AnalysisError;
@@ -52,7 +52,7 @@ pub struct RandomnessRow {
     pub patients: u64,
     /// Mean with undisturbed prompts, of the same masks.
     pub undisturbed_mean: Option<f64>,
-    /// Mean with moved prompts.
+    /// Mean with jittered prompts.
     pub moved_mean: Option<f64>,
     /// Mean drop, positive where moving does harm.
     pub drop: Option<f64>,
@@ -62,7 +62,7 @@ pub struct RandomnessRow {
     pub interval: Option<Interval>,
 }
 
-/// The drops of all models, strategies and choices that were predicted with moved prompts.
+/// The drops of all models, strategies and choices that were predicted with jittered prompts.
 ///
 /// # Errors
 /// What [`Evaluation::pairs`] returns.

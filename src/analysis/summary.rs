@@ -1,7 +1,7 @@
-//! Summary tables: mean, spread and failures of each metric by condition, and by any columns beside it.
+//! Summary tables: mean, spread and failures of each metric by condition, and by any further columns.
 //!
 //! A mean over masks is pooled: targets with many masks weigh more. The balanced mean is the mean of the means of
-//! the targets (object–modality pairs), each with the same weight. Reports show both (section 4 of the protocol).
+//! the targets (object–modality pairs), each with the same weight. Reports show both (docs/protocol.md, 4).
 
 use super::AnalysisError;
 use super::frame::frame_of;
@@ -34,7 +34,7 @@ pub struct SummaryRow {
 /// A summary table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The columns that group, beside the condition.
+    /// The columns that group, besides the condition.
     pub by: Vec<String>,
     /// Sorted by metric as asked for, condition and group.
     pub rows: Vec<SummaryRow>,

@@ -65,7 +65,8 @@ fn ends_as_parquet(path: &Path) -> io::Result<bool> {
 /// A table without its pictures.
 ///
 /// # Errors
-/// As [`files`], and [`AnalysisError::Read`] where the first file is damaged. Damage in another shows when rows are read.
+/// As [`files`], and [`AnalysisError::Read`] where the first file is damaged. Damage in another shows when rows are
+/// read.
 pub fn scan(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
     let frame = scan_with_images(dataset, table)?;
     Ok(if table == Table::Slices { frame.drop(by_name(["image"], false, false)) } else { frame })
@@ -89,8 +90,8 @@ fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
 
 /// Files that polars reads when a question is asked, and of them only the columns and rows that it needs.
 ///
-/// polars' scan of Parquet files is not used: it is part of the streaming engine, which also sums the parts of a group in
-/// the order in which threads end, and which cannot be compiled without a client for cloud storage.
+/// polars' scan of Parquet files is not used: it is part of the streaming engine, which also sums the parts of a group
+/// in the order in which threads end, and which cannot be compiled without a client for cloud storage.
 struct Files {
     paths: Vec<PathBuf>,
 }
@@ -152,8 +153,8 @@ impl AnonymousScan for Files {
     }
 }
 
-/// The parts of a condition that are joined by AND. Bounds that a sort with a limit sets while it runs are left out: they
-/// only save work, and have no expression.
+/// The parts of a condition that are joined by AND. Bounds that a sort with a limit sets while it runs are left out:
+/// they only save work, and have no expression.
 fn conditions(predicate: &Expr) -> Vec<Expr> {
     match predicate {
         Expr::BinaryExpr { left, op: Operator::And | Operator::LogicalAnd, right } => {

@@ -460,8 +460,8 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
 
     let again = root.join("metrics/model=tiny/source=a/again.parquet");
     let whole = fs::read(&again).unwrap();
-    // A new file each time, as the program itself puts files in place: polars maps them, and what is cut under its hands
-    // ends the process (SIGBUS), even after the query that read it has failed.
+    // A new file each time, as the program itself puts files in place: polars maps them, and what is cut under its
+    // hands ends the process (SIGBUS), even after the query that read it has failed.
     let replace = |bytes: &[u8]| {
         fs::remove_file(&again).unwrap();
         fs::write(&again, bytes).unwrap();

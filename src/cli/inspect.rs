@@ -144,7 +144,7 @@ fn describe(file: &Path, container: String, image: &Image, table: Option<Table>)
     let (min, max) = with_samples!(&image.samples, v => v.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| {
         (low.min(x as f64), high.max(x as f64))
     }));
-    // Where a file gives no more than lengths, the axes are assumed and not known.
+    // Where a file gives at most lengths, the axes are assumed and not known.
     let known = image.geometry.as_ref().filter(|g| g.frame != Frame::Spacing);
     Description {
         file: file.display().to_string(),

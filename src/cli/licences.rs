@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Global, Outcome};
-use crate::licences::{Permissions, Whole, attribution, terms};
+use crate::licences::{CombinedTerms, Permissions, attribution, terms};
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable};
 
@@ -21,11 +21,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let terms = terms(&Dataset::open(&arguments.dataset)?)?;
-    let whole = Whole::of(&terms);
+    let combined = CombinedTerms::of(&terms);
     if arguments.attribution {
         print!("{}", attribution(&terms, &Permissions::default()));
     } else if global.json {
-        global.print_json(&serde_json::json!({"sources": terms, "whole": whole}))?;
+        global.print_json(&serde_json::json!({"sources": terms, "whole": combined}))?;
     } else if terms.is_empty() {
         println!("{} contains no sources: nothing was built.", arguments.dataset.display());
     } else {
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             .words("terms", all().map(|t| Some(t.terms.clone())));
         print!("{}\n", table.render(LINE_WIDTH));
         println!("Combined terms:");
-        whole.sentences().iter().for_each(|sentence| println!("- {sentence}"));
+        combined.sentences().iter().for_each(|sentence| println!("- {sentence}"));
         println!("\n`medcosmos sources show SOURCE` prints the full terms of a source.");
     }
     Ok(ExitCode::SUCCESS)

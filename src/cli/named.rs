@@ -1,4 +1,4 @@
-//! Options that take one of the names of a closed choice.
+//! Options whose values are the names of a closed set.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 

@@ -37,7 +37,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         println!("Report: {}", out.display());
         if computed {
             println!(
-                "Its results were computed now. `medcosmos analyze` stores them, and `report` reuses them while nothing changes."
+                "Its results were computed now. `medcosmos analyze` stores them, and `report` reuses them while \
+                 nothing changes."
             );
         }
     }

@@ -1,7 +1,7 @@
 //! `medcosmos run FILE`: the stages of a pipeline file, in order.
 //!
-//! A pipeline file has a table for each stage. Its keys are the long options of the stage's command, so that an option
-//! is defined once, in that command: each table becomes a command line, and the same parser reads it.
+//! A pipeline file has a table for each stage. Its keys are the long options of the stage's command, so an option is
+//! defined once, in that command: each table becomes a command line, and the same parser reads it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -85,7 +85,8 @@ fn print(report: &Report, raw: &str) {
     if report.sources.is_empty() {
         println!("No known source found in {raw}.");
         println!(
-            "`medcosmos sources list` lists the sources; `medcosmos sources show SLUG` shows the folder structure of one."
+            "`medcosmos sources list` lists the sources; `medcosmos sources show SLUG` shows the folder structure of \
+             one."
         );
     } else {
         println!("{} source(s) in {raw}:\n", report.sources.len());

@@ -177,7 +177,8 @@ fn summary(registry: &Registry, global: &Global) -> Outcome {
         );
         if own_modalities + own_objects > 0 {
             println!(
-                "Not in the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the objects"
+                "Not in the protocol, but defined by specs: {own_modalities} of the modalities, {own_objects} of the \
+                 objects"
             );
         }
     }

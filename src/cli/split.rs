@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{Global, Outcome};
 use crate::pipeline::{self, SplitCheck, SplitOptions, SplitReport};
-use crate::splits::Wish;
+use crate::splits::SplitPlan;
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -83,11 +83,11 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         }
         return Ok(exit(&check.problems));
     }
-    let wish = match arguments.folds {
-        Some(folds) => Wish::Folds(folds),
-        None => Wish::Fractions(arguments.fractions.0.clone()),
+    let plan = match arguments.folds {
+        Some(folds) => SplitPlan::Folds(folds),
+        None => SplitPlan::Fractions(arguments.fractions.0.clone()),
     };
-    let options = SplitOptions { wish, seed: arguments.seed, ignore_official: arguments.ignore_official };
+    let options = SplitOptions { plan, seed: arguments.seed, ignore_official: arguments.ignore_official };
     let report = pipeline::split(&dataset, &options, &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,

@@ -1,9 +1,9 @@
-//! The card of a packaged dataset: `README.md` with the head that the Hugging Face Hub reads.
+//! The card of a packaged dataset: `README.md` with the metadata that the Hugging Face Hub reads.
 
 use std::fmt::Write;
 
 use super::Error;
-use crate::licences::{Terms, Whole};
+use crate::licences::{CombinedTerms, Terms};
 use crate::store::{Dataset, Table, schema};
 use crate::text::grouped;
 
@@ -42,9 +42,9 @@ pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> 
         let _ =
             writeln!(text, "| `{}` | {} | {} | {slices} | {masks} |", t.source, t.name.replace('|', "\\|"), t.licence);
     }
-    let whole = Whole::of(terms);
+    let combined = CombinedTerms::of(terms);
     text.push('\n');
-    for sentence in whole.sentences() {
+    for sentence in combined.sentences() {
         let _ = writeln!(text, "- {sentence}");
     }
     text.push_str("\n## Tables\n\n| table | rows | contents of a row |\n|---|---:|---|\n");

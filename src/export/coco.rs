@@ -1,5 +1,5 @@
-//! COCO's `annotations.json`, with run-length masks, as pycocotools and detectron2 read it. `medcosmos import` reads what
-//! such programs write back: images are named by their slices, categories by their labels.
+//! COCO's `annotations.json`, with run-length masks, as pycocotools and detectron2 read it. `medcosmos import` reads
+//! what such programs write back: images are named by their slices, categories by their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use super::pictures::{image_path, write_images};
-use super::{Error, Exported, Taken, io};
+use super::{Error, ExportScope, Exported, io};
 use crate::coco::{self, Annotation, Category, Counts, Image, Licence, Runs, Segmentation};
 use crate::licences::Terms;
 use crate::projection;
@@ -31,10 +31,10 @@ projection! {
     struct Label of Masks { label_name: String, object: String }
 }
 
-pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
-    let slices = write_images(taken, to)?;
+pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
+    let slices = write_images(scope, to)?;
     let mut labels: BTreeSet<(String, String)> = BTreeSet::new();
-    for row in taken.rows::<Label>()? {
+    for row in scope.rows::<Label>()? {
         let Label { label_name, object } = row?;
         labels.insert((object, label_name));
     }
@@ -46,13 +46,13 @@ pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
     };
     let categories: Vec<Category> = labels.iter().zip(1..).map(|of| category(&of)).collect();
     let licence = |(terms, id): (&Terms, usize)| Licence { id, name: terms.licence.clone(), url: terms.home.clone() };
-    let licences: Vec<Licence> = taken.terms.iter().zip(1..).map(licence).collect();
+    let licences: Vec<Licence> = scope.terms.iter().zip(1..).map(licence).collect();
 
     // Slices are numbered as they come; the masks come in the same order.
-    let images = taken.rows::<Picture>()?.zip(1u64..).map(|(picture, id)| Ok::<_, Error>(image(picture?, id, taken)));
-    let mut pictures = taken.rows::<Picture>()?.zip(1u64..).peekable();
+    let images = scope.rows::<Picture>()?.zip(1u64..).map(|(picture, id)| Ok::<_, Error>(image(picture?, id, scope)));
+    let mut pictures = scope.rows::<Picture>()?.zip(1u64..).peekable();
     let mut masks = 0u64;
-    let annotations = taken.rows::<MaskRow>()?.map(|row| {
+    let annotations = scope.rows::<MaskRow>()?.map(|row| {
         let row = row?;
         // A slice without a mask is not in the table: the next one of another name is the next one with a mask.
         while pictures.next_if(|(picture, _)| picture.as_ref().is_ok_and(|p| p.slice_id != row.slice_id)).is_some() {}
@@ -70,13 +70,13 @@ pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
     Ok(Exported { slices, masks, ..Exported::default() })
 }
 
-fn image(picture: Picture, id: u64, taken: &Taken) -> Image {
+fn image(picture: Picture, id: u64, scope: &ExportScope) -> Image {
     Image {
         id: id.into(),
         file_name: image_path(&picture.slice_id).trim_start_matches("images/").to_string(),
         height: picture.height,
         width: picture.width,
-        license: taken.terms.iter().position(|t| t.source == picture.source).map_or(0, |at| at + 1),
+        license: scope.terms.iter().position(|t| t.source == picture.source).map_or(0, |at| at + 1),
         source: picture.source,
         patient_id: picture.patient_id,
         split: picture.split,

@@ -1,7 +1,7 @@
-//! Slices and masks for other programs, and whole datasets to be passed on.
+//! Slices and masks for other programs, and copies of datasets for redistribution.
 //!
-//! Whatever leaves a dataset by this door goes past the guard of [`crate::licences`], and the attribution that licences
-//! ask for goes with it. The same dataset and options give the same bytes.
+//! Every export is checked by [`crate::licences`] and contains the attribution that the licences require. The same
+//! dataset and options give the same bytes.
 
 mod card;
 mod coco;
@@ -75,39 +75,39 @@ pub enum Error {
     },
 }
 
-/// Writes slices and masks of a dataset into a new folder, in the form of another program. Masks of excluded categories are
-/// written too, marked where the form has a place for it.
+/// Writes slices and masks of a dataset into a new folder, in the form of another program. Masks of excluded categories
+/// are written too, marked where the form has a place for it.
 ///
 /// # Errors
 /// [`Error::Licence`] before anything is written, where terms forbid it.
 pub fn export(dataset: &Dataset, to: &Path, form: Form, permissions: &Permissions) -> Result<Exported, Error> {
-    let taken = Taken::of(dataset, permissions)?;
+    let scope = ExportScope::of(dataset, permissions)?;
     new_folder(to)?;
     let mut exported = match form {
-        Form::Pictures => pictures::write(&taken, to)?,
-        Form::Coco => coco::write(&taken, to)?,
+        Form::Pictures => pictures::write(&scope, to)?,
+        Form::Coco => coco::write(&scope, to)?,
     };
-    exported.sources = taken.terms.iter().map(|t| t.source.clone()).collect();
-    write(&to.join("ATTRIBUTION.md"), attribution(&taken.terms, permissions).as_bytes())?;
+    exported.sources = scope.terms.iter().map(|t| t.source.clone()).collect();
+    write(&to.join("ATTRIBUTION.md"), attribution(&scope.terms, permissions).as_bytes())?;
     Ok(exported)
 }
 
 /// What of a dataset goes out: the finished shards of the sources that may.
-struct Taken<'a> {
+struct ExportScope<'a> {
     dataset: &'a Dataset,
     terms: Vec<Terms>,
     /// Paths of the files that the last commit vouches for.
     committed: BTreeSet<PathBuf>,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> ExportScope<'a> {
     fn of(dataset: &'a Dataset, permissions: &Permissions) -> Result<Self, Error> {
         let unfinished = || Error::Unfinished(dataset.path().to_path_buf());
         let manifest = Manifest::read(dataset)?.ok_or_else(unfinished)?;
         let terms = passable(dataset, permissions)?;
         let files = manifest.shards.iter().flat_map(|shard| shard.files.values());
         let committed = files.map(|file| dataset.path().join(&file.path)).collect();
-        Ok(Taken { dataset, terms, committed })
+        Ok(ExportScope { dataset, terms, committed })
     }
 
     /// Files of a table, in the order of their rows.

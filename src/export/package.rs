@@ -1,32 +1,32 @@
-//! A copy of a dataset that can be passed on: tables, receipts and manifest of the sources that may be, a card that
-//! Hugging Face and people read, the attribution, and the entries to cite.
+//! A copy of a dataset for redistribution: tables, receipts and manifest of the permitted sources, a card for Hugging
+//! Face and for people, the attribution, and the citations.
 
 use std::path::Path;
 
-use super::{Error, Exported, Taken, card, new_folder, write};
+use super::{Error, ExportScope, Exported, card, new_folder, write};
 use crate::licences::{Permissions, attribution};
 use crate::store::{Dataset, Receipt, Stage, Table, copy};
 
-/// Copies what of a dataset may be passed on into a new folder. The copy is a dataset: every command takes it, and
-/// `verify` finds it whole. What `analyze` and `report` wrote is not copied, since it speaks of all sources.
+/// Copies what of a dataset may be redistributed into a new folder. The copy is a dataset: every command takes it, and
+/// `verify` finds it intact. What `analyze` and `report` wrote is not copied, since it speaks of all sources.
 ///
 /// # Errors
 /// [`Error::Licence`] before anything is written, where terms forbid it.
 pub fn package(dataset: &Dataset, to: &Path, permissions: &Permissions) -> Result<Exported, Error> {
-    let taken = Taken::of(dataset, permissions)?;
+    let scope = ExportScope::of(dataset, permissions)?;
     new_folder(to)?;
     // Files of no source are the user's own, and of nobody's concern. Leaks and splits name patients of other sources.
-    let own = |receipt: &Receipt| taken.terms.iter().any(|t| t.source == receipt.source);
+    let own = |receipt: &Receipt| scope.terms.iter().any(|t| t.source == receipt.source);
     let all = permissions.left_out.is_empty();
     let copied =
         copy(dataset, to, |receipt| own(receipt) && (all || ![Stage::Leaks, Stage::Split].contains(&receipt.stage)))?;
-    write(&to.join("README.md"), card::card(&copied, &taken.terms)?.as_bytes())?;
-    write(&to.join("ATTRIBUTION.md"), attribution(&taken.terms, permissions).as_bytes())?;
-    let citations: Vec<&str> = taken.terms.iter().map(|t| t.citation.trim()).filter(|c| !c.is_empty()).collect();
+    write(&to.join("README.md"), card::card(&copied, &scope.terms)?.as_bytes())?;
+    write(&to.join("ATTRIBUTION.md"), attribution(&scope.terms, permissions).as_bytes())?;
+    let citations: Vec<&str> = scope.terms.iter().map(|t| t.citation.trim()).filter(|c| !c.is_empty()).collect();
     write(&to.join("CITATION.bib"), format!("{}\n", citations.join("\n\n")).as_bytes())?;
     let rows = |table: Table| Ok::<u64, Error>(copied.files(table)?.iter().map(|f| f.file.rows).sum());
     Ok(Exported {
-        sources: taken.terms.iter().map(|t| t.source.clone()).collect(),
+        sources: scope.terms.iter().map(|t| t.source.clone()).collect(),
         slices: rows(Table::Slices)?,
         masks: rows(Table::Masks)?,
     })

@@ -1,4 +1,4 @@
-//! Slices and masks as PNG, in folders of the names of their ids.
+//! Slices and masks as PNG, in folders named by their ids.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Error, Exported, Taken, write as write_file};
+use super::{Error, ExportScope, Exported, write as write_file};
 use crate::slices::png;
 use crate::store::{MaskRow, Rows, SliceImage};
 
@@ -29,9 +29,9 @@ struct Line<'a> {
     area_px: u32,
 }
 
-pub(super) fn write_images(taken: &Taken, to: &Path) -> Result<u64, Error> {
+pub(super) fn write_images(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
     let written = AtomicU64::new(0);
-    taken.files::<SliceImage>()?.into_par_iter().try_for_each(|file| {
+    scope.files::<SliceImage>()?.into_par_iter().try_for_each(|file| {
         for slice in Rows::<SliceImage>::of(vec![file]) {
             let slice = slice?;
             write_file(&to.join(image_path(&slice.slice_id)), &slice.image.bytes)?;
@@ -46,9 +46,9 @@ pub(super) fn image_path(slice_id: &str) -> String {
     format!("images/{slice_id}.png")
 }
 
-fn write_masks(taken: &Taken, to: &Path) -> Result<u64, Error> {
+fn write_masks(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
     let written = AtomicU64::new(0);
-    taken.files::<MaskRow>()?.into_par_iter().try_for_each(|file| {
+    scope.files::<MaskRow>()?.into_par_iter().try_for_each(|file| {
         for mask in Rows::<MaskRow>::of(vec![file]) {
             let row = mask?;
             let mask = row.mask.decode(&row.mask_id)?;
@@ -62,13 +62,13 @@ fn write_masks(taken: &Taken, to: &Path) -> Result<u64, Error> {
     Ok(written.into_inner())
 }
 
-pub(super) fn write(taken: &Taken, to: &Path) -> Result<Exported, Error> {
-    let slices = write_images(taken, to)?;
-    let masks = write_masks(taken, to)?;
+pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
+    let slices = write_images(scope, to)?;
+    let masks = write_masks(scope, to)?;
     let path = to.join("masks.csv");
     let failed = |e: csv::Error| Error::Io { path: path.clone(), source: std::io::Error::other(e) };
     let mut table = csv::Writer::from_path(&path).map_err(failed)?;
-    for row in taken.rows::<MaskRow>()? {
+    for row in scope.rows::<MaskRow>()? {
         let row = row?;
         let line = Line {
             mask_id: &row.mask_id,

@@ -1,4 +1,4 @@
-//! The outer contour of a structure, pixel by pixel.
+//! The outer contour of an object, pixel by pixel.
 
 use crate::mask::{Connectivity, Mask};
 
@@ -12,8 +12,8 @@ const STEPS: [Point; 8] = [[1, 0], [1, -1], [0, -1], [-1, -1], [-1, 0], [-1, 1],
 /// mask is empty.
 ///
 /// Border following after Suzuki and Abe (1985), with the start and direction of OpenCV's
-/// `findContours(RETR_EXTERNAL, CHAIN_APPROX_NONE)`: from the leftmost pixel of the top row, counter-clockwise as seen on
-/// the screen. A pixel that the border passes more than once, as on a line one pixel wide, is listed each time. The
+/// `findContours(RETR_EXTERNAL, CHAIN_APPROX_NONE)`: from the leftmost pixel of the top row, counter-clockwise as seen
+/// on the screen. A pixel that the border passes more than once, as on a line one pixel wide, is listed each time. The
 /// contour is closed: the last point is a neighbour of the first, which is not repeated.
 pub fn outer_contour(mask: &Mask) -> Option<Vec<Point>> {
     let component = mask.largest_component(Connectivity::Eight);

@@ -1,14 +1,15 @@
-//! Elliptic Fourier descriptors of a closed contour (Kuhl and Giardina, "Elliptic Fourier Features of a Closed Contour",
-//! Computer Graphics and Image Processing 18:236–258, 1982), and the boundary complexity that follows from them.
+//! Elliptic Fourier descriptors of a closed contour (Kuhl and Giardina, "Elliptic Fourier Features of a Closed
+//! Contour", Computer Graphics and Image Processing 18:236–258, 1982), and the boundary complexity that follows from
+//! them.
 //!
-//! A contour is a sum of ellipses turning 1, 2, 3, … times; the more of them it takes to tell its shape, the more complex
-//! it is. The Fourier order is the number of ellipses after which the decoded contour, filled, covers the original one
-//! (protocol 5). What the protocol's words leave open was settled on its ten reference values, all of which this
-//! reproduces to the last printed digit: the contour is OpenCV's, with every border pixel; it is decoded at as many
-//! points as it has, at equal steps of the arc length from 0 to 1 with both ends included, so that the last falls onto
-//! the first; points are rounded to pixels, half to even; both contours are filled as OpenCV's `fillPoly` does.
-//! Coefficients agree with pyefd. Nothing is clipped at the image border, so that the order of a shape does not depend on
-//! where it lies.
+//! A contour is a sum of ellipses turning 1, 2, 3, … times; the more of them its shape requires, the more complex it
+//! is. The Fourier order is the number of ellipses after which the decoded contour, filled, covers the original one
+//! (docs/protocol.md, 5). Details that the protocol leaves open were determined from its ten reference values, all of
+//! which are reproduced to the last printed digit: the contour is OpenCV's, with every border pixel; it is decoded at
+//! as many points as it has, at equal steps of the arc length from 0 to 1 with both ends included, so that the last
+//! falls onto the first; points are rounded to pixels, half to even; both contours are filled as OpenCV's `fillPoly`
+//! does. Coefficients agree with pyefd. Nothing is clipped at the image border, so the order of a shape does not depend
+//! on its position.
 
 use super::contour::{Point, outer_contour};
 use super::polygon::{Canvas, Frame};
@@ -159,7 +160,8 @@ impl Decoded {
 
     fn round_into(&self, rounded: &mut Vec<Point>) {
         rounded.clear();
-        // Adding 1.5 * 2^52 leaves no bits for a fraction: the sum is rounded to even, as `round_ties_even` does by a call.
+        // Adding 1.5 * 2^52 leaves no bits for a fraction: the sum is rounded to even, as `round_ties_even` does by a
+        // call.
         const NO_FRACTION: f64 = 6_755_399_441_055_744.0;
         rounded.extend(self.points.iter().map(|point| point.map(|v| (v + NO_FRACTION - NO_FRACTION) as i32)));
     }

@@ -1,4 +1,4 @@
-//! Contrast of a structure against its surroundings.
+//! Contrast of an object against its surroundings.
 
 use super::FactorError;
 use crate::mask::Mask;
@@ -62,8 +62,8 @@ impl IntensityContrast {
     }
 
     /// Measures a structure. Its surroundings are what it leaves free of its bounding box expanded by a tenth of the
-    /// box's width and height on each side, rounded outwards and clipped to the image (protocol 5). `None` where the
-    /// mask is empty.
+    /// box's width and height on each side, rounded outwards and clipped to the image (docs/protocol.md, 5). `None`
+    /// where the mask is empty.
     ///
     /// # Errors
     /// Mask and picture differ in size.

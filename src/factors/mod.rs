@@ -1,11 +1,11 @@
-//! What makes a structure easy or hard to segment: the paper's five factors, each a number for every mask.
+//! Factors that may explain how well an object is segmented: the paper's five, each a number for every mask.
 //!
-//! Size, aspect ratio, intensity difference, boundary complexity and modality (protocol 5). All are measured within the
-//! structure's box on the slice as it is stored.
+//! Size, aspect ratio, intensity difference, boundary complexity and modality (docs/protocol.md, 5). All are measured
+//! within the object's box on the stored slice.
 //!
 //! [`FACTORS`] is the table of all factors and their parts: name, unit, range, definition, function. A function takes a
 //! [`Subject`]: a mask on its slice, with what several factors share. A new factor is one entry in `table.rs`, with a
-//! test. `docs/factors.md` holds the definitions.
+//! test. `docs/factors.md` contains the definitions.
 
 mod contour;
 mod fourier;

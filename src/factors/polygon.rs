@@ -1,8 +1,8 @@
 //! Filling polygons of whole-pixel corners, with the pixels that OpenCV's `fillPoly` sets: those under the outline,
 //! drawn as 8-connected lines, and those inside by the even-odd rule.
 //!
-//! Two polygons are drawn in one [`Canvas`] each, of the same [`Frame`], to count what they share. The canvas has one bit
-//! a pixel and covers the polygons only, wherever they lie: nothing is clipped.
+//! Two polygons are drawn in one [`Canvas`] each, of the same [`Frame`], to count what they share. The canvas has one
+//! bit a pixel and covers the polygons only, wherever they lie: nothing is clipped.
 
 use super::contour::Point;
 

@@ -9,39 +9,39 @@ use crate::measure::{Kind, Measure, MeasureTable, Range, Reading, Readings};
 pub struct Factor {
     /// Name, unit, range and definition.
     pub measure: Measure,
-    /// What an analysis does with it.
+    /// How an analysis uses it.
     pub role: Role,
-    /// Where it is null, as the end of a sentence; empty where it never is.
+    /// When it is null, as the end of a sentence; empty if it never is.
     pub null_where: &'static str,
     /// Its value.
     pub value: fn(&Subject) -> Reading,
 }
 
-/// What an analysis does with a measure of a mask.
+/// How an analysis uses a measure of a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// A factor whose correlation is computed by default, controlling for the others, and that the metric is plotted
-    /// against in these bins.
+    /// A factor whose correlation is computed by default, controlling for the others, and against which
+    /// the metric is plotted in these bins.
     Factor(Binning),
-    /// A factor by default as well, whose values are codes without an order: a rank test of its groups stands beside the
+    /// A default factor whose values are codes without an order: a rank test of its groups is reported next to the
     /// correlation, and no curve is drawn.
     Nominal,
-    /// A part of a factor, or another form of it. It is computed, and correlated where a user asks for it.
+    /// A part of a factor, or another form of it. It is computed, and correlated on request.
     Part,
 }
 
-/// How a factor is cut into bins.
+/// How the values of a factor are binned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binning {
-    /// This many bins with as equal a number of masks each as ties allow.
+    /// This many bins, with as equal numbers of masks as ties allow.
     Quantile(u32),
-    /// This many bins in each factor of ten, at 1, 10, 100 whatever the data, so that datasets can be compared.
+    /// This many bins per factor of ten, with edges at 1, 10, 100 for any data, so that datasets can be compared.
     Logarithmic(u32),
 }
 
 impl Factor {
-    /// The definition, with where it is null.
+    /// The definition, and when it is null.
     pub fn meaning(&self) -> String {
         match self.null_where {
             "" => self.measure.definition.to_string(),
@@ -72,7 +72,7 @@ pub fn factor(name: &str) -> Option<&'static Factor> {
     FACTORS.iter().find(|factor| factor.measure.name == name)
 }
 
-/// The factors that an analysis takes by default, without their parts.
+/// The factors that an analysis uses by default, without their parts.
 pub fn default_factors() -> impl Iterator<Item = &'static Factor> {
     FACTORS.iter().filter(|factor| factor.role != Role::Part)
 }
@@ -83,7 +83,7 @@ pub(crate) fn is_nominal(name: &str) -> bool {
     factor(name).is_some_and(|factor| factor.role == Role::Nominal)
 }
 
-/// The name of a factor on axes; a column that is no factor keeps its name.
+/// The name of a factor on axes; other columns keep their names.
 #[cfg(feature = "query")]
 pub(crate) fn factor_label(name: &str) -> &str {
     factor(name).map_or(name, |factor| factor.measure.label)
@@ -128,7 +128,7 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::NumberOrNull,
             unit: "grey level",
             range: Range { low: Some(0.0), high: Some(255.0) },
-            definition: "Mean intensity inside the object, on the stored slice; the luma of RGB.",
+            definition: "Mean intensity inside the object, on the stored slice (luma for RGB).",
             formula: "",
             origin: "paper",
         },
@@ -143,7 +143,7 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::NumberOrNull,
             unit: "grey level",
             range: Range { low: Some(0.0), high: Some(255.0) },
-            definition: "Mean intensity around the object: in its bounding box enlarged by a tenth of the box's width and \
+            definition: "Mean intensity around the object: in its bounding box, enlarged by a tenth of the box's width and \
                          height on each side, without the object.",
             formula: "",
             origin: "paper",
@@ -174,10 +174,10 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::NumberOrNull,
             unit: "grey level",
             range: Range { low: Some(0.0), high: Some(255.0) },
-            definition: "Factor intensity difference: the absolute value of the difference of the mean intensities inside \
-                         the object and around it.",
+            definition: "Factor intensity difference: the absolute difference between the mean intensities inside the \
+                         object and around it.",
             formula: r"\|`intensity_difference`\|",
-            origin: "paper; that it is absolute is our decision",
+            origin: "paper; the absolute value is our decision",
         },
         role: Role::Factor(Binning::Quantile(10)),
         null_where: "the object fills the enlarged box",
@@ -190,7 +190,7 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::Count,
             unit: "",
             range: Range::at_least(1.0),
-            definition: "Fourier order: the number of ellipses of the elliptic Fourier description at which the search \
+            definition: "Fourier order: the number of ellipses of the elliptic Fourier descriptor at which the search \
                          stopped.",
             formula: "",
             origin: "paper; Kuhl and Giardina 1982",
@@ -221,8 +221,8 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::Word,
             unit: "",
             range: Range::ANY,
-            definition: "Why the search for the order stopped: dice (it is above the threshold), plateau (it no longer \
-                         changes), cap (the highest order was tried) or degenerate (fewer than three contour points).",
+            definition: "Why the search for the order stopped: dice (Dice exceeds the threshold), plateau (Dice no longer \
+                         changes), cap (the highest order is reached) or degenerate (fewer than three contour points).",
             formula: "",
             origin: "paper",
         },
@@ -252,10 +252,10 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::Count,
             unit: "",
             range: Range::at_least(1.0),
-            definition: "Order at which the decoded contour is close enough to the original one, whatever plateaus come \
-                         before.",
+            definition: "Order at which the Dice of the decoded contour exceeds the threshold, ignoring plateaus before \
+                         it.",
             formula: "",
-            origin: "our own",
+            origin: "ours",
         },
         role: Role::Part,
         null_where: "",
@@ -268,8 +268,8 @@ pub static FACTORS: &[Factor] = &[
             kind: Kind::Code,
             unit: "",
             range: Range::POSITIVE,
-            definition: "Factor modality: its position in the protocol's list, a code without an order. Modalities that \
-                         specs define for themselves follow from 18 on, in alphabetical order.",
+            definition: "Factor modality: its position in the protocol's list, a code without an order. Modalities defined \
+                         in specs follow from 18 on, in alphabetical order.",
             formula: "",
             origin: "paper",
         },

@@ -1,13 +1,13 @@
 //! Analyze 7.5 and its SPM99 and SPM2 dialects: a 348-byte `.hdr` without a magic number, and an `.img`.
 //!
 //! Specification: "ANALYZE 7.5 File Format" of the Mayo Clinic; for SPM's use of the spare fields, nibabel's
-//! `Spm2AnalyzeImage`, which is followed here.
+//! `Spm2AnalyzeImage`, which this reader follows.
 //!
-//! **The orientation is an assumption.** The header cannot say where left is. Mayo's convention was radiological, SPM2
-//! and nibabel take x to run towards the left (nibabel's `default_x_flip`), and much software wrote the
-//! opposite. The affine here is nibabel's (x to the left, y anterior, z superior, zero at SPM's origin where that
-//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat` beside
-//! the pair, which nibabel applies, is not read; a note tells of it.
+//! **The orientation is an assumption.** The header does not distinguish left from right. Mayo's convention was
+//! radiological, SPM2 and nibabel take x to run towards the left (nibabel's `default_x_flip`), and much software wrote
+//! the opposite. The affine here is nibabel's (x to the left, y anterior, z superior, zero at SPM's origin where that
+//! is within reach and else at the centre), and its frame is [`Frame::Spacing`]: assumed, not known. An SPM `.mat` next
+//! to the pair, which nibabel applies, is not read; a note reports it.
 //!
 //! In the wild: both byte orders; a scale factor in `funused1` (SPM), or a range in `glmax`/`cal_max` (SPM2);
 //! the type codes of SPM (130, 132, 136) and of NIfTI in headers that are neither.
@@ -52,7 +52,7 @@ fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Resul
     let img = data_half(FORMAT, name, companion)?;
     let mat = format!("{}.mat", name.trim_end_matches(".gz").trim_end_matches(".hdr"));
     if companion(&mat).is_some() {
-        header.notes.push(format!("{mat} holds an affine of SPM, which was not read."));
+        header.notes.push(format!("{mat} contains an affine of SPM, which is not read."));
     }
     let block = Block {
         format: FORMAT,
@@ -108,7 +108,7 @@ fn parse(head: &[u8]) -> Result<(Header, Endian, usize)> {
     if offset.is_nan() || offset >= i64::MAX as f64 {
         return Err(malformed(format!("vox_offset is {offset}")));
     }
-    notes.push("Analyze does not tell left from right; x was taken to run to the left, as nibabel does.".into());
+    notes.push("Analyze does not distinguish left from right; x is assumed to point left, as in nibabel.".into());
     let header = Header { size, components, layers: false, dtype, scaling, geometry: Some(geometry), notes };
     Ok((header, endian, offset as usize))
 }

@@ -1,15 +1,16 @@
 //! BMP: Windows and OS/2 bitmaps.
 //!
-//! Specification: Microsoft's `BITMAPINFOHEADER`, `BITMAPV4HEADER` and `BITMAPV5HEADER`; the OS/2 headers as collected in
-//! Jason Summers' "BMP Suite" (<https://entropymine.com/jason/bmpsuite/>).
+//! Specification: Microsoft's `BITMAPINFOHEADER`, `BITMAPV4HEADER` and `BITMAPV5HEADER`; the OS/2 headers as collected
+//! in Jason Summers' "BMP Suite" (<https://entropymine.com/jason/bmpsuite/>).
 //!
-//! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they are
-//! packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every palette to
-//! 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not know the headers
-//! of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each difference.
+//! In masks the palette index is the label, which rules out `image` 0.25.10: its mode for indices copies bytes as they
+//! are packed where a pixel has 1, 2 or 4 bits, and panics where a row has more pixels than bytes. It also pads every
+//! palette to 256 colours, stops at a last row without padding and at a palette shorter than the header says, does not
+//! know the headers of OS/2 2.x, and rounds 5-bit channels where Pillow truncates them. A test in this file shows each
+//! difference.
 //!
-//! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to 0–255 by
-//! `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
+//! Indices of 1, 2, 4 and 8 bits come with their palette. Channels of 16-bit pixels and of bit fields are stretched to
+//! 0–255 by `value * 255 / maximum` with the remainder dropped, as Pillow does; bit fields Pillow refuses are read too.
 //!
 //! In the wild: rows run from the bottom up unless the height is negative; the palette is shorter than the header says;
 //! the fourth byte of 32-bit pixels is garbage unless an alpha mask names it; the last row lacks its padding.
@@ -74,8 +75,8 @@ struct Header {
 /// `uint8` always; the top row first.
 ///
 /// # Errors
-/// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman and
-/// 24-bit runs, and bitmap arrays.
+/// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman
+/// and 24-bit runs, and bitmap arrays.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let header = read_header(bytes)?;
     let Header { width, height, bits, .. } = header;
@@ -108,7 +109,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
                 }
             };
             if fields.iter().any(|f| f.maximum != 255 && f.mask != 0) {
-                notes.push(format!("BMP: channels of {bits}-bit pixels were stretched to 0-255"));
+                notes.push(format!("BMP: channels of {bits}-bit pixels are scaled to 0–255"));
             }
             (components, unpack_rows(&header, data, components, cut)?)
         }
@@ -130,7 +131,7 @@ fn read_header(bytes: &[u8]) -> Result<Header> {
         Some(b"BM") => {}
         Some(b"BA") => return Err(unsupported("an OS/2 array of bitmaps".into())),
         Some(found) => return Err(malformed(format!("expected the letters BM, found {}", found.escape_ascii()))),
-        None => return Err(malformed("expected the letters BM, found less than two bytes".into())),
+        None => return Err(malformed("expected the letters BM, found fewer than two bytes".into())),
     }
     let info = bytes.get(14..).unwrap_or_default();
     let size = u32_at(info, 0) as usize;
@@ -175,12 +176,12 @@ fn read_header(bytes: &[u8]) -> Result<Header> {
         _ => {
             let name = match (os2, compression) {
                 (true, 3) => "Huffman coding (OS/2)",
-                (true, 4) => "24-bit runs (OS/2)",
+                (true, 4) => "24-bit run-length encoding (OS/2)",
                 (false, 4) => "a JPEG inside",
                 (false, 5) => "a PNG inside",
-                _ => "a compression and pixel width that do not go together",
+                _ => "an invalid combination of compression and pixel width",
             };
-            return Err(unsupported(format!("{name} (compression {compression}, {bits} bits a pixel)")));
+            return Err(unsupported(format!("{name} (compression {compression}, {bits} bits per pixel)")));
         }
     };
     if let Packing::Fields([red, green, blue, alpha]) = packing {
@@ -371,7 +372,7 @@ mod tests {
         let masks = [0x00, 0xf8, 0, 0, 0xe0, 0x07, 0, 0, 0x1f, 0, 0, 0];
         let image = read(&bitmap(1, 1, 16, 3, &masks, &[0x20, 0xf8])).unwrap();
         assert_eq!(image.samples, Samples::U8(vec![255, 4, 0]));
-        assert!(image.notes[0].contains("stretched"));
+        assert!(image.notes[0].contains("scaled to 0–255"));
     }
 
     #[test]

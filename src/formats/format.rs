@@ -26,14 +26,15 @@ pub struct Format {
     pub read: fn(&File, &Companion, &mut Scratch) -> Result<Image>,
     /// Checks that a file is whole without decoding it, for `verify`; `None` where only decoding can find out.
     pub probe: Option<fn() -> Box<dyn Probe>>,
-    /// The table of named masks in a file, which `inspect` prints in addition to the image; `None` where there are none.
+    /// The table of named masks in a file, which `inspect` prints in addition to the image; `None` where there are
+    /// none.
     pub describe: fn(&File) -> Result<Option<Table>>,
     /// The named masks of a file; `None` where there are none.
     pub segments: fn(&File, &Companion) -> Result<Option<Segments>>,
 }
 
-/// Reads the names of the data files from a header: an empty list where the header's file holds the data, `None` where the
-/// header does not list them one by one.
+/// Reads the names of the data files from a header: an empty list where the header's file holds the data, `None` where
+/// the header does not list them one by one.
 pub type NamedData = fn(&[u8]) -> Option<Vec<String>>;
 
 impl Format {
@@ -108,7 +109,8 @@ impl<'a> File<'a> {
         ending.iter().find_map(|ending| self.name.strip_suffix(ending)).unwrap_or(self.name)
     }
 
-    /// The first bytes, decompressed, to search for a signature; `None` where they are damaged, which the reader reports.
+    /// The first bytes, decompressed, to search for a signature; `None` where they are damaged, which the reader
+    /// reports.
     pub(super) fn signature(&self) -> Option<&[u8]> {
         (!self.damaged).then_some(&*self.start)
     }

@@ -2,14 +2,14 @@
 //!
 //! Specification: <https://www.w3.org/Graphics/GIF/spec-gif89a.txt>.
 //!
-//! One frame, as masks have it, comes as palette indices on the logical screen, with the palette; a transparent index
-//! has alpha 0. Where the frame is smaller than the screen the rest is the transparent index if there is one, else 0, as
-//! Pillow fills it. Several frames come as RGBA along z, each as a viewer shows it: drawn over what the disposal of the
-//! frame before it left, on a transparent screen. Indices would not do there, since every frame may bring a palette of
-//! its own.
+//! A single frame, as in masks, is read as palette indices on the logical screen, with the palette; a transparent index
+//! has alpha 0. Where the frame is smaller than the screen the rest is the transparent index if there is one, else 0,
+//! as Pillow fills it. Several frames are read as RGBA along z, each as a viewer displays it: drawn over the result of
+//! the previous frame's disposal, on a transparent screen. Indices would not suffice, because every frame may have its
+//! own palette.
 //!
-//! The blocks are read here and the LZW codes by `weezl`. The decoder of `gif` 0.14.2 refuses files without a palette, which
-//! Pillow reads as grey; a test in this file shows it.
+//! The blocks are read here and the LZW codes by `weezl`. The decoder of `gif` 0.14.2 refuses files without a palette,
+//! which Pillow reads as grey; a test in this file shows it.
 //!
 //! In the wild: frames beyond the screen (cut off here), a missing trailer, data after the trailer, a colour table
 //! shorter than the indices.
@@ -78,7 +78,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let (frames, complete) = read_frames(&mut blocks, palette.as_deref())?;
 
     let mut frames = frames.into_iter();
-    let Some(first) = frames.next() else { return Err(malformed("there is no frame".into())) };
+    let Some(first) = frames.next() else { return Err(malformed("no frame".into())) };
     // Some writers leave the screen empty.
     let (width, height) = match (width, height) {
         (0, _) | (_, 0) => (first.left + first.width, first.top + first.height),
@@ -88,14 +88,15 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if pixels > MODEST_PIXELS + bytes.len().saturating_mul(1 << 12) {
         return Err(malformed(format!("{width} x {height} pixels from {} bytes", bytes.len())));
     }
-    let mut image = if frames.len() > 0 { film(width, height, first, frames) } else { still(width, height, first) };
+    let mut image =
+        if frames.len() > 0 { animation(width, height, first, frames) } else { single_frame(width, height, first) };
     if !complete {
-        image.notes.push("GIF: the trailer is missing, and so may be further frames".into());
+        image.notes.push("GIF: the trailer is missing, and further frames may be missing too".into());
     }
     Ok(image)
 }
 
-fn still(width: usize, height: usize, frame: Frame) -> Image {
+fn single_frame(width: usize, height: usize, frame: Frame) -> Image {
     let covers = (frame.left, frame.top, frame.width, frame.height) == (0, 0, width, height);
     let mut notes = Vec::new();
     let indices = if covers {
@@ -121,7 +122,7 @@ fn still(width: usize, height: usize, frame: Frame) -> Image {
     Image { palette, notes, ..Image::picture(width, height, 1, Samples::U8(indices)) }
 }
 
-fn film(width: usize, height: usize, first: Frame, rest: impl ExactSizeIterator<Item = Frame>) -> Image {
+fn animation(width: usize, height: usize, first: Frame, rest: impl ExactSizeIterator<Item = Frame>) -> Image {
     let count = 1 + rest.len();
     let mut screen = vec![0u8; width * height * 4];
     let mut samples = Vec::with_capacity(count * screen.len());
@@ -145,7 +146,7 @@ fn film(width: usize, height: usize, first: Frame, rest: impl ExactSizeIterator<
     }
     let mut image = Image::picture(width, height * count, 4, Samples::U8(samples));
     image.size = [width, height, count, 1];
-    image.notes.push(format!("GIF: {count} frames, each as shown, as RGBA"));
+    image.notes.push(format!("GIF: {count} frames, each as displayed, in RGBA"));
     image
 }
 

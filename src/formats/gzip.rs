@@ -3,13 +3,13 @@
 //! Specification: RFC 1952 (gzip), RFC 1950 (zlib), RFC 1951 (deflate).
 //!
 //! Two libraries, because neither is enough. libdeflate decodes a buffer whose output size is known 1.4–1.6 times as
-//! fast as zlib-rs (164 MB of CT in 0.35 s against 0.50–0.57 s), but it cannot grow its output, does not say why it fails,
-//! and **stops silently after the first member** of a file that has several (bgzip, pigz in parts, `cat a.gz b.gz`). So
-//! libdeflate goes first with the size that the caller or the trailer gives, and its result counts only where it is
-//! provably whole; everything else is streamed through zlib-rs, which also finds the reason of a failure.
+//! fast as zlib-rs (164 MB of CT in 0.35 s against 0.50–0.57 s), but it cannot grow its output, does not report why it
+//! fails, and **stops silently after the first member** of a file that has several (bgzip, pigz in parts, `cat a.gz
+//! b.gz`). So libdeflate goes first with the size that the caller or the trailer gives, and its result is used only if
+//! it is provably complete; everything else is streamed through zlib-rs, which also reports the reason of a failure.
 //!
-//! `Members` is the only code that walks over the members of a file. It takes pieces of any size, so the functions for whole
-//! buffers, `Reader` for streams and `probe` for `verify` share it.
+//! Only `Members` iterates over the members of a file. It takes pieces of any size, so the functions for whole buffers,
+//! `Reader` for streams and `probe` for `verify` share it.
 //!
 //! In the wild: several members; zeros after the last one (tapes, block devices); a size field (`ISIZE`) that is the
 //! size modulo 2^32, or wrong; files cut while downloading.
@@ -54,8 +54,8 @@ pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
     failure.map(|()| out)
 }
 
-/// The first `wanted` bytes of the output, or all where there are fewer, and the error that cut them short. Later bytes and
-/// checksums are not read.
+/// The first `wanted` bytes of the output, or all where there are fewer, and the error that cut them short. Later bytes
+/// and checksums are not read.
 pub(super) fn decompress_prefix(bytes: &[u8], wanted: usize) -> (Vec<u8>, Result<()>) {
     let mut out = Vec::with_capacity(if wanted == usize::MAX { 0 } else { wanted.min(largest_output(bytes)) });
     let mut reader = Reader::new(bytes);
@@ -78,7 +78,8 @@ pub(crate) fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Inflates gzip (by its magic number) or else zlib data into `out` and returns the number of bytes written, which is
-/// less than `out.len()` where the data are whole and hold less. What follows the member that fills `out` is left alone.
+/// less than `out.len()` where the data are whole and hold less. What follows the member that fills `out` is left
+/// alone.
 ///
 /// # Errors
 /// As [`decompress`], up to the end of the member that fills `out`, its checksum included.
@@ -114,8 +115,8 @@ fn decompress_single(bytes: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     // libdeflate has found a first member of this size, and the file ends with this size; but the file may go on with a
-    // member of the same size. The first member ends with its own checksum and size: where these eight bytes are nowhere
-    // but at the end of the file, its end is the end of the file.
+    // member of the same size. The first member ends with its own checksum and size: where these eight bytes are
+    // nowhere but at the end of the file, its end is the end of the file.
     let mut crc = libdeflater::Crc::new();
     crc.update(&out);
     let own = u64::from(crc.sum()) | (size as u64) << 32;
@@ -140,7 +141,7 @@ fn failure(error: &io::Error, bytes: &[u8], found: usize, end: u64) -> Error {
     let broken = error.get_ref().and_then(|error| error.downcast_ref());
     let reason = match (error.kind(), broken) {
         (io::ErrorKind::UnexpectedEof, _) => {
-            format!("truncated: {} compressed bytes end within the stream, after {found} bytes of output", bytes.len())
+            format!("truncated: {} compressed bytes end inside the stream, after {found} bytes of output", bytes.len())
         }
         (_, Some(broken @ Broken::Followed)) => {
             format!("after {found} bytes of output: {} {broken}", bytes.len() as u64 - end)
@@ -217,7 +218,8 @@ impl Members {
         matches!(self.part, Part::Between | Part::Zeros)
     }
 
-    /// Takes bytes of the input and writes to the output, until it has written something, needs more input, or a member ends.
+    /// Takes bytes of the input and writes to the output, until it has written something, needs more input, or a member
+    /// ends.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> std::result::Result<Step, Broken> {
         let mut taken = 0;
         loop {
@@ -492,8 +494,8 @@ impl Probe for ToTheEnd {
         let broken = self.broken.or_else(|| self.drive(&[]).err());
         let why = match broken {
             None if self.members.is_whole() => return Ok(()),
-            None => return Err((Fault::Truncated, "its gzip data end in the middle".into())),
-            Some(Broken::Followed) => "the gzip data are followed by something else".into(),
+            None => return Err((Fault::Truncated, "the gzip data are truncated".into())),
+            Some(Broken::Followed) => "the gzip data are followed by other data".into(),
             Some(Broken::Checksum) => format!("its gzip data fail their checksum: {}", Broken::Checksum),
             Some(broken) => format!("its gzip data cannot be decoded: {broken}"),
         };

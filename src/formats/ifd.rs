@@ -170,7 +170,12 @@ impl<'a> Directory<'a> {
 
     /// The first value of a tag that must be there.
     pub(super) fn required(&self, tag: u16, name: &str) -> Result<u64> {
-        self.number(tag)?.ok_or_else(|| malformed(format!("tag {tag} ({name}) is missing or lies beyond the file")))
+        self.number(tag)?.ok_or_else(|| {
+            malformed(format!(
+                "tag {tag} ({name}) is missing or beyond the end of the \
+            file"
+            ))
+        })
     }
 
     /// The bytes of a tag.

@@ -1,4 +1,4 @@
-//! LZW codes as GIF and TIFF have them, decoded by `weezl`.
+//! LZW codes as in GIF and TIFF, decoded by `weezl`.
 
 use weezl::{LzwError, LzwStatus, decode::Decoder};
 

@@ -1,9 +1,9 @@
-//! Image formats, a file or folder each: bytes in, [`Image`](crate::image::Image) out. Nothing here knows of datasets, and
-//! nothing here touches the file system: companions of a header (`.img`, `.raw`, `.zraw`) are asked for by name.
+//! Image formats, one file or folder each: bytes in, [`Image`](crate::image::Image) out. This module is independent of
+//! datasets and of the file system: companions of a header (`.img`, `.raw`, `.zraw`) are requested by name.
 //!
-//! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe; [`FORMATS`] in
-//! `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and add a line to
-//! [`FORMATS`].
+//! Each format has one entry, a [`Format`] with its name, extensions, signature, companions, reader and probe;
+//! [`FORMATS`] in `registry.rs` lists them. To add a format, write its file with an `ENTRY`, declare the module, and
+//! add a line to [`FORMATS`].
 
 use thiserror::Error;
 
@@ -78,7 +78,7 @@ pub enum Error {
         reason: String,
     },
     /// The header names a second file that is not there.
-    #[error("{format}: the header names {name:?} for its data, and there is no such file beside it")]
+    #[error("{format}: the header names {name:?} as its data file, which is missing next to it")]
     MissingCompanion {
         /// Name of the format.
         format: &'static str,

@@ -1,10 +1,10 @@
 //! Netpbm: PBM, PGM, PPM (plain `P1`–`P3`, raw `P4`–`P6`) and PAM (`P7`).
 //!
-//! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` beside it.
+//! Specification: <https://netpbm.sourceforge.net/doc/pbm.html>, `pgm`, `ppm`, `pam` next to it.
 //!
-//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does (a
-//! test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In PBM a stored 1 is black, as the
-//! specification has it; Pillow shows it as 0.
+//! Values come as stored: nothing is scaled from `maxval` to the width of the type, which is what `image` 0.25.10 does
+//! (a test in this file shows it) and what Pillow does above 255. `bits` is the number of bits that `maxval` needs. In
+//! PBM a stored 1 is black, as the specification has it; Pillow shows it as 0.
 //!
 //! In the wild: comments anywhere in the header; a `maxval` of 4095 for 12-bit detectors; bits of `P1` written with no
 //! space between them; several images one after the other in a raw file, of which only the first is read (and a note
@@ -68,7 +68,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     image.bits = (u16::BITS - header.max_value.leading_zeros()) as u8;
     if header.bitmap {
         image.meaning.low_is_white = true;
-        image.notes.push("PBM: a stored 1 is black; values are as stored".into());
+        image.notes.push("PBM: a stored 1 is black; values are kept as stored".into());
     }
     let above = match &image.samples {
         Samples::U8(v) => v.iter().any(|&x| u16::from(x) > header.max_value),
@@ -76,7 +76,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
         _ => false,
     };
     if above {
-        image.notes.push(format!("Netpbm: some values are above the header's maxval of {}", header.max_value));
+        image.notes.push(format!("Netpbm: some values exceed the header's maxval of {}", header.max_value));
     }
     let rest = &bytes[end..];
     if rest.iter().any(|b| !b.is_ascii_whitespace()) {
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn oddities_are_noted() {
         let image = read(b"P5 1 1 3\n\x07").unwrap();
-        assert!(image.notes[0].contains("above the header's maxval"));
+        assert!(image.notes[0].contains("exceed the header's maxval"));
         let image = read(b"P5 1 1 255\n\x07P5 1 1 255\n\x07").unwrap();
         assert!(image.notes[0].contains("12 bytes after"), "{:?}", image.notes);
     }

@@ -25,8 +25,8 @@ pub static FORMATS: &[&Format] = &[
     &super::pnm::ENTRY,
 ];
 
-/// Files of downloads that are not read as images. They are listed so that they are not mistaken for damaged images or for
-/// compressed tars.
+/// Files of downloads that are not read as images. They are listed so that they are not mistaken for damaged images or
+/// for compressed tars.
 struct Other {
     extensions: &'static [&'static str],
     /// Magic number; empty where there is none.
@@ -51,8 +51,8 @@ static OTHERS: &[Other] = &[
     Other { extensions: &["txt", "json", "xml"], signature: b"", text: true },
 ];
 
-/// Detects the format of a file by its signature, else by its extension; `None` where neither is known. Text headers, damaged
-/// files and DICOM without a preamble have no signature.
+/// Detects the format of a file by its signature, else by its extension; `None` where neither is known. Text headers,
+/// damaged files and DICOM without a preamble have no signature.
 pub fn detect(file: &File) -> Option<&'static Format> {
     by_signature(file).or_else(|| by_extension(extension_of(file.plain_name())?.as_str()))
 }
@@ -70,8 +70,8 @@ fn extension_of(name: &str) -> Option<String> {
     Some(name.rsplit_once('.')?.1.to_ascii_lowercase())
 }
 
-/// Reads an image of any format. `name` is the file's name or path: its extension decides where the bytes have no signature,
-/// and the name of a companion derives from it.
+/// Reads an image of any format. `name` is the file's name or path: its extension decides where the bytes have no
+/// signature, and the name of a companion derives from it.
 ///
 /// ```
 /// use medcosmos::formats;
@@ -93,8 +93,8 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
     read_file(&File::new(name, bytes), companion, &mut Scratch::default())
 }
 
-/// As [`read`], of a [`File`] that [`detect`] has seen already, into the memory of volumes read before where `scratch` has some
-/// that serves.
+/// As [`read`], of a [`File`] that [`detect`] has seen already, into the memory of volumes read before where `scratch`
+/// has some that serves.
 ///
 /// # Errors
 /// As [`read`].
@@ -103,7 +103,7 @@ pub fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> R
     let format = detect(file).ok_or_else(|| {
         Error::Unknown(match file.bytes.len() {
             0 => "the file is empty".to_string(),
-            n => format!("it begins with {:02x?}, which is none of the signatures read here", &file.bytes[..n.min(8)]),
+            n => format!("starts with {:02x?}, which is not a supported signature", &file.bytes[..n.min(8)]),
         })
     })?;
     (format.read)(file, companion, scratch)
@@ -114,7 +114,7 @@ fn refuse_substitute(file: &File) -> Result<()> {
     match by_signature(file) {
         Some(_) => Ok(()),
         None => match substitute(file.bytes) {
-            Some(looks) => Err(Error::Unknown(format!("it is {}{}", looks.what, looks.advice))),
+            Some(looks) => Err(Error::Unknown(format!("the file is {}{}", looks.what, looks.advice))),
             None => Ok(()),
         },
     }
@@ -146,7 +146,8 @@ pub fn segments(file: &File, companion: &Companion) -> Result<Option<Segments>> 
     detect(file).map_or(Ok(None), |format| (format.segments)(file, companion))
 }
 
-/// Paths where the data file of a header may be: next to it, with the same stem and an extension of the format's convention.
+/// Paths where the data file of a header may be: next to it, with the same stem and an extension of the format's
+/// convention.
 pub(crate) fn companions(path: &str) -> Vec<String> {
     let Some((stem, extension)) = path.rsplit_once('.') else { return Vec::new() };
     let extension = extension.to_ascii_lowercase();
@@ -155,7 +156,8 @@ pub(crate) fn companions(path: &str) -> Vec<String> {
     endings.map(|ending| format!("{stem}.{ending}")).collect()
 }
 
-/// Reader of the names of the data files in the header at `path`; `None` where its extension is not that of such a header.
+/// Reader of the names of the data files in the header at `path`; `None` where its extension is not that of such a
+/// header.
 pub(crate) fn named_data(path: &str) -> Option<NamedData> {
     let extension = extension_of(path)?;
     let is_header = |format: &&&Format| format.companions.iter().any(|(header, _)| *header == extension);
@@ -271,7 +273,10 @@ mod tests {
     #[test]
     fn pages_and_pointers_are_named() {
         let read = |bytes: &[u8]| read("a.nii", bytes, &|_| None).unwrap_err().to_string();
-        assert!(read(b"<!DOCTYPE html><html>").contains("it is an HTML page: the download did not reach the file"));
+        assert!(read(b"<!DOCTYPE html><html>").contains(
+            "the file is an HTML page: the server did not deliver the \
+            file"
+        ));
         assert!(read(b"version https://git-lfs.github.com/spec/v1\n").contains("a Git LFS pointer"));
         assert!(dicom_instance(b"<html>").unwrap_err().to_string().contains("an HTML page"));
     }

@@ -1,10 +1,10 @@
-//! Lists of checksums of downloads: one line for each file, with those inside archives, because hosts pack archives anew.
+//! Lists of checksums of downloads: one line per file, including those inside archives, because hosts repack archives.
 //!
 //! ```text
 //! # medcosmos checksums 1: SHA-256, size in bytes, path; compared by `medcosmos verify`
 //! ba7816bf…15ad ⇥ 3 ⇥ ACDC.zip/ACDC/database/training/patient001/Info.cfg
 //! ```
-//! Paths are relative to the folder, with slashes. A tab, a line's end and a backslash in a path are written `\t`, `\n`,
+//! Paths are relative to the folder, with slashes. Tabs, line ends and backslashes in a path are written `\t`, `\n`,
 //! `\r` and `\\`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -108,8 +108,8 @@ impl Checksums {
         put().map_err(|e| wrong(format!("cannot write the list: {e}")))
     }
 
-    /// Compares the list with the files that are `there`. `unread` are paths of files that are there and cannot be read:
-    /// they count as neither missing nor altered.
+    /// Compares the list with the files that are `there`. `unread` are paths of files that are there and cannot be
+    /// read: they count as neither missing nor altered.
     pub(super) fn compare(&self, there: &Checksums, unread: &BTreeSet<String>) -> Comparison {
         let mut comparison = Comparison::default();
         let mut gone = Vec::new();

@@ -1,8 +1,9 @@
-//! What the bytes of a downloaded file say of themselves, as they stream past: their digest, whether they are what the name
-//! promises, and whether they reach their end.
+//! Inspection of a downloaded file as it is read: its digest, whether its content matches its name, and whether it is
+//! complete.
 //!
-//! Looked at is what costs little: the first bytes of all files, and what the probe of a format follows without decoding
-//! (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. Pictures and volumes are decoded by a build.
+//! Only cheap checks are made: the first bytes of all files, and the structure that the probe of a format follows
+//! without decoding (`formats/`): the checksum of gzip, the chunks of PNG, the segments of JPEG. A build decodes images
+//! and volumes.
 
 use std::io::{self, Write};
 
@@ -29,7 +30,7 @@ pub(super) struct Probe {
 pub(super) struct Probed {
     /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
-    /// What is wrong with the content, and in words.
+    /// The fault of the content, and its description.
     pub(super) fault: Option<(Fault, String)>,
 }
 
@@ -46,13 +47,13 @@ impl Probe {
         let by_name = misnamed(name, &self.head);
         let ended = self.probe.flatten().map_or(Ok(()), |probe| probe.finish());
         let preallocated = match self.zeros {
-            zeros if zeros >= 512 => format!(", the last {zeros} of them zeros: the download was not finished"),
+            zeros if zeros >= 512 => format!(", the last {zeros} of them zeros: the download is incomplete"),
             _ => String::new(),
         };
         let fault = by_name.or_else(|| {
             let (fault, why) = ended.err()?;
             let fault = if preallocated.is_empty() { fault } else { Fault::Truncated };
-            Some((fault, format!("{why}; it has {} bytes{preallocated}; download it again", self.size)))
+            Some((fault, format!("{why}; the file has {} bytes{preallocated}; download it again", self.size)))
         });
         Probed { sha256: hex(&self.sha256.finalize()), fault }
     }
@@ -99,8 +100,8 @@ fn promise(name: &str) -> Option<(String, Start)> {
     Some((extension, start?))
 }
 
-/// What a file seems to be whose first bytes are not what its name promises. Pictures are often named as another kind of
-/// picture, and compressed volumes as plain ones, so any signature will do.
+/// What a file seems to be whose first bytes are not what its name promises. Pictures are often named as another kind
+/// of picture, and compressed volumes as plain ones, so any signature will do.
 fn misnamed(name: &str, head: &[u8]) -> Option<(Fault, String)> {
     if head.is_empty() || has_signature(head) || is_compressed(head) {
         return None;
@@ -182,7 +183,7 @@ mod tests {
             let mut filled = bytes[..bytes.len() - 12].to_vec();
             filled.resize(filled.len() + 4096, 0);
             let (fault, why) = probe(name, &filled).fault.unwrap();
-            assert!(fault == Fault::Truncated && why.contains("zeros: the download was not finished"), "{name}: {why}");
+            assert!(fault == Fault::Truncated && why.contains("zeros: the download is incomplete"), "{name}: {why}");
         }
     }
 
@@ -222,7 +223,7 @@ mod tests {
             assert_eq!(fault(name, bytes), expected, "{name}");
         }
         let (_, why) = probe("a.png", page).fault.unwrap();
-        assert_eq!(why, "an HTML page, not a png: the download did not reach the file, download it again");
+        assert_eq!(why, "an HTML page, not a png: the server did not deliver the file; download it again");
     }
 
     proptest! {

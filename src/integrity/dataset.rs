@@ -1,7 +1,7 @@
 //! Datasets: every file against its receipt, and the tables against each other.
 //!
-//! Shards are looked at in parallel, each with the shards that were made from it, row group by row group: what is in memory
-//! does not grow with the dataset.
+//! Shards are checked in parallel, each with the shards derived from it, row group by row group: memory does not grow
+//! with the dataset.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -135,8 +135,8 @@ fn overlaps(builds: &[&Receipt]) -> Vec<Finding> {
     findings
 }
 
-/// Shards by the shard of the build that they were made from, and those that were made from none. A shard whose build is
-/// not there is told.
+/// Shards by the shard of the build that they were derived from, and those that were derived from none. A shard whose
+/// build is missing is reported.
 fn by_build<'a>(
     builds: &[&Receipt],
     others: &[&'a Receipt],
@@ -216,8 +216,8 @@ impl Tables<'_> {
         }
     }
 
-    /// Walks over a table of a shard; `None` where it cannot be believed. Findings go to `found`, and what comes back is
-    /// whether its rows can be relied on.
+    /// Walks over a table of a shard; `None` where it cannot be believed. Findings go to `found`, and what comes back
+    /// is whether its rows can be relied on.
     fn walk<R: Row>(&self, receipt: &Receipt, found: &mut Vec<Finding>, check: impl FnMut(&R, &mut Notes)) -> bool {
         match self.file(receipt, R::TABLE) {
             Err(()) => false,
@@ -231,7 +231,7 @@ impl Tables<'_> {
         }
     }
 
-    /// A shard of the build and all that was made from it.
+    /// A shard of the build and everything derived from it.
     fn check_build(&self, build: &Receipt, made: &[&Receipt]) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut cases: HashMap<String, CaseInfo> = HashMap::new();
@@ -317,8 +317,8 @@ impl Tables<'_> {
         good
     }
 
-    /// A shard of factors, predictions or metrics against the masks and slices that it was made from. Gives the strategies
-    /// and variants of its predictions.
+    /// A shard of factors, predictions or metrics against the masks and slices that it was derived from. Gives the
+    /// strategies and variants of its predictions.
     fn check_made(
         &self,
         build: &Receipt,
@@ -381,7 +381,7 @@ impl Tables<'_> {
         passes
     }
 
-    /// A shard that was made from no shard of the build: files and sources, leaks, splits.
+    /// A shard that was derived from no shard of the build: files and sources, leaks, splits.
     fn check_free(&self, receipt: &Receipt) -> Vec<Finding> {
         let mut found = Vec::new();
         let own = |source: &str, id: &str, notes: &mut Notes| {
@@ -486,8 +486,8 @@ fn check_picture(row: &SliceRow) -> std::result::Result<(), String> {
     let found = [image.size[1], image.size[0], image.components];
     let expected = [row.height as usize, row.width as usize, row.channels as usize];
     if found != expected {
-        let words = |[h, w, c]: [usize; 3]| format!("{h} x {w} pixels and {c} channel(s)");
-        return Err(format!("its image has {}, but its row states {}", words(found), words(expected)));
+        let describe = |[h, w, c]: [usize; 3]| format!("{h} x {w} pixels and {c} channel(s)");
+        return Err(format!("its image has {}, but its row states {}", describe(found), describe(expected)));
     }
     let Samples::U8(pixels) = &image.samples else {
         return Err(format!("its image is {}, expected uint8", image.samples.dtype()));
@@ -533,8 +533,8 @@ fn mask_faults(row: &MaskRow, spacing: Option<Option<(f64, f64)>>) -> Vec<String
     compare("contact with the border", mask.touches_border().to_string(), row.touches_border.to_string());
     if let Some(spacing) = spacing {
         let area = spacing.map(|(row, column)| area as f64 * row * column);
-        let words = |area: Option<f64>| area.map_or("unknown".to_string(), |area| format!("{area} mm²"));
-        compare("area", words(area), words(row.area_mm2));
+        let describe = |area: Option<f64>| area.map_or("unknown".to_string(), |area| format!("{area} mm²"));
+        compare("area", describe(area), describe(row.area_mm2));
     }
     faults
 }

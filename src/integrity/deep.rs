@@ -1,4 +1,4 @@
-//! A dataset against the downloads that it was built from: everything is built anew and compared.
+//! A dataset against the downloads that it was built from: everything is rebuilt and compared.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::pipeline::{Difference, Progress, rebuild};
 use crate::spec::Registry;
 use crate::store::Dataset;
 
-/// What building a dataset anew gave.
+/// The result of rebuilding a dataset.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeepReport {
     /// Folder or archive of downloads.
@@ -18,7 +18,7 @@ pub struct DeepReport {
     pub raw_files: u64,
     /// Shards that a build of the downloads has.
     pub shards: u64,
-    /// Shards of these that were written anew and came out byte for byte.
+    /// Shards of these that were rewritten and came out byte for byte.
     pub same: u64,
     /// Faults and remarks, sorted by kind and path.
     pub findings: Vec<Finding>,
@@ -31,7 +31,8 @@ impl DeepReport {
     }
 }
 
-/// Builds a dataset anew from the downloads at `raw`, shard by shard, and compares digests of raw files and bytes of shards.
+/// Rebuilds a dataset from the downloads at `raw`, shard by shard, and compares digests of raw files and bytes of
+/// shards.
 ///
 /// # Errors
 /// The downloads or the dataset cannot be read, or the registry does not know a source of the dataset.

@@ -1,4 +1,4 @@
-//! Downloads: every file read once, and what is there against what should be.
+//! Downloads: every file is read once, and the files are compared with the specs and with the list of checksums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use crate::spec::Registry;
 use crate::spec::pattern::Pattern;
 use crate::text::grouped;
 
-/// What to do with downloads beside reading them.
+/// What to do with downloads besides reading them.
 #[derive(Clone, Debug, Default)]
 pub struct DownloadsOptions {
     /// Write the list of checksums, in place of a comparison with it.
     pub write: bool,
-    /// The list of checksums; `checksums.tsv` in the folder, or beside the archive, where absent.
+    /// The list of checksums; `checksums.tsv` in the folder, or next to the archive, where absent.
     pub checksums: Option<PathBuf>,
     /// Only the files of the sources that the registry has.
     pub only_sources: bool,
@@ -53,9 +53,9 @@ pub struct SourceState {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Numbers that its case ids leave out, in words.
+    /// Numbers that its case ids leave out, as text.
     pub absent: Vec<String>,
-    /// Archives as they are downloaded, in words.
+    /// Archives as they are downloaded, as text.
     pub archives: Vec<String>,
 }
 
@@ -308,15 +308,14 @@ impl Downloads<'_> {
             let remark = Finding::remark(kind, slug, path, reason.clone());
             found.push(Finding { fault, id: Some(case.id.clone()), ..remark });
         }
-        for (file, reason) in source.skipped.iter().filter(|(_, reason)| reason.starts_with("a mask without its image"))
-        {
+        for (file, reason) in source.skipped.iter().filter(|(file, _)| source.unpaired.contains(file)) {
             let unsure = (incomplete || cases.expected.is_none()) && !self.phantoms;
             found.push(Finding { fault: unsure, ..Finding::remark(Kind::NoImage, slug, path_of(*file), reason) });
         }
         self.findings.extend(found);
     }
 
-    /// Files that are known to be wrong: what reading them gave is told, and is no fault of this download.
+    /// Files that are known to be wrong: what reading them gave is reported, and is not a fault of this download.
     fn note_known_bad(&mut self, files: &[usize]) -> Result<()> {
         for source in &self.scan.sources {
             let spec = self.registry.get(&source.slug)?;
@@ -358,7 +357,7 @@ impl Downloads<'_> {
             let says = format!("its bytes are listed at {from}");
             found.push(Finding::remark(Kind::Moved, source(to), to, says));
         }
-        // What is missing of an archive that cannot be opened is told once.
+        // What is missing of an archive that cannot be opened is reported once.
         let mut closed: BTreeMap<&str, u64> = BTreeMap::new();
         for path in &comparison.missing {
             let inside =

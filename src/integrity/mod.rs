@@ -1,12 +1,12 @@
-//! Whether downloads and datasets are whole, and where what is in a dataset came from.
+//! Verification of downloads and datasets, and tracing of masks to raw files.
 //!
-//! [`verify_downloads`] reads every file of a folder of downloads and compares it with a list of checksums, with the format
-//! that its name promises, and with the counts of the source's spec. [`verify_dataset`] compares a dataset with its receipts
-//! and its tables with each other; [`verify_deep`] makes it anew from the downloads. [`trace()`] goes from a mask to the raw
-//! files that it was made of, and [`uses_of`] back.
+//! [`verify_downloads`] reads every file of a folder of downloads and compares it with a list of checksums, with the
+//! format that its name implies, and with the counts of the source's spec. [`verify_dataset`] compares a dataset with
+//! its receipts and its tables with each other; [`verify_deep`] rebuilds it from the downloads. [`trace()`] traces a
+//! mask back to its raw files, and [`uses_of`] a raw file to its cases.
 //!
-//! What is wrong is a [`Finding`]: a kind that programs can count, a file, and a sentence for people. A remark is a finding
-//! that tells and accuses nothing.
+//! A problem is a [`Finding`]: a kind that programs can count, a file, and a sentence for people. A remark is a finding
+//! that is not a fault.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ pub enum Error {
     /// The dataset cannot be read.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
-    /// The build cannot be planned or done anew.
+    /// The build cannot be planned or repeated.
     #[error(transparent)]
     Pipeline(#[from] crate::pipeline::Error),
     /// A list of checksums cannot be read or written.

@@ -1,4 +1,5 @@
-//! Walking over the tables of a shard: rows in order, as many as the receipt says, beside the rows that they belong to.
+//! Iteration over the tables of a shard: rows in order, as many as the receipt states, with the rows that they belong
+//! to.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use super::{Finding, Kind};
 use crate::store::rows::compare_ids;
 use crate::store::{Projection, Row, Rows, TableFile};
 
-/// Most findings of a kind that are told one by one of one file; of the others there is a count.
+/// Most findings of a kind that are reported individually per file; of the others there is a count.
 const MOST: u64 = 20;
 
 /// What is found in one file.
@@ -40,15 +41,15 @@ impl Notes {
     /// All that was found.
     pub(super) fn finish(mut self) -> Vec<Finding> {
         for (&kind, &count) in self.counts.iter().filter(|(_, count)| **count > MOST) {
-            let says = format!("and {} more of this kind in this file", count - MOST);
+            let says = format!("and {} more of this kind in the file", count - MOST);
             self.findings.push(Finding::fault(kind, Some(&self.source), &self.path, says));
         }
         self.findings
     }
 }
 
-/// Reads all rows of a file, one row group in memory at a time, and hands each to `check`. Order, number, first and last
-/// row are compared with the receipt.
+/// Reads all rows of a file, one row group in memory at a time, and hands each to `check`. Order, number, first and
+/// last row are compared with the receipt.
 pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes)) -> Notes {
     let mut notes = Notes::new(&file.file.path, &file.source);
     let recorded = file.file.clone();
@@ -58,7 +59,7 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
         let row = match row {
             Ok(row) => row,
             Err(error) => {
-                notes.push(Kind::BrokenTable, None, format!("it cannot be decoded: {error}"));
+                notes.push(Kind::BrokenTable, None, format!("cannot be decoded: {error}"));
                 return notes;
             }
         };
@@ -66,8 +67,8 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
         first.get_or_insert_with(|| row.id().to_string());
         if let Some(previous) = previous.as_ref().filter(|previous| previous.compare(&row).is_ge()) {
             let says = match previous.compare(&row).is_eq() {
-                true => "it is there twice".to_string(),
-                false => format!("it stands behind {}, and belongs before it", previous.key()),
+                true => "occurs twice".to_string(),
+                false => format!("follows {}, but must precede it", previous.key()),
             };
             notes.push(Kind::Order, row.id(), says);
         }
@@ -76,18 +77,18 @@ pub(super) fn walk<R: Row>(file: TableFile, mut check: impl FnMut(&R, &mut Notes
     }
     let last = previous.map(|row| row.id().to_string());
     if count != recorded.rows {
-        notes.push(Kind::Rows, None, format!("it has {count} rows, and its receipt says {}", recorded.rows));
+        notes.push(Kind::Rows, None, format!("has {count} rows, but its receipt states {}", recorded.rows));
     }
     for (what, found, recorded) in [("first", first, recorded.first), ("last", last, recorded.last)] {
         if found.as_ref() != Some(&recorded) {
-            let says = format!("its {what} row is {}, and its receipt says {recorded}", found.unwrap_or_default());
+            let says = format!("its {what} row is {}, but its receipt states {recorded}", found.unwrap_or_default());
             notes.push(Kind::Rows, None, says);
         }
     }
     notes
 }
 
-/// The rows of a table that others belong to, read beside these: both are in the order of their ids.
+/// The rows of a table that others belong to, read next to these: both are in the order of their ids.
 pub(super) struct Parents<P> {
     rows: Rows<P>,
     id: fn(&P) -> &str,
@@ -131,7 +132,7 @@ impl<P: Projection> Parents<P> {
         if let Some(current) = self.current.take().filter(|_| !self.used && self.unused.len() as u64 <= MOST) {
             self.unused.push((self.id)(&current).to_string());
         }
-        // What cannot be read is told where the table itself is walked over.
+        // What cannot be read is reported where the table itself is walked over.
         self.current = self.rows.next().and_then(Result::ok);
         self.used = false;
     }

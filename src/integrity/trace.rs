@@ -1,4 +1,4 @@
-//! Where a mask, a slice or a case came from, up to the raw files; and what became of a raw file.
+//! Provenance: from a mask, slice or case back to its raw files, and from a raw file to its cases.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -111,7 +111,7 @@ projection! {
     }
 }
 
-/// A row of a dataset and all that it was made from, from the mask up. What lies below what was asked for is absent.
+/// A row of a dataset and all that it was derived from, from the mask up. What lies below what was asked for is absent.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trace {
     /// The mask.
@@ -382,8 +382,8 @@ pub struct FileFate {
     pub reason: Option<String>,
 }
 
-/// Finds the cases that use a raw file. `file` is its path below the downloads, the end of that path from any folder on,
-/// or its SHA-256.
+/// Finds the cases that use a raw file. `file` is its path below the downloads, the end of that path from any folder
+/// on, or its SHA-256.
 ///
 /// # Errors
 /// Errors of reading the dataset.

@@ -1,14 +1,14 @@
-//! Candidates for near copies: sorted neighbourhoods (Hernández and Stolfo, 1995) over bits of the thumbnails.
+//! Candidates for near-duplicates: sorted neighbourhoods (Hernández and Stolfo, 1995) over bits of the thumbnails.
 //!
 //! A bit says whether a field has more local contrast than its neighbour to the left, or above: 480 of them. A few that
-//! are balanced over the data and decided clearly make a key; copies agree in most of its bits, and stand close to each
-//! other where all slices are sorted by it. That is done a dozen times with other bits, and in each order a slice is
-//! compared with the next few of other patients. The work grows with the number of slices and no faster, whatever they
-//! show: in a volume of a thousand slices that are nearly alike the search for others gives up after [`SCAN`] steps.
+//! are balanced over the data and decided clearly make a key; copies agree in most of its bits and are close to each
+//! other when all slices are sorted by it. This is repeated a dozen times with other bits, and in each order a slice is
+//! compared with the next few of other patients. The work is linear in the number of slices for any data: in a volume
+//! of a thousand similar slices the search for others stops after [`SCAN`] steps.
 
 use rayon::prelude::*;
 
-use super::likeness::{CLEAR, Signature, correlation};
+use super::similarity::{CLEAR, Signature, correlation};
 use super::{Pair, Records};
 use crate::random::{STEP, scrambled};
 use crate::slices::THUMBNAIL_SIDE;
@@ -19,8 +19,8 @@ const ORDERS: u64 = 14;
 const NEIGHBOURS: usize = 6;
 /// … among so many that follow it.
 const SCAN: usize = 192;
-/// Least correlation of the thumbnails of a candidate. The lowest of copies of real slices is 0.79, under a window that cuts
-/// off three tenths of the range; votes and the closer look sort out the rest.
+/// Least correlation of the thumbnails of a candidate. The lowest of copies of real slices is 0.79, under a window that
+/// cuts off three tenths of the range; votes and the closer look sort out the rest.
 const LEAST: f32 = 0.75;
 /// Most candidates that are kept of one slice, the likest.
 const KEPT: usize = 8;
@@ -39,8 +39,8 @@ fn fields(bit: usize) -> (usize, usize) {
     }
 }
 
-/// How much each bit tells: most where it is set in half of the slices, and clearly so. A little even where it is the same
-/// in all, so that a few slices that are all copies of each other have a key too.
+/// How much each bit tells: most where it is set in half of the slices, and clearly so. A little even where it is the
+/// same in all, so that a few slices that are all copies of each other have a key too.
 fn weights(signatures: &[&Signature]) -> Vec<f64> {
     let step = signatures.len().div_ceil(SAMPLE).max(1);
     let sample: Vec<&&Signature> = signatures.iter().step_by(step).collect();

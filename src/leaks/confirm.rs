@@ -1,4 +1,4 @@
-//! From suspicions to links, and what has the same pixels.
+//! From suspicions and equal pixels to links.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use super::{Components, Duplicate, LeakKind, Leaks, Link, Options, Pair, Records
 /// the same.
 const LISTED: usize = 32;
 
-/// Least likeness of two single pictures that are too small for 64 fields along a side.
+/// Least similarity of two single pictures that are too small for 64 fields along a side.
 const COARSE: f64 = 0.9;
 
 /// Slices with the same pixels that would be a leak, class by class. A picture of one colour is no evidence.
@@ -100,8 +100,8 @@ pub fn found<'a>(records: &Records, confirmed: impl IntoIterator<Item = &'a Susp
 }
 
 impl Suspicion {
-    /// Whether a closer look confirms it: for two pictures theirs, for two volumes most of a few pairs. `look` gives the
-    /// likeness of two slices at so many fields along a side.
+    /// Whether a closer look confirms it: for two pictures theirs, for two volumes most of a few pairs. `look` gives
+    /// the similarity of two slices at so many fields along a side.
     pub fn holds(&self, records: &Records, options: &Options, look: impl Fn(u32, u32, usize) -> f64) -> bool {
         // With less detail different patients are more alike, and a single picture has no others to vote with it.
         let least = |detail: usize| match (self.volumes, detail) {

@@ -1,4 +1,4 @@
-//! Links that the sources declare themselves.
+//! Links declared by the sources.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ pub struct Declaration {
     pub source: String,
     /// The other.
     pub other: String,
-    /// What is shared, in words.
+    /// What is shared, as text.
     pub note: String,
     /// Whether the names of the patients of one source tell those of the other.
     pub mapped: bool,

@@ -1,4 +1,4 @@
-//! Connected components: what is linked with each other over any number of steps.
+//! Leak groups: connected components of linked patients.
 
 use std::collections::BTreeMap;
 

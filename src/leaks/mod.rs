@@ -1,20 +1,20 @@
 //! Leakage: the same image under two patients, or in two official splits of one patient.
 //!
-//! Slices of one volume, frames of one video and sequences of one examination belong to one patient and are no leak.
+//! Slices of one volume, frames of one video and sequences of one examination belong to one patient and are not leaks.
 //! Three things link patients:
 //!
 //! - **exact**: two slices have the same pixels.
-//! - **near**: two slices show the same picture in another encoding (JPEG of another quality, another type, another size,
-//!   another gamma or window). Frames that follow each other in a video under *different* patients are found too: they
-//!   are as good as one picture.
-//! - **declared**: the sources say so themselves (`overlaps` in a spec, with patterns of the patients' names).
+//! - **near**: two slices show the same image in another encoding (JPEG of another quality, another type, another size,
+//!   another gamma or window). Consecutive frames of a video under *different* patients are found too: they are nearly
+//!   identical.
+//! - **declared**: stated by the sources (`overlaps` in a spec, with patterns of the patients' names).
 //!
-//! # How near copies are found
-//! Everything rests on *local contrast* ([`likeness`]): what a field of a picture is in comparison with its neighbours.
-//! It hardly changes with encoding, gamma and window, and it does not see what all pictures of a kind have in common
-//! (the black rim of a fundus photograph, the outline of a body). Lowest of copies and highest of different patients among
-//! real slices (ACDC, CHAOS, CHASE_DB1, DRIVE, I2CVB, IDRiD, MSD, ssTEM, the released slices of COSMOS) and the demo's
-//! phantoms, at the detail at which pictures are compared closely, 64 x 64 fields or fewer for small ones:
+//! # Detection of near-duplicates
+//! The measure is *local contrast* ([`similarity`]): the level of a field relative to its neighbours. It hardly changes
+//! with encoding, gamma and window, and it ignores what all images of a kind have in common (the black rim of a fundus
+//! photograph, the outline of a body). Lowest similarity of copies and highest of different patients among real slices
+//! (ACDC, CHAOS, CHASE_DB1, DRIVE, I2CVB, IDRiD, MSD, ssTEM, the released slices of COSMOS) and the demo's phantoms, at
+//! the resolution of the close comparison, 64 x 64 fields or fewer for small images:
 //!
 //! | | real | phantoms |
 //! |---|---|---|
@@ -27,15 +27,15 @@
 //!
 //! The plain grey levels of two different eyes correlate by 0.99.
 //!
-//! 1. [`suspects`] looks at 16 x 16 thumbnails alone. Candidates come from sorted neighbourhoods (`candidates`): linear in
-//!    the number of slices, whatever they show. For two volumes their slices vote: a share of them must have a twin in the
-//!    other, in the same (or the opposite) order, so that one chance match never joins two patients.
-//! 2. [`Suspicion::holds`] compares a few pairs of each suspicion at a higher resolution, which the caller reads.
-//! 3. [`found`] makes links of what was confirmed and of what has the same pixels.
+//! 1. [`suspects`] uses only 16 x 16 thumbnails. Candidates come from sorted neighbourhoods (`candidates`), in time
+//!    linear in the number of slices. Slices of two volumes vote: a share of them must have a match in the other, in
+//!    the same (or the opposite) order, so a single chance match never joins two patients.
+//! 2. [`Suspicion::holds`] compares a few pairs of each suspicion at a higher resolution, read by the caller.
+//! 3. [`found`] links patients with confirmed pairs or equal pixels.
 //!
-//! A copy that was turned, mirrored, cropped or cut along another axis is not found.
+//! Copies that are rotated, mirrored, cropped or cut along another axis are not found.
 //!
-//! Nothing here reads or writes: records go in, links and groups come out.
+//! This module does no input or output: records go in, links and groups come out.
 
 use crate::store::LeakKind;
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ mod candidates;
 mod confirm;
 mod declared;
 mod groups;
-pub mod likeness;
 mod records;
+pub mod similarity;
 mod votes;
 
 pub use confirm::found;
@@ -57,9 +57,9 @@ pub use votes::{Suspicion, suspects};
 /// Thresholds.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Options {
-    /// Least likeness of two single pictures (see [`likeness`]).
+    /// Least similarity of two single pictures (see [`similarity`]).
     pub picture: f64,
-    /// Least likeness of the slices of two volumes that are compared closely: most of them must have it.
+    /// Least similarity of the slices of two volumes that are compared closely: most of them must have it.
     pub volume: f64,
     /// Share of the slices of the smaller volume that must have a twin in the other.
     pub share: f64,

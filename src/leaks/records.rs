@@ -1,8 +1,8 @@
-//! Slices as the search sees them: what tells them apart, in about 300 bytes each.
+//! Records of slices for the search, about 300 bytes each.
 
 use std::collections::HashMap;
 
-use super::likeness::{FIELDS, Signature, is_flat, signature};
+use super::similarity::{FIELDS, Signature, is_flat, signature};
 use crate::store::rows::compare_ids;
 
 /// A slice, as it is handed in.
@@ -33,7 +33,7 @@ pub(super) struct Patient {
     pub(super) source: String,
 }
 
-/// What the search needs of a slice, but for its signature.
+/// What the search needs of a slice, except for its signature.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     /// Number of its case: the slices of a case have consecutive numbers.
@@ -75,8 +75,8 @@ fn detail(size: [u32; 2]) -> u8 {
 }
 
 impl Records {
-    /// Takes in slices, in any order but with the slices of a case one after the other, as the table has them; the order
-    /// decides which slice of several is called the first.
+    /// Takes in slices, in any order but with the slices of a case one after the other, as the table has them; the
+    /// order decides which slice of several is called the first.
     ///
     /// # Errors
     /// The id of a slice whose digest or thumbnail is none, and what is wrong with it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::likeness::likeness;
+use super::similarity::similarity;
 use super::*;
 
 /// A 16 x 16 picture that a seed decides; neighbours of one `z` are alike.
@@ -65,7 +65,7 @@ fn search(records: &Records, slices: &[Slice]) -> Leaks {
     let options = Options::default();
     let look = |a: u32, b: u32, side: usize| {
         assert_eq!(side, 16);
-        likeness(&slices[a as usize].thumbnail, &slices[b as usize].thumbnail, side)
+        similarity(&slices[a as usize].thumbnail, &slices[b as usize].thumbnail, side)
     };
     let suspicions = suspects(records, &options);
     found(records, suspicions.iter().filter(|suspicion| suspicion.holds(records, &options, look)))

@@ -1,4 +1,4 @@
-//! From candidates to suspicions: the slices of two volumes vote, single pictures stand for themselves.
+//! From candidates to suspicions: the slices of two volumes vote, single images are compared directly.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ const LEAST_TWINS: usize = 3;
 const CHECKS: usize = 3;
 /// How far, in slices, a twin may lie from where its neighbours' twins say.
 const SLACK: i64 = 2;
-/// Least correlation of the thumbnails of two single pictures. Of copies the lowest is 0.85 (a small picture of half the
-/// size) but for windows; of different patients the highest is 0.97, so that this raises no more than a suspicion.
+/// Least correlation of the thumbnails of two single pictures. Of copies the lowest is 0.85 (a small picture of half
+/// the size) except for windows; of different patients the highest is 0.97, so that this raises at most a suspicion.
 const PICTURE: f32 = 0.8;
 /// As [`PICTURE`], for two slices of volumes that are copies of each other.
 const TWIN: f32 = 0.75;
@@ -122,7 +122,7 @@ fn completed(records: &Records, cases: [u32; 2], chain: &[Pair], reversed: bool)
         let compared = (expected - SLACK..=expected + SLACK).filter(free).map(|b| {
             let (a, b) = (a as u32, b as u32);
             let signature = |slice: u32| &records.signatures[slice as usize];
-            Pair { a, b, similarity: super::likeness::correlation(signature(a), signature(b)) }
+            Pair { a, b, similarity: super::similarity::correlation(signature(a), signature(b)) }
         });
         let flat = |pair: &Pair| [pair.a, pair.b].iter().any(|&slice| records.facts[slice as usize].flat);
         let best = compared

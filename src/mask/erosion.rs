@@ -6,7 +6,7 @@ use super::{Mask, RunWriter};
 impl Mask {
     /// Erosion by the cross of the 4-neighbourhood: the pixels whose four neighbours are all set.
     pub fn eroded_by_cross(&self) -> Mask {
-        self.shrunk_along_columns(1).common(&self.shifted_right(1)).common(&self.shifted_left(1))
+        self.shrunk_along_columns(1).intersection(&self.shifted_right(1)).intersection(&self.shifted_left(1))
     }
 
     /// Erosion by the square of `2 radius + 1` pixels: the pixels with no unset pixel nearer than that along both axes.
@@ -17,14 +17,14 @@ impl Mask {
         let mut span = 1;
         while span < size && !window.is_empty() {
             let step = span.min(size - span);
-            window = window.common(&window.shifted_left(step));
+            window = window.intersection(&window.shifted_left(step));
             span += step;
         }
         window.shifted_right(radius as u64)
     }
 
-    /// The surface as distance metrics define it: the mask minus its erosion by the cross (protocol 4). It is empty
-    /// only where the mask is.
+    /// The surface as distance metrics define it: the mask minus its erosion by the cross (docs/protocol.md, 4). It is
+    /// empty only where the mask is.
     pub fn surface(&self) -> Mask {
         self.difference(&self.eroded_by_cross())
     }

@@ -11,11 +11,11 @@ impl Mask {
         self.combine(other, |a, b| a || b)
     }
 
-    /// The pixels set in both masks. For their number alone, [`Mask::intersection`] is faster.
+    /// The pixels set in both masks. For their number alone, [`Mask::intersection_area`] is faster.
     ///
     /// # Panics
     /// If the sizes differ.
-    pub fn common(&self, other: &Mask) -> Mask {
+    pub fn intersection(&self, other: &Mask) -> Mask {
         self.combine(other, |a, b| a && b)
     }
 
@@ -83,7 +83,7 @@ mod tests {
             let (a, b) = (mask(1), mask(2));
             let pixels = |keep: fn(u8) -> bool| Mask::from_predicate(h, w, |i| keep(seed[i]));
             prop_assert_eq!(a.union(&b), pixels(|v| v != 0));
-            prop_assert_eq!(a.common(&b), pixels(|v| v == 3));
+            prop_assert_eq!(a.intersection(&b), pixels(|v| v == 3));
             prop_assert_eq!(a.difference(&b), pixels(|v| v == 1));
             prop_assert_eq!(a.difference(&a), Mask::empty(h, w));
         }

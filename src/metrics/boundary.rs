@@ -1,7 +1,7 @@
 //! Boundary IoU (Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation Evaluation", CVPR 2021).
 //!
-//! A boundary is the band of a mask's pixels nearer to its outside than a distance that depends on the image's size. The
-//! authors' code erodes with a 3 x 3 square as many times as the distance says, with the image border as outside;
+//! A boundary is the band of a mask's pixels nearer to its outside than a distance that depends on the image's size.
+//! The authors' code erodes with a 3 x 3 square as many times as the distance says, with the image border as outside;
 //! eroding once with the square of that radius is the same.
 
 use super::Overlap;

@@ -1,18 +1,18 @@
 //! How well a predicted mask matches the ground truth: overlap and surface distances, in pixels and in millimetres.
 //!
 //! [`METRICS`] is the table of all metrics: name, unit, range, definition, function. A metric's function takes a
-//! [`Comparison`], which computes what metrics share once, when the first of them asks for it. A new metric is one entry
-//! in `table.rs`, with a test. `docs/metrics.md` holds the definitions, and says which tool agrees with which; values
-//! agree with MedPy's `dc`, `jc`, `hd`, `hd95`, `asd`, `assd` and `ravd`.
+//! [`Comparison`], which computes shared quantities once, on first use. A new metric is one entry in `table.rs`, with a
+//! test. `docs/metrics.md` contains the definitions and the tools that agree with them; values agree with MedPy's `dc`,
+//! `jc`, `hd`, `hd95`, `asd`, `assd` and `ravd`.
 //!
 //! # Empty masks
-//! Tools disagree about what a distance is when a mask has no pixel: MedPy raises an error, MONAI gives NaN or infinity,
-//! and the code released with the paper records 0, the best possible value, so that a failure improves the mean. Here
+//! Tools disagree about distances of empty masks: MedPy raises an error, MONAI returns NaN or infinity, and the code
+//! released with the paper records 0, the best possible value, so failures improve the mean. Here
 //! - scores between 0 and 1 ([`dice`](Overlap::dice), IoU, NSD, boundary IoU) are 0 where one mask is empty, and 1
 //!   where both are ([`EmptyRule::SCORE`]);
-//! - distances are null where either mask is empty ([`EmptyRule::UNDEFINED`]), and [`Comparison::empty`] tells which, so
-//!   that failures are counted and not averaged away;
-//! - `hd_cosmos` alone keeps the released code's 0 ([`EmptyRule::ZERO`]).
+//! - distances are null where either mask is empty ([`EmptyRule::UNDEFINED`]), and [`Comparison::empty`] states which,
+//!   so failures are counted and not averaged away;
+//! - only `hd_cosmos` keeps the released code's 0 ([`EmptyRule::ZERO`]).
 
 mod boundary;
 mod overlap;
@@ -56,7 +56,7 @@ impl Default for MetricOptions {
 pub struct SizeMismatch {
     /// Height and width of the prediction.
     pub prediction: (u32, u32),
-    /// Height and width of the truth.
+    /// Height and width of the ground truth.
     pub truth: (u32, u32),
 }
 

@@ -9,7 +9,7 @@ pub struct Overlap {
     pub intersection: u64,
     /// Pixels of the prediction.
     pub prediction_area: u64,
-    /// Pixels of the truth.
+    /// Pixels of the ground truth.
     pub truth_area: u64,
 }
 
@@ -31,7 +31,7 @@ impl Overlap {
     /// If the sizes differ.
     pub fn of(prediction: &Mask, truth: &Mask) -> Self {
         Overlap {
-            intersection: prediction.intersection(truth),
+            intersection: prediction.intersection_area(truth),
             prediction_area: prediction.area(),
             truth_area: truth.area(),
         }
@@ -69,7 +69,7 @@ impl Overlap {
         (dice > 0.0).then(|| (3.0 * dice - 2.0) / dice)
     }
 
-    /// `(|prediction| - |truth|) / |truth|`, as MedPy `ravd`; `None` where the truth is empty.
+    /// `(|prediction| - |truth|) / |truth|`, as MedPy `ravd`; `None` where the ground truth is empty.
     pub fn area_difference(&self) -> Option<f64> {
         let (prediction, truth) = (self.prediction_area as f64, self.truth_area as f64);
         (truth > 0.0).then(|| (prediction - truth) / truth)

@@ -1,9 +1,9 @@
 //! Distances between the surfaces of two masks, exact and Euclidean.
 //!
 //! The surface of a mask is the mask minus its erosion by the cross of the 4-neighbourhood, what lies beyond the image
-//! border counting as outside (protocol 4; MedPy with its default `connectivity = 1`). Distances go from pixel centre
-//! to pixel centre. All metrics come out of two lists: for each surface pixel of one mask, the distance to the nearest
-//! surface pixel of the other.
+//! border counting as outside (docs/protocol.md, 4; MedPy with its default `connectivity = 1`). Distances go from pixel
+//! centre to pixel centre. All metrics come out of two lists: for each surface pixel of one mask, the distance to the
+//! nearest surface pixel of the other.
 
 use crate::mask::Mask;
 
@@ -185,9 +185,9 @@ impl GapTable {
 /// Neither list is empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SurfaceDistances {
-    /// From the prediction's surface to the truth's, in column-major order of the prediction's pixels.
+    /// From the prediction's surface to the ground truth's, in column-major order of the prediction's pixels.
     pub from_prediction: Vec<f64>,
-    /// From the truth's surface to the prediction's.
+    /// From the ground truth's surface to the prediction's.
     pub from_truth: Vec<f64>,
 }
 
@@ -221,8 +221,8 @@ impl SurfaceDistances {
         percentile(self.from_prediction.clone(), 0.95).max(percentile(self.from_truth.clone(), 0.95))
     }
 
-    /// Average surface distance, directed: the mean from the prediction to the truth (MedPy `asd`, and the paper's
-    /// released code).
+    /// Average surface distance, directed: the mean from the prediction to the ground truth (MedPy `asd`, and the
+    /// paper's released code).
     pub fn asd(&self) -> f64 {
         mean(&[&self.from_prediction])
     }

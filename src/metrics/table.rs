@@ -7,19 +7,19 @@ use crate::measure::{Kind, Measure, MeasureTable, Range, Reading, Readings};
 pub struct Metric {
     /// Name, unit, range and definition.
     pub measure: Measure,
-    /// Which values are good.
+    /// Which values are better.
     pub better: Better,
-    /// What it is where a mask has no pixel.
+    /// Its value if a mask is empty.
     pub empty: EmptyRule,
-    /// True where it is undefined as long as the spacing is unknown.
+    /// True if it is undefined without a known spacing.
     pub needs_spacing: bool,
-    /// True where the summary tables of an analysis have it by default.
+    /// True if the summary tables of an analysis include it by default.
     pub in_summary: bool,
     /// Its value.
     pub value: fn(&Comparison) -> Reading,
 }
 
-/// Which values of a metric are good.
+/// Which values of a metric are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Better {
     /// The higher, the better.
@@ -41,28 +41,28 @@ impl Better {
     }
 }
 
-/// The value of a metric where a mask has no pixel; `None` is undefined.
+/// The value of a metric if a mask is empty; `None` is undefined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EmptyRule {
-    /// Where the prediction alone is empty: the model found nothing.
+    /// If only the prediction is empty: the model found nothing.
     pub prediction: Option<f64>,
-    /// Where the ground truth alone is empty.
+    /// If only the ground truth is empty.
     pub truth: Option<f64>,
-    /// Where both are.
+    /// If both are empty.
     pub both: Option<f64>,
 }
 
 impl EmptyRule {
-    /// 0, the worst score, where one mask is empty; 1, the best, where both are.
+    /// 0, the worst score, if one mask is empty; 1, the best, if both are.
     pub const SCORE: EmptyRule = EmptyRule { prediction: Some(0.0), truth: Some(0.0), both: Some(1.0) };
-    /// Undefined where either mask is empty: a distance has no worst value.
+    /// Undefined if either mask is empty: a distance has no worst value.
     pub const UNDEFINED: EmptyRule = EmptyRule { prediction: None, truth: None, both: None };
-    /// 0 where either mask is empty, as in the code released with the paper.
+    /// 0 if either mask is empty, as in the code released with the paper.
     pub const ZERO: EmptyRule = EmptyRule { prediction: Some(0.0), truth: Some(0.0), both: Some(0.0) };
 }
 
 impl Metric {
-    /// What it is where a mask is empty or the spacing unknown, as a sentence.
+    /// Its value if a mask is empty or the spacing unknown, as a sentence.
     pub(crate) fn exceptions(&self) -> String {
         let EmptyRule { prediction, truth, both } = self.empty;
         let show = |value: Option<f64>| value.map_or("null".to_string(), |v| v.to_string().replace('-', "−"));
@@ -114,7 +114,7 @@ pub fn metric(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.measure.name == name)
 }
 
-/// The name of a metric on axes and in headings; a column that is no metric keeps its name.
+/// The name of a metric on axes and in headings; other columns keep their names.
 #[cfg(feature = "query")]
 pub(crate) fn metric_label(name: &str) -> &str {
     metric(name).map_or(name, |metric| metric.measure.label)
@@ -129,8 +129,8 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::Number,
             unit: "",
             range: Range::SHARE,
-            definition: "Dice coefficient, not smoothed: twice the pixels that both masks share over the sum of their \
-                         areas.",
+            definition: "Dice coefficient, not smoothed: twice the number of pixels that both masks share, divided by the \
+                         sum of their areas.",
             formula: r"2\|P∩T\| / (\|P\| + \|T\|)",
             origin: "paper",
         },
@@ -147,8 +147,8 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::Number,
             unit: "",
             range: Range::SHARE,
-            definition: "Intersection over union (Jaccard index): the pixels that both masks share over the pixels of \
-                         either.",
+            definition: "Intersection over union (Jaccard index): the number of pixels in both masks, divided by the \
+                         number in either.",
             formula: r"\|P∩T\| / \|P∪T\|",
             origin: "paper",
         },
@@ -235,7 +235,7 @@ pub static METRICS: &[Metric] = &[
             unit: "px",
             range: Range::POSITIVE,
             definition: "Average surface distance, one direction only: the mean distance from the prediction's surface \
-                         pixels to the nearest of the ground truth.",
+                         pixels to the nearest surface pixel of the ground truth.",
             formula: "mean of D(P→T)",
             origin: "the paper's released code, MedPy",
         },
@@ -270,8 +270,8 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::NumberOrNull,
             unit: "",
             range: Range::SHARE,
-            definition: "Normalised surface Dice: the share of the surface pixels of both masks that lie within a \
-                         tolerance in pixels of the other surface.",
+            definition: "Normalised surface Dice: the share of the surface pixels of both masks within a tolerance, \
+                         in pixels, of the other surface.",
             formula: "share of D(P→T) and D(T→P), in one list, that is at most the tolerance (2 px)",
             origin: "MONAI, surface-distance; the tolerance is ours",
         },
@@ -288,8 +288,9 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::NumberOrNull,
             unit: "",
             range: Range::SHARE,
-            definition: "IoU of the bands along the inside of both outlines (Cheng et al. 2021).",
-            formula: "IoU of the bands of both masks that are nearer to the outside than 2 % of the image's diagonal",
+            definition: "IoU of the bands along the inner side of both outlines (Cheng et al. 2021).",
+            formula: "IoU of the pixels of both masks whose distance to the outside is less than 2 % of the image \
+                diagonal",
             origin: "Cheng et al., CVPR 2021",
         },
         better: Better::Higher,
@@ -322,7 +323,7 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::NumberOrNull,
             unit: "",
             range: Range::at_least(-1.0),
-            definition: "Area of the prediction minus that of the ground truth, over that of the ground truth.",
+            definition: "Area of the prediction minus that of the ground truth, divided by that of the ground truth.",
             formula: r"(\|P\| − \|T\|) / \|T\|",
             origin: "MedPy (`ravd`)",
         },
@@ -356,7 +357,8 @@ pub static METRICS: &[Metric] = &[
             kind: Kind::NumberOrNull,
             unit: "mm",
             range: Range::POSITIVE,
-            definition: "95th percentile of the surface distances in millimetres of both directions in one list (MedPy).",
+            definition: "95th percentile of the surface distances in millimetres of both directions in one list \
+                (MedPy).",
             formula: "",
             origin: "MedPy",
         },

@@ -1,4 +1,4 @@
-//! What a model gives for a prompt.
+//! Candidates: the masks that a model returns for a prompt.
 
 use crate::mask::Mask;
 

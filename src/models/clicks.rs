@@ -1,9 +1,9 @@
-//! Simulated interaction (protocol 7): one click after the other, each where the segmentation is most wrong, for
+//! Simulated interaction (docs/protocol.md, 7): one click after another, each in the largest error region, for
 //! comparison with interactive methods such as FocalClick and SimpleClick.
 //!
-//! The next click goes to the largest connected region of error, at the point farthest from the region's border
-//! (which the border of the slice counts as): positive where object is missing, negative where background is taken for
-//! object. The model gets all clicks so far, and its logits of the last step as a mask prompt, as SAM was trained.
+//! The next click goes to the largest connected region of error, at the point farthest from the region's border (which
+//! the border of the slice counts as): positive if object is missing, negative if background is marked as object. The
+//! model gets all clicks so far, and its logits of the last step as a mask prompt, as SAM was trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +20,8 @@ use crate::store::Choice;
 pub struct ClickOptions {
     /// Most clicks.
     pub clicks: usize,
-    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates best:
-    /// methods that are compared with have no oracle.
+    /// The candidate that a simulated user goes on with after each click. The default is the one that the model rates
+    /// best: methods that are compared with have no oracle.
     pub choice: Choice,
     /// Give the last logits as a mask prompt. Models without such an input do without.
     pub mask_prompt: bool,
@@ -42,9 +42,9 @@ pub struct Click {
     pub mask: Mask,
     /// The model's own estimate of its IoU.
     pub predicted_iou: Option<f32>,
-    /// Its IoU with the truth.
+    /// Its IoU with the ground truth.
     pub iou: f64,
-    /// Its Dice with the truth.
+    /// Its Dice with the ground truth.
     pub dice: f64,
 }
 
@@ -54,7 +54,7 @@ pub struct Click {
 /// The model fails.
 ///
 /// # Panics
-/// If the truth has not the size of the slice.
+/// If the ground truth has not the size of the slice.
 pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &ClickOptions) -> Result<Vec<Click>> {
     let mut prompt = Prompt::default();
     let mut mask = Mask::empty(truth.height(), truth.width());
@@ -73,7 +73,7 @@ pub fn simulate_clicks(slice: &mut dyn PreparedSlice, truth: &Mask, options: &Cl
         logits = Some(chosen.logits).filter(|logits| options.mask_prompt && !logits.is_empty());
         let predicted_iou = chosen.candidate.predicted_iou;
         mask = chosen.candidate.mask;
-        let shared = mask.intersection(truth) as f64;
+        let shared = mask.intersection_area(truth) as f64;
         let both = (mask.area() + truth.area()) as f64;
         let (iou, dice) = (shared / (both - shared), 2.0 * shared / both);
         done.push(Click { point, mask: mask.clone(), predicted_iou, iou, dice });

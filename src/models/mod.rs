@@ -1,15 +1,15 @@
-//! Models that segment slices: what every model can do ([`Segmenter`]), and the models that there are.
+//! Models that segment slices: their interface ([`Segmenter`]) and the built-in models.
 //!
 //! | model | what it is |
 //! |---|---|
 //! | [`sam`] | SAM and its relatives through ONNX Runtime; each model is a folder with weights |
 //! | [`otsu_box`] | a threshold in the box, without weights: the baseline |
 //!
-//! The pipeline knows [`Segmenter`] alone. A further model is a file or folder here that implements it, and a line in
-//! [`BUILT_IN`], under whose name `medcosmos predict --model` finds it.
+//! The pipeline uses only [`Segmenter`]. To add a model, implement it in a file or folder here and add a line to
+//! [`BUILT_IN`], whose name `medcosmos predict --model` accepts.
 //!
-//! Choosing among the masks that a model offers ([`crate::choice`]) and simulated interaction ([`clicks`]) are the same for
-//! all of them.
+//! The choice among the candidates of a model ([`crate::choice`]) and simulated interaction ([`clicks`]) are the same
+//! for all models.
 
 use std::path::PathBuf;
 
@@ -34,8 +34,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A model that segments the objects of a slice. Workers share one and prepare slices at the same time.
 ///
-/// The same slice and prompts must give the same masks whatever was asked before, on every thread: datasets are compared
-/// byte by byte.
+/// The same slice and prompts must give the same masks whatever was asked before, on every thread: datasets are
+/// compared byte by byte.
 ///
 /// ```
 /// use medcosmos::mask::Mask;
@@ -99,13 +99,14 @@ pub trait Segmenter: Send + Sync {
     /// change of what it gives. Predictions of another digest are replaced.
     fn digest(&self) -> String;
 
-    /// Adds the options under which the model was opened, as far as they decide its masks, to the key of its predictions.
+    /// Adds the options under which the model was opened, as far as they decide its masks, to the key of its
+    /// predictions.
     fn key(&self, key: ShardKey) -> ShardKey {
         key
     }
 
-    /// True where the model segments under this strategy: it takes the prompts that the strategy draws, or, for S1, does
-    /// without. Others are left out.
+    /// True where the model segments under this strategy: it takes the prompts that the strategy draws, or, for S1,
+    /// does without. Others are left out.
     fn takes(&self, strategy: Strategy) -> bool;
 
     /// True where simulated clicks make sense: the model takes points, positive and negative
@@ -132,8 +133,8 @@ pub trait Segmenter: Send + Sync {
 
 /// A slice that a model is ready to segment, by one thread.
 pub trait PreparedSlice {
-    /// Candidate masks of every prompt, in the order of the prompts; each of the slice's size. A model that finds nothing
-    /// gives none.
+    /// Candidate masks of every prompt, in the order of the prompts; each of the slice's size. A model that finds
+    /// nothing gives none.
     ///
     /// # Errors
     /// The model fails, or a prompt is not of a kind that it takes.

@@ -1,12 +1,12 @@
-//! `otsu-box`: a segmentation without a network, from the same box that SAM gets in S5. It needs no weights, so it
-//! shows what a pipeline does where SAM is not installed, and it is a floor that a learned model should clear. It is a low
-//! one: on the 56 objects of the released slices its mean Dice is 0.47, that of the filled box 0.67, that of MobileSAM's
-//! best candidate 0.73 (a myocardium has the brighter blood pool in its middle, a pancreas hardly any contrast).
+//! `otsu-box`: a baseline without a network, from the box of S5. It needs no weights, so it demonstrates the pipeline
+//! without SAM and gives a lower bound that a learned model should exceed. The bound is low: on the 56 objects of the
+//! released slices its mean Dice is 0.47, that of the filled box 0.67, that of MobileSAM's best candidate 0.73 (a
+//! myocardium has the brighter blood pool in its middle, a pancreas hardly any contrast).
 //!
-//! Inside the box, Otsu's threshold (IEEE Trans. SMC 9:62, 1979) parts the pixels into a dark and a bright class. The
-//! object is the class that is the more frequent in the middle of the box than at its rim: a box drawn tightly around an
-//! object has the object in the middle, and background in the corners. The mask is the largest connected region of that
-//! class in the box. Only the image and the box are used, never the truth.
+//! Inside the box, Otsu's threshold (IEEE Trans. SMC 9:62, 1979) divides the pixels into a dark and a bright class. The
+//! object is the class that is more frequent in the middle of the box than at its rim, because a tight box has the
+//! object in the middle and background in the corners. The mask is the largest connected region of that class in the
+//! box. Only the image and the box are used, never the ground truth.
 
 use super::{BuiltIn, Candidate, PreparedSlice, Result, Segmenter};
 use crate::mask::Mask;
@@ -65,8 +65,8 @@ impl GreySlice {
         GreySlice { height: slice.height(), width: slice.width(), luma: slice.luma() }
     }
 
-    /// The object in a box `[x_min, y_min, x_max, y_max]` (inclusive pixels; fractions are rounded, and the box is clipped
-    /// to the slice). A box without contrast is the object as a whole.
+    /// The object in a box `[x_min, y_min, x_max, y_max]` (inclusive pixels; fractions are rounded, and the box is
+    /// clipped to the slice). A box without contrast is the object as a whole.
     fn object_in(&self, bounds: [f64; 4]) -> Mask {
         let GreySlice { height, width, ref luma } = *self;
         let clip = |value: f64, length: usize| value.round().clamp(0.0, (length - 1) as f64) as usize;

@@ -1,4 +1,4 @@
-//! The third stage: predictions joined with the masks they were made for, and the factors of every mask.
+//! The stage `evaluate`: metrics of predictions against their masks, and factors of every mask.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -54,7 +54,7 @@ pub struct EvaluateReport {
 pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progress) -> Result<EvaluateReport> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no masks to evaluate; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no masks; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
@@ -73,8 +73,9 @@ struct Done {
     reused: bool,
 }
 
-/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand rows
-/// each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of one.
+/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand
+/// rows each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of
+/// one.
 fn do_shards<T: Sync>(
     dataset: &Dataset,
     work: &[(Shard, T)],
@@ -108,7 +109,7 @@ fn factors(
         let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
         key = key.with_digest_of("columns", names_of::<Factors>());
         if !own.is_empty() {
-            key = key.with_json("own modalities", &own);
+            key = key.with_json("modalities of specs", &own);
         }
         work.push((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build));
     }
@@ -161,11 +162,11 @@ fn factor_rows(slice: &DecodedSlice, own: &[String], options: &FourierOptions) -
         let of_own = || Some(taxonomy().modalities.len() + own.iter().position(|own| *own == row.modality)?);
         let modality = taxonomy().modality_index(&row.modality).or_else(of_own);
         let modality = modality.and_then(|modality| u8::try_from(modality).ok()).ok_or_else(|| {
-            damaged(&row.mask_id, format!("no case of the dataset has the modality {:?}", row.modality))
+            damaged(&row.mask_id, format!("the modality {:?} does not occur in the dataset", row.modality))
         })?;
         let subject =
             Subject::of(mask, &picture, modality, options).map_err(|e| damaged(&row.mask_id, e.to_string()))?;
-        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask has no pixel".into()))?;
+        let subject = subject.ok_or_else(|| damaged(&row.mask_id, "the mask is empty".into()))?;
         Ok(FactorRow { mask: MaskIdentity::from(row), values: subject.values() })
     };
     slice.masks.iter().map(one).collect()
@@ -193,7 +194,7 @@ fn metrics(
         if !finished {
             let model = prediction.model.as_deref().unwrap_or_default();
             tracing::warn!(
-                "{model} on {}: `medcosmos predict` was not finished; what it left is not evaluated",
+                "{model} on {}: `medcosmos predict` has not finished; its predictions are not evaluated",
                 prediction.source
             );
         }
@@ -278,7 +279,7 @@ impl Iterator for Pairs {
                 Some(Ok(mask)) => self.current = Some(mask),
                 Some(Err(error)) => return Some(Err(error.into())),
                 None => {
-                    let reason = "a prediction for a mask that the dataset does not have".to_string();
+                    let reason = "a prediction of a mask that is not in the dataset".to_string();
                     return Some(Err(Error::Damaged { id: first.mask_id, reason }));
                 }
             }
@@ -301,7 +302,7 @@ impl Iterator for Pairs {
     }
 }
 
-/// Two rows: the candidate closest to the truth (the paper's oracle), and the one that the model rates best.
+/// Two rows: the candidate closest to the ground truth (the paper's oracle), and the one that the model rates best.
 fn metric_rows(pair: &Pair, options: MetricOptions) -> Result<Vec<MetricRow>> {
     let truth = pair.truth.mask.decode(&pair.truth.mask_id)?;
     let masks: Vec<Mask> = pair.candidates.iter().map(|c| Ok(c.mask.decode(&c.mask_id)?)).collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! Leaks: which patients are found under two names, and which slices show the same. It marks, and deletes nothing.
+//! The stage `leaks`: duplicate patients and images. It flags them and deletes nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::slices_of::{build_shards, decode_picture, table_file};
 use super::{Error, MEASURES, Progress, Result, discard_outdated, stage_digest};
 use crate::digest::canonical_json;
-use crate::leaks::likeness::likeness;
+use crate::leaks::similarity::similarity;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
 use crate::projection;
 use crate::slices::luma_fields;
@@ -127,14 +127,15 @@ pub struct Unmapped {
     pub pairs: u64,
 }
 
-/// Looks for leaks and writes the tables `leaks` and `duplicates`. Splits that were made from other leaks are removed.
+/// Looks for leaks and writes the tables `leaks` and `duplicates`. Splits that were derived from other leaks are
+/// removed.
 ///
 /// # Errors
 /// A dataset without slices, or with rows that cannot be decoded.
 pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress: &Progress) -> Result<LeaksReport> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no slices to compare; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no slices; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     discard_outdated(dataset, MEASURES)?;
@@ -213,7 +214,7 @@ fn search(
         let looks = some.iter().flat_map(|suspicion| suspicion.looks(records)).collect();
         let pictures = read_pictures(records, files, starts, &looks)?;
         let look = |a, b, side| match (pictures.get(&(a, side)), pictures.get(&(b, side))) {
-            (Some(a), Some(b)) => likeness(a, b, side),
+            (Some(a), Some(b)) => similarity(a, b, side),
             _ => 0.0, // never: both were asked for
         };
         let holds: Vec<bool> = some.par_iter().map(|suspicion| suspicion.holds(records, options, look)).collect();

@@ -1,8 +1,7 @@
 //! Stages, shards, the local scheduler and resume: `build → predict → evaluate → analyze`.
 //!
-//! Each stage first makes its list of shards, which depends on the inputs alone, then does those that are not done yet,
-//! on as many threads as there are, and commits. A run that is killed at any moment and started again ends with the same
-//! bytes; a run over finished work only looks at receipts.
+//! Each stage first lists its shards, which depend only on the inputs, then runs the unfinished ones on all threads and
+//! commits. An interrupted run resumes and ends with the same bytes; a run over finished work only checks receipts.
 
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
@@ -50,7 +49,7 @@ pub enum Error {
     #[error(transparent)]
     Model(#[from] crate::models::Error),
     /// The dataset would lie among the downloads, and be taken for one of them by the next build.
-    #[error("{dataset} lies inside {raw}, the folder of downloads: choose a dataset folder outside of it")]
+    #[error("{dataset}: inside the folder of downloads {raw}; choose a dataset folder outside it")]
     InsideRaw {
         /// Folder of the dataset.
         dataset: PathBuf,
@@ -58,7 +57,7 @@ pub enum Error {
         raw: PathBuf,
     },
     /// The build was interrupted: its masks are not all there.
-    #[error("{dataset}: the build of {slug} was not finished; run the same `medcosmos build` again, then go on")]
+    #[error("{dataset}: the build of {slug} has not finished; run the same `medcosmos build` again first")]
     Unfinished {
         /// Folder of the dataset.
         dataset: PathBuf,
@@ -119,15 +118,15 @@ fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
 /// Stages whose results can be had again in minutes.
 const MEASURES: &[Stage] = &[Stage::Factors, Stage::Evaluate, Stage::Leaks, Stage::Split];
 
-/// Digest of all shards of a stage, by which a later one says what it was made from; `None` where there are none. What is
-/// said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
+/// Digest of all shards of a stage, by which a later one says what it is derived from; `None` where there are none.
+/// What is said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
 fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String> {
     let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
     ids.sort();
     (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
 }
 
-/// Removes the shards of `stages` that were made from masks or predictions that are no more: what was built anew must
+/// Removes the shards of `stages` that were derived from masks or predictions that are no more: what was rebuilt must
 /// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
 /// a build goes back to what it was.
 fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
@@ -150,8 +149,9 @@ fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
 }
 
 /// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. Each thread has a
-/// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that waits
-/// for the parts of an item begins another item meanwhile, and holds the memory of both, and of a third inside that one.
+/// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that
+/// waits for the parts of an item begins another item meanwhile, and holds the memory of both, and of a third inside
+/// that one.
 fn side_by_side<T: Sync, R: Send, S: Default>(
     items: &[T],
     one: impl Fn(&mut S, &T) -> Result<R> + Sync,

@@ -1,4 +1,4 @@
-//! How far a stage is: a bar on a terminal, plain lines elsewhere, nothing at all where it is not wanted.
+//! Progress of a stage: a bar on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ impl Running {
             (0, m, s) => format!("{m} min {s} s"),
             (h, m, _) => format!("{h} h {m} min"),
         };
-        format!("{what}: {done} of {total}, {rate:.1} a second, {left} left")
+        format!("{what}: {done} of {total}, {rate:.1}/s, {left} left")
     }
 }
 

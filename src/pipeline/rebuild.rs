@@ -1,10 +1,10 @@
-//! A build done anew to see whether it comes out the same: the downloads are read again, each shard is written into a
-//! dataset of its own that is removed at once, and its bytes are compared with the receipt of the one that is there.
+//! A repeated build, to check that its result is the same: the downloads are read again, each shard is written to a
+//! temporary dataset, and its bytes are compared with the receipt of the existing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::{Digests, Known, NO_SOURCE, learn, planned_files, shards, write_shard};
+use super::build::{Digests, NO_SOURCE, Prepared, planned_files, prepare, shards, write_shard};
 use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::projection;
 use crate::raw::Tree;
@@ -13,14 +13,14 @@ use crate::sources::{Case, Scan, scan_below};
 use crate::spec::Registry;
 use crate::store::{Dataset, RawMember, Receipt, Shard, Stage, Table};
 
-/// What a build done anew gave.
+/// The result of a repeated build.
 #[derive(Clone, Debug, Default)]
 pub struct Rebuild {
     /// Raw files whose digests were compared.
     pub raw_files: u64,
     /// Shards that a build of the downloads has.
     pub shards: u64,
-    /// Shards of these that were written anew and have the bytes of those in the dataset.
+    /// Shards of these that were rewritten and have the bytes of those in the dataset.
     pub same: u64,
     /// All that differs.
     pub differences: Vec<Difference>,
@@ -68,7 +68,7 @@ pub enum Difference {
     },
     /// Shards were written by another version of the program.
     Tool {
-        /// True where their bytes could be compared all the same.
+        /// True where their bytes could be compared anyway.
         compared: bool,
         /// What differs.
         says: String,
@@ -88,18 +88,18 @@ projection! {
     struct RawOfCase of Cases { case_id: String, source: String, raw: Vec<RawMember> }
 }
 
-/// Builds the sources of a dataset anew from `raw`, with the options that the dataset was built with, and compares.
+/// Rebuilds the sources of a dataset from `raw`, with the options that the dataset was built with, and compares.
 /// `registry` must know the sources.
 ///
 /// # Errors
-/// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder for
-/// temporary files.
+/// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder
+/// for temporary files.
 pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Progress) -> Result<Rebuild> {
     let receipts = dataset.receipts()?;
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {
-        let reason = "nothing was built in it".into();
+        let reason = "nothing was built in the dataset".into();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let registry = registry.select(&Vec::from_iter(sources))?;
@@ -108,7 +108,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(&registry, &tree.name(), &paths);
     // What is wrong with a list shows in the rows of its cases.
-    let Known { digests, .. } = learn(&tree, &mut found, &registry, None, progress);
+    let Prepared { digests, .. } = prepare(&tree, &mut found, &registry, None, progress);
 
     let mut rebuild = Rebuild { raw_files: digests.iter().flatten().count() as u64, ..Rebuild::default() };
     rebuild.differences = raw_differences(dataset, &tree, &found, &digests)?;
@@ -146,8 +146,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
             Some(receipt) => rebuild.note(compare(receipt, |place| files.write(place))?),
             None => {
                 rebuild.shards += 1;
-                let says =
-                    "other files of the source are there, or they have another use, than when it was built".into();
+                let says = "the source's files, or their roles, have changed since the build".into();
                 rebuild.differences.push(Difference::Input { source, path: "files".into(), says });
             }
         }
@@ -183,9 +182,9 @@ fn options_of(dataset: &Dataset) -> Result<slices::Options> {
     let damaged = |reason: String| crate::store::Error::Damaged { path: dataset.path().to_path_buf(), reason };
     let mut options = dataset.options()?;
     let recorded =
-        options.remove(Stage::Build.name()).ok_or_else(|| damaged("it does not say how it was built".into()))?;
+        options.remove(Stage::Build.name()).ok_or_else(|| damaged("no record of how the dataset was built".into()))?;
     let options = serde_json::from_value(recorded);
-    Ok(options.map_err(|e| damaged(format!("the options of its build cannot be read: {e}")))?)
+    Ok(options.map_err(|e| damaged(format!("cannot read the options of the build: {e}")))?)
 }
 
 /// Cases and raw files, as the dataset records them and as they are.
@@ -221,15 +220,15 @@ fn raw_differences(dataset: &Dataset, tree: &Tree, found: &Scan, digests: &Diges
             let says = match &digests[file] {
                 Some(Ok(digest)) if recorded.sha256.is_empty() || *digest == recorded.sha256 => continue,
                 Some(Ok(digest)) => format!(
-                    "it had {} bytes and SHA-256 {}, and has {} and {digest}",
+                    "had {} bytes and SHA-256 {}, now has {} and {digest}",
                     recorded.size,
                     recorded.sha256,
                     tree.members()[file].size
                 ),
                 Some(Err(_)) if recorded.sha256.is_empty() => continue,
-                Some(Err(reason)) => format!("it could be read, and cannot any more: {reason}"),
+                Some(Err(reason)) => format!("no longer readable: {reason}"),
                 None if tree.members()[file].size == recorded.size => continue,
-                None => format!("it had {} bytes, and has {}", recorded.size, tree.members()[file].size),
+                None => format!("had {} bytes, now has {}", recorded.size, tree.members()[file].size),
             };
             differences.push(Difference::RawAltered { case: case(), path: path(), says });
         }
@@ -247,7 +246,7 @@ fn other_tools(receipts: &[Receipt]) -> Vec<Difference> {
     }
     let say = |(version, shards)| Difference::Tool {
         compared: true,
-        says: format!("{shards} shard(s) were built by medcosmos {version}, and this is {this}"),
+        says: format!("{shards} shard(s) were built by medcosmos {version}; this is {this}"),
     };
     others.into_iter().map(say).collect()
 }
@@ -256,7 +255,7 @@ fn other_tools(receipts: &[Receipt]) -> Vec<Difference> {
 fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -> Result<Vec<Difference>> {
     let folder = tempfile::tempdir().map_err(|source| crate::store::Error::Io {
         path: std::env::temp_dir(),
-        action: "make a temporary folder",
+        action: "create a temporary folder",
         source,
     })?;
     let anew = write(&Dataset::create(folder.path())?)?;
@@ -268,27 +267,27 @@ fn compare(receipt: &Receipt, write: impl FnOnce(&Dataset) -> Result<Receipt>) -
             (Some(was), Some(is)) => (
                 was.path.clone(),
                 format!(
-                    "it has {} rows and SHA-256 {}, and comes out with {} and {}",
+                    "has {} rows and SHA-256 {}; the rebuild has {} and {}",
                     was.rows, was.sha256, is.rows, is.sha256
                 ),
             ),
-            (Some(was), None) => (was.path.clone(), format!("it has {} rows, and comes out without any", was.rows)),
+            (Some(was), None) => (was.path.clone(), format!("has {} rows; the rebuild has none", was.rows)),
             (None, is) => {
                 let is = is.expect("one of them has the table");
-                (is.path.clone(), format!("there is no such file, and it comes out with {} rows", is.rows))
+                (is.path.clone(), format!("missing; the rebuild has {} rows", is.rows))
             }
         };
         differences.push(Difference::Bytes { source: receipt.source.clone(), path, says });
     }
     if differences.is_empty() && receipt.counts != anew.counts {
-        let says = format!("it counted {:?}, and counts {:?}", receipt.counts, anew.counts);
+        let says = format!("counted {:?}; the rebuild counts {:?}", receipt.counts, anew.counts);
         differences.push(Difference::Bytes { source: receipt.source.clone(), path: receipt.id.to_string(), says });
     }
     Ok(differences)
 }
 
-/// Why there is no such shard in the dataset: by what its key differs from that of the one which begins with the same case.
-/// `told` says that differences of the source are known already.
+/// Why there is no such shard in the dataset: by what its key differs from that of the one which begins with the same
+/// case. `told` says that differences of the source are known already.
 fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Difference> {
     let source = shard.partition().source_name();
     let same =
@@ -299,7 +298,7 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
             return Vec::new();
         }
         let first = shard.key().get("first").unwrap_or_default();
-        return vec![input(shard.id().to_string(), format!("no shard of the dataset begins with the case {first}"))];
+        return vec![input(shard.id().to_string(), format!("no shard of the dataset starts with the case {first}"))];
     };
     let path = || other.files.values().next().map_or(other.id.to_string(), |file| file.path.clone());
     let differs = |name: &str| other.key.get(name) != shard.key().get(name);
@@ -309,25 +308,25 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
     };
     let mut differences = Vec::new();
     let inputs = [
-        ("release", "its release was"),
+        ("release", "the release was"),
         ("spec", "the SHA-256 of its spec was"),
         ("options", "the options of the build were"),
     ];
     for (name, what) in inputs {
         if differs(name) {
             let (was, is) = values(name);
-            differences.push(input(path(), format!("{what} {was}, and now {is}")));
+            differences.push(input(path(), format!("{what} {was}, and is now {is}")));
         }
     }
     for (name, what) in [("content_version", "content"), ("schema_version", "tables")] {
         if differs(name) {
             let (was, is) = values(name);
-            let says = format!("{} was written with version {was} of the {what}, and this is version {is}", path());
+            let says = format!("{} was written with version {was} of the {what}; this is version {is}", path());
             differences.push(Difference::Tool { compared: false, says });
         }
     }
     if differences.is_empty() && !told {
-        differences.push(input(path(), "its cases, their files or what is said of them are others".into()));
+        differences.push(input(path(), "its cases, their files, or their metadata have changed".into()));
     }
     differences
 }

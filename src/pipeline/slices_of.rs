@@ -1,4 +1,4 @@
-//! Slices of a dataset with their pictures and masks, as the later stages read them: shard by shard, slice by slice.
+//! Slices of a dataset with their pixels and masks, as read by later stages: shard by shard, slice by slice.
 
 use super::{Error, Result, committed};
 use crate::mask::Mask;
@@ -76,7 +76,7 @@ pub(super) fn decode_picture(id: &str, picture: &[u8], [height, width]: [u32; 2]
             Ok(pixels)
         }
         _ => Err(damaged(format!(
-            "its picture is not the {width} x {height} one of {channels} channel(s) that its row says"
+            "the image does not have the {width} x {height} pixels and {channels} channel(s) stated in its row"
         ))),
     }
 }

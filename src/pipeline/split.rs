@@ -1,4 +1,4 @@
-//! Splits by leak groups, and the check that proves them.
+//! The stage `split`: assignment by leak groups, and its check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::slices_of::{build_shards, table_file};
 use super::{Error, MEASURES, Progress, Result, committed, discard_outdated, stage_digest};
 use crate::leaks;
 use crate::projection;
-use crate::splits::{self, Assigned, Patient, Place, Wish};
+use crate::splits::{self, Assigned, Patient, Place, SplitPlan};
 use crate::store::{
     Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SplitRow, Stage, Table, TableFile,
     Verify, commit, discard_stale,
@@ -36,7 +36,7 @@ pub struct SplitReport {
     pub groups: u64,
     /// Groups that straddle official splits, by their first patient: they are in `train`.
     pub straddling: Vec<String>,
-    /// Official splits that no part is called after: their patients were dealt out like others.
+    /// Official splits that no part is called after: their patients are assigned like others.
     pub unknown_official: Vec<String>,
     /// What the check found; empty in a split that holds.
     pub problems: Vec<String>,
@@ -75,7 +75,7 @@ pub struct SplitCheck {
 }
 
 /// What is known of the leaks of a dataset.
-struct Known {
+struct LeakLinks {
     /// Digest of the stage's shards; `None` where it was not run.
     digest: Option<String>,
     /// Pairs of linked patients.
@@ -89,7 +89,7 @@ struct Known {
 pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> Result<SplitReport> {
     let (builds, files) = built(dataset)?;
     discard_outdated(dataset, MEASURES)?;
-    let known = known(dataset, &files, progress)?;
+    let known = leak_links(dataset, &files, progress)?;
     dataset.record_options(Stage::Split.name(), &echo(options))?;
     let groups = groups(&known.links);
     let facts = patients_of(&files)?;
@@ -158,10 +158,10 @@ pub fn check_split(dataset: &Dataset, progress: &Progress) -> Result<SplitCheck>
         assigned.push(Assigned { patient: patient_id, place });
     }
     if assigned.is_empty() {
-        let reason = "there is no split to check; `medcosmos split` makes one".to_string();
+        let reason = "the dataset has no split; run `medcosmos split` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
-    let known = known(dataset, &files, progress)?;
+    let known = leak_links(dataset, &files, progress)?;
     let patients = patients_of(&files)?;
     let problems = splits::crossings(&assigned, patients.keys().map(String::as_str), &known.links);
     Ok(SplitCheck {
@@ -176,7 +176,7 @@ pub fn check_split(dataset: &Dataset, progress: &Progress) -> Result<SplitCheck>
 fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
-        let reason = "the dataset has no slices to split; `medcosmos build` makes them".to_string();
+        let reason = "the dataset has no slices; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let files = builds.iter().flat_map(|build| table_file(dataset, build, Table::Slices)).collect();
@@ -184,7 +184,7 @@ fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
 }
 
 /// The leaks that `leaks` found in this build; where it was not run, what has the same pixels.
-fn known(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<Known> {
+fn leak_links(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<LeakLinks> {
     let (committed, receipts) = (committed(dataset)?, dataset.receipts()?);
     let builds = stage_digest(&receipts, Stage::Build);
     let mut own = receipts.iter().filter(|r| r.stage == Stage::Leaks).peekable();
@@ -195,12 +195,12 @@ fn known(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<
             let row = row?;
             links.push((row.patient_id, row.other_patient_id));
         }
-        return Ok(Known { digest: stage_digest(&receipts, Stage::Leaks), links });
+        return Ok(LeakLinks { digest: stage_digest(&receipts, Stage::Leaks), links });
     }
     let (records, _) = read_records(files, progress)?;
     let name = |patient: u32| records.patient_id(patient).to_string();
     let links = leaks::found(&records, []).links.iter().map(|link| (name(link.patient), name(link.other))).collect();
-    Ok(Known { digest: None, links })
+    Ok(LeakLinks { digest: None, links })
 }
 
 /// The leak group of each linked patient: its first patient.
@@ -244,11 +244,11 @@ fn name(place: &Place) -> String {
 }
 
 fn totals(patients: &[Patient], places: &[Place], options: &SplitOptions) -> SplitReport {
-    let mut names: Vec<String> = match &options.wish {
-        Wish::Fractions(parts) => parts.iter().map(|(name, _)| name.clone()).collect(),
-        Wish::Folds(n) => (0..*n).map(|fold| name(&Place::Fold(fold))).collect(),
+    let mut names: Vec<String> = match &options.plan {
+        SplitPlan::Fractions(parts) => parts.iter().map(|(name, _)| name.clone()).collect(),
+        SplitPlan::Folds(n) => (0..*n).map(|fold| name(&Place::Fold(fold))).collect(),
     };
-    // With folds, an official test set stands beside them.
+    // With folds, an official test set exists in addition to them.
     let beside: BTreeSet<String> = places.iter().map(name).filter(|name| !names.contains(name)).collect();
     names.extend(beside);
     let parts = names.iter().map(|name| PartTotal { name: name.clone(), ..PartTotal::default() }).collect();
@@ -270,9 +270,9 @@ fn totals(patients: &[Patient], places: &[Place], options: &SplitOptions) -> Spl
 
 /// The options as they are noted in the dataset and in the key.
 fn echo(options: &SplitOptions) -> serde_json::Value {
-    let wish = match &options.wish {
-        Wish::Fractions(parts) => serde_json::json!({ "fractions": parts }),
-        Wish::Folds(n) => serde_json::json!({ "folds": n }),
+    let plan = match &options.plan {
+        SplitPlan::Fractions(parts) => serde_json::json!({ "fractions": parts }),
+        SplitPlan::Folds(n) => serde_json::json!({ "folds": n }),
     };
-    serde_json::json!({ "wish": wish, "seed": options.seed, "ignore_official": options.ignore_official })
+    serde_json::json!({ "plan": plan, "seed": options.seed, "ignore_official": options.ignore_official })
 }

@@ -18,8 +18,8 @@ pub struct EverythingOptions {
     pub box_iou: f32,
     /// Layers of crops: layer i cuts the slice into 2^i x 2^i overlapping parts. 0: the whole slice alone.
     pub crop_layers: u32,
-    /// How much neighbouring crops of the first layer overlap, as a share of the slice's short side; half of that in the
-    /// next layer, and so on.
+    /// How much neighbouring crops of the first layer overlap, as a share of the slice's short side; half of that in
+    /// the next layer, and so on.
     pub crop_overlap: f64,
     /// In layer i the points along each side are divided by this to the power of i.
     pub crop_downscale: usize,

@@ -1,13 +1,13 @@
-//! Prompts drawn from a truth mask, under the strategies of the paper (protocol 3), and their randomisation
-//! (protocol 6).
+//! Prompts derived from a ground truth mask by the strategies of the paper (docs/protocol.md, 3), and their jitter
+//! (docs/protocol.md, 6).
 //!
-//! [`STRATEGIES`] is the table of all strategies: name, definition, the functions that draw points and box. A new strategy
-//! is one entry in `strategies.rs`, with a test. `docs/strategies.md` holds the definitions.
+//! [`STRATEGIES`] is the table of all strategies: name, definition, the functions that derive points and box. A new
+//! strategy is one entry in `strategies.rs`, with a test. `docs/strategies.md` contains the definitions.
 //!
-//! The paper's text and the authors' released code disagree in two points, so there are two rules ([`PromptRule`]):
-//! the paper takes the centroid only where it lies inside the mask, the code always; and the paper samples five points
-//! from an object without its centroid, the code has no such case. The code also strides without a bound, gets a sixth
-//! point from most masks and labels it negative: that is a bug, and is not reproduced by either rule.
+//! The paper's text and the authors' released code disagree in two points, so there are two rules ([`PromptRule`]): the
+//! paper uses the centroid only if it is inside the mask, the code always; and the paper samples five points without
+//! the centroid if it is outside, a case that the code does not have. The code also strides without a bound, which
+//! yields a sixth point from most masks and labels it negative; neither rule reproduces this bug.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,8 +32,8 @@ named! {
     /// Where a rule for drawing prompts comes from.
     #[derive(Default)]
     pub enum PromptRule("prompt rule") {
-        /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled. The
-        /// default.
+        /// The paper's text: the centroid is the first point if it lies inside the mask; else all points are sampled.
+        /// The default.
         #[default]
         Paper = "paper",
         /// The authors' released code: the centroid is the first point, inside or not.
@@ -220,8 +220,8 @@ impl fmt::Display for JitterLevel {
     }
 }
 
-/// Random numbers seeded by the SHA-256 of seed and mask id. Only operations that IEEE 754 rounds exactly are used on them, so
-/// every machine moves a prompt alike.
+/// Random numbers seeded by the SHA-256 of seed and mask id. Only operations that IEEE 754 rounds exactly are used on
+/// them, so every machine moves a prompt alike.
 struct Random(SplitMix);
 
 impl Random {

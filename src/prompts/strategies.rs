@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::{Point, PromptRule, background_points, foreground_points};
 use crate::mask::Mask;
 
-/// What a strategy is.
+/// The definition of a strategy.
 #[derive(Clone, Copy, Debug)]
 pub struct StrategyEntry {
     /// Name in tables and on the command line: `S3`.
     pub name: &'static str,
-    /// What the user gives, in a few words: the name on axes and in tables for people.
+    /// What the user gives, in a few words: the label in plots and printed tables.
     pub label: &'static str,
     /// What the user gives, in a sentence or two.
     pub definition: &'static str,
-    /// Where it comes from.
+    /// Its origin: the paper, or our decision.
     pub origin: &'static str,
-    /// Draws the points of the prompt from a mask that has a pixel; `None` where the strategy has no points.
+    /// Derives the points of the prompt from a non-empty mask; `None` if the strategy has no points.
     pub points: Option<fn(&Mask, PromptRule) -> Vec<Point>>,
-    /// Draws the box of the prompt, `[x_min, y_min, x_max, y_max]`, from a mask that has a pixel; `None` where the strategy
-    /// has no box. Without points and box it is the everything mode, which has no prompt.
+    /// Derives the box of the prompt, `[x_min, y_min, x_max, y_max]`, from a non-empty mask; `None` if the strategy has
+    /// no box. A strategy with neither is the everything mode.
     #[allow(clippy::type_complexity, reason = "the function is the entry")]
     pub bounds: Option<fn(&Mask) -> Option<[f64; 4]>>,
 }
@@ -54,14 +54,14 @@ strategies! {
     Everything = "S1" {
         label: "everything",
         definition: "No prompt: SAM's everything mode, a grid of points over the whole slice. Of all masks that it finds, the \
-                     one closest to the ground truth counts.",
+                     one closest to the ground truth is evaluated.",
         origin: "paper",
         points: None,
         bounds: None,
     }
     OnePoint = "S2" {
         label: "1 point",
-        definition: "One positive point: the centroid of the object, or the middle one of its pixels where the centroid lies \
+        definition: "One positive point: the centroid of the object, or the middle one of its pixels if the centroid is \
                      outside.",
         origin: "paper; the middle pixel is our decision",
         points: Some(|truth, rule| foreground_points(truth, rule, 1)),
@@ -69,16 +69,16 @@ strategies! {
     }
     FivePoints = "S3" {
         label: "5 points",
-        definition: "Five positive points: pixels of the object at equal steps, the first of them replaced by the centroid \
-                     where that lies inside.",
+        definition: "Five positive points: pixels of the object at equal steps, the first replaced by the centroid if it is \
+                     inside.",
         origin: "paper",
         points: Some(|truth, rule| foreground_points(truth, rule, 5)),
         bounds: None,
     }
     FiveAndFive = "S4" {
         label: "5 + 5 points",
-        definition: "The five positive points of S3, and five negative points: pixels outside of the object at equal steps, \
-                     within its box enlarged two times.",
+        definition: "The five positive points of S3, and five negative points: pixels outside the object at equal steps, within \
+                     its box enlarged two times.",
         origin: "paper",
         points: Some(|truth, rule| [foreground_points(truth, rule, 5), background_points(truth, 5)].concat()),
         bounds: None,
@@ -99,13 +99,13 @@ strategies! {
     }
 }
 
-/// Name of simulated clicks in the column `strategy`: no strategy of the paper, and asked for by another option.
+/// Name of simulated clicks in the column `strategy`: not a strategy of the paper, and requested by a separate option.
 pub(crate) const CLICKS: &str = "clicks";
 
-/// What simulated clicks are.
+/// Definition of simulated clicks.
 #[cfg(any(feature = "query", test))]
-pub(crate) const CLICKS_DEFINITION: &str = "Simulated clicks: one point after the other, each in the middle of the largest region \
-                                     in error, positive or negative.";
+pub(crate) const CLICKS_DEFINITION: &str = "Simulated clicks: one point after another, each in the middle of the largest error \
+                                     region, positive or negative.";
 
 /// The bounding box of a mask, inclusive pixel coordinates.
 fn tight_box(truth: &Mask) -> Option<[f64; 4]> {
@@ -113,7 +113,7 @@ fn tight_box(truth: &Mask) -> Option<[f64; 4]> {
 }
 
 impl Strategy {
-    /// What it is.
+    /// Its definition.
     pub fn entry(self) -> &'static StrategyEntry {
         &STRATEGIES[self as usize]
     }
@@ -123,7 +123,7 @@ impl Strategy {
         self.entry().name
     }
 
-    /// True where each object has a prompt of its own; false for the everything mode.
+    /// True if each object has its own prompt; false for the everything mode.
     pub fn has_prompt(self) -> bool {
         let entry = self.entry();
         entry.points.is_some() || entry.bounds.is_some()
@@ -148,7 +148,7 @@ impl FromStr for Strategy {
     }
 }
 
-/// A strategy of a table with what it is: `S3 5 points`. The name of another model's own way stays as it is.
+/// The name of a strategy with its label: `S3 5 points`. Other names, of imported predictions, are unchanged.
 pub(crate) fn strategy_label(name: &str) -> String {
     let entry = STRATEGIES.iter().find(|entry| entry.name == name);
     entry.map_or_else(|| name.to_string(), |entry| format!("{name} {}", entry.label))

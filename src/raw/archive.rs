@@ -1,5 +1,5 @@
-//! What all kinds of archives have in common: an entry in the [registry](super::registry), an index of entries, and a way
-//! to the bytes of one.
+//! The interface of all kinds of archives: an entry in the [registry](super::registry), an index of entries, and access
+//! to their bytes.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use super::source::Source;
 /// Bounds of what a tree opens and keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// A member that is larger, in bytes, is an error: 64 GiB by default, which is beyond any image and stops an archive
-    /// that was made to decode endlessly.
+    /// A member that is larger, in bytes, is an error: 64 GiB by default, which is beyond any image and stops an
+    /// archive that was made to decode endlessly.
     pub max_member_bytes: u64,
     /// How many archives may enclose each other: 4 by default.
     pub max_depth: usize,
@@ -24,8 +24,8 @@ pub struct Options {
     pub cursors: usize,
     /// Bytes of memory for members that decoders passed over, of all archives together: 256 MiB by default.
     pub kept_bytes: u64,
-    /// Bytes of memory for members that `Tree::digests` has read and that are read next: 256 MiB by default. Those beyond are
-    /// read twice.
+    /// Bytes of memory for members that `Tree::digests` has read and that are read next: 256 MiB by default. Those
+    /// beyond are read twice.
     pub digested_bytes: u64,
 }
 
@@ -112,7 +112,7 @@ pub(super) struct Opened {
 }
 
 /// Copies all of `reader` to `out`; the number of bytes.
-pub(super) fn pump(reader: &mut dyn Read, out: &mut dyn Write) -> io::Result<u64> {
+pub(super) fn copy(reader: &mut dyn Read, out: &mut dyn Write) -> io::Result<u64> {
     let mut buffer = vec![0; 64 * 1024];
     let mut total = 0;
     loop {

@@ -1,6 +1,6 @@
 //! The compressions of tar archives and of single files.
 //!
-//! In the wild: gzip and xz files made of several joined members (`pigz`, `pixz`, `cat a.gz b.gz`), which must be read to
+//! In the wild: gzip and xz files of several joined members (`pigz`, `pixz`, `cat a.gz b.gz`), which must be read to
 //! the end, and zstd and xz files whose window is larger than the decoders' defaults.
 
 use std::io::{self, BufRead, Read};
@@ -67,8 +67,8 @@ pub(super) static ZSTD: Codec = Codec {
     },
 };
 
-/// Most memory that a decoder's window may take, in bytes. The presets of xz need 65 MiB at most, `zstd --long=30` needs
-/// all of it; the size is written in the file, so that it must be bounded.
+/// Most memory that a decoder's window may take, in bytes. The presets of xz need 65 MiB at most, `zstd --long=30`
+/// needs all of it; the size is written in the file, so that it must be bounded.
 pub(super) const WINDOW_LIMIT: u64 = 1 << 30;
 
 impl Codec {

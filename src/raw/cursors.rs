@@ -1,14 +1,13 @@
 //! Access to archives that can only be decoded forward, without starting over for each entry.
 //!
-//! A decoder that has read an entry stays where it is and serves a later one. The rules, for a wanted entry `k`:
-//! 1. If `k` was passed over a moment ago and is still kept, it is handed out.
-//! 2. Otherwise the decoder nearest before `k` goes on; if another thread moves that one, its return is waited for, since
-//!    starting over would cost all of what it has done.
-//! 3. Only where no decoder stands before `k`, one is started, and the least recently used one is given up for it where
-//!    there are as many as allowed.
+//! A decoder that has read an entry keeps its position and serves later ones. The rules, for a wanted entry `k`:
+//! 1. If `k` was passed over and is still in memory, it is returned.
+//! 2. Otherwise the nearest decoder before `k` continues; if another thread uses it, the read waits for it, because
+//!    restarting would repeat all of its work.
+//! 3. If no decoder is before `k`, one is started, replacing the least recently used one if the limit is reached.
 //!
-//! So threads that work through an archive side by side, each a little ahead or behind, decode it once; and two runs
-//! through different folders of it cost a pass each.
+//! Threads that read an archive roughly in step therefore decode it once, and two reads through different folders cost
+//! one pass each.
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -93,7 +92,7 @@ impl<S: Sequential> Cursors<S> {
         };
         state.busy.push((from, entry));
         drop(state);
-        let _way = Way { cursors: self, way: (from, entry) };
+        let _in_flight = InFlight { cursors: self, position: (from, entry) };
         let mut cursor = match cursor {
             Some(cursor) => cursor,
             None => self.archive.open(from)?,
@@ -103,7 +102,7 @@ impl<S: Sequential> Cursors<S> {
         }
         cursor.advance(Some(out))?;
         let next = entry + 1;
-        // Where decoding can begin anew, a decoder that stands there is worth nothing.
+        // Where decoding can begin again, a decoder that stands there is worth nothing.
         if next < self.archive.len() && self.archive.start(next) < next {
             self.lock().idle.push((next, cursor));
         }
@@ -165,15 +164,15 @@ impl<S: Sequential> Archive for Cursors<S> {
 }
 
 /// The way of a decoder at work; it ends when this is dropped, also by an error.
-struct Way<'a, S: Sequential> {
+struct InFlight<'a, S: Sequential> {
     cursors: &'a Cursors<S>,
-    way: (usize, usize),
+    position: (usize, usize),
 }
 
-impl<S: Sequential> Drop for Way<'_, S> {
+impl<S: Sequential> Drop for InFlight<'_, S> {
     fn drop(&mut self) {
         let mut state = self.cursors.lock();
-        if let Some(index) = state.busy.iter().position(|way| *way == self.way) {
+        if let Some(index) = state.busy.iter().position(|position| *position == self.position) {
             state.busy.swap_remove(index);
         }
         drop(state);
@@ -298,7 +297,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
-        /// Whatever threads ask for, in whatever order, each gets its entry; and no more decoders than allowed are open.
+        /// Whatever threads ask for, in whatever order, each gets its entry; and no more decoders than allowed are
+        /// open.
         #[test]
         fn every_thread_gets_the_entry_it_asks_for(
             wanted in proptest::collection::vec(proptest::collection::vec(0usize..60, 0..40), 1..7),

@@ -23,9 +23,9 @@ impl Tree {
         Ok(hasher.finish())
     }
 
-    /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is decoded
-    /// once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is the
-    /// caller's. What is read stays in memory until it is read next, as far as there is room
+    /// SHA-256 of each of `members`, in their order, in parallel; each archive that can only be decoded forward is
+    /// decoded once, in order. What `cache` knows is not read, and what it does not know is added to it; saving it is
+    /// the caller's. What is read stays in memory until it is read next, as far as there is room
     /// ([`Options::digested_bytes`](super::Options::digested_bytes)).
     pub fn digests(&self, members: &[&Member], cache: Option<&mut DigestCache>) -> Vec<Result<String, Error>> {
         let mut digests: Vec<Option<Result<String, Error>>> = members
@@ -60,8 +60,8 @@ impl Tree {
         Ok(digest)
     }
 
-    /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that can
-    /// only be decoded forward one after the other in the order of the archive, so that it is decoded once.
+    /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that
+    /// can only be decoded forward one after the other in the order of the archive, so that it is decoded once.
     pub fn each<T: Send>(&self, members: &[&Member], read: impl Fn(&Member) -> T + Sync) -> Vec<T> {
         let mut made: Vec<(usize, T)> = self
             .runs(members, (0..members.len()).collect())
@@ -118,7 +118,7 @@ struct Row {
 
 impl DigestCache {
     /// Loads a cache file. One that is missing, or lines that are damaged, are as if they were empty; damaged lines are
-    /// told to the log.
+    /// written to the log.
     pub fn load(file: &Path) -> Self {
         let mut cache = Self { file: file.to_owned(), rows: HashMap::new() };
         let reader = match std::fs::File::open(file) {
@@ -144,7 +144,7 @@ impl DigestCache {
             }
         }
         if damaged > 0 {
-            warn!("digest cache {}: {damaged} damaged lines; their digests are computed again", file.display());
+            warn!("digest cache {}: {damaged} damaged lines; their digests are recomputed", file.display());
         }
         cache
     }
@@ -183,7 +183,7 @@ impl DigestCache {
 
     fn get(&self, tree: &Tree, member: &Member) -> Option<&str> {
         let row = self.rows.get(&member.path)?;
-        let outer = tree.outers.get(member.outer)?;
+        let outer = tree.enclosing.get(member.outer)?;
         let same = row.size == member.size
             && row.outer_size == outer.size()
             && Some(row.outer_modified_ns) == outer.modified_ns;
@@ -191,7 +191,7 @@ impl DigestCache {
     }
 
     fn insert(&mut self, tree: &Tree, member: &Member, sha256: String) {
-        let Some(outer) = tree.outers.get(member.outer) else { return };
+        let Some(outer) = tree.enclosing.get(member.outer) else { return };
         let Some(outer_modified_ns) = outer.modified_ns else { return };
         let (path, size) = (member.path.clone(), member.size);
         let row = Row { path: path.clone(), size, outer_size: outer.size(), outer_modified_ns, sha256 };

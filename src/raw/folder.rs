@@ -140,7 +140,8 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
     files
 }
 
-/// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like others.
+/// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like
+/// others.
 fn is_checksum_list(entry: &DirEntry) -> bool {
     let mut head = vec![0; names::CHECKSUMS_HEADER.len()];
     let name = entry.file_name().to_string_lossy();
@@ -162,13 +163,13 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
             return Problem {
                 path,
                 fault: Fault::Unreadable,
-                reason: format!("a link to {target}, which is not there"),
+                reason: format!("a link to {target}, which does not exist"),
             };
         }
     }
     let reason = match (error.loop_ancestor(), error.io_error()) {
         (Some(ancestor), _) => {
-            format!("a link that leads back to the folder {:?} above it; not followed", below(root, ancestor))
+            format!("a link back to its parent folder {:?}; not followed", below(root, ancestor))
         }
         (None, Some(error)) => format!("cannot be read: {error}"),
         (None, None) => format!("cannot be read: {error}"),
@@ -195,12 +196,15 @@ fn join(files: Vec<File>, listing: &mut Listing) {
             split.entry((file.sibling(whole), scheme)).or_default().push((number, file));
         } else if disc_of.is_some() || discs.contains(&file.path) {
             let zip = disc_of.unwrap_or_else(|| file.path.clone());
-            let feature = format!("a part of a multi-part zip; join the parts by `zip -s 0 {zip:?} --out joined.zip`");
+            let feature = format!(
+                "a part of a multi-part zip; join the parts with `zip -s 0 {zip:?} --out \
+                joined.zip`"
+            );
             listing.problems.push(Reason::Unsupported(feature).at(file.path).into());
         } else if first.is_some() {
             listing
                 .ignored
-                .push(Ignored { path: file.path, reason: "a later volume of a RAR, read with the first one" });
+                .push(Ignored { path: file.path, reason: "a later volume of a RAR archive, read with the first one" });
         } else {
             listing.files.push(Found {
                 path: file.path,
@@ -230,7 +234,7 @@ fn join(files: Vec<File>, listing: &mut Listing) {
 fn gap(parts: &[(u64, File)], letters: bool) -> Option<String> {
     let (first, file) = parts.first()?;
     if *first > u64::from(!letters) {
-        return Some(format!("the first part of a split archive is missing: {:?} is the first one here", file.name()));
+        return Some(format!("the first part of a split archive is missing; the first one found is {:?}", file.name()));
     }
     let pair = parts.windows(2).find(|pair| pair[1].0 != pair[0].0 + 1)?;
     let (before, after) = (pair[0].1.name(), pair[1].1.name());

@@ -1,8 +1,7 @@
-//! Bytes kept in memory for whoever asks for them next: entries that decoders passed over a moment ago, and members that were
-//! read for their digests.
+//! Bytes kept in memory for the next read: entries that decoders passed over, and members that were read for their
+//! digests.
 //!
-//! One store for a whole tree, so that its memory is bounded whatever the number of archives: the entry kept longest goes
-//! first.
+//! One store for a whole tree, so its memory is bounded for any number of archives: the oldest entry is removed first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

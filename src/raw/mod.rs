@@ -1,10 +1,10 @@
-//! Raw downloads as found: folders and archives seen as one tree of members, without extracting anything to disk.
+//! Downloads as they are: folders and archives as one tree of members, without extracting anything to disk.
 //!
-//! A [`Tree`] is opened on a folder or on one archive file. Opening it makes the index only. Its [`Member`]s are the
-//! files below that root, whether they lie in folders or in zip, tar (plain, gzip, bzip2, xz, zstd), 7z or RAR archives,
-//! or in archives inside archives; an archive's file name is one component of the path of what it holds, so that
-//! `ACDC.zip` with an entry `ACDC/database/testing/Info.cfg` gives `ACDC.zip/ACDC/database/testing/Info.cfg`. Whoever
-//! recognises files by the tail of their path need not know how a download was kept.
+//! A [`Tree`] is opened on a folder or on one archive file. Opening it only builds the index. Its [`Member`]s are the
+//! files below that root, whether in folders or in zip, tar (plain, gzip, bzip2, xz, zstd), 7z or RAR archives, or in
+//! archives inside archives; the file name of an archive is one component of the paths of its members: `ACDC.zip` with
+//! an entry `ACDC/database/testing/Info.cfg` has the member `ACDC.zip/ACDC/database/testing/Info.cfg`. Files can
+//! therefore be recognised by the tail of their path, however a download is stored.
 //!
 //! Each kind of archive has one entry, listed in `registry.rs`; each compression has one in `codec.rs`.
 //!
@@ -27,7 +27,7 @@
 //! ```
 //!
 //! # What a read costs
-//! | where the member lies | opening the tree | reading it |
+//! | location of the member | opening the tree | reading it |
 //! |---|---|---|
 //! | folder | one directory walk | the file |
 //! | zip | its directory at the end of the file | seek and decode that entry |
@@ -37,22 +37,22 @@
 //! | RAR | all headers | forward; skipping decodes only in solid archives |
 //!
 //! Compressed tars, 7z blocks and RARs can only be decoded forward. Up to [`Options::cursors`] decoders of each such
-//! archive stay open where they stopped, and a read goes on from the nearest one at or before its entry; two
+//! archive stay open where they stopped, and a read continues from the nearest one at or before its entry; two
 //! interleaved runs through an archive (`images/` and `labels/`) cost about two passes. Entries passed over on the way
-//! stay in memory, [`Options::kept_bytes`] of them in all, so that threads that ask a little out of order do not start
-//! it over. Random order is what costs: up to a pass per read. [`Tree::in_archive_order`] sorts members by it.
+//! stay in memory, [`Options::kept_bytes`] of them in all, so threads that read slightly out of order do not restart
+//! it. Random order is expensive: up to a pass per read. [`Tree::in_archive_order`] sorts members by it.
 //!
-//! A member that [`Tree::digests`] has read stays in memory until it is read next, so that a build reads and decodes most
-//! files once: [`Options::digested_bytes`] of them in all, those that are digested first. Each beyond is read twice.
+//! A member that [`Tree::digests`] has read stays in memory until it is read next, so a build reads and decodes most
+//! files once: up to [`Options::digested_bytes`] in total, in the order of digestion. All others are read twice.
 //!
-//! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded once
-//! when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then in an
-//! unnamed temporary file that the system removes with the process.
+//! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded
+//! once when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then
+//! in an unnamed temporary file that the system removes with the process.
 //!
-//! A single compressed file (`im0001.ppm.gz`, `scan.nii.gz`) is one member as it is, unless what it holds is a tar.
+//! A single compressed file (`im0001.ppm.gz`, `scan.nii.gz`) is one member, unless it contains a tar.
 //!
-//! Files are read by position, not mapped into memory: a download that is cut or replaced while it is read gives an
-//! error where a mapping would kill the process.
+//! Files are read by position, not mapped into memory: a download that is truncated or replaced while being read causes
+//! an error, whereas a mapping would kill the process.
 
 use std::io;
 
@@ -112,18 +112,16 @@ pub enum Reason {
     #[error("damaged: {0}")]
     Damaged(String),
     /// The data end too early, or a part of them is not there.
-    #[error("damaged: cut short: {0}")]
+    #[error("damaged: truncated: {0}")]
     Cut(String),
     /// A password is needed.
-    #[error(
-        "protected by a password; unpack it with 7-Zip and the password that the publisher gives, and use the folder"
-    )]
+    #[error("protected by a password; unpack it with 7-Zip and the publisher's password, and use the folder")]
     Encrypted,
     /// Legal, but not read here.
     #[error("not supported: {0}")]
     Unsupported(String),
     /// Larger than [`Options::max_member_bytes`].
-    #[error("{size} bytes or more, and the limit is {limit}; raise the limit if that is really its size")]
+    #[error("{size} bytes or more, above the limit of {limit}; raise the limit if the size is correct")]
     TooLarge {
         /// Size that the archive declares, or that was reached.
         size: u64,
@@ -131,13 +129,13 @@ pub enum Reason {
         limit: u64,
     },
     /// An archive below [`Options::max_depth`] other archives.
-    #[error("nested in {0} archives, deeper than is looked into; unpack the outer ones and use the folder")]
+    #[error("nested in {0} archives, which is deeper than supported; unpack the outer ones and use the folder")]
     TooDeep(usize),
     /// The entry's name is not a path below its archive.
-    #[error("{0}; the entry is refused")]
+    #[error("{0}; the entry is ignored")]
     Name(&'static str),
     /// The member is not one of this tree.
-    #[error("no member of this tree")]
+    #[error("not a member of this tree")]
     Foreign,
 }
 
@@ -164,7 +162,7 @@ impl Reason {
     }
 }
 
-/// An archive, an archive entry or a folder that could not be looked into. The rest of the tree is not affected.
+/// An archive, an archive entry or a folder that could not be read. The rest of the tree is not affected.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// Path below the root, '/'-separated. Of a refused entry it is the archive's path and the entry's name as written.

@@ -1,8 +1,8 @@
-//! Names of archive entries and of files: what is a harmless way of writing a path, what is refused, what is left aside.
+//! Names of archive entries and of files: accepted spellings of a path, refused names, ignored files.
 //!
-//! An archive's entry name is written by a stranger. Nothing is ever extracted here, so that a hostile name cannot
-//! write anywhere; but a path that climbs out of its archive could stand for a member of another one, and a name with
-//! a NUL or a drive letter means different files to different programs. Such entries are refused and reported.
+//! Entry names of archives are untrusted. Nothing is extracted, so a hostile name cannot write anywhere; but a path
+//! that leaves its archive could collide with a member of another one, and a name with a NUL or a drive letter means
+//! different files to different programs. Such entries are refused and reported.
 //!
 //! In the wild: a leading `./` (every `tar c .`), doubled slashes, backslashes as separators (zip files written by old
 //! .NET programs), `__MACOSX/` shadow trees, and names in CP437 or in UTF-8 without the flag that says so.
@@ -16,7 +16,7 @@
 /// What is wrong with the name: empty, absolute, with a `..`, a drive letter or a NUL.
 pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &'static str> {
     if name.contains('\0') {
-        return Err("its name has a NUL");
+        return Err("its name contains a NUL");
     }
     let name = if backslash { name.replace('\\', "/") } else { name.to_owned() };
     if name.starts_with('/') {
@@ -26,7 +26,7 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
     for component in name.split('/') {
         match component {
             "" | "." => {}
-            ".." => return Err("its name climbs out of the archive by `..`"),
+            ".." => return Err("its name leaves the archive with `..`"),
             _ => components.push(component),
         }
     }
@@ -47,8 +47,8 @@ pub(super) fn normalise(name: &str, backslash: bool) -> Result<Option<String>, &
 /// A folder of this name marks phantom downloads, which never lie among real ones.
 pub const PHANTOMS: &str = ".medcosmos-phantoms";
 
-/// Name of the list of checksums in the root of a folder of downloads, and end of that of an archive beside it; it is no
-/// part of them.
+/// Name of the list of checksums in the root of a folder of downloads, and end of that of an archive next to it; it is
+/// no part of them.
 pub const CHECKSUMS: &str = "checksums.tsv";
 /// How the first line of such a list begins.
 pub const CHECKSUMS_HEADER: &str = "# medcosmos checksums";
@@ -58,12 +58,12 @@ const LEFTOVERS: [(&str, &str); 11] = [
     ("__MACOSX", "resource forks of macOS"),
     (".DS_Store", "folder view of macOS"),
     (".Spotlight-V100", "search index of macOS"),
-    (".Trashes", "waste basket of macOS"),
+    (".Trashes", "trash of macOS"),
     (".fseventsd", "file system log of macOS"),
     ("Thumbs.db", "thumbnails of Windows"),
     ("desktop.ini", "folder view of Windows"),
-    ("@eaDir", "thumbnails of a Synology store"),
-    (".ipynb_checkpoints", "saved states of Jupyter"),
+    ("@eaDir", "thumbnails of a Synology NAS"),
+    (".ipynb_checkpoints", "checkpoints of Jupyter"),
     (".git", "version control"),
     (PHANTOMS, "mark of phantom downloads"),
 ];

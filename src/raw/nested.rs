@@ -1,5 +1,5 @@
-//! Where archives inside archives are kept once they are decoded: in memory while there is room, then in one unnamed
-//! temporary file, which the system removes when the tree is closed or the process ends.
+//! Storage of decoded nested archives: in memory while there is room, then in one unnamed temporary file, which the
+//! system removes when the tree is closed or the process ends.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -1,9 +1,9 @@
 //! RAR archives, with the cargo feature `rar` only.
 //!
-//! The format is its owner's, and so is the one decoder, C++ source under a licence that is not a free one; the `unrar`
-//! crate wraps it. It reads files by their path, so that a RAR inside another archive is written to a temporary file.
-//! Solid RARs are decoded forward, others skip to the next entry. Of several volumes (`x.part1.rar`, `x.part2.rar`, or
-//! `x.rar`, `x.r00`) the first is opened, and the decoder finds the others beside it.
+//! The format is proprietary, and so is the only decoder, C++ source under a non-free licence; the `unrar` crate wraps
+//! it. It reads files by their path, so a RAR inside another archive is written to a temporary file. Solid RARs are
+//! decoded forward, others skip to the next entry. Of several volumes (`x.part1.rar`, `x.part2.rar`, or `x.rar`,
+//! `x.r00`) the first is opened, and the decoder finds the others next to it.
 
 use super::Reason;
 use super::archive::{ArchiveKind, Opened, Shared};
@@ -33,8 +33,8 @@ pub(super) fn first_volume(name: &str) -> Option<String> {
 /// Says how to go on without a decoder.
 #[cfg(not(feature = "rar"))]
 fn open(_source: &Source, _shared: &Shared) -> Result<Opened, Reason> {
-    let feature = "a RAR archive, which this build does not read; unpack it with 7-Zip or unrar and use the folder, or \
-                   build with `--features rar`";
+    let feature = "a RAR archive, which this build cannot read; unpack it with 7-Zip or unrar and use the folder, or \
+        build medcosmos with `--features rar`";
     Err(Reason::Unsupported(feature.into()))
 }
 
@@ -50,7 +50,7 @@ mod with_decoder {
 
     use unrar::error::{Code, UnrarError};
 
-    use super::super::archive::{Entry, pump};
+    use super::super::archive::{Entry, copy};
     use super::super::cursors::{Cursor, Cursors, Sequential};
     use super::{Opened, Reason, Shared, Source};
 
@@ -60,7 +60,7 @@ mod with_decoder {
             Some(path) => (path.to_owned(), None),
             None => {
                 let mut file = tempfile::Builder::new().suffix(".rar").tempfile()?;
-                pump(&mut source.reader(), &mut file)?;
+                copy(&mut source.reader(), &mut file)?;
                 let path = file.into_temp_path();
                 (path.to_path_buf(), Some(path))
             }
@@ -115,7 +115,7 @@ mod with_decoder {
     fn guarded<T>(run: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             Err(Reason::Damaged(
-                "the RAR decoder does not know a flag in its headers; unpack it and use the folder".into(),
+                "the RAR headers contain an unknown flag; unpack the archive and use the folder".into(),
             ))
         })
     }
@@ -123,9 +123,9 @@ mod with_decoder {
     fn reason(error: UnrarError) -> Reason {
         match error.code {
             Code::MissingPassword | Code::BadPassword => Reason::Encrypted,
-            Code::EOpen => Reason::Damaged("a volume of the RAR is missing, or cannot be opened".into()),
+            Code::EOpen => Reason::Damaged("a volume of the RAR archive is missing or cannot be opened".into()),
             Code::EReference => {
-                Reason::Unsupported("a RAR entry that refers to another one; unpack the archive".into())
+                Reason::Unsupported("a RAR entry that refers to another entry; unpack the archive".into())
             }
             _ => Reason::Damaged(format!("{error}; download it again")),
         }

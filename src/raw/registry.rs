@@ -1,8 +1,8 @@
 //! The list of all kinds of archives; detection by name and first bytes, and opening.
 //!
-//! A name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML page that asks to log in, a
-//! `.tar.gz` was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First
-//! bytes alone make no archive: `.npz`, `.docx` and `.xlsx` files are zips as well, and are members as they are.
+//! The name makes a file a candidate, its first bytes decide: in the wild, a `.zip` is an HTML login page, a `.tar.gz`
+//! was unpacked to a plain tar on its way, a `.zip` is a RAR, or wget kept a `?download=1` at the end. First bytes
+//! alone do not suffice: `.npz`, `.docx` and `.xlsx` files are zips too, but are ordinary members.
 
 use std::io::{self, Read};
 
@@ -13,8 +13,8 @@ use super::{Fault, Looks, Reason, rar, sevenz, tar, zip};
 use crate::fault::{HEAD_BYTES, describe, is_zeros};
 use crate::formats;
 
-/// The kinds of archives, in the order in which their signatures are checked. A compressed tar combines the kind tar with a
-/// compression of [`CODECS`].
+/// The kinds of archives, in the order in which their signatures are checked. A compressed tar combines the kind tar
+/// with a compression of [`CODECS`].
 static ARCHIVES: &[&ArchiveKind] = &[&zip::KIND, &sevenz::KIND, &rar::KIND, &tar::KIND];
 
 /// What a file's name says about its content.
@@ -138,7 +138,7 @@ fn open_compressed(
     match head {
         Ok(head) if is_tar(&head) => tar::open_compressed(source, codec, shared).map(Some),
         Ok(_) => {
-            let what = format!("{} data that hold no tar", codec.name);
+            let what = format!("{} data without a tar archive", codec.name);
             let found = Looks { fault: Fault::OtherContent, what, advice: "" };
             Err(Reason::NotAnArchive { expected: name, found })
         }

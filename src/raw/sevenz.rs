@@ -1,12 +1,12 @@
 //! 7z archives, decoded block by block.
 //!
 //! Format: `7zFormat.txt` of the LZMA SDK; read by the `sevenz-rust2` crate: LZMA, LZMA2, bzip2, Deflate, Zstandard and
-//! the branch filters. A block is a run of entries compressed as one stream; 7-Zip puts up to 4 GiB, or everything, into
-//! one ("solid"). To read an entry, all before it in its block must be decoded, so the decoders stay open where they
-//! stopped. Each takes the memory of its dictionary, which is some MiB as a rule and at most 1 GiB.
+//! the branch filters. A block is a run of entries compressed as one stream; 7-Zip puts up to 4 GiB, or everything,
+//! into one ("solid"). To read an entry, all before it in its block must be decoded, so the decoders stay open where
+//! they stopped. Each takes the memory of its dictionary, which is some MiB as a rule and at most 1 GiB.
 //!
-//! The crate hands entries to a callback and keeps its decoder to itself. Each decoder therefore runs in a thread of its
-//! own, which waits in the callback until the next entry is asked for and ends when its decoder is dropped.
+//! The crate hands entries to a callback and does not expose its decoder. Each decoder therefore runs in its own
+//! thread, which waits in the callback until the next entry is requested and ends when its decoder is dropped.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -77,7 +77,7 @@ fn unread_method(archive: &Archive, entry: usize) -> Option<&'static str> {
 }
 
 fn unsupported(method: &str) -> Reason {
-    Reason::Unsupported(format!("7z compression by {method}; unpack the archive with 7-Zip and use the folder"))
+    Reason::Unsupported(format!("7z compression method {method}; unpack the archive with 7-Zip and use the folder"))
 }
 
 fn cannot_open(source: &Source, error: Error) -> Reason {
@@ -89,7 +89,7 @@ fn cannot_open(source: &Source, error: Error) -> Reason {
         error => {
             let len = source.len();
             Reason::Cut(format!(
-                "a 7z ends with its directory, which cannot be read in these {len} bytes ({error}); download it again"
+                "the 7z directory at the end of the {len} bytes cannot be read ({error}); download it again"
             ))
         }
     }
@@ -186,7 +186,7 @@ impl Cursor for Decoder {
         let Self::Thread { asks, answers } = self else { return Ok(()) };
         // The thread has ended after an error, which is then the answer.
         let _ = asks.send(out.is_some());
-        let ended = || Reason::Damaged("its block has fewer entries than the archive's directory says".into());
+        let ended = || Reason::Damaged("its block has fewer entries than the archive's directory states".into());
         let bytes = answers.recv().map_err(|_| ended())??;
         if let Some(out) = out {
             out.write_all(&bytes)?;

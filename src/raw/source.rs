@@ -1,8 +1,8 @@
 //! A run of bytes that archives are read from: a file, several files joined (split archives), bytes in memory, or a
 //! window of one of those (an archive stored in another one).
 //!
-//! Readers open the file when they first need it and own their position, so that a [`Source`] holds no file handle and
-//! is shared by threads. A tree of thousands of archives does not run into the limit of open files.
+//! Readers open the file when they first need it and have their own position, so a [`Source`] holds no file handle and
+//! can be shared by threads. A tree of thousands of archives does not reach the limit of open files.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};

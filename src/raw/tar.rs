@@ -1,8 +1,8 @@
 //! Tar archives, plain (read in place by offsets) and compressed (decoded forward).
 //!
 //! Format: POSIX.1-1988 ustar and POSIX.1-2001 pax, with GNU's extensions; headers are read by the `tar` crate. In the
-//! wild: GNU long names, pax headers with names and sizes, headers of before POSIX, hard links in place of repeated files,
-//! the same name twice (the later one holds, as `tar x` would have it), and archives cut in the middle.
+//! wild: GNU long names, pax headers with names and sizes, pre-POSIX headers, hard links instead of repeated files,
+//! repeated names (the last one is used, as in `tar x`), and truncated archives.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Reason;
-use super::archive::{Archive, ArchiveKind, Entry, Opened, Shared, pump};
+use super::archive::{Archive, ArchiveKind, Entry, Opened, Shared, copy};
 use super::codec::Codec;
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::names::normalise;
@@ -124,7 +124,7 @@ impl Index {
             let target = normalise(&link, false).ok().flatten().and_then(|path| by_path.get(&path));
             match target.map(|&entry| &self.entries[entry]) {
                 Some(target) if target.refused.is_none() => Ok(target.number),
-                _ => Err(Reason::Damaged(format!("a hard link to {link:?}, which does not stand before it"))),
+                _ => Err(Reason::Damaged(format!("a hard link to {link:?}, which does not precede it"))),
             }
         } else if kind.is_symlink() {
             let feature = format!("a symbolic link in an archive, to {link:?}; unpack the archive and use the folder");
@@ -135,7 +135,10 @@ impl Index {
             self.spans.push(Span { offset: item.raw_file_position(), len: item.size() });
             Ok(self.spans.len() - 1)
         } else {
-            Err(Reason::Unsupported(format!("a tar entry of type {:?}, which is no file", char::from(kind.as_byte()))))
+            Err(Reason::Unsupported(format!(
+                "a tar entry of type {:?}, which is not a file",
+                char::from(kind.as_byte())
+            )))
         };
         Some(match span {
             Ok(number) => Entry { name, number, size: self.spans[number].len, refused: None },
@@ -150,20 +153,20 @@ impl Index {
             let Span { offset, len } = self.spans[entry.number];
             if offset.checked_add(len).is_none_or(|end| end > reached) {
                 let found = reached.saturating_sub(offset);
-                let why = format!("the archive ends inside it: it has {len} bytes, {found} are there");
+                let why = format!("the archive is truncated inside it: expected {len} bytes, found {found}");
                 entry.refused = Some(Reason::Cut(why));
                 cut = true;
             }
         }
         if cut && self.damage.is_none() {
             let whole = self.entries.iter().filter(|entry| entry.refused.is_none()).count();
-            self.damage = Some(ends_early(whole, &format!("{reached} bytes are there")));
+            self.damage = Some(ends_early(whole, &format!("found {reached} bytes")));
         }
     }
 }
 
 fn ends_early(entries: usize, why: &str) -> Reason {
-    Reason::Cut(format!("cannot be read to its end ({why}), {entries} entries stand before that; download it again"))
+    Reason::Cut(format!("cannot be read to its end ({why}), after {entries} entries; download it again"))
 }
 
 /// Whether pax headers say that the data are those of a sparse file, which GNU tar stores in pieces.
@@ -197,7 +200,7 @@ impl Archive for Plain {
         let span = *self.spans.get(entry).ok_or(Reason::Foreign)?;
         let mut reader = self.source.reader();
         reader.seek(SeekFrom::Start(span.offset))?;
-        pump(&mut reader.take(span.len), out)?;
+        copy(&mut reader.take(span.len), out)?;
         Ok(())
     }
 
@@ -258,10 +261,12 @@ impl Cursor for Decoder {
 
 impl Decoder {
     fn decode(&mut self, len: u64, out: &mut dyn Write) -> Result<(), Reason> {
-        let found = pump(&mut (&mut self.stream).take(len), out)?;
+        let found = copy(&mut (&mut self.stream).take(len), out)?;
         self.position += found;
         if found < len {
-            return Err(Reason::Cut(format!("the archive ends inside it: {len} bytes wanted, {found} are there")));
+            return Err(Reason::Cut(format!(
+                "the archive is truncated inside it: expected {len} bytes, found {found}"
+            )));
         }
         Ok(())
     }

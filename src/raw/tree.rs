@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::archive::{Archive, Entry, Opened, Options, Shared, pump};
+use super::archive::{Archive, Entry, Opened, Options, Shared, copy};
 use super::folder::{self, Found};
 use super::kept::Kept;
 use super::registry::{self, Hint};
@@ -17,8 +17,8 @@ use super::{Error, Ignored, Problem, Reason, names};
 /// A file in a folder or in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Path below the root, '/'-separated, with the names of the archives that it lies in as components. Of a root that is
-    /// an archive, the first component is the archive's name.
+    /// Path below the root, '/'-separated, with the names of the archives that it lies in as components. Of a root that
+    /// is an archive, the first component is the archive's name.
     pub path: String,
     /// Size in bytes, decoded.
     pub size: u64,
@@ -49,12 +49,12 @@ impl Member {
 }
 
 /// A file on disk below the root.
-pub(super) struct Outer {
+pub(super) struct EnclosingArchive {
     source: Source,
     pub(super) modified_ns: Option<i64>,
 }
 
-impl Outer {
+impl EnclosingArchive {
     pub(super) fn size(&self) -> u64 {
         self.source.len()
     }
@@ -67,7 +67,7 @@ pub struct Tree {
     members: Vec<Member>,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
-    pub(super) outers: Vec<Outer>,
+    pub(super) enclosing: Vec<EnclosingArchive>,
     pub(super) archives: Vec<Box<dyn Archive>>,
     shared: Shared,
     /// Members that were read for their digests, by their place among the members, until they are read next.
@@ -112,9 +112,10 @@ impl Tree {
         problems.sort();
         ignored.sort();
         ignored.dedup();
-        let outers = listing.files.into_iter();
-        let outers = outers.map(|found| Outer { source: found.source, modified_ns: found.modified_ns }).collect();
-        Ok(Self { root: root.to_owned(), members, problems, ignored, outers, archives, shared, digested })
+        let enclosing = listing.files.into_iter();
+        let enclosing =
+            enclosing.map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns }).collect();
+        Ok(Self { root: root.to_owned(), members, problems, ignored, enclosing, archives, shared, digested })
     }
 
     /// The folder or file that was opened.
@@ -122,8 +123,8 @@ impl Tree {
         &self.root
     }
 
-    /// The name of the folder that was opened, without those above it; empty where it has none, and of an archive, whose name
-    /// begins the paths of its members.
+    /// The name of the folder that was opened, without those above it; empty where it has none, and of an archive,
+    /// whose name begins the paths of its members.
     pub fn name(&self) -> String {
         if !self.root.is_dir() {
             return String::new();
@@ -146,7 +147,7 @@ impl Tree {
         self.members.binary_search_by(|member| member.path.as_str().cmp(path)).ok()
     }
 
-    /// What could not be looked into, sorted by path.
+    /// What could not be read, sorted by path.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -168,8 +169,8 @@ impl Tree {
         Ok(bytes)
     }
 
-    /// As [`read`](Self::read), into memory that is used again: for files of some megabytes fresh memory is a good part of
-    /// the time that reading takes. What `memory` held is lost, and what it holds behind the member is of no use.
+    /// As [`read`](Self::read), into memory that is used again: for files of some megabytes fresh memory is a good part
+    /// of the time that reading takes. What `memory` held is lost, and what it holds behind the member is of no use.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -183,25 +184,27 @@ impl Tree {
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
             if memory.capacity() < size {
-                // Zeros of the system, which cost nothing until they are written over: some more for a larger file to come.
+                // Zeros of the system, which cost nothing until they are written over: some more for a larger file to
+                // come.
                 *memory = vec![0; size.saturating_add(size / 4)];
             } else if memory.len() < size {
                 memory.resize(size, 0);
             }
             let bytes = &mut memory[..size];
-            let read = self.outers[own.outer].source.reader().read_exact(bytes);
+            let read = self.enclosing[own.outer].source.reader().read_exact(bytes);
             return read.map(|()| &*bytes).map_err(|error| Reason::Io(error).at(&member.path));
         }
         memory.clear();
         // A declared size may be a lie, the size of the file on disk is not.
-        let plausible = self.outers.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
+        let plausible = self.enclosing.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
         let capacity = member.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
         memory.reserve(usize::try_from(capacity).unwrap_or(0));
         self.copy(member, memory)?;
         Ok(memory)
     }
 
-    /// As [`read`](Self::read), for a look at what will be read again: bytes that are kept since their digest stay kept.
+    /// As [`read`](Self::read), for a look at what will be read again: bytes that are kept since their digest stay
+    /// kept.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -241,7 +244,7 @@ impl Tree {
         let own = self.own(member)?;
         exactly(own.size, out, |out| match own.place {
             Place::File => {
-                pump(&mut self.outers[own.outer].source.reader(), out)?;
+                copy(&mut self.enclosing[own.outer].source.reader(), out)?;
                 Ok(())
             }
             Place::Entry { archive, number, .. } => self.archives[archive].copy(number, out),
@@ -276,7 +279,7 @@ fn exactly(
     let written = write(&mut bounded);
     let Bounded { left, overrun, .. } = bounded;
     if overrun {
-        return Err(Reason::Damaged(format!("{size} bytes expected by the index, and there are more")));
+        return Err(Reason::Damaged(format!("more than the {size} bytes stated in the index")));
     }
     written?;
     if left > 0 {
@@ -323,8 +326,8 @@ impl Index {
         let mut index = Self::default();
         let name = found.path.rsplit('/').next().unwrap_or(&found.path);
         let hint = registry::by_name(name);
-        // Downloads by number (`ndownloader/files/123`) have no extension, and neither have DICOM files, which are too many
-        // to open each: only what lies in the root itself is looked at.
+        // Downloads by number (`ndownloader/files/123`) have no extension, and neither have DICOM files, which are too
+        // many to open each: only what lies in the root itself is looked at.
         let unnamed = matches!(hint, Hint::None) && !found.path.contains('.') && !found.path.contains('/');
         let opened = match !matches!(hint, Hint::None) || unnamed {
             true => registry::open(&found.source, hint, shared),
@@ -347,7 +350,7 @@ impl Index {
         let Opened { archive, entries, backslash, damage, hides_repeated } = opened;
         self.problems.extend(damage.map(|reason| Problem::from(reason.at(path))));
         if hides_repeated {
-            let reason = "entries of the same name as a later one, which is used instead";
+            let reason = "entries with the same name as a later one, which is used instead";
             self.ignored.push(Ignored { path: path.to_owned(), reason });
         }
         let mut leftovers = BTreeSet::new();
@@ -473,7 +476,7 @@ fn last_of_each_path(mut members: Vec<Member>, ignored: &mut Vec<Ignored>) -> Ve
     for member in members {
         match sorted.last_mut() {
             Some(earlier) if earlier.path == member.path => {
-                let reason = "an entry of the same name as a later one, which is used instead";
+                let reason = "an entry with the same name as a later one, which is used instead";
                 ignored.push(Ignored { path: member.path.clone(), reason });
                 *earlier = member;
             }

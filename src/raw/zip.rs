@@ -1,14 +1,15 @@
 //! Zip archives, read entry by entry through their directory.
 //!
-//! Format: PKWARE's APPNOTE.TXT; directory, names and decoders are the `zip` crate's: stored, Deflate, Deflate64, bzip2,
-//! LZMA, xz and Zstandard, with zip64. In the wild:
+//! Format: PKWARE's APPNOTE.TXT; directory, names and decoders are the `zip` crate's: stored, Deflate, Deflate64,
+//! bzip2, LZMA, xz and Zstandard, with zip64. In the wild:
 //! - Names are CP437 by the specification unless a flag says UTF-8; many writers put UTF-8 and no flag. Valid UTF-8 is
 //!   taken as such, all else as CP437.
-//! - Entries that overlap, which Info-ZIP refuses as a bomb. Entries are found by the directory only, so that they may.
+//! - Entries that overlap, which Info-ZIP refuses as a bomb. Entries are located only by the directory, so they are
+//!   readable.
 //! - Archives beyond 4 GiB without zip64, as macOS writes them: the offsets of the directory count modulo 2^32. The
-//!   local header that each entry must start with tells the true place.
+//!   local header that each entry must start with determines the true position.
 //! - Windows separators in names.
-//! - Downloads that stop early: the directory is at the end of the file, so that nothing can be read.
+//! - Downloads that stop early: the directory is at the end of the file, so nothing can be read.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,7 +19,7 @@ use ::zip::result::ZipError;
 use ::zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
 use super::Reason;
-use super::archive::{Archive, ArchiveKind, Entry, Opened, pump};
+use super::archive::{Archive, ArchiveKind, Entry, Opened, copy};
 use super::source::{Source, SourceReader};
 
 pub(super) static KIND: ArchiveKind = ArchiveKind {
@@ -51,7 +52,7 @@ fn open(source: &Source) -> Result<Opened, Reason> {
         }
         let name = entry.name().map_err(reason)?.into_owned();
         let refused = if zip.shift(number).is_none() {
-            let why = "there is no such entry where the archive's directory says; download the archive again";
+            let why = "the entry is not where the archive's directory states; download the archive again";
             Some(Reason::Damaged(why.into()))
         } else if entry.encrypted() {
             Some(Reason::Encrypted)
@@ -65,8 +66,8 @@ fn open(source: &Source) -> Result<Opened, Reason> {
     }
     entries.sort_by_key(|&(offset, _)| offset);
     let damage = zip.unread_directory()?.then(|| {
-        let why = "its directory goes on behind the number of entries that it declares, as archives of more than 65,535 \
-                   entries do that macOS wrote; unpack it and use the folder";
+        let why = "the directory contains more entries than it declares, as in macOS archives of more than 65,535 \
+            entries; unpack it and use the folder";
         Reason::Damaged(why.into())
     });
     Ok(Opened {
@@ -80,14 +81,14 @@ fn open(source: &Source) -> Result<Opened, Reason> {
 
 /// What to say of a zip whose directory is not found.
 fn cannot_open(source: &Source, error: &ZipError) -> Reason {
-    let advice = "download it again; of a multi-part zip (.z01, .z02, ...) join the parts by \
-                  `zip -s 0 parts.zip --out joined.zip`";
+    let advice = "download it again; for a multi-part zip (.z01, .z02, ...), join the parts with `zip -s 0 parts.zip \
+        --out joined.zip`";
     match error {
         ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
             Reason::Io(io::Error::new(error.kind(), error.to_string()))
         }
         _ => Reason::Cut(format!(
-            "a zip ends with its directory, and there is none in these {} bytes ({error}); {advice}",
+            "the zip directory is missing at the end of the {} bytes ({error}); {advice}",
             source.len()
         )),
     }
@@ -104,7 +105,7 @@ fn unsupported(method: CompressionMethod) -> Option<Reason> {
         | CompressionMethod::Xz
         | CompressionMethod::Zstd => None,
         other => {
-            let feature = format!("zip compression by {other}; unpack the archive with 7-Zip and use the folder");
+            let feature = format!("zip compression method {other}; unpack the archive with 7-Zip and use the folder");
             Some(Reason::Unsupported(feature))
         }
     }
@@ -153,7 +154,7 @@ impl Zip {
             }
         }
         if moved_for_nothing && begins > 0 {
-            let why = "it ends with the directory of an archive inside it, and its own is not there; download it again";
+            let why = "ends with the directory of an archive inside it, without its own directory; download it again";
             return Err(Reason::Cut(why.into()));
         }
         Ok(())
@@ -207,7 +208,7 @@ impl Archive for Zip {
         let shift = self.shift(number).ok_or(Reason::Foreign)?;
         let mut reader = Shifted { inner: self.source.reader(), shift };
         let mut decoded = entry.with_reader(&mut reader, ZipReadOptions::new()).map_err(reason)?;
-        pump(&mut decoded, out)?;
+        copy(&mut decoded, out)?;
         Ok(())
     }
 

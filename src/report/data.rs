@@ -1,11 +1,11 @@
-//! What the dataset holds: images of each source, masks of each object and modality, sizes of the images.
+//! The content of the dataset: images of each source, masks of each object and modality, sizes of the images.
 
 use polars::prelude::DataFrame;
 
 use super::page::{Figure, Section};
 use super::plots::{Axis, bars, histogram};
-use super::tables::{HtmlTable, Kind, numbers, words};
-use super::{ReportError, count_of, there};
+use super::tables::{HtmlTable, Kind, labels, numbers};
+use super::{ReportError, count_of, if_present};
 use crate::analysis::query;
 use crate::store::Dataset;
 
@@ -25,7 +25,7 @@ const SIZES: &str = "SELECT height, width, COUNT(*) AS slices FROM slices GROUP 
 /// The section of the data.
 pub(super) fn section(dataset: &Dataset) -> Result<Section, ReportError> {
     let mut section = Section::new("data", "Images and masks");
-    let run = |sql: &str| there(query(dataset.path(), sql));
+    let run = |sql: &str| if_present(query(dataset.path(), sql));
     let (Some(sources), Some(objects), Some(sizes)) = (run(SOURCES)?, run(OBJECTS)?, run(SIZES)?) else {
         section.missing("The dataset has no masks yet.", "medcosmos build DOWNLOADS --out DATASET");
         return Ok(section);
@@ -74,7 +74,7 @@ fn total(frame: &DataFrame, column: &str) -> u64 {
 }
 
 fn images(sources: &DataFrame, slices: u64) -> Result<Figure, ReportError> {
-    let names = words(sources, "source").into_iter().map(Option::unwrap_or_default);
+    let names = labels(sources, "source").into_iter().map(Option::unwrap_or_default);
     let rows: Vec<(String, f64)> =
         names.zip(numbers(sources, "slices").into_iter().map(Option::unwrap_or_default)).collect();
     let svg = bars("Bar chart: images per source", &Axis::new("images"), &rows);
@@ -83,7 +83,7 @@ fn images(sources: &DataFrame, slices: u64) -> Result<Figure, ReportError> {
 }
 
 fn pairs(objects: &DataFrame, masks: u64) -> Result<Figure, ReportError> {
-    let both = words(objects, "object").into_iter().zip(words(objects, "modality"));
+    let both = labels(objects, "object").into_iter().zip(labels(objects, "modality"));
     let names =
         both.map(|(object, modality)| format!("{}, {}", object.unwrap_or_default(), modality.unwrap_or_default()));
     let rows: Vec<(String, f64)> =

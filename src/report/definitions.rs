@@ -1,4 +1,4 @@
-//! What the words on the page mean, and with what options its numbers were made.
+//! Definitions of the terms on the page, and the options of its numbers.
 
 use serde::Serialize;
 

@@ -1,8 +1,8 @@
-//! What the metric follows: curves and points against each factor, and the partial correlations.
+//! The metric against each factor: curves and points, and the partial correlations.
 
 use std::collections::BTreeSet;
 
-use super::looks::Look;
+use super::examples::ExampleCase;
 use super::page::{Figure, Section};
 use super::plots::{Axis, Line, lines, scatter};
 use super::results::download;
@@ -18,22 +18,23 @@ use crate::prompts::strategy_label;
 use crate::store::Choice;
 
 /// The metric against each factor: means in bins for every strategy, and single masks of one.
-pub(super) fn curves(analysis: &Analysis, looks: &[Look]) -> Result<Section, ReportError> {
+pub(super) fn curves(analysis: &Analysis, examples: &[ExampleCase]) -> Result<Section, ReportError> {
     let metric = metric_label(&analysis.options.metric);
     let mut section = Section::new("factors", &format!("{metric} by factor"));
     section.text(
         "All models and strategies share the same bins. Points are single masks of one strategy; the line connects the \
          means of the bins, each at the median of the factor.",
     );
-    let models: BTreeSet<&str> = looks.iter().map(|look| look.condition.model.as_str()).collect();
+    let models: BTreeSet<&str> = examples.iter().map(|example| example.condition.model.as_str()).collect();
     for model in models {
         section.heading(model);
         let mut figures = Vec::new();
         for curve in &analysis.options.curves {
             figures.extend(bin_figure(analysis, model, curve));
-            let look = looks.iter().find(|look| look.condition.model == model && !look.points.is_empty());
-            if let Some(look) = look {
-                figures.extend(point_figure(analysis, look, curve)?);
+            let example =
+                examples.iter().find(|example| example.condition.model == model && !example.points.is_empty());
+            if let Some(example) = example {
+                figures.extend(point_figure(analysis, example, curve)?);
             }
         }
         section.figures(figures);
@@ -77,28 +78,28 @@ fn bin_figure(analysis: &Analysis, model: &str, curve: &Curve) -> Option<Figure>
     (!drawn.is_empty()).then(|| Figure::new(lines(&alt, &x, &Axis::share(&format!("mean {metric}")), &drawn), &caption))
 }
 
-fn point_figure(analysis: &Analysis, look: &Look, curve: &Curve) -> Result<Option<Figure>, ReportError> {
+fn point_figure(analysis: &Analysis, example: &ExampleCase, curve: &Curve) -> Result<Option<Figure>, ReportError> {
     let metric = metric_label(&analysis.options.metric);
     let x = axis_of(curve);
     let positive = |v: f64| v.is_finite() && (v > 0.0 || !x.logarithmic);
-    let points = look.points_of(&curve.factor);
+    let points = example.points_of(&curve.factor);
     let drawn: Vec<(f64, f64)> = points.into_iter().filter(|(x, y)| positive(*x) && y.is_finite()).collect();
     if drawn.is_empty() {
         return Ok(None);
     }
-    let bins = analysis.curves.iter().filter(|row| row.condition == look.condition && row.factor == curve.factor);
-    let strategy = strategy_label(&look.condition.strategy);
+    let bins = analysis.curves.iter().filter(|row| row.condition == example.condition && row.factor == curve.factor);
+    let strategy = strategy_label(&example.condition.strategy);
     let alt = format!("Scatter plot: {metric} by {}, {strategy}", x.label);
     let caption = format!(
         "{metric} of {} with {strategy} ({CHOICE}) by {}: {} of {} shown.",
-        look.condition.model,
+        example.condition.model,
         x.label,
         count_of(drawn.len() as u64, "mask", "masks"),
-        count_of(look.masks as u64, "mask", "masks")
+        count_of(example.masks as u64, "mask", "masks")
     );
     let svg = scatter(&alt, &x, &Axis::share(metric), &drawn, &means(bins));
-    let name = format!("points_{}_{}_{}", look.condition.model, look.condition.strategy, curve.factor);
-    Ok(Some(Figure::new(svg, &caption).with_csv(&name, &look.frame(&curve.factor, &analysis.options.metric)?)?))
+    let name = format!("points_{}_{}_{}", example.condition.model, example.condition.strategy, curve.factor);
+    Ok(Some(Figure::new(svg, &caption).with_csv(&name, &example.frame(&curve.factor, &analysis.options.metric)?)?))
 }
 
 /// The partial correlations, a table for each model.

@@ -1,9 +1,9 @@
-//! The report: one HTML page with all that section 9 of the protocol lists, which opens from disk and loads nothing.
+//! The report: one HTML page with everything that docs/protocol.md, 9, lists; it opens from disk and loads nothing.
 //!
-//! Every statistic on it is one of [`crate::analysis`]; here they are only laid out, drawn and put beside pictures of
-//! the masks. The numbers of each plot and table can be saved from the page as CSV. What a dataset does not have is left
-//! out, with the command that makes it. The same dataset and options give the same bytes, but for the times, which come
-//! last and can be left out.
+//! Every statistic on it is one of [`crate::analysis`]; here they are arranged, plotted and shown with images of the
+//! masks. The numbers of each plot and table can be saved from the page as CSV. Parts without data are left out and
+//! replaced by the command that adds them. The same dataset and options give the same bytes, except for the times,
+//! which come last and can be left out.
 //!
 //! ```no_run
 //! use medcosmos::report::{ReportOptions, report};
@@ -17,8 +17,8 @@ mod contours;
 mod data;
 mod definitions;
 mod escape;
+mod examples;
 mod factors;
-mod looks;
 mod outline;
 mod page;
 mod panels;
@@ -79,30 +79,30 @@ pub enum ReportError {
 pub struct Report {
     /// The page, HTML.
     pub page: String,
-    /// True where the analysis was computed for it; false where there is nothing to analyse, or the results are those that
-    /// [`analyze`](crate::analysis::analyze()) has kept.
+    /// True where the analysis was computed for it; false where there is nothing to analyse, or the results are those
+    /// that [`analyze`](crate::analysis::analyze()) has kept.
     pub computed: bool,
 }
 
-/// Makes the page of a dataset, at whatever stage the dataset is. The results of the last analysis are used if they are of the
-/// same tables and options.
+/// Makes the page of a dataset, at whatever stage the dataset is. The results of the last analysis are used if they are
+/// of the same tables and options.
 ///
 /// # Errors
 /// Options that do not fit, and tables that cannot be read. A table that is not there yet is no error.
 pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<Report, ReportError> {
-    let kept = there(kept(dataset.path(), &options.analysis))?.flatten();
+    let kept = if_present(kept(dataset.path(), &options.analysis))?.flatten();
     let computed = match &kept {
         Some(_) => None,
-        None => there(compute(dataset.path(), &options.analysis))?,
+        None => if_present(compute(dataset.path(), &options.analysis))?,
     };
     let (computed, analysis) = (computed.is_some(), kept.or(computed));
-    let looks = match &analysis {
-        Some(_) => looks::looks(dataset, &options.analysis)?,
+    let examples = match &analysis {
+        Some(_) => examples::examples(dataset, &options.analysis)?,
         None => Vec::new(),
     };
     let mut sections = vec![data::section(dataset)?];
     match &analysis {
-        Some(analysis) => sections.extend(evaluated(dataset, analysis, &looks)?),
+        Some(analysis) => sections.extend(evaluated(dataset, analysis, &examples)?),
         None => sections.push(not_evaluated()),
     }
     sections.push(contours::section(dataset, &options.analysis)?);
@@ -116,16 +116,20 @@ pub fn report(dataset: &Dataset, options: &ReportOptions) -> Result<Report, Repo
 }
 
 /// What follows from predictions.
-fn evaluated(dataset: &Dataset, analysis: &Analysis, looks: &[looks::Look]) -> Result<Vec<Section>, ReportError> {
+fn evaluated(
+    dataset: &Dataset,
+    analysis: &Analysis,
+    examples: &[examples::ExampleCase],
+) -> Result<Vec<Section>, ReportError> {
     Ok(vec![
         results::by_strategy(analysis)?,
         results::by_target(analysis)?,
         results::by_modality(analysis)?,
-        factors::curves(analysis, looks)?,
+        factors::curves(analysis, examples)?,
         factors::correlations(analysis)?,
         prompts::randomness(analysis)?,
         prompts::clicks(analysis)?,
-        panels::section(dataset, &analysis.options.metric, looks)?,
+        panels::section(dataset, &analysis.options.metric, examples)?,
     ])
 }
 
@@ -154,7 +158,7 @@ fn about(dataset: &Dataset, analysis: Option<&Analysis>) -> Result<String, Repor
 }
 
 /// A result, or nothing where a table that it needs has not been made yet.
-fn there<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> {
+fn if_present<T>(result: Result<T, AnalysisError>) -> Result<Option<T>, ReportError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(AnalysisError::MissingTable { .. }) => Ok(None),

@@ -1,10 +1,10 @@
-//! Pictures of the best, the median and the worst case of each model and strategy, with the true and the predicted mask
-//! outlined on the image.
+//! Images of the best, the median and the worst mask of each model and strategy, with ground truth and prediction
+//! outlined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::escape::escape;
-use super::looks::{Look, Pick};
+use super::examples::{ExampleCase, Pick};
 use super::outline::outline;
 use super::page::{Figure, Section, data_url};
 use super::plots::COLOURS;
@@ -50,39 +50,39 @@ struct Material {
 }
 
 /// The section of the cases.
-pub(super) fn section(dataset: &Dataset, metric: &str, looks: &[Look]) -> Result<Section, ReportError> {
+pub(super) fn section(dataset: &Dataset, metric: &str, examples: &[ExampleCase]) -> Result<Section, ReportError> {
     let mut section = Section::new("cases", "Best, median and worst cases");
     section.text(&format!(
         "By {}, among all masks of a model and strategy. The ground truth has a solid, light blue outline, the \
          prediction a dashed, orange outline. Each image is cropped around both.",
         metric_label(metric)
     ));
-    let material = gather(dataset, looks)?;
+    let material = gather(dataset, examples)?;
     let mut figures = Vec::new();
-    for look in looks.iter().filter(|look| !look.picks.is_empty()) {
-        figures.push(figure(look, metric, &material)?);
+    for example in examples.iter().filter(|example| !example.picks.is_empty()) {
+        figures.push(figure(example, metric, &material)?);
     }
     section.figures(figures);
     Ok(section)
 }
 
-fn figure(look: &Look, metric: &str, material: &Material) -> Result<Figure, ReportError> {
+fn figure(example: &ExampleCase, metric: &str, material: &Material) -> Result<Figure, ReportError> {
     let mut html = String::from("<div class=\"strip cases\">\n");
-    for pick in &look.picks {
-        html += &case(&look.condition, pick, metric, material)?;
+    for pick in &example.picks {
+        html += &case(&example.condition, pick, metric, material)?;
     }
     html += "</div>";
     let caption = format!(
         "{}, {}: {} of {}.",
-        look.condition.model,
-        strategy_label(&look.condition.strategy),
-        look.picks.iter().map(|pick| pick.rank).collect::<Vec<_>>().join(", "),
-        count_of(look.masks as u64, "mask", "masks")
+        example.condition.model,
+        strategy_label(&example.condition.strategy),
+        example.picks.iter().map(|pick| pick.rank).collect::<Vec<_>>().join(", "),
+        count_of(example.masks as u64, "mask", "masks")
     );
     Ok(Figure::new(html, &caption))
 }
 
-/// One picture with its words.
+/// One image with its caption.
 fn case(condition: &Condition, pick: &Pick, metric: &str, material: &Material) -> Result<String, ReportError> {
     let gone = |what: &str| ReportError::Damaged { id: pick.mask_id.clone(), reason: format!("has no {what}") };
     let truth = material.truths.get(&pick.mask_id).ok_or_else(|| gone("row among the masks"))?;
@@ -110,13 +110,14 @@ fn gone_wrong(id: &str, reason: String) -> ReportError {
 }
 
 /// Reads the masks, predictions and images of all cases that are shown.
-fn gather(dataset: &Dataset, looks: &[Look]) -> Result<Material, ReportError> {
-    let ids: BTreeSet<String> = looks.iter().flat_map(|look| &look.picks).map(|pick| pick.mask_id.clone()).collect();
-    let chosen: BTreeSet<(&str, &str, &str, u32)> = looks
+fn gather(dataset: &Dataset, examples: &[ExampleCase]) -> Result<Material, ReportError> {
+    let ids: BTreeSet<String> =
+        examples.iter().flat_map(|example| &example.picks).map(|pick| pick.mask_id.clone()).collect();
+    let chosen: BTreeSet<(&str, &str, &str, u32)> = examples
         .iter()
-        .flat_map(|look| look.picks.iter().map(move |pick| (look, pick)))
-        .map(|(look, pick)| {
-            let condition = &look.condition;
+        .flat_map(|example| example.picks.iter().map(move |pick| (example, pick)))
+        .map(|(example, pick)| {
+            let condition = &example.condition;
             (pick.mask_id.as_str(), condition.model.as_str(), condition.strategy.as_str(), pick.candidate)
         })
         .collect();

@@ -1,5 +1,5 @@
-//! Plots as inline SVG, drawn by kuva: boxes, bars, lines, points. They are drawn 480 pixels wide, so that their words
-//! can be read where a phone shows them at three quarters of that.
+//! Plots as inline SVG, drawn by kuva: boxes, bars, lines, points. They are drawn 480 pixels wide, so their text is
+//! legible on a phone, at three quarters of that width.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ const WIDTH: f64 = 480.0;
 const HEIGHT: f64 = 340.0;
 /// Height of a row in a plot with a row for each name.
 const ROW: f64 = 22.0;
-/// Longest name that is written beside a row.
+/// Longest name that is written next to a row.
 const LONGEST_NAME: usize = 40;
 
 /// An axis.
@@ -128,8 +128,8 @@ pub(super) fn histogram(alt: &str, x: &Axis, y: &Axis, edges: &[f64], counts: &[
     draw(alt, plots, layout)
 }
 
-/// Lines, told apart by colour, dashes and marks, with a legend below where there are several. The legend is HTML: in
-/// kuva's own place for it, it would lie over the name of the axis.
+/// Lines, distinguished by colour, dashes and marks, with a legend below where there are several. The legend is HTML:
+/// in kuva's own place for it, it would lie over the name of the axis.
 pub(super) fn lines(alt: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     let mut plots = Vec::new();
     for (place, line) in lines.iter().enumerate() {
@@ -139,7 +139,7 @@ pub(super) fn lines(alt: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     draw(alt, plots, layout) + &legend(lines)
 }
 
-/// What each line is, as a list below the plot, in words as large as those of the page; nothing for one line.
+/// What each line is, as a list below the plot, in the page's font size; empty for one line.
 fn legend(lines: &[Line]) -> String {
     if lines.len() < 2 {
         return String::new();
@@ -210,7 +210,7 @@ pub(super) fn scatter(alt: &str, x: &Axis, y: &Axis, points: &[(f64, f64)], mean
 fn layout(plots: &[Plot], x: &Axis, y: &Axis) -> Layout {
     let mut layout = chrome(plots).with_height(HEIGHT).with_x_label(label(&x.label)).with_y_label(label(&y.label));
     if x.logarithmic {
-        let format = TickFormat::Custom(Arc::new(|value: f64| power_words(value)));
+        let format = TickFormat::Custom(Arc::new(|value: f64| power_label(value)));
         layout = layout.with_log_x().with_x_tick_format(format);
     }
     if let Some(low) = y.from {
@@ -243,7 +243,7 @@ fn x_limits(mut layout: Layout, x: &Axis) -> Layout {
 }
 
 /// A tick of a logarithmic axis: `10`, `1k`, `2M`. Zeros in full run out of the picture.
-fn power_words(value: f64) -> String {
+fn power_label(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{}M", v / 1e6),
         v if v >= 1e3 => format!("{}k", v / 1e3),
@@ -263,7 +263,7 @@ fn chrome(plots: &[Plot]) -> Layout {
         .with_font_family("inherit")
 }
 
-/// A name that fits beside its row.
+/// A name that fits next to its row.
 fn short(name: &str) -> String {
     if name.chars().count() <= LONGEST_NAME {
         return label(name);
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(of(), of());
         assert!(!of().contains("http") && of().contains("aria-label=\"Dice &amp; clicks\""));
         assert!(of().contains("S5 &lt;box&gt;") && of().contains("&lt;clicks&gt; $x$"));
-        assert_eq!((power_words(1.0), power_words(2e3), power_words(1e6)), ("1".into(), "2k".into(), "1M".into()));
+        assert_eq!((power_label(1.0), power_label(2e3), power_label(1e6)), ("1".into(), "2k".into(), "1M".into()));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What other prompts do: prompts moved at random, and simulated clicks.
+//! The effect of other prompts: jittered prompts and simulated clicks.
 
 use std::collections::BTreeSet;
 

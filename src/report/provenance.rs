@@ -1,4 +1,4 @@
-//! Which data the page is about, by digest, and how long the stages took.
+//! The digests of the data on the page, and the times of the stages.
 
 use std::collections::{BTreeMap, BTreeSet};
 

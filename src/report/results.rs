@@ -1,4 +1,4 @@
-//! How well masks were segmented: by strategy and model, by object–modality pair, by modality.
+//! Segmentation quality by strategy and model, by object–modality pair, by modality.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Tables of the page, from frames of the analysis and from rows made here.
+//! Tables of the page, from frames of the analysis and from rows built here.
 
 use polars::prelude::*;
 
@@ -23,7 +23,7 @@ pub(super) enum Kind {
     P,
 }
 
-/// A table of cells that are already words.
+/// A table of text cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HtmlTable {
     headings: Vec<(String, bool)>,
@@ -89,10 +89,10 @@ fn has_values(frame: &DataFrame, name: &str) -> bool {
     frame.column(name).is_ok_and(|column| column.is_empty() || column.null_count() < column.len())
 }
 
-/// A column as words, one cell for each row.
+/// A column as text, one cell per row.
 fn cells(frame: &DataFrame, name: &str, kind: Kind) -> Vec<String> {
     if kind == Kind::Words {
-        return words(frame, name).into_iter().map(|cell| cell.unwrap_or(MISSING.to_string())).collect();
+        return labels(frame, name).into_iter().map(|cell| cell.unwrap_or(MISSING.to_string())).collect();
     }
     numbers(frame, name).into_iter().map(|value| number_cell(value, kind)).collect()
 }
@@ -116,8 +116,8 @@ pub(super) fn numbers(frame: &DataFrame, name: &str) -> Vec<Option<f64>> {
     values.unwrap_or_else(|_| vec![None; frame.height()])
 }
 
-/// A column as words; nothing where the frame does not have it.
-pub(super) fn words(frame: &DataFrame, name: &str) -> Vec<Option<String>> {
+/// A column as text; nothing if the frame lacks it.
+pub(super) fn labels(frame: &DataFrame, name: &str) -> Vec<Option<String>> {
     let column = frame.column(name).and_then(|column| column.cast(&DataType::String));
     let values = column.and_then(|column| Ok(column.str()?.iter().map(|word| word.map(str::to_string)).collect()));
     values.unwrap_or_else(|_| vec![None; frame.height()])

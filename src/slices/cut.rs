@@ -1,4 +1,4 @@
-//! One case: its image read and cut, its masks read one after the other and laid on the slices, what is too small
+//! One case: its image read and cut, its masks read one after another and placed on the slices, what is too small
 //! dropped.
 
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use super::intensity::{Rule, to_grey};
 use super::labels::{Decoder, same_orientation};
 use super::load::{Loaded, load};
 use super::notes::Notes;
-use super::picture::{Glance, as_grey_if_equal, without_alpha};
+use super::picture::{Fingerprint, as_grey_if_equal, without_alpha};
 use super::placement::{Grid, Placed, Placement, SliceNames, place, rounded};
 use super::plane::{Axis, anatomical_plane, main_axis, slice_size, slice_values};
 use super::{CaseSlices, Error, ObjectMask, Options, Raters, Scratch, Slice, names, png, rle_table, segments};
@@ -16,10 +16,11 @@ use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
-use crate::spec::{Decode, FourthAxis, Header, ImagePart, Plane, Spec};
+use crate::spec::{Decode, FourthAxis, HeaderTrust, ImagePart, Plane, Spec};
 use crate::with_samples;
 
-/// Slices that are made together, because digests of several pictures take half as long as those of one after the other.
+/// Slices that are made together, because digests of several pictures take half as long as those of one after the
+/// other.
 const TOGETHER: usize = 16;
 
 /// Takes a mask that has found its image, with what the spec says of it.
@@ -35,8 +36,8 @@ pub(super) fn give(add: &mut Add, found: &CaseMask, placed: Placed, scratch: &mu
 /// Frame, position and masks of a slice that stays.
 type Kept = (usize, usize, Vec<ObjectMask>);
 
-/// Reads a case and cuts it into slices. The files are read into the memory of `scratch`, which is used again for the next
-/// case.
+/// Reads a case and cuts it into slices. The files are read into the memory of `scratch`, which is used again for the
+/// next case.
 ///
 /// # Errors
 /// The first file that cannot be read, does not fit its image, or holds a label that the spec does not know.
@@ -65,14 +66,15 @@ fn cut_loaded(
     scratch: &mut Scratch,
 ) -> Result<CaseSlices, Error> {
     let rules = &spec.layout[case.layout].image;
-    // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in order.
+    // A single slice in several sequences has no axis of slices, and they lie along the third: the same pixels in
+    // order.
     let sequences = rules.channels.len();
     if rules.fourth_axis == FourthAxis::Sequences && loaded.image.size[2..] == [sequences, 1] {
         loaded.image.size[2..].copy_from_slice(&[1, sequences]);
     }
     if rules.fourth_axis == FourthAxis::None && loaded.image.size[3] > 1 {
         let found = loaded.image.size[3];
-        let reason = format!("the spec expects three dimensions, but it has a fourth one of {found} steps");
+        let reason = format!("the spec expects three dimensions, but the file has a fourth with {found} steps");
         return Err(Error::Spec { file: loaded.file.clone(), reason });
     }
     if let Some(channel) = case.channel
@@ -85,7 +87,7 @@ fn cut_loaded(
     let frames = if rules.fourth_axis == FourthAxis::Frames { loaded.image.size[3] } else { 1 };
     let mut grid = Grid::of(loaded);
     grid.size[3] = frames;
-    grid.believed = rules.header == Header::True && rules.spacing_mm.is_none();
+    grid.believed = rules.header == HeaderTrust::Full && rules.spacing_mm.is_none();
     loaded.image.geometry = true_frame(rules, loaded.image.geometry.take());
     let loaded = &*loaded;
     let problem = |reason: String| Error::Spec { file: loaded.file.clone(), reason };
@@ -198,7 +200,8 @@ pub(super) struct MaskReader<'a> {
 }
 
 impl MaskReader<'_> {
-    /// Gives the masks of `found` to `add`, one after the other: those of a container of segments, or the one of an image.
+    /// Gives the masks of `found` to `add`, one after the other: those of a container of segments, or the one of an
+    /// image.
     fn each(&self, found: &CaseMask, scratch: &mut Scratch, add: &mut Add) -> Result<(), Error> {
         let layout = &self.spec.layout[self.case.layout];
         let part = &layout.mask[found.part];
@@ -218,7 +221,7 @@ impl MaskReader<'_> {
         ];
         let placed = place(self.grid, mask, part.pair, names, &mut scratch.volumes)?;
         if placed.placement == Placement::Resampled && matches!(part.decode, Decode::Binary { inverted: true, .. }) {
-            let reason = "an inverted mask cannot be laid on another grid: all that lies beyond it would be the object";
+            let reason = "an inverted mask cannot be resampled: everything outside it would become the object";
             return Err(Error::Spec { file: placed.mask.file, reason: reason.into() });
         }
         give(add, found, placed, scratch)
@@ -234,9 +237,9 @@ fn ordered(texts: &[String], files: &[usize]) -> Vec<String> {
 fn true_frame(rules: &ImagePart, found: Option<Geometry>) -> Option<Geometry> {
     match (rules.spacing_mm, rules.header) {
         (Some(spacing), _) => Some(Geometry::from_spacing(spacing)),
-        (None, Header::True) => found,
-        (None, Header::SpacingOnly) => found.map(|g| Geometry::from_spacing(g.spacing)),
-        (None, Header::False) => None,
+        (None, HeaderTrust::Full) => found,
+        (None, HeaderTrust::SpacingOnly) => found.map(|g| Geometry::from_spacing(g.spacing)),
+        (None, HeaderTrust::None) => None,
     }
 }
 
@@ -286,8 +289,7 @@ impl Objects {
             None => (0..self.slices).map(Some).collect(),
             Some(slices) if self.axis == Axis::Z => slices.clone(),
             Some(_) => {
-                let reason =
-                    "its slices and those of its image are not the same ones: they can be cut along the stack only";
+                let reason = "its slices differ from those of the image: the volume can only be cut along the stack";
                 return Err(Error::Stack { file: placed.mask.file.clone(), reason: reason.into() });
             }
         };
@@ -437,7 +439,7 @@ impl Cutter<'_> {
         let Picture { pixels, channels, ends } = picture;
         let (rows, columns, _) = slice_size(self.image, self.axis);
         let (height, width) = (rows as u32, columns as u32);
-        let glance = Glance::of(&pixels, columns, rows, channels);
+        let fingerprint = Fingerprint::of(&pixels, columns, rows, channels);
         let (row_axis, column_axis) = self.axis.rows_and_columns();
         let letter = self.axis.letter();
         Slice {
@@ -452,8 +454,8 @@ impl Cutter<'_> {
             intensity_min: ends.0,
             intensity_max: ends.1,
             pixels_sha256,
-            perceptual_hash: glance.perceptual_hash(),
-            thumbnail: glance.levels(),
+            perceptual_hash: fingerprint.perceptual_hash(),
+            thumbnail: fingerprint.levels(),
             png: encoder.encode(&pixels, width, height, channels),
             masks,
         }

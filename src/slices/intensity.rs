@@ -1,10 +1,10 @@
-//! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (protocol 2.3).
+//! Stored values to 8 bits: `trunc(255 (I - min) / (max - min))` (docs/protocol.md, 2.3).
 //!
 //! The formula is evaluated exactly on stored integers: with a linear rescale it gives the same quotient as on real
-//! values, without the rounding of a detour through floating point. A negative slope turns the range around.
+//! values, without intermediate rounding in floating point. A negative slope reverses the range.
 //!
-//! What is no measurement never stretches a slice: NaN becomes 0, infinite values become the end of the range that they lie
-//! at, 0 or 255, and so do values that a DICOM header names as padding. The protocol is silent on all three.
+//! Values that are not measurements never affect the scaling: NaN becomes 0, infinite values become 0 or 255, and so do
+//! values that a DICOM header declares as padding. The protocol is silent on all three.
 
 use crate::image::{Image, Samples, Scaling};
 use crate::spec::Intensity;
@@ -44,7 +44,7 @@ impl Rule {
             Intensity::Auto | Intensity::Slice => Ok(Rule::Slice),
             Intensity::Stored if eight_bits => Ok(Rule::Stored),
             Intensity::Stored => {
-                Err(format!("intensity = \"stored\" needs 8-bit values, these are {}", image.samples.dtype()))
+                Err(format!("intensity = \"stored\" requires 8-bit values, found {}", image.samples.dtype()))
             }
             Intensity::Volume => {
                 let (low, high) = with_samples!(&image.samples, v => range(v, image.meaning.padding));
@@ -52,16 +52,14 @@ impl Rule {
                 Ok(Rule::Range(ends[0].min(ends[1]), ends[0].max(ends[1])))
             }
             Intensity::Window { low, high } if low < high => Ok(Rule::Range(low, high)),
-            Intensity::Window { low, high } => {
-                Err(format!("an intensity window must rise, this one goes from {low} to {high}"))
-            }
+            Intensity::Window { low, high } => Err(format!("an intensity window must increase, found {low} to {high}")),
             Intensity::Percentile { low, high } if 0.0 <= low && low < high && high <= 100.0 => {
                 let mut values: Vec<f64> = with_samples!(&image.samples, v => measured(v, image.meaning.padding).map(|x| real(x as f64, image.scaling)).collect());
                 values.sort_by(f64::total_cmp);
                 Ok(Rule::Range(percentile(&values, low), percentile(&values, high)))
             }
             Intensity::Percentile { low, high } => {
-                Err(format!("percentiles must rise between 0 and 100, these are {low} and {high}"))
+                Err(format!("percentiles must increase between 0 and 100, found {low} and {high}"))
             }
         }
     }
@@ -134,8 +132,8 @@ fn ends<T: Stored>(mut numbers: impl Iterator<Item = T>) -> Option<(T, T)> {
     )
 }
 
-/// The 8-bit slice of stored values under a rule. NaN becomes 0; what is infinite or `padding` (stored values, from and to)
-/// becomes the end that it lies at.
+/// The 8-bit slice of stored values under a rule. NaN becomes 0; what is infinite or `padding` (stored values, from and
+/// to) becomes the end that it lies at.
 pub(super) fn to_grey<T: Stored>(values: &[T], scaling: Scaling, rule: Rule, padding: Option<[f64; 2]>) -> Grey {
     match rule {
         Rule::Stored => {

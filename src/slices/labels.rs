@@ -1,4 +1,4 @@
-//! Values of a mask file to objects: every way in which masks are written (see [`Decode`]) ends in runs.
+//! From values of a mask file to objects: every encoding of masks (see [`Decode`]) is converted to run lengths.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,8 +43,8 @@ impl<'a> Decoder<'a> {
     /// Prepares a mask image. `table` is the label table of the part, `file` its name for messages.
     ///
     /// # Errors
-    /// A decoding that the image's pixels do not allow: colours of a grey image, one value of a file of layers, one object of
-    /// a file that holds several or whose values do not say what is inside.
+    /// A decoding that the image's pixels do not allow: colours of a grey image, one value of a file of layers, one
+    /// object of a file that holds several or whose values do not say what is inside.
     pub(super) fn new(
         part: &MaskPart,
         table: Option<&'a LabelTable>,
@@ -54,8 +54,8 @@ impl<'a> Decoder<'a> {
         axis: Axis,
     ) -> Result<Self, Error> {
         let problem = |reason: String| Error::Spec { file: file.to_string(), reason };
-        let one_label = || found.label.as_ref().ok_or_else(|| problem("the spec gives its objects no label".into()));
-        let table = || table.ok_or_else(|| problem("the spec gives its values no label table".into()));
+        let one_label = || found.label.as_ref().ok_or_else(|| problem("the spec has no label for the objects".into()));
+        let table = || table.ok_or_else(|| problem("the spec has no label table for the values".into()));
         let object = |silhouette: Result<Silhouette<'a>, String>| {
             Ok::<_, Error>(Method::Object { label: one_label()?, silhouette: Box::new(silhouette.map_err(problem)?) })
         };
@@ -70,20 +70,24 @@ impl<'a> Decoder<'a> {
             notes: Vec::new(),
         };
         decoder.method = match part.decode {
-            // A segment of a label map, which was told apart when it was placed.
+            // A segment of a label map, which was distinguished when it was placed.
             Decode::Values if found.label_key.is_some() => object(Silhouette::new(image, axis, None, false))?,
             Decode::Values => {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut ranges = Vec::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
                     let range = number_range(key)
-                        .ok_or_else(|| problem(format!("the label table's key {key:?} is no number")))?;
+                        .ok_or_else(|| problem(format!("the label table's key {key:?} is not a number")))?;
                     ranges.push((range, class));
                 }
                 decoder.image = one_value(image).map_err(problem)?;
                 let known = |value| ranges.iter().any(|(range, _)| range.contains(&value));
                 if let Some(greys) = image.labels_of_palette(&known).map_err(problem)? {
-                    decoder.notes.push("the labels of a mask are the greys of its palette, not the indices".into());
+                    decoder.notes.push(
+                        "the labels of a mask are the grey levels of its palette, not the \
+                        indices"
+                            .into(),
+                    );
                     decoder.image = Cow::Owned(greys);
                 }
                 decoder.turn(|value| value == 0 || ranges.iter().any(|(range, _)| range.contains(&value)));
@@ -94,7 +98,7 @@ impl<'a> Decoder<'a> {
                 let is_colour = image.components >= 3 && !image.meaning.layers || image.palette.is_some();
                 if !is_colour || !matches!(image.samples, Samples::U8(_)) && image.palette.is_none() {
                     return Err(problem(format!(
-                        "the spec reads its colours, but it has {} component(s) of {} and no palette",
+                        "the spec reads colours, but the file has {} component(s) of {} and no palette",
                         image.components,
                         image.samples.dtype()
                     )));
@@ -102,8 +106,12 @@ impl<'a> Decoder<'a> {
                 let classes: Vec<(&str, &Label)> = table()?.iter().map(|(key, label)| (key.as_str(), label)).collect();
                 let mut colours = BTreeMap::new();
                 for (class, (key, _)) in classes.iter().enumerate() {
-                    let colour = colour(key)
-                        .ok_or_else(|| problem(format!("the label table's key {key:?} is no colour like #ff0000")))?;
+                    let colour = colour(key).ok_or_else(|| {
+                        problem(format!(
+                            "the label table's key {key:?} is not a colour such as \
+                            #ff0000"
+                        ))
+                    })?;
                     colours.insert(colour, class);
                 }
                 check_opacity(image, &|c| colours.contains_key(&c)).map_err(problem)?;
@@ -117,7 +125,11 @@ impl<'a> Decoder<'a> {
             Decode::Instances => {
                 decoder.image = one_value(image).map_err(problem)?;
                 if image.meaning.low_is_white && image.bits > 1 {
-                    return Err(problem("its lowest value is white, which does not say how its objects are numbered: convert it to MinIsBlack".into()));
+                    return Err(problem(
+                        "the lowest value is white, so the numbering of objects is ambiguous: convert \
+                        the file to MinIsBlack"
+                            .into(),
+                    ));
                 }
                 image.labels_of_palette(&|_| false).map_err(problem)?;
                 decoder.turn(|_| true);
@@ -145,12 +157,16 @@ impl<'a> Decoder<'a> {
             self.notes.push(counts_as_it_looks(&self.image, census.high));
         } else {
             self.turned = None;
-            self.notes.push("the lowest value of a mask is white; its labels are those that are stored".into());
+            self.notes.push(
+                "the lowest value of a mask is displayed as white; its labels are the stored \
+                values"
+                    .into(),
+            );
         }
     }
 
-    /// Refuses a file whose values do not number objects: scattered ones, as JPEG leaves them, no background, or one value
-    /// for objects that lie apart.
+    /// Refuses a file whose values do not number objects: scattered ones, as JPEG leaves them, no background, or one
+    /// value for objects that lie apart.
     fn check_instances(&mut self) -> Result<(), String> {
         let census = Census::of(&self.image);
         let stored: Vec<(f64, u64)> = census.stored().collect();
@@ -168,8 +184,8 @@ impl<'a> Decoder<'a> {
         // Objects of one pixel are rare among those of more.
         if alone > 200 || alone > 20 && alone * 20 > inside {
             return Err(format!(
-                "{alone} of its {inside} pixels have a number that no pixel beside them has: it is no map of numbered objects, or \
-                 was compressed with loss"
+                "{alone} of the {inside} pixels have a number that no neighbour has: not a map of numbered objects, or \
+                 compressed with loss"
             ));
         }
         if let [(value, _)] = stored.iter().filter(|(v, _)| !background(*v)).collect::<Vec<_>>()[..]
@@ -177,7 +193,7 @@ impl<'a> Decoder<'a> {
             && let Some(pieces) = self.pieces(*value)
         {
             return Err(format!(
-                "its only value besides 0 is {}, for {pieces} objects that lie apart: number them first \
+                "the only value besides 0 is {}, but there are {pieces} separate objects: number them first \
                  (`scipy.ndimage.label`), or read them as one with decode = {{ kind = \"binary\" }}",
                 self.shown(*value)
             ));
@@ -186,10 +202,11 @@ impl<'a> Decoder<'a> {
             let (value, share) = self.border();
             if share > 0.5 {
                 return Err(format!(
-                    "it has no background of 0, and {value} lies along most of its border: if that is the background, write 0 for it"
+                    "no background of 0, and {value} is the value along most of the border: if it is the background, \
+                     write 0 instead"
                 ));
             }
-            self.notes.push(format!("a mask has no background of 0; the value most frequent at its border is {value}"));
+            self.notes.push(format!("a mask has no background of 0; the most frequent value at its border is {value}"));
         }
         Ok(())
     }
@@ -264,7 +281,7 @@ impl<'a> Decoder<'a> {
         }
         let more = if words.len() > NAMED { format!(" and {} more", words.len() - NAMED) } else { String::new() };
         let named = words[..words.len().min(NAMED)].join(", ");
-        self.notes.push(format!("labels that the spec ignores, with their voxels: {named}{more}"));
+        self.notes.push(format!("labels ignored by the spec, with their voxel counts: {named}{more}"));
     }
 
     /// The objects of one slice, in the order of the label table; objects that do not occur are not there.
@@ -373,9 +390,9 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Refuses a mask that viewers turn and whose image they do not turn alike. Pixels are laid on pixels as they are stored, so
-/// such a mask would lie elsewhere than where it is seen. An image with a tag whose mask has none is paired, with the note of
-/// its reader: most programs draw masks on stored pixels and write no tag.
+/// Refuses a mask that viewers turn and whose image they do not turn alike. Pixels are laid on pixels as they are
+/// stored, so such a mask would lie elsewhere than where it is seen. An image with a tag whose mask has none is paired,
+/// with the note of its reader: most programs draw masks on stored pixels and write no tag.
 ///
 /// # Errors
 /// Both tags, and what to do.
@@ -383,8 +400,8 @@ pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String
     let (size, turned) = (&image.size, [image.size[1], image.size[0]]);
     match (mask.meaning.orientation, image.meaning.orientation) {
         (None, Some(tag @ 5..=8)) if mask.size[..2] == turned && size[0] != size[1] => Err(format!(
-            "it is {} x {} pixels, its image {} x {} with an orientation tag {tag} that has viewers turn it: the mask was drawn \
-             on the turned image. Apply the tag to the pixels of the image, or turn the mask back",
+            "the mask has {} x {} pixels, the image {} x {} with orientation tag {tag}, which makes viewers rotate it: \
+             the mask was drawn on the rotated image. Apply the tag to the pixels of the image, or rotate the mask back",
             turned[0], turned[1], size[0], size[1]
         )),
         (None, _) => Ok(()),
@@ -392,19 +409,22 @@ pub(super) fn same_orientation(image: &Image, mask: &Image) -> Result<(), String
         (Some(tag), other) => {
             let other = other.map_or("no such tag".into(), |tag| format!("the tag {tag}"));
             let size = match (tag, mask.size[..2] == [image.size[1], image.size[0]]) {
-                (5..=8, true) if image.size[0] != image.size[1] => " (turned by its tag it has the size of its image)",
+                (5..=8, true) if image.size[0] != image.size[1] => {
+                    " (rotated by the tag, it has the size of the \
+                    image)"
+                }
                 _ => "",
             };
             Err(format!(
-                "its orientation tag {tag} has viewers turn or mirror it, its image has {other}{size}: apply the tag to the pixels \
-                 of the mask, or remove it if they lie as those of the image do"
+                "orientation tag {tag} makes viewers rotate or mirror the mask, but the image has {other}{size}: apply \
+                 the tag to the pixels of the mask, or remove it if they are oriented like the image"
             ))
         }
     }
 }
 
-/// The image with one value for each pixel. Colour pictures that hold a label in each channel must agree with themselves;
-/// opacity does not count, unless nothing else is there.
+/// The image with one value for each pixel. Colour pictures that hold a label in each channel must agree with
+/// themselves; opacity does not count, unless nothing else is there.
 fn one_value(image: &Image) -> Result<Cow<'_, Image>, String> {
     let components = image.components;
     if components == 1 {
@@ -418,10 +438,7 @@ fn one_value(image: &Image) -> Result<Cow<'_, Image>, String> {
         components >= 3 && values.chunks_exact(components).any(|p| p[0] != p[1] || p[1] != p[2])
     });
     if differ {
-        return Err(
-            "it is a colour picture where the spec expects one value for each pixel (red, green and blue differ)"
-                .into(),
-        );
+        return Err("a colour image, but the spec expects one value per pixel (red, green and blue differ)".into());
     }
     Ok(Cow::Owned(component(image, 0)))
 }
@@ -443,15 +460,15 @@ fn check_opacity(image: &Image, is_label: &dyn Fn([u8; 3]) -> bool) -> Result<()
     });
     if only_opacity {
         return Err(format!(
-            "all of its pixels have one colour, and only the opacity varies: read it with decode = {{ kind = \"channel\", channel \
-             = {}, above = 127 }}",
+            "all pixels have the same colour and only the opacity varies: read it with decode = {{ kind = \"channel\", \
+             channel = {}, above = 127 }}",
             n - 1
         ));
     }
     if hides {
         return Err(
-            "some pixels have the colour of a label and are fully transparent: its colours and its opacity contradict \
-                    each other"
+            "some pixels have the colour of a label and are fully transparent, so colour and opacity contradict each \
+             other"
                 .into(),
         );
     }
@@ -546,7 +563,7 @@ mod tests {
     fn unknown_values_are_named() {
         let image = Image::picture(2, 1, 1, Samples::U8(vec![0, 7]));
         let error = decode(Decode::Values, Some(&table(&[("1", "a")])), &image).unwrap_err().to_string();
-        assert_eq!(error, "m.png: label value 7 in slice 0 is not in the spec, which knows 1 (a)");
+        assert_eq!(error, "m.png: label value 7 in slice 0 is not in the spec, which has 1 (a)");
     }
 
     #[test]
@@ -586,12 +603,12 @@ mod tests {
         let labels = table(&[("1", "a")]);
         let image = Image::picture(4, 1, 1, Samples::U8(vec![1, 7, 7, 9]));
         let decoder = Decoder::new(&ignoring(Decode::Values), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
-        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: 7 (2), 9 (1)"]);
+        assert_eq!(decoder.notes, ["labels ignored by the spec, with their voxel counts: 7 (2), 9 (1)"]);
         assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
         let labels = table(&[("#ff0000", "a")]);
         let image = Image::picture(3, 1, 3, Samples::U8(vec![255, 0, 0, 0, 0, 0, 0, 0, 255]));
         let decoder = Decoder::new(&ignoring(Decode::Colours), Some(&labels), &found, "m", &image, Axis::Z).unwrap();
-        assert_eq!(decoder.notes, ["labels that the spec ignores, with their voxels: #0000ff (1)"]);
+        assert_eq!(decoder.notes, ["labels ignored by the spec, with their voxel counts: #0000ff (1)"]);
         assert_eq!(decoder.objects(0, 0).unwrap().len(), 1);
     }
 
@@ -639,7 +656,7 @@ mod tests {
         let mut image = Image::picture(3, 2, 1, Samples::U8(vec![0; 6]));
         image.meaning.orientation = Some(6);
         let mask = Image::picture(2, 3, 1, Samples::U8(vec![0; 6]));
-        assert!(same_orientation(&image, &mask).unwrap_err().contains("drawn on the turned image"));
+        assert!(same_orientation(&image, &mask).unwrap_err().contains("drawn on the rotated image"));
         image.meaning.orientation = Some(3);
         assert!(same_orientation(&image, &mask).is_ok());
     }
@@ -659,7 +676,7 @@ mod tests {
             if square(x, y) > 0 { square(x, y) * 9 + ((x * 31 + y * 17) * (x + y + 3) / 3 % 7) as u8 } else { 0 }
         };
         assert!(error(&noisy).unwrap().contains("compressed with loss"));
-        assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 lies along most of its border"));
+        assert!(error(&|x, y| square(x, y) + 1).unwrap().contains("1 is the value along most of the border"));
         assert!(error(&|x, y| (square(x, y) > 0) as u8 * 255).unwrap().contains("number them first"));
         assert_eq!(error(&|x, y| (square(x, y) == 4) as u8 * 255), None);
     }

@@ -1,4 +1,4 @@
-//! The image of a case or of a mask, out of one file or a stack of them.
+//! The image of a case or of a mask, from one file or a stack of files.
 
 use rayon::prelude::*;
 
@@ -21,8 +21,8 @@ pub struct Loaded {
     pub files: Vec<usize>,
 }
 
-/// Memory that a worker uses again from one file to the next: fresh memory costs as much as reading does. What is read does
-/// not depend on it.
+/// Memory that a worker uses again from one file to the next: fresh memory costs as much as reading does. What is read
+/// does not depend on it.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Bytes of the file that is read.
@@ -31,8 +31,8 @@ pub struct Scratch {
     pub(super) volumes: formats::Scratch,
 }
 
-/// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in the
-/// order asked for, pictures are laid upon each other in the order given.
+/// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in
+/// the order asked for, pictures are laid upon each other in the order given.
 ///
 /// # Errors
 /// The first file that cannot be read, or does not fit the others.
@@ -136,7 +136,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
             format!("{} x {} pixels, {} component(s) of {}", i.size[0], i.size[1], i.components, i.samples.dtype())
         };
         let with_first = |what: String| {
-            let reason = format!("it and {}, the first of its stack, have {what}", members[0].path);
+            let reason = format!("it and {}, the first of the stack, have {what}", members[0].path);
             Error::Stack { file: member.path.clone(), reason }
         };
         if !share_palette(&mut first.palette, &image.palette) {
@@ -153,7 +153,7 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
             return Err(Error::Stack {
                 file: member.path.clone(),
                 reason: format!(
-                    "it has {}, but {}, the first of its stack, has {}",
+                    "has {}, but {}, the first of the stack, has {}",
                     described(&image),
                     members[0].path,
                     described(&first)
@@ -171,8 +171,8 @@ fn stack(mut first: Image, rest: Vec<Image>, members: &[&Member]) -> Result<Imag
     Ok(first)
 }
 
-/// Makes one palette of two, where one is the beginning of the other: writers leave out the colours that a picture does not
-/// use. False where they contradict each other.
+/// Makes one palette of two, where one is the beginning of the other: writers leave out the colours that a picture does
+/// not use. False where they contradict each other.
 fn share_palette(palette: &mut Option<Vec<[u8; 4]>>, other: &Option<Vec<[u8; 4]>>) -> bool {
     match (palette, other) {
         (None, None) => true,

@@ -1,8 +1,8 @@
-//! Case to slices and masks: the main viewing plane, 8-bit pictures, one run-length mask for each object, and what is
-//! kept of them (protocol section 2).
+//! From cases to slices and masks: the main viewing plane, 8-bit images, one run-length mask per object, and their
+//! retention (docs/protocol.md, 2).
 //!
-//! A case is read part by part: its image once, then one mask file after the other, each turned into runs and dropped
-//! before the next is read. So memory holds one volume and one mask at a time, however many files a case has.
+//! A case is read part by part: its image once, then one mask file after another, each converted to runs and freed
+//! before the next is read. Memory therefore holds one volume and one mask at a time.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -39,15 +39,16 @@ pub(crate) use plane::{slice_size, slice_values};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
-    /// A mask is kept if it has more pixels than this (protocol 2.5: 50).
+    /// A mask is kept if it has more pixels than this (docs/protocol.md, 2.5: 50).
     pub min_area: u32,
     /// Planes of all cases, in place of the specs' own; empty for those.
     pub planes: Vec<Plane>,
     /// Intensity rule of all cases, in place of the specs' own.
     pub intensity: Option<Intensity>,
-    /// Which raters' masks are built (protocol 2.8: the first).
+    /// Which raters' masks are built (docs/protocol.md, 2.8: the first).
     pub raters: Raters,
-    /// One mask for each connected component (8 neighbours) of a label, in place of one for each label (protocol 2.6).
+    /// One mask for each connected component (8 neighbours) of a label, in place of one for each label
+    /// (docs/protocol.md, 2.6).
     pub split_components: bool,
 }
 
@@ -182,7 +183,8 @@ pub enum Error {
     },
     /// A mask that does not lie on its image's grid.
     #[error(
-        "{mask} has {} pixels (x, y, z, t), its image {image} has {}: they do not belong together, or one was resampled",
+        "{mask} has {} pixels (x, y, z, t), but its image {image} has {}: they do not belong together, or one was \
+         resampled",
         shape(found),
         shape(expected)
     )]
@@ -198,9 +200,9 @@ pub enum Error {
     },
     /// A mask whose header puts it elsewhere than its voxels' order does.
     #[error(
-        "{mask} does not lie on the grid of its image {image}: {why} (the mask has {mask_grid}; the image has \
-         {image_grid}). Where both headers are right, pair = \"space\" in the spec goes by them; where they are known to \
-         lie, pair = \"index\" with a pair_reason goes by the order of voxels"
+        "{mask} is not on the grid of its image {image}: {why} (the mask has {mask_grid}; the image has {image_grid}). \
+         If both headers are correct, set pair = \"space\" in the spec; if they are known to be wrong, pair = \
+         \"index\" with a pair_reason pairs voxels by index"
     )]
     Placement {
         /// The mask's file.
@@ -215,7 +217,7 @@ pub enum Error {
         why: String,
     },
     /// A value that the spec's label table does not have.
-    #[error("{file}: label value {value} in slice {slice} is not in the spec, which knows {known}")]
+    #[error("{file}: label value {value} in slice {slice} is not in the spec, which has {known}")]
     UnknownLabel {
         /// The mask's file.
         file: String,

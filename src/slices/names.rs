@@ -1,8 +1,8 @@
-//! What a download's `dataset.json` calls labels and modalities, compared with the spec: numbers that mean something else
-//! than the spec has for them would put every mask of the case under a wrong name.
+//! Comparison of the names of labels and modalities in a download's `dataset.json` with the spec: a contradiction would
+//! give every mask of the case a wrong name.
 //!
-//! Two forms are read: that of the Medical Segmentation Decathlon (`"labels": {"1": "liver"}`, `"modality": {"0": "CT"}`)
-//! and that of nnU-Net (`"labels": {"liver": 1, "whole": [1, 2]}`, `"channel_names": {"0": "CT"}`).
+//! Two forms are read: that of the Medical Segmentation Decathlon (`"labels": {"1": "liver"}`, `"modality": {"0":
+//! "CT"}`) and that of nnU-Net (`"labels": {"liver": 1, "whole": [1, 2]}`, `"channel_names": {"0": "CT"}`).
 
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(super) fn check(case: &Case, spec: &Spec, tree: &Tree) -> Result<Vec<(String
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
         let bytes = tree.read(member)?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let json: Value = serde_json::from_slice(bytes).map_err(|e| problem(format!("it is no JSON: {e}")))?;
+        let json: Value = serde_json::from_slice(bytes).map_err(|e| problem(format!("not JSON: {e}")))?;
         let mut contradictions = Vec::new();
         let said = labels(&json);
         let tables = layout.mask.iter().filter(|mask| mask.decode == Decode::Values);
@@ -36,7 +36,7 @@ pub(super) fn check(case: &Case, spec: &Spec, tree: &Tree) -> Result<Vec<(String
         contradictions.extend(modality(&json, case, spec));
         if !contradictions.is_empty() {
             return Err(problem(format!(
-                "what it calls labels and modalities contradicts the spec: {}. Set right the one that is wrong",
+                "its names of labels and modalities contradict the spec: {}. Correct the one that is wrong",
                 contradictions.join("; ")
             )));
         }
@@ -80,7 +80,7 @@ fn modality(json: &Value, case: &Case, spec: &Spec) -> Option<String> {
     };
     let (sequence, modality) = spec.sequences.iter().find(is_other)?;
     Some(format!(
-        "it calls the image {name:?} (the spec's {sequence}, {modality}), the spec {} ({})",
+        "it names the image {name:?} (the spec's {sequence}, {modality}), the spec {} ({})",
         case.sequence, case.modality
     ))
 }

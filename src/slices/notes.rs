@@ -1,4 +1,4 @@
-//! What is worth knowing of the files of a case: what readers noted, and how masks were placed.
+//! Notes on the files of a case: those of the readers, and how masks were placed.
 
 /// Notes of a case. The same note of many mask files is one sentence.
 pub(super) struct Notes {

@@ -1,4 +1,4 @@
-//! The 8-bit picture of a slice: its channels, and the two hashes by which it is known.
+//! The 8-bit picture of a slice: its channels, its two hashes and its thumbnail.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,7 +14,7 @@ pub(super) fn without_alpha<T: Copy>(pixels: Cow<[T]>, components: usize) -> (Co
     }
 }
 
-/// Colour whose three channels are equal everywhere is grey (protocol 2.4).
+/// Colour whose three channels are equal everywhere is grey (docs/protocol.md, 2.4).
 pub(super) fn as_grey_if_equal(pixels: Vec<u8>, channels: usize) -> (Vec<u8>, u8) {
     if channels == 3 && pixels.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]) {
         return (pixels.into_iter().step_by(3).collect(), 1);
@@ -30,32 +30,32 @@ pub fn pixels_sha256(pixels: &[u8]) -> String {
 /// Side of a [`thumbnail`], in fields.
 pub const THUMBNAIL_SIDE: usize = 16;
 
-/// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a glance, and the same
-/// for two encodings of one picture within a grey level.
+/// Mean luma of [`THUMBNAIL_SIDE`]² fields of a picture, row by row, rounded: what is left of it at a fingerprint, and
+/// the same for two encodings of one picture within a grey level.
 pub fn thumbnail(pixels: &[u8], width: usize, height: usize, channels: u8) -> Vec<u8> {
     luma_fields(pixels, width, height, channels, THUMBNAIL_SIDE)
 }
 
 /// As [`thumbnail`], of `side` x `side` fields.
 pub fn luma_fields(pixels: &[u8], width: usize, height: usize, channels: u8, side: usize) -> Vec<u8> {
-    Glance::in_bands(pixels, width, height, channels, side).levels()
+    Fingerprint::in_bands(pixels, width, height, channels, side).levels()
 }
 
 /// 64-bit difference hash: the luma averaged over a grid of 9 x 8 cells, one bit for each pair of neighbours in a row,
 /// set where the right one is brighter; most significant bit first. Two encodings of one picture differ in few bits.
 pub fn perceptual_hash(pixels: &[u8], width: usize, height: usize, channels: u8) -> u64 {
-    Glance::of(pixels, width, height, channels).perceptual_hash()
+    Fingerprint::of(pixels, width, height, channels).perceptual_hash()
 }
 
 /// A picture summed up in bands of rows, of which both hashes are made: it is looked at once.
-pub(super) struct Glance {
+pub(super) struct Fingerprint {
     width: usize,
     height: usize,
     /// For each band, the sum of the luma in each column, in thousandths of a grey level.
     bands: Vec<Vec<u64>>,
 }
 
-impl Glance {
+impl Fingerprint {
     /// In [`THUMBNAIL_SIDE`] bands.
     pub(super) fn of(pixels: &[u8], width: usize, height: usize, channels: u8) -> Self {
         Self::in_bands(pixels, width, height, channels, THUMBNAIL_SIDE)
@@ -74,7 +74,8 @@ impl Glance {
                 pixels.chunks_exact(width * channels).for_each(|line| add(line, &mut sums));
                 return sums;
             }
-            // 256 rows of bytes fit into 16 bits, and a row of bytes onto a row of those is a loop of wide instructions.
+            // 256 rows of bytes fit into 16 bits, and a row of bytes onto a row of those is a loop of wide
+            // instructions.
             let mut part = vec![0u16; width];
             for lines in pixels.chunks(256 * width) {
                 part.fill(0);
@@ -84,7 +85,7 @@ impl Glance {
             }
             sums
         };
-        Glance { width, height, bands: (0..bands).map(band).collect() }
+        Fingerprint { width, height, bands: (0..bands).map(band).collect() }
     }
 
     /// Mean grey levels of as many fields as there are bands in each band, rounded.

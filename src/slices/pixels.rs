@@ -1,4 +1,4 @@
-//! The pixels of a slice as models take them.
+//! The pixels of a slice as input of models.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! Which file axis is cut across, and the pixels of one slice.
+//! The file axis that a volume is cut across, and the pixels of one slice.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl Axis {
         ['x', 'y', 'z'][self.index()]
     }
 
-    /// The two axes of a slice across this one: rows, columns. Storage order is kept (protocol 2.2): the array
+    /// The two axes of a slice across this one: rows, columns. Storage order is kept (docs/protocol.md, 2.2): the array
     /// `[z, y, x]` without the axis that is cut.
     pub fn rows_and_columns(self) -> (usize, usize) {
         match self {
@@ -38,27 +38,28 @@ impl Axis {
     }
 }
 
-/// The axis to cut across (protocol 2.1). A volume of one slice, whichever axis it is stored along, is a picture: there is
-/// one way to see it, whatever its spacing and the file axis that the spec names.
+/// The axis to cut across (docs/protocol.md, 2.1). A volume of one slice, whichever axis it is stored along, is a
+/// picture: there is one way to see it, whatever its spacing and the file axis that the spec names.
 ///
 /// # Errors
-/// An anatomical plane of an image whose frame does not say where its axes point, or of a single slice in another plane.
+/// An anatomical plane of an image whose frame does not say where its axes point, or of a single slice in another
+/// plane.
 pub fn main_axis(plane: Plane, size: [usize; 4], geometry: Option<&Geometry>) -> Result<Axis, String> {
     let anatomical = |normal: [char; 2]| {
         let known = geometry.filter(|g| g.frame != Frame::Spacing);
         let letters = known
             .map(|g| g.orientation())
-            .ok_or("the spec asks for an anatomical plane, but the file does not say where its axes point")?;
+            .ok_or("the spec requests an anatomical plane, but the file does not state its orientation")?;
         let at = letters
             .chars()
             .position(|c| normal.contains(&c))
-            .ok_or_else(|| format!("no axis of {letters} is normal to the plane"))?;
+            .ok_or_else(|| format!("no axis of {letters} is perpendicular to the plane"))?;
         Ok([Axis::X, Axis::Y, Axis::Z][at])
     };
     let single = single_slice(size);
     let across = |axis: Axis| match single {
         Some(single) if single != axis => Err(format!(
-            "it is a single slice ({}), which lies in the {} plane and not in the one that is asked for",
+            "a single slice ({}) in the {} plane, not in the requested one",
             size[..3].iter().map(usize::to_string).collect::<Vec<_>>().join(" x "),
             anatomical_plane(single, geometry)
         )),

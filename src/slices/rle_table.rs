@@ -1,12 +1,11 @@
 //! Masks of many images in one CSV table: a row for each image, its runs in one column (SIIM-ACR).
 //!
-//! One such table belongs to thousands of images, so no file name leads from an image to its mask: the spec says which
-//! text of the image's own name stands in the table (`row`). That is all that a mask in a table needs beyond a mask in a
-//! picture; from here on it is one, of zeros and ones.
+//! One such table belongs to thousands of images, so no file name connects an image to its mask: the spec states which
+//! part of the image's name identifies the row (`row`). The result is an ordinary mask of zeros and ones.
 //!
 //! A run is `gap length`: unset pixels since the end of the run before, then set pixels, counted down the columns from
-//! the top left one (the competition's `mask_functions.py`). This is not the other code of the same site, whose starts
-//! are absolute and count from one. Copies of the table rename its columns.
+//! the top left one (the competition's `mask_functions.py`). This is not the other encoding of the same site, whose
+//! starts are absolute and count from one. Copies of the table rename its columns.
 //!
 //! The table is read again for each image: a few milliseconds, where decoding the image takes tens.
 
@@ -35,7 +34,7 @@ pub(super) fn load(
     let bytes = tree.read(member)?;
     let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
     let [width, height, 1, 1] = image.size else {
-        let reason = "its rows are masks of single pictures, but the image is a volume".to_string();
+        let reason = "its rows are masks of single 2D images, but the image is a volume".to_string();
         return Err(problem(reason));
     };
     let runs = runs_of(&bytes, row, columns).map_err(problem)?;
@@ -62,7 +61,7 @@ fn runs_of(table: &[u8], row: &str, [id, runs]: [&[String]; 2]) -> Result<Vec<St
     for line in table.rows() {
         let line = line?;
         if line.get(id) == Some(row.as_bytes()) {
-            let text = line.get(runs).ok_or_else(|| format!("row {row} ends before its runs"))?;
+            let text = line.get(runs).ok_or_else(|| format!("row {row} has no run lengths"))?;
             found.push(String::from_utf8_lossy(text).into_owned());
         }
     }
@@ -143,7 +142,7 @@ mod tests {
         assert_eq!(runs_of(table, "a.1", [&id, &runs]).unwrap(), ["0 1", "3 1"]);
         assert_eq!(runs_of(table, "a.10", [&id, &runs]).unwrap(), ["-1"]);
         assert!(runs_of(table, "a", [&id, &runs]).unwrap().is_empty());
-        assert!(runs_of(table, "b", [&id, &runs]).unwrap_err().contains("ends before"));
+        assert!(runs_of(table, "b", [&id, &runs]).unwrap_err().contains("has no run lengths"));
         let error = runs_of(table, "a.1", [&names(&["fname"]), &runs]).unwrap_err();
         assert!(error.contains("fname") && error.contains("EncodedPixels"), "{error}");
         assert!(runs_of(b"", "a", [&id, &runs]).is_err());

@@ -1,5 +1,5 @@
-//! Masks of containers that hold several under names: each segment read as a mask of its own, with the label that the spec
-//! has for its name, and laid on the image by where its own frames or contours lie.
+//! Masks of files with named segments: each segment is read as a separate mask, with the label that the spec assigns to
+//! its name, and placed on the image by the positions of its frames or contours.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use crate::sources::CaseMask;
 use crate::spec::{Decode, Label, LabelTable, MaskPart, OtherLabels, Pair, compare_names, number_range, plain_name};
 
 /// What to do about a container of several masks.
-const CURE: &str = "decode = { kind = \"segments\" }, with their names as the keys of the label table, reads each as a mask of \
-                    its own";
+const CURE: &str = "decode = { kind = \"segments\" } with their names as keys of the label table reads each as a \
+    separate mask";
 
 /// How the segments of a file get their labels.
 #[derive(Clone, Copy)]
@@ -70,7 +70,7 @@ pub(super) fn add_each(
             formats::read_segments(&File::new(&member.path, bytes), &companion(reader.tree, member))
                 .map_err(|source| Error::Format { file: member.path.clone(), source })
         })?
-        .ok_or_else(|| problem("the spec reads its segments by name, but it holds none".into()))?;
+        .ok_or_else(|| problem("the spec reads segments by name, but the file has none".into()))?;
         let mut notes = segments.notes.clone();
         notes.extend(compared_frames(reader, header.as_ref(), &segments.table).map_err(problem)?);
         let (wanted, said) = labelled(&segments, by, part, labels, found).map_err(problem)?;
@@ -78,7 +78,7 @@ pub(super) fn add_each(
         for (index, key, label, note) in wanted {
             let segment = &segments.table.segments[index];
             if let Some(other) = seen.insert(key.clone(), segment.describe()) {
-                let reason = format!("{other} and {} are both {key:?} by the label table", segment.describe());
+                let reason = format!("{other} and {} both match {key:?} in the label table", segment.describe());
                 return Err(problem(reason));
             }
             let mut placed = placed(reader, part, &member.path, (&segments, index), header.as_ref(), scratch)?;
@@ -96,8 +96,8 @@ fn way(part: &MaskPart, found: &CaseMask, known: Option<&Table>) -> Result<Optio
     let Some(known) = known else {
         return match part.decode {
             Decode::Segments => {
-                Err("the spec reads its segments by name, but it is no container of segments: expected a \
-                                     DICOM segmentation or structure set, or a NRRD with the keys of 3D Slicer"
+                Err("the spec reads segments by name, but the file has no segments: expected a DICOM segmentation or \
+                    structure set, or an NRRD with the keys of 3D Slicer"
                     .into())
             }
             _ => Ok(None),
@@ -121,7 +121,7 @@ fn way(part: &MaskPart, found: &CaseMask, known: Option<&Table>) -> Result<Optio
 
 fn many(known: &Table) -> String {
     format!(
-        "it is {} of {} segment(s), which the spec reads as one mask: {}. {CURE}",
+        "{} with {} segment(s), which the spec reads as a single mask: {}. {CURE}",
         known.kind.text(),
         known.segments.len(),
         known.describe()
@@ -140,10 +140,10 @@ fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, S
     });
     let compared = compare_names(said, labels);
     if compared.contradictions.is_empty() {
-        return Ok(compared.unknown.into_iter().map(|what| format!("its header says: {what}")).collect());
+        return Ok(compared.unknown.into_iter().map(|what| format!("its header states: {what}")).collect());
     }
     Err(format!(
-        "the names in its header contradict the label table: {}. Numbers of segments differ from file to file: {CURE}",
+        "the names in its header contradict the label table: {}. Segment numbers differ between files: {CURE}",
         compared.contradictions.join("; ")
     ))
 }
@@ -151,8 +151,8 @@ fn compared(known: &Table, labels: Option<&LabelTable>) -> Result<Vec<String>, S
 /// Segment, key of the table, label, and what is worth noting.
 type Labelled = (usize, String, Label, Option<String>);
 
-/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header, those
-/// that the spec ignores.
+/// The segments that the table has, in its order of keys, and what is worth noting of the file: names in its header,
+/// those that the spec ignores.
 fn labelled(
     segments: &Segments,
     by: By,
@@ -163,11 +163,11 @@ fn labelled(
     let known = &segments.table;
     let ignores = part.other_labels == OtherLabels::Ignore;
     let (mut ignored, mut notes): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    let no_table = || "the spec gives its segments no label table".to_string();
+    let no_table = || "the spec has no label table for the segments".to_string();
     let mut wanted: Vec<Labelled> = Vec::new();
     match by {
         By::One => {
-            let label = found.label.clone().ok_or("the spec gives its segment no label")?;
+            let label = found.label.clone().ok_or("the spec has no label for the segment")?;
             let key = found.label_key.clone().unwrap_or_else(|| "1".into());
             wanted.extend((0..known.segments.len()).map(|index| (index, key.clone(), label.clone(), None)));
         }
@@ -198,17 +198,17 @@ fn labelled(
         segments.unnamed().iter().map(|(layer, value)| format!("{value} in layer {layer}")).collect();
     if !values.is_empty() {
         return Err(format!(
-            "it marks pixels that are of none of its segments: {} (of {})",
+            "contains values that belong to no segment: {} (of {})",
             values.join(", "),
             known.describe()
         ));
     }
     if wanted.is_empty() && !ignored.is_empty() {
-        return Err(format!("none of its segments is in the label table: {}", known.describe()));
+        return Err(format!("no segment is in the label table: {}", known.describe()));
     }
     wanted.sort_by(|a, b| a.1.cmp(&b.1));
     if !ignored.is_empty() {
-        notes.push(format!("segments that the spec ignores: {}", ignored.join(", ")));
+        notes.push(format!("segments ignored by the spec: {}", ignored.join(", ")));
     }
     Ok((wanted, notes))
 }
@@ -220,7 +220,7 @@ fn key_of<'a>(segment: &Segment, labels: &'a LabelTable) -> Option<(&'a String, 
     let coded = segment.terms.iter().find_map(|term| key(term));
     match (key(&segment.name), coded) {
         (Some(named), Some(coded)) if named != coded => {
-            Some((named, Some(format!("its code says {coded:?}; its name decides"))))
+            Some((named, Some(format!("its code is {coded:?}; its name decides"))))
         }
         (Some(key), _) => Some((key, None)),
         (None, coded) => coded.map(|key| (key, None)),
@@ -230,7 +230,7 @@ fn key_of<'a>(segment: &Segment, labels: &'a LabelTable) -> Option<(&'a String, 
 fn unknown(segment: &Segment, known: &Table, labels: &LabelTable) -> String {
     let keys = labels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     format!(
-        "segment {} is not in the label table, which has {keys}; its segments: {}",
+        "segment {} is not in the label table, which has {keys}; segments of the file: {}",
         segment.describe(),
         known.describe()
     )
@@ -260,13 +260,13 @@ fn compared_frames(
         && own != image
     {
         return Err(format!(
-            "it lies in the frame of reference {own}, its image {} in {image}: their positions cannot be compared",
+            "its frame of reference is {own}, but that of the image {} is {image}: their positions cannot be compared",
             member.path
         ));
     }
     Ok(match &header.series {
         Some(series) if !known.series.is_empty() && !known.series.contains(series) => {
-            Some(format!("it was drawn on the series {}, its image is of {series}", known.series.join(", ")))
+            Some(format!("drawn on the series {}, but the image belongs to {series}", known.series.join(", ")))
         }
         _ => None,
     })
@@ -284,18 +284,18 @@ fn placed(
     let segment = &segments.table.segments[index];
     let problem = |reason: String| Error::Spec {
         file: file.to_string(),
-        reason: format!("segment {}: {reason} (its image is {})", segment.describe(), reader.grid.file),
+        reason: format!("segment {}: {reason} (the image is {})", segment.describe(), reader.grid.file),
     };
     let grid = reader.grid;
     let [x, y, z, frames] = grid.size;
     if frames > 1 {
-        return Err(problem(format!("its image has {frames} frames, and segments are of one volume")));
+        return Err(problem(format!("the image has {frames} frames, but segments refer to one volume")));
     }
     if let Some((largest, threshold)) = segments.below_threshold(index) {
         return Err(problem(format!(
-            "it is a fractional segmentation whose largest value here is {largest}; values above {threshold}, half of the \
-             highest possible, are the segment: none is. Of a file of one segment, decode = {{ kind = \"binary\", above = … }} \
-             in the spec takes another threshold"
+            "a fractional segmentation whose largest value is {largest}, while values above {threshold}, half of the \
+             maximum, form the segment. For a file with one segment, decode = {{ kind = \"binary\", above = … }} in \
+             the spec sets another threshold"
         )));
     }
     let mut volume = |pair: Pair| {
@@ -310,8 +310,8 @@ fn placed(
     let series = header.and_then(|h| h.series.as_deref());
     let target = Target { size: [x, y, z], geometry, heights: grid.heights.as_deref(), series };
     let kind = segments.table.kind;
-    // The rules for volumes, which look at the file's frame alone: all its segments are placed alike. They know no file that
-    // is cropped to what it marks.
+    // The rules for volumes, which look at the file's frame alone: all its segments are placed alike. They know no file
+    // that is cropped to what it marks.
     let refused = match (kind, part.pair) {
         (Kind::Nrrd, Pair::Grid) => match volume(Pair::Grid) {
             Ok(placed) => return Ok(placed),
@@ -331,7 +331,7 @@ fn placed(
         }
         Err(Misfit::OffGrid(_)) if kind != Kind::StructureSet && part.pair == Pair::Space => volume(Pair::Space),
         Err(Misfit::OffGrid(why)) if refused.is_none() && kind != Kind::StructureSet => Err(problem(format!(
-            "{why}. Where both headers are right, pair = \"space\" in the spec takes the nearest pixel"
+            "{why}. If both headers are correct, pair = \"space\" in the spec uses the nearest pixel"
         ))),
         Err(Misfit::Elsewhere(why)) => Err(problem(why)),
         Err(misfit) => Err(refused.unwrap_or_else(|| problem(misfit.to_string()))),

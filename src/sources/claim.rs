@@ -25,8 +25,10 @@ pub struct Source {
     pub cases: Vec<Case>,
     /// Files of this source that no case uses (position in the tree) and why.
     pub skipped: Vec<(usize, String)>,
-    /// Stands before the paths of the tree in [`Case::above`]: the name of the given folder where it is needed to recognise the
-    /// source, with a slash, else empty.
+    /// Those of the skipped files that are masks without an image in the tree, sorted.
+    pub unpaired: Vec<usize>,
+    /// Stands before the paths of the tree in [`Case::above`]: the name of the given folder where it is needed to
+    /// recognise the source, with a slash, else empty.
     pub prefix: String,
     /// What joins images and masks, for each mask part of which there are any.
     pub joined: Vec<Joined>,
@@ -34,6 +36,14 @@ pub struct Source {
     pub apart: Vec<(usize, usize)>,
     /// What a user should know of it, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// Why no case uses a file of a source.
+#[derive(Clone)]
+enum Unused {
+    /// A mask whose image is not in the tree.
+    Unpaired(String),
+    Other(String),
 }
 
 impl Source {
@@ -101,7 +111,8 @@ pub struct Case {
     pub modality: String,
     /// Files of the image (positions in the tree), in natural order of their names.
     pub image: Vec<usize>,
-    /// What the layout's `stack` capture says of each file of `image`, in the same order; empty where there is no stack.
+    /// What the layout's `stack` capture says of each file of `image`, in the same order; empty where there is no
+    /// stack.
     pub image_keys: Vec<String>,
     /// Position of its pattern among those of the layout's image: of a case in several forms the first is preferred.
     pub form: usize,
@@ -196,6 +207,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         release: spec.release[release].name.clone(),
         cases: vec![],
         skipped: vec![],
+        unpaired: vec![],
         prefix: String::new(),
         joined: vec![],
         apart: vec![],
@@ -218,7 +230,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let known = known_folders(spec);
     let mut places = Places::default();
     let mut used: HashSet<usize> = HashSet::new();
-    let mut reasons: BTreeMap<usize, String> = BTreeMap::new();
+    let mut reasons: BTreeMap<usize, Unused> = BTreeMap::new();
     for (index, layout) in spec.layout.iter().enumerate() {
         let free: Vec<(usize, &str)> = open.iter().copied().filter(|(file, _)| !used.contains(file)).collect();
         let patterns: Vec<Pattern> = layout.image.path.iter().map(|p| compile(p)).collect();
@@ -247,7 +259,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             let name = id_part(&names[at]);
             used.extend(&image.files);
             let (found, copies) = collect_masks(spec, layout, &masks, &matches, (at, image), &path_of);
-            reasons.extend(copies);
+            reasons.extend(copies.into_iter().map(|(file, reason)| (file, Unused::Other(reason))));
             used.extend(found.iter().flat_map(|m| &m.files));
             let elsewhere = matches.iter().zip(&masks).find_map(|(matches, part)| {
                 let (mask, _) = matches.apart.iter().find(|(_, image)| **image == at)?;
@@ -263,10 +275,10 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
                 source.apart.push((files[0], image));
                 for &file in files {
                     reasons.entry(file).or_insert_with(|| {
-                        format!(
+                        Unused::Unpaired(format!(
                             "a mask without its image: {} has the matching name, but is in another folder tree",
                             path_of[&image]
-                        )
+                        ))
                     });
                 }
             }
@@ -274,7 +286,8 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         let unpaired = masks.iter().flat_map(|part| &part.groups).flat_map(|g| &g.files);
         for &file in unpaired.filter(|f| !used.contains(f)) {
             reasons.entry(file).or_insert_with(|| {
-                format!("a mask without its image: expected a file like {}", either(&layout.image.path))
+                let expected = either(&layout.image.path);
+                Unused::Unpaired(format!("a mask without its image: expected a file like {expected}"))
             });
         }
     }
@@ -309,10 +322,19 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
     let skips = rules(true);
     for &(file, path) in &open {
         if let Some((_, reason)) = skips.iter().find(|(pattern, _)| pattern.matches(path)) {
-            reasons.entry(file).or_insert_with(|| reason.to_string());
+            reasons.entry(file).or_insert_with(|| Unused::Other(reason.to_string()));
         }
     }
-    source.skipped.extend(reasons.into_iter().filter(|(file, _)| !used.contains(file)));
+    for (file, why) in reasons.into_iter().filter(|(file, _)| !used.contains(file)) {
+        let reason = match why {
+            Unused::Unpaired(reason) => {
+                source.unpaired.push(file);
+                reason
+            }
+            Unused::Other(reason) => reason,
+        };
+        source.skipped.push((file, reason));
+    }
     source.skipped.sort();
     source.cases.sort_by(|a, b| a.id.cmp(&b.id));
     Some(source)

@@ -31,14 +31,15 @@ pub struct Completeness {
     pub more: u64,
     /// Where these counts come from.
     pub origins: Vec<String>,
-    /// What that means, in words.
+    /// What that means, as text.
     pub state: String,
 }
 
 impl Completeness {
-    /// Compares what is there with each count of the spec: those that name the release and those that name none. A layout of
-    /// which nothing is there is missing, unless it is a download of its own. What is too many of one layout makes up for
-    /// nothing that is missing of another, and layouts without a count are not compared where others have one.
+    /// Compares what is there with each count of the spec: those that name the release and those that name none. A
+    /// layout of which nothing is there is missing, unless it is a download of its own. What is too many of one layout
+    /// makes up for nothing that is missing of another, and layouts without a count are not compared where others have
+    /// one.
     pub fn of(source: &Source, spec: &Spec) -> Self {
         let mut by_layout: BTreeMap<&str, u64> = BTreeMap::new();
         let (mut unlabelled, mut ambiguous) = (0, 0);
@@ -109,8 +110,8 @@ impl Completeness {
 /// Most ranges of absent numbers that are named for one kind of id.
 const RANGES: usize = 12;
 
-/// The numbers that the ids of a source's cases leave out between the first and the last, labelled or not: one sentence for
-/// each kind of id, `002–004 of patient…_frame…`. Ids that are not counted (fewer than half of the numbers are
+/// The numbers that the ids of a source's cases leave out between the first and the last, labelled or not: one sentence
+/// for each kind of id, `002–004 of patient…_frame…`. Ids that are not counted (fewer than half of the numbers are
 /// there, or as many digits as a date or a UID has) are passed over.
 pub fn absent_numbers(source: &Source) -> Vec<String> {
     let mut kinds: BTreeMap<Vec<&str>, Vec<Vec<&str>>> = BTreeMap::new();
@@ -193,6 +194,7 @@ mod tests {
             release: "1".into(),
             cases: ids.iter().map(case).collect(),
             skipped: Vec::new(),
+            unpaired: Vec::new(),
             prefix: String::new(),
             joined: Vec::new(),
             apart: Vec::new(),

@@ -1,4 +1,4 @@
-//! Headers that lie apart from their data: which files they name, where these do not have the header's own stem.
+//! Headers with separate data files: the files that they name, if these do not have the header's stem.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,8 +13,8 @@ const MOST_BYTES: u64 = 1 << 20;
 /// Data files of headers by the header's file: positions in the tree; `None` where not all that it names are known.
 pub(super) type DataFiles = HashMap<usize, Option<Vec<usize>>>;
 
-/// Reads the headers of a scan's cases for the data files that they name, and counts these as files of the cases. Those whose
-/// data lie beside them under the same stem are read where their case has rivals.
+/// Reads the headers of a scan's cases for the data files that they name, and counts these as files of the cases. Those
+/// whose data lie next to them under the same stem are read where their case has rivals.
 pub(super) fn find_data(found: &mut Scan, tree: &Tree) -> DataFiles {
     let paths: Vec<String> = tree.members().iter().map(|member| composed(&member.path)).collect();
     let mut by_path: Option<HashMap<&str, usize>> = None;

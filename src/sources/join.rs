@@ -1,4 +1,4 @@
-//! Which masks belong to which image: captures decide first, then the folders that no pattern names.
+//! Which masks belong to which image: by captures first, then by the folders outside the patterns.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -158,8 +158,8 @@ impl Match {
 /// Names of captures, and images by their values of these.
 type ByValue = (Vec<String>, HashMap<Vec<String>, Vec<usize>>);
 
-/// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and of
-/// their cases.
+/// Joins the images of a layout with the masks of one of its parts. `sequences` and `names` are those of the images and
+/// of their cases.
 pub(super) fn join(
     (layout, index): (&Layout, usize),
     (images, image_patterns): (&[Group], &[Pattern]),
@@ -256,7 +256,8 @@ pub(super) fn join(
             }
         }
         if !table {
-            // Images of one sequence are rivals for a mask, and the nearest has it. Those of several sequences may share it.
+            // Images of one sequence are rivals for a mask, and the nearest has it. Those of several sequences may
+            // share it.
             let mut nearest: HashMap<&str, Match> = HashMap::new();
             for (image, found) in &found {
                 let best = nearest.entry(&sequences[*image]).or_insert(*found);

@@ -1,4 +1,4 @@
-//! What a list or table of the download says of its cases: to which split they belong, or which patient they come from.
+//! Splits and patients of cases from the lists and tables of a download.
 //!
 //! Some sources publish their split as lists of ids (CAMUS, Kvasir-Instrument) or as a column of a table
 //! (TotalSegmentator), and the patient of a picture in a table only (Warwick-QU).
@@ -14,14 +14,14 @@ use crate::spec::{Layout, ListPart, Registry, Spec, file_safe};
 
 /// What a list says of one of its keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Said {
+struct ListEntry {
     split: Option<String>,
     patient: Option<String>,
 }
 
-impl Said {
+impl ListEntry {
     /// Takes what another row says of the same key; where both say something else, the two words.
-    fn and(&mut self, other: &Said) -> Result<(), [String; 2]> {
+    fn and(&mut self, other: &ListEntry) -> Result<(), [String; 2]> {
         for (own, other) in [(&mut self.split, &other.split), (&mut self.patient, &other.patient)] {
             match (own.as_ref(), other) {
                 (Some(a), Some(b)) if a != b => return Err([a.clone(), b.clone()]),
@@ -34,14 +34,14 @@ impl Said {
 }
 
 /// What a list says, by key.
-type Entries = BTreeMap<String, Said>;
+type Entries = BTreeMap<String, ListEntry>;
 
-/// Completes the cases of a scan with what their lists say, and the notes of their sources. `read` gives the bytes of a file of
-/// the tree; each list is read once. Keys without the leading zeros of a case (a spreadsheet makes 1 of 001) name it where no
-/// other could be meant.
+/// Completes the cases of a scan with what their lists say, and the notes of their sources. `read` gives the bytes of a
+/// file of the tree; each list is read once. Keys without the leading zeros of a case (a spreadsheet makes 1 of 001)
+/// name it where no other could be meant.
 ///
-/// What cannot be used comes back as position of the file and reason: a list that cannot be read, lacks a column, contradicts
-/// itself or another one, or names no case at all. Nothing is taken from it.
+/// What cannot be used comes back as position of the file and reason: a list that cannot be read, lacks a column,
+/// contradicts itself or another one, or names no case at all. Nothing is taken from it.
 pub fn read_lists(
     scan: &mut Scan,
     registry: &Registry,
@@ -126,11 +126,11 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
     }
 
     /// What a list says of a case.
-    fn said(&self, case: &Case, list: &super::CaseList) -> Option<Said> {
+    fn entry(&self, case: &Case, list: &super::CaseList) -> Option<ListEntry> {
         let entries = self.known.get(&(case.layout, list.part, list.file))?;
         let key = self.zeros.get(&(list.file, list.key.clone())).unwrap_or(&list.key);
-        let said = entries.get(key)?.clone();
-        Some(Said { split: said.split.or_else(|| list.split.clone()), ..said })
+        let entry = entries.get(key)?.clone();
+        Some(ListEntry { split: entry.split.or_else(|| list.split.clone()), ..entry })
     }
 
     /// Refuses lists none of whose keys is a case, where no other list of the same kind names one.
@@ -138,7 +138,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         let mut useful: BTreeSet<(usize, usize)> = BTreeSet::new();
         let mut read: BTreeSet<usize> = BTreeSet::new();
         for (case, list) in cases.iter().flat_map(|case| case.lists.iter().map(move |list| (case, list))) {
-            if self.said(case, list).is_some() {
+            if self.entry(case, list).is_some() {
                 useful.insert((case.layout, list.part));
                 read.insert(list.file);
             }
@@ -164,14 +164,14 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
     /// Refuses lists that contradict each other.
     fn refuse_contradictions(&mut self, cases: &[Case]) {
         for case in cases {
-            let mut all: Option<(Said, usize)> = None;
+            let mut all: Option<(ListEntry, usize)> = None;
             for list in &case.lists {
-                let Some(said) = self.said(case, list) else { continue };
+                let Some(entry) = self.entry(case, list) else { continue };
                 let Some((before, first)) = &mut all else {
-                    all = Some((said, list.file));
+                    all = Some((entry, list.file));
                     continue;
                 };
-                if let Err([a, b]) = before.and(&said) {
+                if let Err([a, b]) = before.and(&entry) {
                     let reason = |other: &str| {
                         format!("contradicts {other}: {:?} is {a:?} and {b:?}. Both lists are ignored", list.key)
                     };
@@ -183,7 +183,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         self.forget();
     }
 
-    /// Drops what is said by lists that have problems.
+    /// Drops what is entry by lists that have problems.
     fn forget(&mut self) {
         let problems = &self.problems;
         self.known.retain(|(_, _, file), _| !problems.contains_key(file));
@@ -193,11 +193,11 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
     fn complete(&self, case: &mut Case) -> bool {
         let mut named = false;
         for list in case.lists.clone() {
-            let Some(said) = self.said(case, &list) else { continue };
+            let Some(entry) = self.entry(case, &list) else { continue };
             named = true;
             let layout = self.layout(case);
-            let split = said.split.map(|split| renamed(split, &layout.split_names));
-            let patient = said.patient.map(|patient| renamed(patient, &layout.patient_names));
+            let split = entry.split.map(|split| renamed(split, &layout.split_names));
+            let patient = entry.patient.map(|patient| renamed(patient, &layout.patient_names));
             if let Some(split) = split {
                 case.split = Some(split);
             }
@@ -240,7 +240,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
 /// Refuses a list whose patients would be one person in the tables although they are not.
 fn distinct_patients(entries: Entries, layout: &Layout) -> Result<Entries, String> {
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
-    for who in entries.values().filter_map(|said| said.patient.as_ref()) {
+    for who in entries.values().filter_map(|entry| entry.patient.as_ref()) {
         let who = renamed(who.clone(), &layout.patient_names);
         if let Some(other) = ids.insert(file_safe(&who), who.clone()).filter(|other| *other != who) {
             return Err(format!(
@@ -284,7 +284,7 @@ fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
         for line in text.split(|&b| b == b'\n' || b == b'\r') {
             let key = composed(String::from_utf8_lossy(bare(line)).trim());
             if !key.is_empty() {
-                found.insert(key, Said::default());
+                found.insert(key, ListEntry::default());
             }
         }
         return Ok(found);
@@ -305,13 +305,13 @@ fn entries(bytes: &[u8], rules: &ListPart) -> Result<Entries, String> {
         }
         let value =
             |column: usize| field(column).filter(|text| !NO_VALUE.contains(&text.to_ascii_lowercase().as_str()));
-        let said = Said { split: split.and_then(value), patient: patient.and_then(value) };
-        if let Some(who) = said.patient.as_ref().filter(|who| file_safe(who).is_empty()) {
+        let entry = ListEntry { split: split.and_then(value), patient: patient.and_then(value) };
+        if let Some(who) = entry.patient.as_ref().filter(|who| file_safe(who).is_empty()) {
             return Err(format!(
                 "row {number} ({key:?}) has the patient {who:?}, which contains no letter or digit. The list is ignored"
             ));
         }
-        if let Err([a, b]) = found.entry(key.clone()).or_default().and(&said) {
+        if let Err([a, b]) = found.entry(key.clone()).or_default().and(&entry) {
             return Err(format!("contradicts itself: {key:?} is {a:?} and {b:?} (row {number}). The list is ignored"));
         }
     }
@@ -346,10 +346,10 @@ mod tests {
         let rules = rules(
             "path = [\"meta.csv\"]\nkey = \"{id}\"\nkey_column = [\"image_id\", \"id\"]\nsplit_column = \"split\"\npatient_column = \"who\"",
         );
-        let said = |split: &str, who: &str| Said { split: Some(split.into()), patient: Some(who.into()) };
+        let entry = |split: &str, who: &str| ListEntry { split: Some(split.into()), patient: Some(who.into()) };
         let table = "\u{feff}image_id;who;split\ns0000;7;train\ns0001;;\ns0000;;train\n";
         let found = entries(table.as_bytes(), &rules).unwrap();
-        assert_eq!((&found["s0000"], &found["s0001"]), (&said("train", "7"), &Said::default()));
+        assert_eq!((&found["s0000"], &found["s0001"]), (&entry("train", "7"), &ListEntry::default()));
         let error = entries(b"image_id;split\ns0000;train\n", &rules).unwrap_err();
         assert!(error.contains("\"who\"") && error.contains("image_id"), "{error}");
         for (row, words) in [("s0000;8;train", "contradicts itself"), ("s0002", "ends before the required column")] {

@@ -1,9 +1,9 @@
-//! Spec and raw tree to cases: which sources are here, and which files make which case.
+//! From specs and a raw tree to cases: which sources are present, and which files form which case.
 //!
-//! [`scan`] applies every spec of a registry to the paths of a tree and looks at names only; what comes out accounts for
-//! every path: used by a case, skipped with a reason, or claimed by no source. `settle` compares the files that names alone
-//! do not tell apart, and [`scan_tree`] does both. [`read_lists`] then adds what lists and
-//! tables of the download say of its cases, and [`Completeness`] compares their number with what the spec expects.
+//! [`scan`] applies every spec of a registry to the paths of a tree, by names only; its result accounts for every path:
+//! used by a case, skipped with a reason, or unclaimed. [`settle`] compares the files that names alone do not
+//! distinguish, and [`scan_tree`] does both. [`read_lists`] then adds splits and patients from the lists and tables of
+//! the download, and [`Completeness`] compares their number with the counts of the spec.
 
 mod claim;
 mod completeness;

@@ -1,4 +1,4 @@
-//! Sources that are nearly there: files fit some patterns of a spec, and no release has all of its evidence.
+//! Almost recognised sources: files match some patterns of a spec, but no release has all of its evidence.
 
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ pub struct NearMiss {
     pub images: u64,
     /// Files that fit a pattern of its masks.
     pub masks: u64,
-    /// What is there and what is missing, in words.
+    /// What is there and what is missing, as text.
     pub says: String,
 }
 

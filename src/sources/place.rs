@@ -1,8 +1,8 @@
 //! Which folders count when images and masks are joined.
 //!
-//! Captures say which image a mask belongs to; but sites, sets and releases count their files from 001 each, so that the
-//! folders that no pattern names must agree as well. Some of them only tell what lies in them (`images`, `labelsTr.zip`)
-//! or are parts of one archive (`Part2`, a download of Google Drive in several zips): these words do not count.
+//! Captures connect masks and images; but sites, sets and releases each number their files from 001, so the folders
+//! outside the patterns must agree as well. Some folder names only describe their content (`images`, `labelsTr.zip`) or
+//! are parts of one archive (`Part2`, a download of Google Drive in several zips): these words do not count.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -131,8 +131,8 @@ fn ends_with(name: &str, end: &str) -> bool {
         && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
 }
 
-/// `scans-20240131T101500Z-1-002` without its end: Google Drive hands out a large folder as several zips of such names, each
-/// with some of the files.
+/// `scans-20240131T101500Z-1-002` without its end: Google Drive hands out a large folder as several zips of such names,
+/// each with some of the files.
 fn without_drive_part(name: &str) -> &str {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let mut base = name;
@@ -208,8 +208,8 @@ impl Place {
         self.0.len() > common && other.0.len() > common
     }
 
-    /// The folders by their full names, from above down to the first in which it differs from another; `None` where one lies
-    /// above the other.
+    /// The folders by their full names, from above down to the first in which it differs from another; `None` where one
+    /// lies above the other.
     fn root(&self, other: &Place) -> Option<&[String]> {
         let common = self.1.iter().zip(&other.1).take_while(|(a, b)| a == b).count();
         (self.1.len() > common && other.1.len() > common).then(|| &self.1[..=common])
@@ -282,8 +282,9 @@ impl<'p> Folders<'p> {
 
     /// How a mask at one place lies to an image at another.
     ///
-    /// Folders that differ are no hindrance where the spec says so ([`Layout::anywhere`](crate::spec::Layout)), names them or, if only one side has any, where they say what they
-    /// hold. Where both sides have folders of their own, neither may hold images and masks of its own.
+    /// Folders that differ are no hindrance where the spec says so ([`Layout::anywhere`](crate::spec::Layout)), names
+    /// them or, if only one side has any, where they say what they hold. Where both sides have folders of their own,
+    /// neither may hold images and masks of its own.
     pub(super) fn relation(&self, image: &Place, mask: &Place) -> Relation {
         let whole = |root: Option<&[String]>| root.is_some_and(|root| self.full.iter().all(|side| side.contains(root)));
         if !self.anywhere && whole(image.root(mask)) && whole(mask.root(image)) {
@@ -361,7 +362,7 @@ mod tests {
         ] {
             assert_eq!(relation(&[image], &[mask]), expected, "{image} {mask}");
         }
-        // Names that differ in what does not count are two folders all the same, where each is whole.
+        // Names that differ in what does not count are two folders anyway, where each is whole.
         for (a, b) in [("data/", "raw/"), ("HIV+/", "HIV-/"), ("siteA/", "site A/"), ("+/", "-/"), ("part1/", "part2/")]
         {
             assert_eq!(relation(&[a, b], &[b, a]), Relation::Apart, "{a} {b}");

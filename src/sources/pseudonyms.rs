@@ -1,12 +1,13 @@
-//! Patients under other names, where a download names them as persons are named.
+//! Pseudonyms for patients whose identifiers look like personal names.
 //!
-//! The tables hold the pseudonyms that the sources give their patients. A download of one's own, straight from a scanner
-//! or an archive of a hospital, may have folders called by name and birth date instead. What looks like that gets a name
-//! drawn from a hash, in ids, paths and messages alike. The salt of the hash is the content of the patient's own images:
-//! the same files give the same name, and who does not have the files cannot try names until one fits.
+//! The tables hold the pseudonyms that the sources give their patients. Private downloads, directly from a scanner or a
+//! hospital archive, may have folders with names and birth dates instead. Such identifiers are replaced by a name
+//! derived from a hash, in ids, paths and messages. The salt of the hash is the content of the patient's images: the
+//! same files give the same name, and without the files names cannot be guessed and tested.
 //!
-//! Three signs count: `^` between letters, which separates the parts of a person's name in DICOM; a day, month and year of
-//! a life (19500102, 1950-01-02, 02.01.1950); and two or more capitalised words that the spec does not use itself.
+//! Three patterns are detected: `^` between letters, which separates the parts of a person's name in DICOM; a day,
+//! month and year of a life (19500102, 1950-01-02, 02.01.1950); and two or more capitalised words that the spec does
+//! not use.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -69,8 +70,8 @@ impl Pseudonyms {
     }
 }
 
-/// Gives a [`Pseudonym`] to every case whose patient, or whose files, are named as persons are, and uses it in the case's
-/// id and patient. `paths` are those of the tree; `digest` is that of a file, where it could be read.
+/// Gives a [`Pseudonym`] to every case whose patient, or whose files, are named as persons are, and uses it in the
+/// case's id and patient. `paths` are those of the tree; `digest` is that of a file, where it could be read.
 pub fn hide_persons<'a>(
     scan: &mut Scan,
     registry: &Registry,
@@ -116,7 +117,7 @@ fn words_of(spec: &Spec) -> HashSet<String> {
         words.extend(text.split(|c: char| !c.is_alphabetic()).map(str::to_lowercase));
     };
     add(COMMON_WORDS);
-    // A spec is read from TOML, and can be JSON all the same.
+    // A spec is read from TOML, and can be JSON anyway.
     each_text(&serde_json::to_value(&spec).unwrap_or_default(), &mut add);
     words
 }

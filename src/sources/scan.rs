@@ -1,4 +1,4 @@
-//! All specs of a registry applied to a tree.
+//! Scan: all specs of a registry applied to a tree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -36,18 +36,19 @@ pub enum FileUse {
     Unclaimed,
 }
 
-/// Finds the sources of `registry` among `paths` (the members of a tree, in its order), by their names alone: several images
-/// may give one case, until `settle` looks into them.
+/// Finds the sources of `registry` among `paths` (the members of a tree, in its order), by their names alone: several
+/// images may give one case, until `settle` reads them.
 ///
 /// A file below a folder or archive that is named exactly as a source's slug belongs to that source, where that has its
-/// evidence there and knows the file; of several such folders the innermost counts. A file that two sources claim all the same belongs to neither: the cases are skipped with the names of
-/// both, and naming the source (`--source`) settles it.
+/// evidence there and knows the file; of several such folders the innermost counts. A file that two sources claim all
+/// the same belongs to neither: the cases are skipped with the names of both, and naming the source (`--source`)
+/// settles it.
 pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
     scan_below(registry, "", paths)
 }
 
-/// As [`scan`], of all that a tree holds; the name of its folder counts as [`scan_below`] says. What names leave open is settled
-/// by content.
+/// As [`scan`], of all that a tree holds; the name of its folder counts as [`scan_below`] says. What names leave open
+/// is settled by content.
 pub fn scan_tree(registry: &Registry, tree: &Tree, cache: Option<&mut DigestCache>) -> Scan {
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(registry, &tree.name(), &paths);
@@ -55,8 +56,8 @@ pub fn scan_tree(registry: &Registry, tree: &Tree, cache: Option<&mut DigestCach
     found
 }
 
-/// As [`scan`], of paths below a folder called `root`. A source that is not recognised by the paths is looked for with this name
-/// before them: patterns of some sources hold the name of the outermost folder (`Kvasir-SEG/images/…`).
+/// As [`scan`], of paths below a folder called `root`. A source that is not recognised by the paths is looked for with
+/// this name before them: patterns of some sources hold the name of the outermost folder (`Kvasir-SEG/images/…`).
 pub fn scan_below(registry: &Registry, root: &str, paths: &[&str]) -> Scan {
     let plain: Vec<String> = paths.iter().map(|path| composed(path)).collect();
     let prefix = if root.is_empty() { String::new() } else { format!("{}/", composed(root)) };
@@ -76,8 +77,8 @@ pub fn scan_below(registry: &Registry, root: &str, paths: &[&str]) -> Scan {
     Scan { sources, files }
 }
 
-/// The source that each file must belong to by the name of a folder above it: of several such folders the innermost, and of
-/// the files below it those that the source knows.
+/// The source that each file must belong to by the name of a folder above it: of several such folders the innermost,
+/// and of the files below it those that the source knows.
 fn owners(registry: &Registry, paths: &[String]) -> Vec<Option<usize>> {
     let slugs: HashMap<&str, usize> = registry.specs().iter().enumerate().map(|(i, s)| (s.slug.as_str(), i)).collect();
     let mut owned: HashMap<String, HashSet<usize>> = HashMap::new();

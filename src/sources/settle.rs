@@ -1,8 +1,8 @@
-//! What names leave open, settled by content: several images of one case, several files of one mask.
+//! Cases that names leave ambiguous, resolved by content: several images of one case, several files of one mask.
 //!
-//! They are copies where their bytes are the same, in one form of compression or another. Images that differ are told apart by
-//! what the spec says of them (a preferred form, another release) and by whether masks belong to them. What is left is
-//! ambiguous: nothing is built of it, and all paths are named.
+//! Files with the same bytes, compressed or not, are copies. Different images are distinguished by the spec (a
+//! preferred form, another release) and by whether they have masks. The remaining cases are ambiguous: they are not
+//! built, and all paths are reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
@@ -19,8 +19,8 @@ use crate::spec::{Registry, Spec};
 /// Most bytes that a gzip file is unpacked to for a comparison: more than any volume has.
 const MOST_UNPACKED: u64 = 16 << 30;
 
-/// Settles what the names of a scan leave open. Only files in question are read: those of equal size that claim to be the same,
-/// and those that may be another compression of the same.
+/// Settles what the names of a scan leave open. Only files in question are read: those of equal size that claim to be
+/// the same, and those that may be another compression of the same.
 pub fn settle(found: &mut Scan, registry: &Registry, tree: &Tree, cache: Option<&mut DigestCache>) {
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let data = find_data(found, tree);
@@ -141,7 +141,8 @@ impl Contents<'_> {
         self.unpacked.entry(file).or_insert_with(read).clone()
     }
 
-    /// Size of what a file holds without gzip around it (modulo 2³², as gzip says it), and the checksum that gzip has of it.
+    /// Size of what a file holds without gzip around it (modulo 2³², as gzip says it), and the checksum that gzip has
+    /// of it.
     fn claimed(&mut self, file: usize) -> Option<(u32, Option<u32>)> {
         let tree = self.tree;
         let read = || {
@@ -350,8 +351,8 @@ impl Settling<'_> {
         })
     }
 
-    /// Whether two cases lie in folders that hold different releases. If so: whether that of `b` is preferred, the folder of
-    /// the other one, and what to say of it.
+    /// Whether two cases lie in folders that hold different releases. If so: whether that of `b` is preferred, the
+    /// folder of the other one, and what to say of it.
     fn releases(&mut self, source: &Source, a: &Case, b: &Case) -> Option<(bool, String, String)> {
         let (root_a, root_b) = roots(&a.above, &b.above)?;
         if self.names.is_empty() {

@@ -1,7 +1,7 @@
 //! Tables of text that come with a download: a line of names, then rows.
 //!
-//! Separated by commas, semicolons or tabs, whichever the first line has most of. A byte-order mark is passed over, and so
-//! are blanks and quotation marks around values; rows may be shorter than the first line.
+//! Columns are separated by commas, semicolons or tabs, whichever is most frequent in the first line. A byte-order mark
+//! is skipped, and so are spaces and quotation marks around values; rows may be shorter than the first line.
 
 /// A table in memory.
 pub(crate) struct Table<'a> {
@@ -36,8 +36,8 @@ impl<'a> Table<'a> {
         found.ok_or_else(|| format!("no column {:?}; the columns are {:?}", wanted.join(" or "), self.names))
     }
 
-    /// The rows, one after the other. A row with more values than there are columns has a separator inside of a value, so that
-    /// nobody can say what stands in which column.
+    /// The rows, one after the other. A row with more values than there are columns has a separator inside of a value,
+    /// so that nobody can say what stands in which column.
     pub(crate) fn rows(&mut self) -> impl Iterator<Item = Result<Row, String>> + '_ {
         let columns = self.names.len();
         self.reader.byte_records().zip(2..).map(move |(row, number)| {
@@ -69,8 +69,8 @@ pub(super) fn other_encoding(bytes: &[u8]) -> Option<String> {
     utf_16.then(|| "the encoding is UTF-16: save the file as UTF-8".to_string())
 }
 
-/// Refuses a table in which a quotation mark swallows rows: one that is never closed, is closed inside a value, or has whole
-/// rows before its end.
+/// Refuses a table in which a quotation mark swallows rows: one that is never closed, is closed inside a value, or has
+/// whole rows before its end.
 fn stray_quote(table: &[u8], separator: u8) -> Result<(), String> {
     let line = |at: usize| 1 + table[..at].iter().filter(|&&b| b == b'\n').count();
     let columns = table.split(|&b| b == b'\n').next().unwrap_or_default().split(|&b| b == separator).count();

@@ -1,8 +1,8 @@
-//! Dataset specs: what is particular to a source, as data and without code.
+//! Specs: everything specific to a source, as data without code.
 //!
-//! A spec is one TOML file, `dataset_specs/<slug>/spec.toml` for the built-in sources or any file given with `--spec`. It
-//! says what the source is (licence, citation, releases), how its files are named ([`pattern`]), what they hold
-//! (sequences → modalities, label values → objects) and how masks are to be read. [`crate::sources`] applies it.
+//! A spec is one TOML file, `dataset_specs/<slug>/spec.toml` for the built-in sources or any file given with `--spec`.
+//! It declares the source (licence, citation, releases), the names of its files ([`pattern`]), their content (sequences
+//! → modalities, label values → objects) and how masks are read. [`crate::sources`] applies it.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The data model of a spec: what a TOML file may say. Every key is documented here; unknown keys are errors.
+//! The data model of a spec: the keys of its TOML file. Every key is documented here; unknown keys are errors.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -23,7 +23,7 @@ pub struct Spec {
     /// Home page.
     #[serde(default)]
     pub home: String,
-    /// Archives as they are downloaded, in words a user can compare with the download page.
+    /// Archives as they are downloaded, as text a user can compare with the download page.
     #[serde(default)]
     pub archives: Vec<String>,
     /// Terms of use.
@@ -31,8 +31,8 @@ pub struct Spec {
     /// BibTeX entries.
     #[serde(default)]
     pub citation: String,
-    /// Releases known, the newest first: the first whose evidence is all there names the release. Several may share a name,
-    /// where a release is told in more than one way.
+    /// Releases known, the newest first: the first whose evidence is all there names the release. Several may share a
+    /// name, where a release is told in more than one way.
     pub release: Vec<Release>,
     /// The tree that is expected, drawn for people.
     #[serde(default)]
@@ -64,7 +64,7 @@ pub struct Spec {
     /// Label tables by name: label value → what it is.
     #[serde(default)]
     pub labels: BTreeMap<String, LabelTable>,
-    /// One of the 53 sources of the study; false for others that are read all the same.
+    /// One of the 53 sources of the study; false for others that are read anyway.
     #[serde(default = "yes")]
     pub part_of_study: bool,
     /// Where cases are found. A case is claimed by the first layout that matches its image.
@@ -78,8 +78,8 @@ pub struct Spec {
     pub skip: Vec<Skip>,
 }
 
-/// The numbers that a key of a table stands for: one (`"7"`), or an inclusive range (`"55-70"`). `None` where the key is
-/// neither.
+/// The numbers that a key of a table stands for: one (`"7"`), or an inclusive range (`"55-70"`). `None` where the key
+/// is neither.
 pub(crate) fn number_range(key: &str) -> Option<RangeInclusive<i64>> {
     if let Ok(value) = key.parse() {
         return Some(value..=value);
@@ -136,7 +136,7 @@ impl Spec {
     }
 }
 
-/// An object or a modality that a spec defines for itself, beside those of the protocol.
+/// An object or a modality that a spec defines, in addition to those of the protocol.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnName {
@@ -151,16 +151,16 @@ pub struct OwnName {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Licence {
-    /// SPDX identifier, or `LicenseRef-…` with `terms` in words.
+    /// SPDX identifier, or `LicenseRef-…` with `terms` as text.
     pub id: String,
-    /// What a user must know, in words.
+    /// What a user must know, as text.
     #[serde(default)]
     pub terms: String,
-    /// Whether slices and masks made from the download may be passed on.
+    /// Whether slices and masks made from the download may be redistributed.
     pub share_derived: Sharing,
 }
 
-/// Whether derived data may be passed on. The strictest comes last.
+/// Whether derived data may be redistributed. The strictest comes last.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sharing {
@@ -210,8 +210,9 @@ pub struct Overlap {
     pub source: String,
     /// What is shared.
     pub note: String,
-    /// Where the names of patients tell who is who: a pattern of the patients of this source, and the same patient's name
-    /// in the other one, made of what the pattern captures (`["case_{n}", "case_{n}"]`). Without it only pixels tell.
+    /// Where the names of patients tell who is who: a pattern of the patients of this source, and the same patient's
+    /// name in the other one, made of what the pattern captures (`["case_{n}", "case_{n}"]`). Without it only pixels
+    /// tell.
     #[serde(default)]
     pub patients: Option<[String; 2]>,
 }
@@ -226,7 +227,8 @@ pub struct Expected {
     /// Layout counted; all of them where absent.
     #[serde(default)]
     pub layout: Option<String>,
-    /// The layout is a download of its own, which may be left out: nothing of it is missing where nothing of it is there.
+    /// The layout is a download of its own, which may be left out: nothing of it is missing where nothing of it is
+    /// there.
     #[serde(default)]
     pub separate: bool,
     /// Number of labelled cases (one image with its masks, as the `cases` table counts them).
@@ -235,8 +237,8 @@ pub struct Expected {
     pub origin: String,
 }
 
-/// Label value → label, in one table. Keys are integers (`"1"`), inclusive ranges (`"55-70"`), colours (`"#ff0000"`) or,
-/// for tables keyed by a captured text, that text.
+/// Label value → label, in one table. Keys are integers (`"1"`), inclusive ranges (`"55-70"`), colours (`"#ff0000"`)
+/// or, for tables keyed by a captured text, that text.
 pub type LabelTable = BTreeMap<String, Label>;
 
 /// What a label value stands for.
@@ -250,7 +252,7 @@ pub struct Label {
     /// `left` or `right` of the patient, where the label says so.
     #[serde(default)]
     pub laterality: Option<String>,
-    /// Why masks of this label are marked `excluded` (protocol 2.7); the rows are built all the same.
+    /// Why masks of this label are marked `excluded` (docs/protocol.md, 2.7); the rows are built anyway.
     #[serde(default)]
     pub exclude: Option<String>,
 }
@@ -261,15 +263,15 @@ pub struct Label {
 pub struct Skip {
     /// Pattern.
     pub path: String,
-    /// Why, in a sentence that will stand beside each such file.
+    /// Why, in a sentence that will be shown next to each such file.
     pub reason: String,
     /// Looked at after all layouts, so only for files that nothing else accounts for.
     #[serde(default)]
     pub last: bool,
 }
 
-/// A file that is known to be damaged or wrong as it is distributed. Its case is read all the same, since another release
-/// may have mended it; where that fails, the message says that it is known.
+/// A file that is known to be damaged or wrong as it is distributed. Its case is read anyway, since another
+/// release may have mended it; where that fails, the message says that it is known.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownBad {
@@ -301,8 +303,8 @@ pub struct Layout {
     /// Split names as found → as written to the tables (`training = "train"`, or `"1-170" = "train"` for numbers).
     #[serde(default)]
     pub split_names: BTreeMap<String, String>,
-    /// Images and masks are distributed apart, under names that are unique in the source: they join wherever they lie, but for
-    /// folders that hold both.
+    /// Images and masks are distributed apart, under names that are unique in the source: they join wherever they lie,
+    /// except for folders that hold both.
     #[serde(default)]
     pub anywhere: bool,
     /// The image.
@@ -320,15 +322,15 @@ pub struct Layout {
 pub struct ListPart {
     /// Patterns of the files; all that there are count.
     pub path: Vec<String>,
-    /// The file is a `dataset.json` as the Medical Segmentation Decathlon and nnU-Net write it: what it calls labels and
-    /// modalities must not contradict the spec's tables. It says nothing else, and the other keys are not for it.
+    /// The file is a `dataset.json` as the Medical Segmentation Decathlon and nnU-Net write it: what it calls labels
+    /// and modalities must not contradict the spec's tables. It says nothing else, and the other keys are not for it.
     #[serde(default)]
     pub names: bool,
     /// Template of the image's captures: the text by which the list names the case.
     #[serde(default)]
     pub key: String,
-    /// Column that holds this text, under the name that the first line gives it; of several names the first that is there
-    /// counts. Without it the file is a plain list: one text a line, and nothing else.
+    /// Column that holds this text, under the name that the first line gives it; of several names the first that is
+    /// there counts. Without it the file is a plain list: one text a line, and nothing else.
     #[serde(default)]
     pub key_column: Vec<String>,
     /// Split of all that the list names: a template of the captures of its own path.
@@ -376,23 +378,26 @@ pub struct ImagePart {
     pub intensity: Intensity,
     /// What of the header's frame is true.
     #[serde(default)]
-    pub header: Header,
+    pub header: HeaderTrust,
     /// Millimetres along x, y, z of the file, for containers that cannot say it.
     #[serde(default)]
     pub spacing_mm: Option<[f64; 3]>,
 }
 
-/// What of the frame in an image's header is true. What is not is dropped: neither plane nor spacing comes of it.
+/// Which part of the frame in an image's header is correct. Incorrect parts are dropped: they determine neither plane
+/// nor spacing.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Header {
+pub enum HeaderTrust {
     /// All of it.
     #[default]
-    True,
-    /// The spacing: where the axes point was filled in by a converter.
+    #[serde(rename = "true")]
+    Full,
+    /// Only the spacing: a converter filled in the directions.
     SpacingOnly,
     /// Nothing.
-    False,
+    #[serde(rename = "false")]
+    None,
 }
 
 /// Order of the files of a stack.
@@ -419,8 +424,8 @@ pub enum FourthAxis {
     None,
     /// Time: the masks have it too, frame by frame; frames without any label are skipped.
     Frames,
-    /// One sequence each, named in `channels`; all share the masks. Of a file of three axes it is the third one, if that
-    /// has as many steps as there are channels: a single slice in several sequences.
+    /// One sequence each, named in `channels`; all share the masks. Of a file of three axes it is the third one, if
+    /// that has as many steps as there are channels: a single slice in several sequences.
     Sequences,
 }
 
@@ -428,7 +433,7 @@ named! {
     /// Plane of the slices: the file axis that is cut across.
     #[derive(Default)]
     pub enum Plane("plane") {
-        /// Across the axis with the largest spacing, the third where spacings are equal (protocol 2.1).
+        /// Across the axis with the largest spacing, the third where spacings are equal (docs/protocol.md, 2.1).
         #[default]
         Native = "native",
         /// Across the first file axis.
@@ -477,7 +482,7 @@ impl PlaneName {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Intensity {
-    /// Grey: each slice's minimum to maximum (protocol 2.3). Colour of 8 bits: as stored.
+    /// Grey: each slice's minimum to maximum (docs/protocol.md, 2.3). Colour of 8 bits: as stored.
     #[default]
     Auto,
     /// Each slice's minimum to maximum.
@@ -557,8 +562,8 @@ pub enum Decode {
     /// Integer labels, looked up in `labels`; 0 is background. Stored floats within 0.01 of an integer are rounded.
     #[default]
     Values,
-    /// What looks white is the one `label`: the brighter of two values, the one colour beside black, or what alone is opaque.
-    /// Values that do not say which they are, are refused.
+    /// What looks white is the one `label`: the brighter of two values, the one colour besides black, or what alone is
+    /// opaque. Values that do not say which they are, are refused.
     Binary {
         /// Values above it are the object; where absent, those above the middle between background and object.
         #[serde(default)]
@@ -578,14 +583,14 @@ pub enum Decode {
     },
     /// Every positive value is one instance of the `label`.
     Instances,
-    /// A container that names its masks (DICOM segmentation or structure set, `.seg.nrrd`): each segment is a mask of its
-    /// own, placed by its own frames or contours, and `labels` has the segments' names as keys. A key is the
+    /// A container that names its masks (DICOM segmentation or structure set, `.seg.nrrd`): each segment is a mask of
+    /// its own, placed by its own frames or contours, and `labels` has the segments' names as keys. A key is the
     /// segment's name, else one of its coded terms: the type's meaning with its modifier (`Left Kidney`), the meaning
     /// alone, `SCHEME:VALUE`. Case, blanks at the ends and `_` for a blank make no difference.
     Segments,
     /// No picture: a row of a CSV table that all images share holds the runs of the one `label`, column by column, each
-    /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several rows
-    /// of one image are united; an image without a row is not labelled.
+    /// start counted from the end of the run before it (SIIM-ACR). `-1` says that the object does not occur; several
+    /// rows of one image are united; an image without a row is not labelled.
     RleTable {
         /// Template of the image's captures: what stands in the column `id`.
         row: String,
@@ -611,15 +616,15 @@ pub enum OtherLabels {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pair {
-    /// The same grid, in whatever order the two files store it; slices of stacks by name or position. Another grid is an
-    /// error; where a header does not say where its voxels lie they pair by index, and the case says so.
+    /// The same grid, in whatever order the two files store it; slices of stacks by name or position. Another grid is
+    /// an error; where a header does not say where its voxels lie they pair by index, and the case says so.
     #[default]
     Grid,
     /// Slices at the same DICOM position. The mask may have more or fewer slices; image slices without one are
     /// unlabelled.
     Position,
-    /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel. The
-    /// mask may be turned, cropped, finer or coarser.
+    /// Same place in the patient, by the headers of both: each image voxel gets the value of the nearest mask voxel.
+    /// The mask may be turned, cropped, finer or coarser.
     Space,
     /// By index, whatever the headers say: for a source whose headers are known to lie. Needs `pair_reason`.
     Index,

@@ -1,11 +1,12 @@
-//! Names of labels, as they are compared: those that a file has for its values against those of a spec's table.
+//! Comparison of label names: those of a file with those of a spec's table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pattern::Pattern;
 use super::{Label, LabelTable, Layout, Spec, number_range};
 
-/// A name without what writers differ in: lower case, words with one blank between, `_` as a blank, `tumour` for `tumor`.
+/// A name without what writers differ in: lower case, words with one blank between, `_` as a blank, `tumour` for
+/// `tumor`.
 pub fn plain_name(name: &str) -> String {
     let words = name.split(|c: char| c.is_whitespace() || c == '_').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").to_lowercase().replace("tumor", "tumour")
@@ -24,7 +25,8 @@ pub fn file_safe(text: &str) -> String {
     out.trim_end_matches('_').to_string()
 }
 
-/// Names of labels, as they stand in ids, that a layout has on more than one side: only the side tells their masks apart.
+/// Names of labels, as they stand in ids, that a layout has on more than one side: only the side tells their masks
+/// apart.
 pub fn sided_names(spec: &Spec, layout: &Layout) -> BTreeSet<String> {
     let mut sides: BTreeMap<String, BTreeSet<Option<&str>>> = BTreeMap::new();
     let in_name = |path: &String, name: &str| {
@@ -59,8 +61,8 @@ pub struct Compared {
 
 /// Compares what a file calls its values (each with names, the first its own) with a label table.
 ///
-/// A name agrees with the table where it is the label's name or object, or one contains the other. It contradicts it where
-/// it is the name or object of another value, and not of this one.
+/// A name agrees with the table where it is the label's name or object, or one contains the other. It contradicts it
+/// where it is the name or object of another value, and not of this one.
 pub fn compare_names<'a>(said: impl IntoIterator<Item = (i64, Vec<&'a str>)>, table: &LabelTable) -> Compared {
     let mut compared = Compared::default();
     let entries: Vec<(&String, &Label)> = table.iter().collect();

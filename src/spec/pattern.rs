@@ -1,8 +1,7 @@
 //! File patterns with named captures, and the templates that use what was captured.
 //!
-//! A pattern describes the tail of a member's path, whole components only, so that it does not matter in how many
-//! folders or archives a download lies: `patient{patient:ddd}/Info.cfg` matches
-//! `ACDC.zip/ACDC/database/training/patient001/Info.cfg`.
+//! A pattern describes the tail of a member's path, whole components only, independent of the folders and archives
+//! around a download: `patient{patient:ddd}/Info.cfg` matches `ACDC.zip/ACDC/database/training/patient001/Info.cfg`.
 //!
 //! | written | matches |
 //! |---|---|
@@ -15,7 +14,7 @@
 //! | `[…]` | the part in brackets or nothing |
 //! | `\x` | the character x itself |
 //!
-//! A name that stands twice in one pattern must capture the same text both times.
+//! A name that occurs twice in a pattern must capture the same text both times.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +27,8 @@ const ANY_FOLDERS: &str = "**";
 /// Stands among the groups of a pattern for what `*` passes over.
 const ANY_TEXT: &str = "*";
 
-/// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as one.
+/// A text in the Unicode form in which names are compared (NFC): a Mac stores an umlaut as two characters, a zip as
+/// one.
 pub fn composed(text: &str) -> String {
     text.nfc().collect()
 }
@@ -222,7 +222,8 @@ fn compile(source: &str, groups: &mut Vec<Group>) -> Result<String, String> {
     Ok(out)
 }
 
-/// Reads a capture after its opening brace: its name and alternatives, the regex group, and what follows the closing brace.
+/// Reads a capture after its opening brace: its name and alternatives, the regex group, and what follows the closing
+/// brace.
 fn capture(text: &str) -> Result<(Group, String, &str), String> {
     let (inner, after) = match text.split_once(":/") {
         // A regular expression may hold braces: it ends at "/}".

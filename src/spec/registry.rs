@@ -1,4 +1,4 @@
-//! The built-in specs, and those that a user adds.
+//! The registry: built-in specs, and those that a user adds.
 
 use std::path::Path;
 
@@ -6,7 +6,8 @@ use strsim::levenshtein;
 
 use super::{Error, Spec, validate::validate};
 
-/// Slug and text of every built-in spec, in alphabetical order: one for each folder of `dataset_specs/`, listed by `build.rs`.
+/// Slug and text of every built-in spec, in alphabetical order: one for each folder of `dataset_specs/`, listed by
+/// `build.rs`.
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in_specs.rs"));
 
 /// All specs that a run knows.

@@ -1,5 +1,5 @@
-//! The names that specs share: the eighteen modalities of the protocol, in its order, and the objects. A spec may define
-//! others for itself (`[[object]]`, `[[modality]]`); what is not here is not of the protocol.
+//! The names that specs share: the eighteen modalities of the protocol, in its order, and the objects. A spec may
+//! define others (`[[object]]`, `[[modality]]`), which are not part of the protocol.
 
 use std::sync::OnceLock;
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Taxonomy {
-    /// Modalities in the order of protocol section 1; the position is the `modality_index` of the factors table.
+    /// Modalities in the order of docs/protocol.md, 1; the position is the `modality_index` of the factors table.
     pub modalities: Vec<String>,
     /// Objects by canonical name.
     pub object: Vec<TaxonomyObject>,

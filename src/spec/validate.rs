@@ -1,5 +1,4 @@
-//! What TOML's types cannot say about a spec: names that must exist, patterns that must compile, captures that must be
-//! there.
+//! Validation of specs beyond TOML's types: names must exist, patterns must compile, captures must be present.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The proof that a split holds: no patient and no group of linked patients is on two sides.
+//! The check of a split: no patient and no leak group is in two splits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ pub struct Assigned {
 }
 
 /// What is wrong with a split, one sentence each: patients that are in two places or in none, patients of the dataset
-/// that have no row, and groups of linked patients that are in two places. Groups are made anew from the `links`.
+/// that have no row, and groups of linked patients that are in two places. Groups are rebuilt from the `links`.
 pub fn crossings<'a>(
     assigned: &[Assigned],
     patients: impl IntoIterator<Item = &'a str>,
@@ -28,7 +28,7 @@ pub fn crossings<'a>(
             None => problems.push(format!("{} is in no split and no fold", row.patient)),
             Some(place) => match places.insert(&row.patient, place) {
                 Some(before) if before != place => {
-                    problems.push(format!("{} is in both {} and {}", row.patient, words(before), words(place)));
+                    problems.push(format!("{} is in both {} and {}", row.patient, label(before), label(place)));
                 }
                 _ => {}
             },
@@ -64,14 +64,14 @@ pub fn crossings<'a>(
         }
         if sides.len() > 1 {
             let sides: Vec<String> =
-                sides.iter().map(|(patient, place)| format!("{patient} in {}", words(place))).collect();
+                sides.iter().map(|(patient, place)| format!("{patient} in {}", label(place))).collect();
             problems.push(format!("linked patients are in different splits: {}", sides.join(", ")));
         }
     }
     problems
 }
 
-fn words(place: &Place) -> String {
+fn label(place: &Place) -> String {
     match place {
         Place::Part(name) => name.clone(),
         Place::Fold(fold) => format!("fold {fold}"),

@@ -1,14 +1,15 @@
-//! Splits of a dataset into parts for training, validation and test, or into folds.
+//! Assignment of patients to splits (train, validation, test) or folds.
 //!
-//! The unit is a *group*: patients that leaks link with each other, else the patient. No group is ever on two sides.
+//! The unit is a *leak group*, or the patient if it has none. No group is ever divided.
 //!
-//! - Official splits are kept: a group with patients of one official split goes there. A group that straddles official
-//!   splits is for training as a whole, since a training image among the test images would spoil the test.
-//! - All others are dealt out by iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of
-//!   multi-label data", ECML PKDD 2011), over the numbers of masks of each target: the target of which fewest masks are
-//!   left is dealt first, each group to the part that lacks most of it.
+//! - Official splits are kept: a group with patients of one official split is assigned to it. A group with patients of
+//!   several official splits is assigned to training, because a training image among the test images would invalidate
+//!   the test.
+//! - All others are assigned by iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On the stratification of
+//!   multi-label data", ECML PKDD 2011), over the numbers of masks of each target: the target with the fewest remaining
+//!   masks is assigned first, each group to the split that lacks most of it.
 //!
-//! The result depends on the groups, the wish and the seed, and not on the order in which patients are given.
+//! The result depends on the groups, the plan and the seed, but not on the order of the patients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +44,7 @@ pub struct Patient {
 
 /// What a split is to be.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Wish {
+pub enum SplitPlan {
     /// Parts with their shares, which sum to 1.
     Fractions(Vec<(String, f64)>),
     /// So many folds of equal size.
@@ -54,7 +55,7 @@ pub enum Wish {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What it is to be.
-    pub wish: Wish,
+    pub plan: SplitPlan,
     /// Decides between parts that are equally good.
     pub seed: u64,
     /// Take no notice of official splits.
@@ -64,7 +65,7 @@ pub struct Options {
 /// Where a patient goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A part of [`Wish::Fractions`]; with folds, the official test set, which is in no fold.
+    /// A part of [`SplitPlan::Fractions`]; with folds, the official test set, which is in no fold.
     Part(String),
     /// A fold, from 0: the patient is for test there, and for training in all others.
     Fold(u32),
@@ -77,7 +78,7 @@ pub struct Split {
     pub places: Vec<Place>,
     /// First patients of the groups that straddle official splits, sorted.
     pub straddling: Vec<String>,
-    /// Official splits that no part is called after: their patients were dealt out like the others.
+    /// Official splits that no part is called after: their patients are assigned like the others.
     pub unknown: BTreeSet<String>,
 }
 
@@ -87,9 +88,9 @@ pub fn split(patients: &[Patient], options: &Options) -> Split {
     for (at, patient) in patients.iter().enumerate() {
         groups.entry(patient.leak_group.as_deref().unwrap_or(&patient.id)).or_default().push(at);
     }
-    let parts: Vec<(Place, f64)> = match &options.wish {
-        Wish::Fractions(parts) => parts.iter().map(|(name, share)| (Place::Part(name.clone()), *share)).collect(),
-        Wish::Folds(n) => (0..*n).map(|fold| (Place::Fold(fold), 1.0 / f64::from(*n))).collect(),
+    let parts: Vec<(Place, f64)> = match &options.plan {
+        SplitPlan::Fractions(parts) => parts.iter().map(|(name, share)| (Place::Part(name.clone()), *share)).collect(),
+        SplitPlan::Folds(n) => (0..*n).map(|fold| (Place::Fold(fold), 1.0 / f64::from(*n))).collect(),
     };
     let mut outcome =
         Split { places: vec![parts[0].0.clone(); patients.len()], straddling: Vec::new(), unknown: BTreeSet::new() };
@@ -119,7 +120,7 @@ pub fn split(patients: &[Patient], options: &Options) -> Split {
     outcome
 }
 
-/// The place that official splits give a group; `None` where it is dealt out.
+/// The place that official splits give a group; `None` if it is assigned by stratification.
 fn kept(official: &BTreeSet<&str>, parts: &[(Place, f64)], unknown: &mut BTreeSet<String>) -> Option<Place> {
     let folds = matches!(parts[0].0, Place::Fold(_));
     let only = match official.len() {

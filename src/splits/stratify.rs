@@ -1,4 +1,4 @@
-//! Iterative stratification over groups that have several masks of several targets.
+//! Iterative stratification over groups with masks of several targets.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ pub(super) struct Unit {
     pub(super) masks: BTreeMap<String, u64>,
 }
 
-/// The part of each unit. Their order is of no consequence: where the counts leave a choice, the digest of seed and unit
-/// decides.
+/// The part of each unit. Their order is of no consequence: where the counts leave a choice, the digest of seed and
+/// unit decides.
 pub(super) fn stratify(units: &[Unit], shares: &[f64], seed: u64) -> Vec<usize> {
     let draw = |unit: &Unit, part: usize| sha256(format!("{seed} {} {part}", unit.digest).as_bytes());
     let mut left: BTreeMap<&str, u64> = BTreeMap::new();
@@ -65,7 +65,7 @@ pub(super) fn stratify(units: &[Unit], shares: &[f64], seed: u64) -> Vec<usize> 
     parts.into_iter().map(|part| part.unwrap_or(0)).collect()
 }
 
-/// The part that lacks most, by two measures; equal ones are told apart by a draw.
+/// The part that lacks most, by two measures; equal ones are distinguished by a draw.
 fn best(parts: usize, lacks: impl Fn(usize) -> (f64, f64), draw: impl Fn(usize) -> String) -> usize {
     let order = |a: &usize, b: &usize| -> Ordering {
         let (x, y) = (lacks(*a), lacks(*b));

@@ -8,8 +8,8 @@ fn part(name: &str, share: f64) -> (String, f64) {
     (name.to_string(), share)
 }
 
-fn default_wish() -> Wish {
-    Wish::Fractions(vec![part("train", 0.7), part("validation", 0.1), part("test", 0.2)])
+fn default_plan() -> SplitPlan {
+    SplitPlan::Fractions(vec![part("train", 0.7), part("validation", 0.1), part("test", 0.2)])
 }
 
 /// Number of a leak group and of an official split, slices, and masks of each target.
@@ -34,8 +34,8 @@ fn patients() -> impl Strategy<Value = Vec<Patient>> {
     })
 }
 
-fn wishes() -> impl Strategy<Value = Wish> {
-    prop_oneof![Just(default_wish()), (2u32..6).prop_map(Wish::Folds)]
+fn plans() -> impl Strategy<Value = SplitPlan> {
+    prop_oneof![Just(default_plan()), (2u32..6).prop_map(SplitPlan::Folds)]
 }
 
 fn check(patients: &[Patient], split: &Split) -> Vec<String> {
@@ -52,9 +52,9 @@ fn check(patients: &[Patient], split: &Split) -> Vec<String> {
 proptest! {
     #[test]
     fn nobody_is_on_two_sides_and_the_order_is_of_no_consequence(
-        patients in patients(), wish in wishes(), seed: u64, ignore_official: bool, turn in 0usize..60,
+        patients in patients(), plan in plans(), seed: u64, ignore_official: bool, turn in 0usize..60,
     ) {
-        let options = Options { wish, seed, ignore_official };
+        let options = Options { plan, seed, ignore_official };
         let found = split(&patients, &options);
         prop_assert_eq!(check(&patients, &found), Vec::<String>::new());
         let mut turned = patients.clone();
@@ -70,7 +70,7 @@ proptest! {
 
     #[test]
     fn official_splits_are_kept_and_contradictions_go_to_training(patients in patients(), seed: u64) {
-        let found = split(&patients, &Options { wish: default_wish(), seed, ignore_official: false });
+        let found = split(&patients, &Options { plan: default_plan(), seed, ignore_official: false });
         for (patient, place) in patients.iter().zip(&found.places) {
             let group = |p: &Patient| p.leak_group.clone().unwrap_or_else(|| p.id.clone());
             let official: BTreeSet<&String> =
@@ -85,7 +85,7 @@ proptest! {
         }
     }
 
-    /// A part gets what it should, but for a group at most.
+    /// A part gets what it should, except for a group at most.
     #[test]
     fn shares_are_met_as_far_as_groups_allow(sizes in prop::collection::vec(1u64..12, 12..80), seed: u64) {
         let patients: Vec<Patient> = sizes
@@ -98,7 +98,7 @@ proptest! {
                 ..Patient::default()
             })
             .collect();
-        let found = split(&patients, &Options { wish: default_wish(), seed, ignore_official: false });
+        let found = split(&patients, &Options { plan: default_plan(), seed, ignore_official: false });
         let total: u64 = sizes.iter().sum();
         let largest = *sizes.iter().max().unwrap() as f64;
         for (name, share) in [("train", 0.7), ("validation", 0.1), ("test", 0.2)] {
@@ -120,7 +120,7 @@ fn rare_targets_are_dealt_out_evenly() {
     };
     let patients: Vec<Patient> = (0..100).map(patient).collect();
     for seed in 0..20 {
-        let found = split(&patients, &Options { wish: default_wish(), seed, ignore_official: false });
+        let found = split(&patients, &Options { plan: default_plan(), seed, ignore_official: false });
         let count = |part: &str, among: &[Place]| among.iter().filter(|p| **p == Place::Part(part.into())).count();
         assert_eq!(
             ["train", "validation", "test"].map(|part| count(part, &found.places[..10])),
@@ -129,7 +129,7 @@ fn rare_targets_are_dealt_out_evenly() {
         );
         assert_eq!(["train", "validation", "test"].map(|part| count(part, &found.places)), [70, 10, 20], "seed {seed}");
     }
-    let other = |seed| split(&patients, &Options { wish: default_wish(), seed, ignore_official: false }).places;
+    let other = |seed| split(&patients, &Options { plan: default_plan(), seed, ignore_official: false }).places;
     assert_ne!(other(1), other(2), "a seed decides between what is equally good");
 }
 
@@ -143,14 +143,14 @@ fn an_official_test_set_is_in_no_fold() {
     };
     let mut patients =
         vec![patient("a", &["test"]), patient("b", &["train"]), patient("c", &[]), patient("d", &["test", "train"])];
-    let options = Options { wish: Wish::Folds(3), seed: 0, ignore_official: false };
+    let options = Options { plan: SplitPlan::Folds(3), seed: 0, ignore_official: false };
     let found = split(&patients, &options);
     assert_eq!(found.places[0], Place::Part("test".into()));
     assert!(found.places[1..].iter().all(|place| matches!(place, Place::Fold(_))), "{found:?}");
     assert_eq!(found.straddling, ["d"]);
     // A name that nobody asked for is no reason to leave a patient out.
     patients[1].official = BTreeSet::from(["extra".to_string()]);
-    let found = split(&patients, &Options { wish: default_wish(), ..options });
+    let found = split(&patients, &Options { plan: default_plan(), ..options });
     assert_eq!(found.unknown, BTreeSet::from(["extra".to_string()]));
 }
 

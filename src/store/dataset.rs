@@ -137,8 +137,8 @@ impl Dataset {
         Ok(self.head()?.options)
     }
 
-    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what decides a
-    /// shard's content is in its key.
+    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what
+    /// decides a shard's content is in its key.
     ///
     /// # Errors
     /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
@@ -217,14 +217,14 @@ impl Dataset {
     /// [`Error::Damaged`] for a file that is not a receipt, and errors of reading.
     pub fn receipts(&self) -> Result<Vec<Receipt>> {
         let read = |path: String| {
-            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it has just been removed".into() };
+            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it was just removed".into() };
             Receipt::read(&self.root, &path)?.ok_or_else(missing)
         };
         self.files_in(RECEIPTS)?.into_iter().map(read).collect()
     }
 
-    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log is
-    /// not there are left out.
+    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log
+    /// is not there are left out.
     ///
     /// # Errors
     /// Those of [`receipts`](Self::receipts).

@@ -1,12 +1,12 @@
-//! Files that are either whole or not there.
+//! Files that are either complete or absent.
 //!
-//! A file is written under a random name in the dataset's scratch folder (so on the same file system), digested on the
-//! way, synced, and renamed to its place; then the folders above it are synced. Two processes that write the same file
-//! do not meet: the later rename wins, with the same bytes.
+//! A file is written under a random name in the dataset's scratch folder (so on the same file system), hashed while it
+//! is written, synced, and renamed to its place; then the folders above it are synced. Two processes that write the
+//! same file do not meet: the later rename wins, with the same bytes.
 //!
 //! A process holds a lock on each of its scratch files. A killed process loses its locks, and the next to open the
-//! dataset removes what it left behind, without touching the files of others that are still at work. On file systems
-//! without locks nothing is removed.
+//! dataset removes its remains, without touching the files of running processes. On file systems without locks nothing
+//! is removed.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -81,7 +81,8 @@ pub(super) fn write_json(root: &Path, to: &Path, value: &impl Serialize) -> Resu
         value.sort_all_objects();
         serde_json::to_string_pretty(&value)
     };
-    let text = encode().map_err(|e| Error::Damaged { path: to.into(), reason: format!("cannot be JSON: {e}") })?;
+    let text =
+        encode().map_err(|e| Error::Damaged { path: to.into(), reason: format!("cannot convert to JSON: {e}") })?;
     let mut staged = Staged::create(&layout::scratch(root))?;
     staged.write_all(text.as_bytes()).and_then(|()| staged.write_all(b"\n")).map_err(io(to, "write"))?;
     staged.publish(root, to)?;

@@ -29,10 +29,10 @@ pub enum Error {
         source: ParquetError,
     },
     /// A dataset would be created in a folder that holds something else.
-    #[error("{0}: the folder is not empty and not a medcosmos dataset: choose a new or an empty folder")]
+    #[error("{0}: not empty and not a medcosmos dataset; choose a new or an empty folder")]
     NotEmpty(PathBuf),
     /// There is no dataset at this path.
-    #[error("{0}: not a medcosmos dataset: there is no dataset.json in it")]
+    #[error("{0}: not a medcosmos dataset; the folder has no dataset.json")]
     NotADataset(PathBuf),
     /// The dataset was written with other tables than this program knows.
     #[error("{path}: the tables have schema version {found}, but this medcosmos reads version {supported}: {advice}")]
@@ -63,7 +63,7 @@ pub enum Error {
         reason: crate::mask::RleError,
     },
     /// A row does not come after the one before it.
-    #[error("{table}: rows must come in the order of their ids, each once: {row:?} came after {previous:?}")]
+    #[error("{table}: rows must be in the order of their ids, each once, but {row:?} follows {previous:?}")]
     Order {
         /// Table.
         table: &'static str,
@@ -73,7 +73,7 @@ pub enum Error {
         row: String,
     },
     /// A row is too large for a Parquet row group.
-    #[error("{table}: the row {row:?} has {bytes} bytes, and {limit} is the limit")]
+    #[error("{table}: the row {row:?} has {bytes} bytes, more than the limit of {limit}")]
     RowTooLarge {
         /// Table.
         table: &'static str,
@@ -85,7 +85,7 @@ pub enum Error {
         limit: usize,
     },
     /// A name cannot be part of a path inside a dataset.
-    #[error("{what} {name:?} must be of ASCII letters, digits, '-', '_' and '.', and not start with '.'")]
+    #[error("{what} {name:?}: expected ASCII letters, digits, '-', '_' and '.', not starting with '.'")]
     Name {
         /// Source, model or stage.
         what: &'static str,
@@ -93,7 +93,7 @@ pub enum Error {
         name: String,
     },
     /// A table is not kept in this kind of partition.
-    #[error("{table} is kept {place}: the shard's partition does not fit")]
+    #[error("{table} is partitioned {place}, but the shard's partition differs")]
     Place {
         /// Table.
         table: &'static str,
@@ -101,7 +101,7 @@ pub enum Error {
         place: &'static str,
     },
     /// The dataset is not what a commit expects.
-    #[error("{} in the way of a commit:{}", count(problems), list(problems))]
+    #[error("{} prevented the commit:{}", count(problems), list(problems))]
     Refused {
         /// Every fault found, in the order of the paths.
         problems: Vec<Problem>,
@@ -109,7 +109,7 @@ pub enum Error {
 }
 
 fn count(problems: &[Problem]) -> String {
-    if problems.len() == 1 { "1 fault stands".into() } else { format!("{} faults stand", problems.len()) }
+    if problems.len() == 1 { "1 fault".into() } else { format!("{} faults", problems.len()) }
 }
 
 fn list(problems: &[Problem]) -> String {

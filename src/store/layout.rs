@@ -1,4 +1,4 @@
-//! Paths inside a dataset, and nowhere else.
+//! Paths inside a dataset, defined only here.
 //!
 //! ```text
 //! dataset.json                                        schema version, options of each stage
@@ -11,9 +11,9 @@
 //! .medcosmos/scratch/                                 files being written
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
-//! Table folders hold Parquet files and nothing else: polars and pyarrow refuse a folder in which a receipt lies beside
-//! a table (polars 2.1: "directory contained paths with different file extensions"). `source` and `model` are columns as
-//! well as folder names; pyarrow's `read_table` (26.0) takes exception to that unless it is called with
+//! Table folders hold Parquet files and nothing else: polars and pyarrow refuse a folder in which a receipt lies next
+//! to a table (polars 2.1: "directory contained paths with different file extensions"). `source` and `model` are
+//! columns as well as folder names; pyarrow's `read_table` (26.0) takes exception to that unless it is called with
 //! `partitioning=None`, while its `dataset` and polars' `scan_parquet` read the folder of a table as it is.
 
 use std::ffi::OsStr;

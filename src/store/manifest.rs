@@ -1,4 +1,4 @@
-//! The manifest: what a commit found complete.
+//! The manifest: the shards that a commit found complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -130,13 +130,13 @@ impl fmt::Display for Problem {
             Problem::MissingShard { receipt } => write!(f, "missing shard: {receipt}: run its stage again"),
             Problem::BrokenReceipt { receipt, reason } => write!(f, "broken receipt: {receipt}: {reason}"),
             Problem::ForeignShard { receipt } => {
-                write!(f, "foreign shard: {receipt}: no input and no option of this run leads to it")
+                write!(f, "foreign shard: {receipt}: matches neither the inputs nor the options of this run")
             }
             Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
             Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
-            Problem::ForeignFile { path } => write!(f, "foreign file: {path}: no receipt vouches for it"),
+            Problem::ForeignFile { path } => write!(f, "foreign file: {path}: not listed in any receipt"),
             Problem::Uncommitted { receipt } => {
-                write!(f, "shard not committed: {receipt}: run its stage again, to its end")
+                write!(f, "shard not committed: {receipt}: complete its stage")
             }
             Problem::WrongManifest { reason } => write!(f, "wrong manifest: {reason}: run the last stage again"),
         }
@@ -147,7 +147,7 @@ impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Some(reason) => write!(f, "{} {reason}", self.path),
-            None => write!(f, "{} is not there", self.path),
+            None => write!(f, "{} is missing", self.path),
         }
     }
 }
@@ -226,8 +226,8 @@ impl Manifest {
 ///
 /// The list decides on the partitions that it names (a stage, a source, and a model where there is one), and must name
 /// every shard of those. A partition that it does not name stays as the last manifest has it: so a stage, a source or a
-/// model can be added to a dataset and committed without the inputs of the others. What another run has begun there, and
-/// not committed yet, is left alone.
+/// model can be added to a dataset and committed without the inputs of the others. What another run has begun there,
+/// and not committed yet, is left alone.
 ///
 /// # Errors
 /// [`Error::Refused`] with every missing, foreign and altered shard or file; the manifest is then left as it was.
@@ -241,8 +241,8 @@ pub fn commit(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<M
     Ok(manifest)
 }
 
-/// Removes from the partitions that `expected` names every shard that it does not, finished or not: what is left of other
-/// options, releases or versions. Returns the paths removed. Not while other processes write to these partitions.
+/// Removes from the partitions that `expected` names every shard that it does not, finished or not: what is left of
+/// other options, releases or versions. Returns the paths removed. Not while other processes write to these partitions.
 ///
 /// # Errors
 /// Errors of reading and removing.
@@ -303,11 +303,12 @@ pub fn discard(dataset: &Dataset, unwanted: impl Fn(&Receipt) -> bool) -> Result
     Ok(removed.into_keys().collect())
 }
 
-/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits it.
-/// Every file is compared with its receipt on the way.
+/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits
+/// it. Every file is compared with its receipt on the way.
 ///
 /// # Errors
-/// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and writing.
+/// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and
+/// writing.
 pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sync) -> Result<Dataset> {
     let mut receipts = BTreeMap::new();
     for shard in Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default() {
@@ -325,7 +326,7 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
         for file in receipt.files.values() {
             let copied = durable::copy(to, &dataset.path().join(&file.path), &to.join(&file.path))?;
             if copied != (file.bytes, file.sha256.clone()) {
-                let reason = "is not what its receipt says".to_string();
+                let reason = "does not match its receipt".to_string();
                 return Err(Error::Refused {
                     problems: vec![Problem::AlteredFile { path: file.path.clone(), reason }],
                 });
@@ -374,7 +375,7 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
     }
     match Manifest::read(dataset)? {
         None => {
-            let reason = "it is not there: no stage was run to its end".into();
+            let reason = "missing: no stage has completed".into();
             problems.push(Problem::WrongManifest { reason });
         }
         Some(manifest) => {
@@ -403,7 +404,7 @@ fn against_manifest(
         match listed.get(path) {
             None => problems.push(Problem::Uncommitted { receipt: path.clone() }),
             Some(shard) if shard.files != receipt.files || shard.id != receipt.id => {
-                let reason = format!("it says otherwise of the files of {path} than this receipt");
+                let reason = format!("contradicts this receipt about the files of {path}");
                 problems.push(Problem::WrongManifest { reason });
             }
             Some(_) => {}
@@ -411,7 +412,7 @@ fn against_manifest(
     }
     let missing = listed.keys().filter(|path| !receipts.contains_key(**path));
     problems.extend(missing.map(|path| Problem::MissingShard { receipt: path.to_string() }));
-    // What is wrong with a shard would be told twice by the sums.
+    // What is wrong with a shard would be reported twice by the sums.
     if problems.is_empty() {
         // The sums and the options are those of the commit, if nothing was begun since.
         let sums = Manifest::of(receipts.clone(), options);
@@ -422,7 +423,7 @@ fn against_manifest(
             ("options", sums.options == manifest.options),
         ];
         for (what, _) in parts.into_iter().filter(|(_, same)| !same) {
-            let reason = format!("its {what} are not those of the receipts and of dataset.json");
+            let reason = format!("its {what} differ from those of the receipts and dataset.json");
             problems.push(Problem::WrongManifest { reason });
         }
     }

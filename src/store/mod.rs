@@ -1,8 +1,8 @@
 //! Tables of a dataset on disk: schemas, writers, readers, shards and the manifest.
 //!
-//! This is the only place that knows paths inside a dataset (they are listed in `layout.rs`). A stage cuts its work into
-//! [`Shard`]s, asks for the [`state`](Dataset::state) of each, writes those that are not done with a [`ShardWriter`],
-//! and [`commit`]s. Whatever interrupts it, running it again ends with the same bytes.
+//! This is the only module with paths inside a dataset (listed in `layout.rs`). A stage divides its work into
+//! [`Shard`]s, checks the [`state`](Dataset::state) of each, writes unfinished ones with a [`ShardWriter`], and
+//! [`commit`]s. After any interruption, running it again ends with the same bytes.
 //!
 //! ```
 //! use medcosmos::store::{Dataset, Partition, Shard, ShardKey, ShardState, Stage, Verify, commit};

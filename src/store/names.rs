@@ -1,4 +1,4 @@
-//! Closed choices of the tables and receipts. Their names are what files hold.
+//! Closed sets of the tables and receipts. Files contain their names.
 
 use std::sync::Arc;
 

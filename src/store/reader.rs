@@ -1,4 +1,4 @@
-//! Streams rows of a table out of the files of its shards, one row group in memory at a time.
+//! Streams rows of a table from the files of its shards, one row group in memory at a time.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -80,7 +80,7 @@ impl<P: Projection> Rows<P> {
             let file = File::open(&path).map_err(io(&path, "open"))?;
             let bytes = file.metadata().map_err(io(&path, "read the size"))?.len();
             if bytes != recorded.bytes {
-                let reason = format!("has {bytes} bytes, but its receipt says {}", recorded.bytes);
+                let reason = format!("has {bytes} bytes, but its receipt states {}", recorded.bytes);
                 return Err(Error::Damaged { path, reason });
             }
             let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
@@ -138,15 +138,15 @@ impl<P: Projection> Iterator for Rows<P> {
 fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), String> {
     for expected in P::fields() {
         let name = expected.name();
-        let found = schema.field_with_name(name).map_err(|_| format!("there is no column {name}"))?;
+        let found = schema.field_with_name(name).map_err(|_| format!("no column {name} in the file"))?;
         if found.data_type() != expected.data_type() || found.is_nullable() != expected.is_nullable() {
-            let words = |nullable| if nullable { "with nulls" } else { "without nulls" };
+            let describe = |nullable| if nullable { "with nulls" } else { "without nulls" };
             return Err(format!(
                 "column {name}: expected {} {}, found {} {}",
                 expected.data_type(),
-                words(expected.is_nullable()),
+                describe(expected.is_nullable()),
                 found.data_type(),
-                words(found.is_nullable())
+                describe(found.is_nullable())
             ));
         }
     }
@@ -157,7 +157,7 @@ fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), Stri
 /// and pages (subtractions that overflow), which is an error of the file and no reason to end the program.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        let reason = "the Parquet library panicked on it: it is not what its receipt vouches for".into();
+        let reason = "the Parquet library panicked: the file does not match its receipt".into();
         Err(Error::Damaged { path: path.into(), reason })
     })
 }
@@ -189,6 +189,6 @@ fn read_group<P: Projection>(open: &OpenFile, group: usize, only: Option<Arc<BTr
 
 fn is_wanted(batch: &RecordBatch, ids: &BTreeSet<String>) -> std::result::Result<BooleanArray, ArrowError> {
     let column = batch.columns().first().and_then(|column| column.as_string_opt::<i32>());
-    let column = column.ok_or_else(|| ArrowError::SchemaError("the id is not a text".into()))?;
+    let column = column.ok_or_else(|| ArrowError::SchemaError("the id is not a string".into()))?;
     Ok((0..column.len()).map(|i| Some(ids.contains(column.value(i)))).collect())
 }

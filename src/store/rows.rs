@@ -6,7 +6,7 @@
 //!
 //! # Order
 //! Rows are sorted by id as paths are sorted, part by part (see [`compare_ids`]): so the slices of a case and the masks
-//! of a slice stand together, and in the same order in every table.
+//! of a slice are adjacent, in the same order in every table.
 
 use std::cmp::Ordering;
 
@@ -507,8 +507,8 @@ row! {
         pub strategy: String,
         /// How the prompt was perturbed, empty where it was not.
         pub variant: String,
-        /// How the candidate was chosen: oracle (the highest Dice against the truth) or score (the highest predicted
-        /// IoU).
+        /// How the candidate was chosen: oracle (the highest Dice against the ground truth) or score (the highest
+        /// predicted IoU).
         pub choice: Choice,
         /// The candidate that was chosen, from 0.
         pub candidate: u32,

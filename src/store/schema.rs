@@ -1,4 +1,4 @@
-//! The tables: their names, columns, units and meanings, as Arrow schemas and as words.
+//! The tables: their names, columns, units and meanings, as Arrow schemas and as text.
 //!
 //! The columns themselves are described once, as the fields of the row types in [`rows`](super::rows); everything here
 //! (Arrow schema, printed reference, dataset card, Hugging Face features) is derived from that description.
@@ -17,8 +17,8 @@ use super::rows::{
 };
 use crate::named;
 
-/// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning; but for new
-/// metrics and factors, whose names are in the keys of their shards.
+/// Version of the tables. It rises when a column is added, removed, renamed or changes its type or meaning; except for
+/// new metrics and factors, whose names are in the keys of their shards.
 pub const SCHEMA_VERSION: u32 = 5;
 
 /// Version of what is in the tables. It rises when the program begins to give other bytes for the same input (another
@@ -74,7 +74,7 @@ impl Column {
         Field::new(self.name, self.data_type.clone(), self.nullable)
     }
 
-    /// The type in words: `string`, `list<uint32>`, `float64?` where nulls are allowed.
+    /// The type as text: `string`, `list<uint32>`, `float64?` where nulls are allowed.
     pub fn type_name(&self) -> String {
         format!("{}{}", type_name(&self.data_type), if self.nullable { "?" } else { "" })
     }

@@ -1,8 +1,8 @@
-//! Shards: the unit in which a stage is cut, done, checked and, after a kill, resumed.
+//! Shards: the units in which a stage is planned, run, checked and resumed.
 //!
-//! A shard's id is the hash of all that decides its content. It is done once its receipt is in place, and the receipt is
-//! written after everything it vouches for. Receipts hold nothing that differs from run to run; times are in
-//! `.medcosmos/log/`, which is no part of the data.
+//! A shard's id is the digest of everything that determines its content. A shard is finished once its receipt exists,
+//! which is written after all of its files. Receipts hold nothing that differs from run to run; times are in
+//! `.medcosmos/log/`, which is not part of the data.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -194,12 +194,12 @@ impl Receipt {
         };
         let shard = Shard::new(self.stage, partition.map_err(|e| e.to_string())?, self.key.clone());
         if shard.id != self.id {
-            return Err(format!("its key gives the id {}, but it says {}", shard.id, self.id));
+            return Err(format!("its key has the id {}, but the receipt states {}", shard.id, self.id));
         }
         for (&table, file) in &self.files {
             let expected = layout::table_file(table, &shard.partition, &shard.id);
             if file.path != expected {
-                return Err(format!("its file should be {expected}, but it says {}", file.path));
+                return Err(format!("expected the file {expected}, but the receipt states {}", file.path));
             }
         }
         Ok(shard)
@@ -217,7 +217,7 @@ impl Receipt {
         let receipt: Receipt = serde_json::from_slice(&text).map_err(|e| damaged(format!("not a receipt: {e}")))?;
         let place = receipt.shard().map_err(damaged)?.receipt_path();
         if place != relative {
-            return Err(damaged(format!("this is the receipt of {place}")));
+            return Err(damaged(format!("the receipt belongs to {place}")));
         }
         Ok(Some(receipt))
     }
@@ -247,10 +247,10 @@ impl ShardFile {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => Some(format!("cannot be read: {error}")),
             Ok((bytes, _)) if bytes != self.bytes => {
-                Some(format!("has {bytes} bytes, but its receipt says {}", self.bytes))
+                Some(format!("has {bytes} bytes, but its receipt states {}", self.bytes))
             }
             Ok((_, Some(sha256))) if sha256 != self.sha256 => {
-                Some(format!("has SHA-256 {sha256}, but its receipt says {}", self.sha256))
+                Some(format!("has SHA-256 {sha256}, but its receipt states {}", self.sha256))
             }
             Ok(_) => return None,
         };

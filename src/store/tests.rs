@@ -340,7 +340,7 @@ fn order_is_checked_across_row_groups() {
 fn tables_are_kept_in_their_kind_of_partition() {
     let (_folder, dataset) = new_dataset();
     let error = dataset.begin(&shard("acdc", "")).push(prediction("a", 0)).unwrap_err().to_string();
-    assert!(error.contains("predictions is kept by model"), "{error}");
+    assert!(error.contains("predictions is partitioned by model"), "{error}");
 }
 
 #[test]
@@ -421,10 +421,10 @@ fn a_shard_is_done_once_its_receipt_and_files_agree() {
     fs::write(&path, &content[..content.len() / 2]).unwrap();
     assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
     let error = dataset.rows::<SliceRow>().unwrap().next().unwrap().unwrap_err().to_string();
-    assert!(error.contains("bytes, but its receipt says"), "{error}");
+    assert!(error.contains("bytes, but its receipt states"), "{error}");
     fs::remove_file(&path).unwrap();
     let ShardState::Altered(reasons) = dataset.state(&shard, Verify::Quick).unwrap() else { panic!() };
-    assert!(reasons[0].ends_with("is not there"), "{reasons:?}");
+    assert!(reasons[0].ends_with("is missing"), "{reasons:?}");
     fs::write(dataset.path().join(shard.receipt_path()), "{").unwrap();
     assert!(matches!(dataset.state(&shard, Verify::Quick).unwrap(), ShardState::Altered(_)));
 

@@ -1,7 +1,7 @@
 //! The types that a column can have, and their Arrow form.
 //!
-//! A list's element is called `element`, as the Parquet specification asks, and is never null. Structs are never null
-//! by themselves here, but may be in an optional column.
+//! A list's element is called `element`, as the Parquet specification requires, and is never null. Structs are null
+//! only in an optional column.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -426,7 +426,7 @@ macro_rules! group {
 
 group! {
     /// An encoded picture, in the form that Hugging Face `datasets` decodes. It has one in every row, and is declared
-    /// nullable all the same: `datasets` 5.2 takes a column for an image only if its Arrow field is exactly its own.
+    /// nullable anyway: `datasets` 5.2 takes a column for an image only if its Arrow field is exactly its own.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     pub struct EncodedImage, nullable = true {
         /// The picture file: an 8-bit PNG, grey or RGB.

@@ -1,10 +1,10 @@
 //! Writes the Parquet file of one table of one shard, row by row, in bounded memory.
 //!
-//! Rows are collected until they make a row group and are then encoded at once, so that the bytes of the file depend
-//! on the rows alone, not on how they were handed over. Choices:
+//! Rows are collected into row groups, each encoded at once, so the bytes of the file depend only on the rows, not on
+//! how they were passed. Choices:
 //!
-//! - Pictures are stored as they are: zstd makes the PNG files of COSMOS 0.5 % smaller, and takes longer than all the
-//!   rest of the writing (0.5 ms a slice).
+//! - Images are not compressed again: zstd makes the PNG files of COSMOS 0.5 % smaller, and takes longer than the rest
+//!   of the writing (0.5 ms a slice).
 //! - Binary columns have no minimum and maximum, which would copy pictures into the footer.
 //! - A data page of a picture column holds one picture, so that a reader can skip to the one it wants.
 //! - A dictionary is kept for texts that repeat, not for ids, digests, numbers and binary columns.

@@ -1,7 +1,8 @@
 //! What the sources promise of themselves: no circle of imports between the files of a folder, no thread locals, no
 //! `Debug` text in keys.
 //!
-//! The files and folders inside a folder are its modules. One imports from another where a path that begins with `crate`,
+//! The files and folders inside a folder are its modules. One imports from another where a path that begins with
+//! `crate`,
 //! `super` or `self`, in a `use` or anywhere else, leads into it. A path through a re-export leads to where the item is
 //! defined, so that a `mod.rs` hides no circle. What a `mod.rs` defines itself (errors, the vocabulary of its folder)
 //! belongs to the whole folder: importing it is no arrow, and a `mod.rs` may call all its files. Tests are left out.

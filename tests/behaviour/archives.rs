@@ -70,8 +70,8 @@ fn seven_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
-/// Packs a folder in all ways, one folder for each with nothing else in it, and checks what comes out. Then the same for
-/// an archive that is named itself.
+/// Packs a folder in all ways, one folder for each with nothing else in it, and checks what comes out. Then the same
+/// for an archive that is named itself.
 fn check(folder: &Path, sources: &[&str]) {
     let expected = content(folder, sources);
     assert!(!expected.0.is_empty() && !expected.1.is_empty());

@@ -234,9 +234,9 @@ fn nothing_to_build() {
     let (raw, dataset) = (folder.path().join("raw"), folder.path().join("data"));
     build(&raw, &dataset, &[]).failed(1, &["raw", "No such file or directory"]);
     fs::create_dir(&raw).unwrap();
-    build(&raw, &dataset, &[]).failed(1, &["raw", "no file is in it"]);
+    build(&raw, &dataset, &[]).failed(1, &["raw", "the folder contains no files"]);
     fs::write(raw.join("holiday.jpg"), b"not a scan").unwrap();
-    build(&raw, &dataset, &[]).failed(1, &["none of its 1 files fits", "medcosmos sources show"]);
+    build(&raw, &dataset, &[]).failed(1, &["none of the 1 files match", "medcosmos sources show"]);
     fs::write(raw.join("acdc.zip"), b"<html>log in</html>").unwrap();
     build(&raw, &dataset, &[]).failed(1, &["acdc.zip", "HTML"]);
     build(&raw, &dataset, &["--source", "acdcc"]).failed(1, &["acdcc", "did you mean \"acdc\"?"]);
@@ -258,7 +258,7 @@ fn a_dataset_folder_that_is_something_else() {
 
     // Inside the downloads, the next build would take its files for some of them.
     for inside in [raw.clone(), raw.join("data"), raw.join("new/data"), folder.path().join("raw/../raw/data")] {
-        build(&raw, &inside, &[]).failed(1, &["lies inside", "folder of downloads"]);
+        build(&raw, &inside, &[]).failed(1, &["inside the folder of downloads", "folder of downloads"]);
         assert!(!raw.join("data").exists() && !raw.join("new").exists());
     }
 }

@@ -55,7 +55,7 @@ fn wrong_usage_has_a_status_of_its_own() {
         ("build", &["raw", "--out", "data", "--min-area", "many"], "--min-area"),
         ("build", &["raw", "--out", "data", "--raters", "best"], "first, all, majority"),
         ("predict", &["data", "--strategies", "S9"], "S9"),
-        ("predict", &["data", "--prompts", "mine"], "paper or code"),
+        ("predict", &["data", "--prompts", "mine"], "[possible values: paper, code]"),
         ("sources", &["show"], "<SLUG>"),
         ("schema", &["--threads", "many"], "many"),
         ("run", &[], "<FILE>"),

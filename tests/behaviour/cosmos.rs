@@ -28,8 +28,8 @@ fn build(out: &Path) -> Option<Dataset> {
 /// One row of them.
 type Reference = (&'static str, &'static str, u32, [u32; 4], f64, u32, f64, f64, f64);
 
-/// Protocol, section 5: file, label value, area, box, aspect ratio, Fourier order, its Dice, boundary complexity, signed
-/// intensity difference.
+/// Protocol, section 5: file, label value, area, box, aspect ratio, Fourier order, its Dice, boundary complexity,
+/// signed intensity difference.
 const REFERENCES: [Reference; 10] = [
     ("22_Heart_2_8", "85", 3242, [192, 181, 256, 248], 0.9559, 1, 0.97259, 6.482, 50.650),
     ("22_Heart_2_8", "170", 1732, [186, 175, 264, 257], 0.9518, 1, 0.98119, 4.762, -32.376),

@@ -42,8 +42,8 @@ impl Pipeline<'_> {
         self.stages().iter_mut().map(Run::done).collect()
     }
 
-    /// Runs each stage again and again, killed whenever it has finished one more shard, until it ends by itself. Returns
-    /// how often it was killed.
+    /// Runs each stage again and again, killed whenever it has finished one more shard, until it ends by itself.
+    /// Returns how often it was killed.
     fn run_killed(&self) -> usize {
         let mut stages = self.stages();
         (0..stages.len()).map(|n| self.kill_until_done(&mut stages, n)).sum()

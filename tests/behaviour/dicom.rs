@@ -228,7 +228,7 @@ fn real_series_have_their_steps() {
     for (folder, slices, step, note) in [
         ("series-mr-hippocampus-crop", 32, 1.0, None),
         ("series-mr-t1post", 22, 6.5, Some("Slice Thickness is 5 mm")),
-        ("series-ct-noext-monai", 4, 1.25, Some("steps between slices vary")),
+        ("series-ct-noext-monai", 4, 1.25, Some("the slice spacing varies")),
     ] {
         let instances: Vec<Instance> = files(&root.join(folder)).iter().map(|p| instance(p)).collect();
         let series = assemble(instances, SliceOrder::Position).unwrap();

@@ -9,7 +9,8 @@ use medcosmos::mask::Mask;
 
 use crate::samples::folder;
 
-/// File, label value, area, box, aspect ratio, Fourier order, its Dice, F, signed intensity difference (protocol 5).
+/// File, label value, area, box, aspect ratio, Fourier order, its Dice, F, signed intensity difference
+/// (docs/protocol.md, 5).
 type Reference = (&'static str, u8, u64, [u32; 4], f64, u32, f64, f64, f64);
 const REFERENCES: [Reference; 10] = [
     ("22_Heart_2_8", 85, 3242, [192, 181, 256, 248], 0.9559, 1, 0.97259, 6.482, 50.650),

@@ -65,7 +65,7 @@ fn a_layout_of_which_nothing_is_there_is_missing() {
     let tract = ["T1", "OR_left"].map(|name| format!("case_1/{name}.nii.gz")).to_vec();
     assert_eq!(state("brainptm-2021", tract), "179 missing (T1 59, diffusion 120)");
     let spleen = pairs(&[["Task09_Spleen/imagesTr/spleen_2.nii.gz", "Task09_Spleen/labelsTr/spleen_2.nii.gz"]]);
-    assert_eq!(state("msd", spleen), "40 missing", "tasks are downloads of their own");
+    assert_eq!(state("msd", spleen), "40 missing", "tasks are separate downloads");
     let small = ["ct", "segmentations/vertebrae_S1"]
         .map(|name| format!("Totalsegmentator_dataset_small_v201/s0011/{name}.nii.gz"));
     assert_eq!(state("totalsegmentator", small.to_vec()), "101 missing");

@@ -1,5 +1,5 @@
-//! Reference predictions: made with the original PyTorch code on 30 released slices. They lie in `../shared/golden`, the
-//! slices and the model beside them (`tests/samples`).
+//! Reference predictions: made with the original PyTorch code on 30 released slices. They lie in `../shared/golden`,
+//! the slices and the model beside them (`tests/samples`).
 
 use std::fs;
 use std::io::Read;

@@ -1,5 +1,5 @@
-//! Keys of shards, held fast: another compiler, a renamed field or a reordered map must not change what a dataset was built
-//! with, for then its shards would be done again, or worse, taken for those of other options.
+//! Keys of shards, held fast: another compiler, a renamed field or a reordered map must not change what a dataset was
+//! built with, for then its shards would be done again, or worse, taken for those of other options.
 //!
 //! Where a key changes on purpose, `CONTENT_VERSION` rises and the test's message has the new text to put here.
 

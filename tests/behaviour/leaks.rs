@@ -1,5 +1,5 @@
-//! Leaks and splits, seen from outside: copies of images under other names and in other encodings are found, patients that
-//! look alike are not taken for one, and no split has them on two sides.
+//! Leaks and splits, seen from outside: copies of images under other names and in other encodings are found, patients
+//! that look alike are not taken for one, and no split has them on two sides.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -177,8 +177,8 @@ fn link(a: &str, b: &str, kind: &str) -> (String, String, String) {
     (a.into(), b.into(), kind.into())
 }
 
-/// Persons 1 to 6 in Kvasir-SEG; 1 to 4 of them in the training set of EndoTect, as JPEGs of another quality; 4 in its test
-/// set too, where it must not be, and 11 and 12.
+/// Persons 1 to 6 in Kvasir-SEG; 1 to 4 of them in the training set of EndoTect, as JPEGs of another quality; 4 in its
+/// test set too, where it must not be, and 11 and 12.
 fn polyps(raw: &Path) {
     for person in 1..=6 {
         polyp(&raw.join("Kvasir-SEG"), &kvasir_name(person), person, 92.0);
@@ -316,7 +316,8 @@ fn no_leak_is_on_two_sides_of_a_split() {
     polyps(&place.raw());
     let dataset = place.dataset("data");
     place.build(&dataset);
-    Run::of(medcosmos("split").arg(&dataset).arg("--check")).failed(1, &["no split to check", "medcosmos split"]);
+    Run::of(medcosmos("split").arg(&dataset).arg("--check"))
+        .failed(1, &["the dataset has no split", "medcosmos split"]);
     // Before `leaks`, only the same pixels are known, and it says so.
     let blind = Run::done(medcosmos("split").arg(&dataset));
     assert!(blind.out.contains("`medcosmos leaks` has not been run"), "{}", blind.out);

@@ -82,11 +82,11 @@ fn masks_count_as_they_look() {
         (0..SIDE * SIDE / 8).map(|byte| (0..8).fold(0, |b, i| b << 1 | u8::from(pixel(8 * byte + i) != 1))).collect();
     let alpha = "P7\nWIDTH 32\nHEIGHT 32\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n";
     for (name, header, raster, note) in [
-        ("pbm", "P4 32 32\n", bits, "the lowest value of a mask is white"),
-        ("pgm", "P5 32 32 255\n", raster([&[0], &[1], &[0]]), "1 is taken for the object"),
+        ("pbm", "P4 32 32\n", bits, "the lowest value of a mask is displayed as white"),
+        ("pgm", "P5 32 32 255\n", raster([&[0], &[1], &[0]]), "1 counts as the object"),
         ("pgm", "P5 32 32 65535\n", raster([&[0, 0], &[255, 255], &[0, 0]]), ""),
         ("ppm", "P6 32 32 255\n", raster([&[0; 3], &[0, 255, 0], &[0; 3]]), ""),
-        ("pam", alpha, raster([&black, &[0, 0, 0, 255], &black]), "where it is opaque"),
+        ("pam", alpha, raster([&black, &[0, 0, 0, 255], &black]), "the opaque pixels are the object"),
     ] {
         let (status, told, areas) = build(name, header, &raster, BINARY);
         assert_eq!((status.as_str(), &areas[..]), ("ok", &[100][..]), "{name} {header}: {told}");
@@ -126,5 +126,5 @@ fn layers_need_a_word_and_other_labels_may_be_ignored() {
     assert!(status == "failed" && told.contains("label value 2"), "{status} {told}");
     let (status, told, areas) = build("pgm", "P5 32 32 255\n", &map, "labels = \"table\"\nother_labels = \"ignore\"");
     assert_eq!((status.as_str(), &areas[..]), ("ok", &[100][..]), "{told}");
-    assert!(told.contains("ignores, with their voxels: 2 (64)"), "{told}");
+    assert!(told.contains("ignored by the spec, with their voxel counts: 2 (64)"), "{told}");
 }

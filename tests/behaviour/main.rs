@@ -1,9 +1,9 @@
-//! What the program and the library do, seen from outside: whole stages on small downloads made on the spot, and on real
-//! ones where they are there.
+//! What the program and the library do, seen from outside: whole stages on small downloads made on the spot, and on
+//! real ones where they are there.
 //!
-//! Real downloads are looked for by `tests/samples`; a test that lacks something says what and passes, but not where the
-//! variable `CI` is `true`.
-//! All is one binary, because each one that links the whole program costs seconds and hundreds of megabytes.
+//! Real downloads are looked for by `tests/samples`; a test that lacks something says what and passes, but not where
+//! the variable `CI` is `true`. All is one binary, because each one that links the whole program costs seconds and
+//! hundreds of megabytes.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 

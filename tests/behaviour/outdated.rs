@@ -201,7 +201,7 @@ fn a_build_that_was_killed_is_finished_before_others_go_on() {
     for stage in ["predict", "evaluate"] {
         let model: &[&str] = if stage == "predict" { &["--model", "otsu-box"] } else { &[] };
         let run = Run::of(medcosmos(stage).arg(&dataset).args(model));
-        run.failed(1, &["the build of acdc was not finished", "medcosmos build"]);
+        run.failed(1, &["the build of acdc has not finished", "medcosmos build"]);
     }
     // Another selection of sources does not stumble over it, nor does the first one afterwards.
     assert_eq!(shards(&place.build(&dataset, &["--source", "msd"])), (0, 1));
@@ -220,7 +220,7 @@ fn predictions_that_were_killed_wait_for_their_own_stage() {
     assert_eq!(shards(&place.build(&dataset, &[])), (0, 3), "a build does not mind");
     let run = Run::done(medcosmos("evaluate").arg(&dataset).arg("--json"));
     assert_eq!(run.json()["comparisons"], 0);
-    assert!(run.err.contains("otsu-box on acdc: `medcosmos predict` was not finished"), "{}", run.err);
+    assert!(run.err.contains("otsu-box on acdc: `medcosmos predict` has not finished"), "{}", run.err);
     assert_eq!(shards(&predict(&dataset)), (0, 3));
     as_if_killed(&dataset, || evaluate(&dataset, &[]));
     phantom::cardiac_case(&place.raw(), 3, 1);

@@ -1,5 +1,5 @@
-//! All that `predict` can be asked for beside the plain strategies, on a few of the authors' slices: everything mode, moved
-//! prompts, clicks, chosen masks, kept embeddings.
+//! All that `predict` can be asked for beside the plain strategies, on a few of the authors' slices: everything mode,
+//! moved prompts, clicks, chosen masks, kept embeddings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -134,7 +134,8 @@ fn masks_are_chosen() {
         Run::of(&mut program).failed(1, &["the condition", "objekt"]);
     }
     let mut program = medcosmos("predict");
-    Run::of(program.arg(&data).args(["--model", "otsu-box", "--limit", "0"])).failed(1, &["no mask is left"]);
+    Run::of(program.arg(&data).args(["--model", "otsu-box", "--limit", "0"]))
+        .failed(1, &["no mask matches the selection"]);
     assert_eq!(chosen("").len(), 56, "all again");
 }
 
@@ -179,7 +180,7 @@ fn models_that_do_not_work_are_explained() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&decoder, bytes).unwrap();
-    refused(&copy, &["mobile_sam.decoder.onnx", "sha256 is", "damaged, or of another model"]);
+    refused(&copy, &["mobile_sam.decoder.onnx", "sha256 is", "damaged or belongs to another model"]);
 
     // No runtime at all, and a file that is none.
     let run = |variable: &str, value: &Path| {
@@ -188,6 +189,6 @@ fn models_that_do_not_work_are_explained() {
         program.env("MEDCOSMOS_CACHE", folder.path()).env("PATH", folder.path()).env(variable, value);
         Run::of(&mut program)
     };
-    run("HOME", folder.path()).failed(1, &["ONNX Runtime was not found", "medcosmos setup"]);
-    run("ORT_DYLIB_PATH", &decoder).failed(1, &["is not an ONNX Runtime library"]);
+    run("HOME", folder.path()).failed(1, &["ONNX Runtime not found", "medcosmos setup"]);
+    run("ORT_DYLIB_PATH", &decoder).failed(1, &["not an ONNX Runtime library"]);
 }

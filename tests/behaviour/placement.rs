@@ -166,7 +166,8 @@ impl Built {
         Dataset::open(&self.data).unwrap().rows().unwrap().map(Result::unwrap).collect()
     }
 
-    /// Checks, slice by slice, that the masks are what is bright in the pictures; how many slices there are of each case.
+    /// Checks, slice by slice, that the masks are what is bright in the pictures; how many slices there are of each
+    /// case.
     fn masks_are_the_bright_pixels(&self) -> std::collections::BTreeMap<String, usize> {
         let dataset = Dataset::open(&self.data).unwrap();
         let masks: Vec<MaskRow> = dataset.rows().unwrap().map(Result::unwrap).collect();
@@ -200,8 +201,8 @@ fn place() -> impl Strategy<Value = Place> {
     (proptest::array::uniform3(-300.0..300.0f64), angle).prop_map(|(origin, angle)| Place { origin, angle })
 }
 
-/// Any signed permutation of the axes of image and mask, at any place, in any two containers, with true headers: the mask
-/// lies on the object. (The program is asked once, about many cases.)
+/// Any signed permutation of the axes of image and mask, at any place, in any two containers, with true headers: the
+/// mask lies on the object. (The program is asked once, about many cases.)
 #[test]
 fn masks_lie_where_true_headers_put_them() {
     let number = std::env::var("MEDCOSMOS_PLACEMENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
@@ -226,8 +227,8 @@ fn masks_lie_where_true_headers_put_them() {
     });
     let built_cases = built.masks_are_the_bright_pixels();
     for case in built.cases() {
-        // Two stacks of files that count the same slices from the two ends contradict their own headers, and frames of a
-        // segmentation across the image's slices lie on none of them.
+        // Two stacks of files that count the same slices from the two ends contradict their own headers, and frames of
+        // a segmentation across the image's slices lie on none of them.
         let refused = ["names and positions contradict", "segment 1 \"liver\""];
         if case.reason.as_ref().is_some_and(|reason| refused.iter().any(|words| reason.contains(words))) {
             assert_eq!(case.status.name(), "failed");
@@ -240,7 +241,7 @@ fn masks_lie_where_true_headers_put_them() {
         assert!(case.placement_error_mm.unwrap() < 0.01, "{case:?}");
     }
     assert!(built_cases.len() > number * 3 / 4, "{} of {number} were built", built_cases.len());
-    assert!(built.run.out.contains("reordered: masks stored in another order"), "{}", built.run.out);
+    assert!(built.run.out.contains("reordered: masks in another storage order"), "{}", built.run.out);
 }
 
 const UPRIGHT: Storage = Storage { container: "nii.gz", order: [0, 1, 2], turned: [false; 3] };

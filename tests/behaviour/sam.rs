@@ -1,5 +1,5 @@
-//! SAM and what is drawn from masks, layer by layer, against the reference predictions: input, embedding, logits, masks,
-//! everything mode, and the whole pipeline. The references come from the original PyTorch code.
+//! SAM and what is drawn from masks, layer by layer, against the reference predictions: input, embedding, logits,
+//! masks, everything mode, and the whole pipeline. The references come from the original PyTorch code.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ use crate::golden::{
 use crate::samples::skip;
 
 fn dice(a: &Mask, b: &Mask) -> f64 {
-    2.0 * a.intersection(b) as f64 / (a.area() + b.area()) as f64
+    2.0 * a.intersection_area(b) as f64 / (a.area() + b.area()) as f64
 }
 
 fn embed(runtime: &Runtime, model: &Model, name: &str) -> Embedding {
@@ -150,7 +150,7 @@ fn a_decoder_is_no_encoder() {
     std::fs::write(folder.path().join("model.toml"), text).unwrap();
     let wrong = Model::open(folder.path()).unwrap();
     let message = Encoder::load(&runtime, &wrong, SessionOptions::default()).unwrap_err().to_string();
-    assert!(message.contains("is not a SAM encoder: expected one input, the image; inputs are"), "{message}");
+    assert!(message.contains("not a SAM encoder: expected one input, the image; inputs are"), "{message}");
 }
 
 #[test]
@@ -227,8 +227,8 @@ fn masks_of_single_points_are_those_of_the_reference() {
                 .filter(|s| s.point == expected.point_xy && distance(s) < 1e-4)
                 .min_by(|a, b| distance(a).total_cmp(&distance(b)))
                 .unwrap_or_else(|| panic!("{}: no mask at {:?}", image.name, expected.point_xy));
-            let union = ours.mask.area() + truth.area() - ours.mask.intersection(&truth);
-            let flipped = union - ours.mask.intersection(&truth);
+            let union = ours.mask.area() + truth.area() - ours.mask.intersection_area(&truth);
+            let flipped = union - ours.mask.intersection_area(&truth);
             assert!(flipped <= 2, "{} {:?}: {flipped} pixels flipped", image.name, expected.point_xy);
             assert!((ours.stability - expected.stability_score).abs() < 1e-3);
             compared += 1;
@@ -275,7 +275,7 @@ fn a_pair_of_files_becomes_a_model() {
     assert_eq!(model.spec(), &spec);
     assert_eq!(model.digest(), reference.digest(), "the same files and preparation are the same model");
     let again = install(&spec, reference.folder(), cache.path()).unwrap_err().to_string();
-    assert!(again.contains("is installed in"), "{again}");
+    assert!(again.contains("is already installed in"), "{again}");
     let outside = ModelSpec { name: "../x".into(), ..spec };
     assert!(install(&outside, reference.folder(), cache.path()).unwrap_err().to_string().contains("\"../x\""));
     let trial = try_out(&runtime, &model, SessionOptions { threads: 2, ..Default::default() }).unwrap();
@@ -423,7 +423,7 @@ fn compare(clip: EncoderClip) {
                     if clip == EncoderClip::None {
                         let counts = &masks[&what.replace(' ', "/")][token];
                         let reference = Mask::from_counts(height as u32, width as u32, counts).unwrap();
-                        let shared = candidate.mask.intersection(&reference);
+                        let shared = candidate.mask.intersection_area(&reference);
                         flipped = candidate.mask.area() + reference.area() - 2 * shared;
                     }
                     assert!(flipped <= 3, "{what}: {flipped} pixels flipped in mask {token}");

@@ -1,5 +1,5 @@
-//! Containers of several masks under names, through the whole program: each segment lands on the pixels that it was drawn on,
-//! under its own name, or the case fails with a sentence.
+//! Containers of several masks under names, through the whole program: each segment lands on the pixels that it was
+//! drawn on, under its own name, or the case fails with a sentence.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -188,7 +188,7 @@ fn what_the_table_does_not_have_and_what_lies_elsewhere_fails() {
     download.fails(&["between its slices", "pair = \"space\"", "30 x 26 x 6 pixels"]);
     let coarse = Geometry::from_lps([-10., -20., 30.], AXES, [1.6, 0.7, 3.0]);
     dicom_segmentation(&path, &masks(NAMES, &coarse)).unwrap();
-    download.fails(&["another size", "1.6000 x 0.7000 mm"]);
+    download.fails(&["differ from those of the image in size", "1.6000 x 0.7000 mm"]);
 }
 
 /// The second and the fifth slice of a volume, as a mask of slices 9 mm apart.

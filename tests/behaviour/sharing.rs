@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use crate::phantom;
 use crate::program::{Run, files_of, medcosmos};
 
-/// A dataset of two sources: ACDC, whose licence lets derived data go under conditions, and the authors' released slices,
-/// whose terms do not say.
+/// A dataset of two sources: ACDC, whose licence lets derived data go under conditions, and the authors' released
+/// slices, whose terms do not say.
 struct Place {
     folder: TempDir,
 }

@@ -152,7 +152,7 @@ fn whole_downloads_are_whole_and_every_damage_is_named() {
     assert_eq!(text.status, 1);
     for words in [
         "more.zip: an HTML page, not a zip archive",
-        "scans.zip: damaged: cut short: a zip ends with its directory",
+        "scans.zip: damaged: truncated: the zip directory is missing",
         "scans.zip: 4 file(s) inside it are in the list of checksums, but cannot be reached",
         "readme.txt: differs from the list",
         "scans/notes.txt: not in the list",
@@ -390,7 +390,7 @@ fn a_whole_dataset_is_whole_and_damaged_files_are_named() {
     fs::write(data.join("manifest.json"), &manifest).unwrap();
     names(&built.verify(&[]), &["manifest.json: its sums of its tables"]);
     fs::remove_file(data.join("manifest.json")).unwrap();
-    names(&built.verify(&[]), &["manifest.json: it is not there", "run"]);
+    names(&built.verify(&[]), &["manifest.json: missing", "run"]);
     let dataset = Dataset::open(&data).unwrap();
     assert!(Manifest::read(&dataset).unwrap().is_none(), "nothing is mended");
 

@@ -105,8 +105,8 @@ fn compare(dataset: &Dataset, slug: &str, expected: &[ExpectedCase]) -> Check {
 /// A mask that must be there, and its pixels.
 type Wanted<'a> = BTreeMap<&'a str, (&'a ExpectedObject, Mask)>;
 
-/// What must be in each slice of a case: the voxels of its objects, cut across the axis. A slice keeps the two other axes
-/// in the order of the file, the slower one along its rows (protocol 2.2).
+/// What must be in each slice of a case: the voxels of its objects, cut across the axis. A slice keeps the two other
+/// axes in the order of the file, the slower one along its rows (docs/protocol.md, 2.2).
 fn expected_masks(case: &ExpectedCase, width: u32, height: u32) -> BTreeMap<String, Wanted<'_>> {
     let mut slices: BTreeMap<String, Wanted> = BTreeMap::new();
     for object in &case.objects {
@@ -155,7 +155,7 @@ fn compare_masks(slice: &SliceRow, found: &[MaskRow], wanted: &Wanted) -> Check 
             mask.bounding_box(),
             expected.area(),
             expected.bounding_box(),
-            mask.intersection(expected)
+            mask.intersection_area(expected)
         );
         ensure!(u64::from(row.area_px) == expected.area(), "{id}: area {}", row.area_px);
         ensure!(Some(row.bbox) == expected.bounding_box(), "{id}: box {:?}", row.bbox);
@@ -319,7 +319,8 @@ fn find(root: &Path, part: &str) -> Result<std::path::PathBuf, String> {
     }
 }
 
-/// One command over a folder that holds every fixture, each in a folder of its own. The folder is kept where the variable
+/// One command over a folder that holds every fixture, each in a folder of its own. The folder is kept where the
+/// variable
 /// `MEDCOSMOS_FIXTURES` names one that is not there yet: downloads of all sources, to try commands on.
 pub fn all_at_once(fixtures: &[Fixture]) -> Check {
     let folder = tempfile::tempdir().unwrap();

@@ -12,8 +12,8 @@ pub struct Fixture {
     /// Writes the raw tree into an empty folder.
     pub write: fn(&Raw),
     /// How the tree is distributed: what is packed into which archive, step after step. What is packed is a folder with
-    /// its name (`training`), the content of one (`training/*`), or all that is there (`*`); the archive's name says its
-    /// kind (`.zip`, `.tar`, `.tar.gz`, `.7z`). Later steps may pack archives that earlier ones made.
+    /// its name (`training`), the content of one (`training/*`), or all that is there (`*`); the archive's name says
+    /// its kind (`.zip`, `.tar`, `.tar.gz`, `.7z`). Later steps may pack archives that earlier ones made.
     pub archives: &'static [(&'static str, &'static str)],
     /// Cases that must be built.
     pub cases: Vec<ExpectedCase>,
@@ -284,8 +284,8 @@ fn seven_z(archive: &Path, folder: &Path) -> std::io::Result<()> {
     writer.finish().map(drop)
 }
 
-/// A box of voxels `[x0, y0, z0]` to `[x1, y1, z1]` (inclusive) with a value. An L: the quarter of the box with low x and
-/// high y is left out, so that flips, transposes and reversed slices show.
+/// A box of voxels `[x0, y0, z0]` to `[x1, y1, z1]` (inclusive) with a value. An L: the quarter of the box with low x
+/// and high y is left out, so that flips, transposes and reversed slices show.
 #[derive(Clone, Copy, Debug)]
 pub struct Ell {
     pub from: [usize; 3],
@@ -312,16 +312,16 @@ impl Ell {
 }
 
 /// A volume of `size` (x, y, z) that holds `background` and the given shapes, later ones over earlier ones, stored as
-/// `dtype` (`uint8`, `int16`, …). Spacing gives it a frame with axes along LPS+ from an origin of 0; change `geometry` for
-/// another.
+/// `dtype` (`uint8`, `int16`, …). Spacing gives it a frame with axes along LPS+ from an origin of 0; change `geometry`
+/// for another.
 pub fn volume(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>, background: f64, shapes: &[Ell]) -> Image {
     painted(size, dtype, spacing, |x, y, z| {
         shapes.iter().rev().find(|s| s.contains(x, y, z)).map_or(background, |s| s.value)
     })
 }
 
-/// The image that belongs to masks of these shapes: dark with a gradient over all axes, so that no two slices are alike and
-/// none is symmetric, and bright where a shape is. Values lie between 0 and 250.
+/// The image that belongs to masks of these shapes: dark with a gradient over all axes, so that no two slices are alike
+/// and none is symmetric, and bright where a shape is. Values lie between 0 and 250.
 pub fn scan(size: [usize; 3], dtype: &str, spacing: Option<[f64; 3]>, shapes: &[Ell]) -> Image {
     painted(size, dtype, spacing, |x, y, z| {
         let ground = (x * 3 + y * 2 + z * 5) % 50;
@@ -344,8 +344,8 @@ fn painted(
     image
 }
 
-/// The same image, its file axes pointing where the letters say (`LAS`, `IPL`; left, anterior, ... of the patient), from an
-/// origin of 0.
+/// The same image, its file axes pointing where the letters say (`LAS`, `IPL`; left, anterior, ... of the patient),
+/// from an origin of 0.
 pub fn facing(mut image: Image, letters: &str) -> Image {
     let spacing = image.geometry.map_or([1.0; 3], |g| g.spacing);
     let mut affine = [[0.0; 4]; 3];

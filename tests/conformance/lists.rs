@@ -1,9 +1,10 @@
 //! Scans by names alone. `file_lists.toml` in the folder of a source holds
 //!
-//! - `[[tree]]`: the `paths` of a small tree as somebody distributes it or as an unpacker leaves it; the `release` that it must
-//!   be recognised as, and the ids of the labelled `cases`, without the source;
-//! - `[[list]]`: the name of a complete list of true paths, which lies outside the repository (`findings/filelists/<file>.txt.gz`
-//!   beside the samples), the number of labelled `cases` in it, and the `state` that the scan must report.
+//! - `[[tree]]`: the `paths` of a small tree as somebody distributes it or as an unpacker leaves it; the `release` that
+//!   it must be recognised as, and the ids of the labelled `cases`, without the source;
+//! - `[[list]]`: the name of a complete list of true paths, which lies outside the repository
+//!   (`findings/filelists/<file>.txt.gz` beside the samples), the number of labelled `cases` in it, and the `state`
+//!   that the scan must report.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,6 +1,6 @@
-//! One suite over all sources. Each source brings a fixture, `dataset_specs/<slug>/fixture.rs`: a function that writes a
-//! tiny raw tree as the facts about the download describe it (names, containers, types, orientation, label values, quirks;
-//! not as the spec reads it), and what must come out. The same checks run over every fixture:
+//! One suite over all sources. Each source brings a fixture, `dataset_specs/<slug>/fixture.rs`: a function that writes
+//! a tiny raw tree as the facts about the download describe it (names, containers, types, orientation, label values,
+//! quirks; not as the spec reads it), and what must come out. The same checks run over every fixture:
 //!
 //! - `built`: its source is recognised, and no other; cases, patients, splits, modalities, planes, spacings, slices and
 //!   masks are as expected, to the pixel; masks lie where their objects are in the image; excluded objects are flagged,

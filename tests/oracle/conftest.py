@@ -19,7 +19,7 @@ def _needed(variable: str, default: Path) -> Path:
     path = Path(os.environ.get(variable) or default).resolve()
     if path.exists():
         return path
-    missing = f"{path} is not there (set {variable})"
+    missing = f"{path} is missing (set {variable})"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

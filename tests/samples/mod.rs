@@ -1,14 +1,14 @@
 //! Finds the real files that some tests read: samples of downloads, models, reference results.
 //!
-//! They are not part of the repository. `MEDCOSMOS_SAMPLES` names the folder of samples, else it is `../shared/samples`; models
-//! and references lie beside it. A test that lacks something says what and passes. Where the variable `CI` is `true`
-//! it fails instead.
+//! They are not part of the repository. `MEDCOSMOS_SAMPLES` names the folder of samples, else it is
+//! `../shared/samples`; models and references lie beside it. A test that lacks something says what and passes. Where
+//! the variable `CI` is `true` it fails instead.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// A file or folder by its path below `../shared`, such as `samples/raw` or `golden`. `None`, and a printed line, where it
-/// is not there.
+/// A file or folder by its path below `../shared`, such as `samples/raw` or `golden`. `None`, and a printed line, where
+/// it is not there.
 ///
 /// # Panics
 /// If it is not there and the variable `CI` is `true`.

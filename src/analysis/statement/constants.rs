@@ -30,8 +30,8 @@ pub(super) fn relation_names(query: &Query) -> Vec<String> {
     collect.0
 }
 
-/// Puts its value in the place of every subquery that stands for one, the inner ones first. `known` are the tables that a
-/// `WITH` around has defined, `relations` the names of all tables of the statement.
+/// Puts its value in the place of every subquery that stands for one, the inner ones first. `known` are the tables that
+/// a `WITH` around has defined, `relations` the names of all tables of the statement.
 pub(super) fn constants(
     query: &mut Query,
     relations: &BTreeSet<String>,

@@ -121,8 +121,8 @@ impl VisitorMut for Windows<'_> {
     }
 }
 
-/// Orders the rows of a window by whether a value is there, then by the value: polars takes nulls first, and ranks none.
-/// Only the first column that may be null is seen to, since polars names this key by itself.
+/// Orders the rows of a window by whether a value is there, then by the value: polars takes nulls first, and ranks
+/// none. Only the first column that may be null is seen to, since polars names this key by itself.
 fn nulls_last(order: &mut Vec<OrderByExpr>) {
     let Some(at) = order.iter().position(|key| may_be_null(&key.expr)) else { return };
     let last = !order[at].options.nulls_first.take().unwrap_or(false);

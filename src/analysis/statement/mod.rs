@@ -1,5 +1,6 @@
-//! SQL as polars is given it. What polars 0.55 answers otherwise than DuckDB is rewritten to what it answers alike; what it
-//! would answer wrongly, or only with a dump of its syntax tree, is refused with a sentence that says how to write it.
+//! SQL as polars is given it. What polars 0.55 answers otherwise than DuckDB is rewritten to what it answers alike;
+//! what it would answer wrongly, or only with a dump of its syntax tree, is refused with a sentence that says how to
+//! write it.
 //!
 //! | in the statement | what becomes of it |
 //! |---|---|
@@ -129,8 +130,8 @@ pub(super) fn repeated_keys(query: &Query) -> Vec<String> {
     keys
 }
 
-/// The query in the form that polars answers as DuckDB does. `answer` gives the value of a query of one column that does
-/// not depend on rows around it: a literal, or why there is none.
+/// The query in the form that polars answers as DuckDB does. `answer` gives the value of a query of one column that
+/// does not depend on rows around it: a literal, or why there is none.
 pub(super) fn prepared(
     mut query: Query,
     answer: &mut dyn FnMut(Query) -> Result<Value, Refusal>,

@@ -62,7 +62,8 @@ pub(super) fn query_of(body: Box<SetExpr>) -> Query {
 }
 
 /// `SELECT g, avg(x) - lag(avg(x)) OVER (ORDER BY g) FROM t GROUP BY g HAVING count(*) > 1` becomes
-/// `SELECT k, a - lag(a) OVER (ORDER BY k) FROM (SELECT g AS k, avg(x) AS a, count(*) AS b FROM t GROUP BY g) WHERE b > 1`.
+/// `SELECT k, a - lag(a) OVER (ORDER BY k) FROM (SELECT g AS k, avg(x) AS a, count(*) AS b FROM t GROUP BY g) WHERE b >
+/// 1`.
 fn two_stages(select: &mut Select, order: &mut [&mut Expr]) -> Result<(), Refusal> {
     let columns = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
@@ -177,7 +178,8 @@ pub(super) fn with_aliases(select: &mut Select) {
 }
 
 /// `SELECT a FROM t QUALIFY rank() OVER (ORDER BY b) = 1` becomes
-/// `SELECT a FROM (SELECT a, rank() OVER (ORDER BY b) = 1 AS kept FROM t) WHERE kept`: polars only looks at what was selected.
+/// `SELECT a FROM (SELECT a, rank() OVER (ORDER BY b) = 1 AS kept FROM t) WHERE kept`: polars only looks at what was
+/// selected.
 fn qualified(select: &mut Select, order: &mut [&mut Expr]) {
     let is_listed = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
     if !select.qualify.as_ref().is_some_and(|condition| has(condition, is_window))
@@ -268,8 +270,8 @@ struct Lift {
 }
 
 impl Lift {
-    /// Names the columns of a join that keys and aggregates need in a stage of their own, below both: polars loses track of
-    /// a column that several tables have.
+    /// Names the columns of a join that keys and aggregates need in a stage of their own, below both: polars loses
+    /// track of a column that several tables have.
     fn take_columns(&mut self, select: &mut Select) {
         struct Take(Vec<Expr>);
         impl VisitorMut for Take {

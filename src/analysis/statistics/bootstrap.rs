@@ -105,7 +105,7 @@ pub struct CorrelationIntervals {
     pub partial: Result<Interval, Undefined>,
 }
 
-/// The intervals of the correlation of column 0 with columns 1, 2, …. Ranks are taken anew in every resample. A
+/// The intervals of the correlation of column 0 with columns 1, 2, …. Ranks are taken again in every resample. A
 /// resample that leaves a column with one value (a modality of few patients, none of them drawn) is left out. `None`
 /// where intervals are off.
 ///

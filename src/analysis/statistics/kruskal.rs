@@ -1,5 +1,5 @@
-//! The Kruskal–Wallis test: do the groups of a nominal factor (modality, source) differ in rank? It stands beside the
-//! correlation with the modality's index, whose order means nothing. As `scipy.stats.kruskal`, ties corrected.
+//! The Kruskal–Wallis test: do the groups of a nominal factor (modality, source) differ in rank? It is reported next to
+//! the correlation with the modality's index, whose order means nothing. As `scipy.stats.kruskal`, ties corrected.
 
 use super::Undefined;
 use super::distributions::chi_square_upper;

@@ -1,4 +1,4 @@
-//! Spearman partial correlation, the statistic of the COSMOS paper (section 5 of the protocol): rank every column,
+//! Spearman partial correlation, the statistic of the COSMOS paper (docs/protocol.md, 5): rank every column,
 //! invert their correlation matrix R, and take `-P_ij / √(P_ii P_jj)` of P = R⁻¹. Its test is Student's t with
 //! n − 2 − k degrees of freedom, k columns being controlled for. The numbers are those of
 //! `pingouin.partial_corr(method="spearman")` and of R's `ppcor::pcor.test`.

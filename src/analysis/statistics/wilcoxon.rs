@@ -2,7 +2,8 @@
 //!
 //! The numbers are those of `scipy.stats.wilcoxon(differences, correction=False, method="asymptotic")`: normal
 //! approximation, variance corrected for ties, no continuity correction. The approximation is good from about 20
-//! pairs on; the number of pairs stands beside the p-value. Differences are compared to the last bit, as in scipy:
+//! pairs on; the number of pairs is reported next to the p-value. Differences are compared to the last bit, as in
+//! scipy:
 //! 0.7 − 0.6 and 0.6 − 0.5 are two values. Round them first where such ties matter.
 
 use super::Undefined;

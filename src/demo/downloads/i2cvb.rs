@@ -1,6 +1,6 @@
 //! I2CVB: `siemens-3t.tar.gz` in parts `.aa` and `.ab`. T2-weighted DICOM in a tilted frame, signed; masks are DICOM of
-//! 0 and 255 under `GT/<class>`, which repeat the image's series UID. One patient's masks lie in reverse file order; the
-//! other has no cancer, and then no folder for it.
+//! 0 and 255 under `GT/<class>`, which repeat the image's series UID. One patient's masks lie in reverse file order;
+//! the other has no cancer, and then no folder for it.
 
 use std::fs;
 use std::io;

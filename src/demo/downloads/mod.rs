@@ -106,7 +106,7 @@ impl Download {
     }
 }
 
-/// A new folder in which the content of an archive is laid out, beside the download's own.
+/// A new folder in which the content of an archive is laid out, next to the download's own.
 fn content_folder(folder: &Path, name: &str) -> io::Result<std::path::PathBuf> {
     let content = folder.with_file_name(format!("content of {name}"));
     fs::create_dir_all(&content)?;

@@ -36,7 +36,8 @@ pub struct DicomFacts {
 ///
 /// # Errors
 /// [`io::ErrorKind::InvalidInput`] for other samples than `uint8`, `uint16` and `int16` of one component or `uint8` of
-/// three (`uint8` of one alone as JPEG), a fourth axis, or as many names as there are no slices; else what the file system says.
+/// three (`uint8` of one alone as JPEG), a fourth axis, or as many names as there are no slices; else what the file
+/// system says.
 pub fn dicom_slices(folder: &Path, names: &[String], image: &Image, facts: &DicomFacts) -> io::Result<()> {
     let [columns, rows, depth, _] = image.size;
     require(image.size[3] == 1, "a DICOM series", "three axes", image)?;

@@ -1,8 +1,9 @@
 //! Containers of pictures: PNG, JPEG, BMP, TIFF, GIF, Netpbm.
 //!
-//! The encoders of `image` 0.25.10 are not used: they quantise the colours of a GIF, write one page of TIFF, uncompressed and
-//! without signed integers, and no PNG of 1 bit or with a palette. BMP and Netpbm would remain, which are forty lines here; the crate
-//! and its colour management take 44 s of processor time of a release build. In tests it reads what is written here.
+//! The encoders of `image` 0.25.10 are not used: they quantise the colours of a GIF, write one page of TIFF,
+//! uncompressed and without signed integers, and no PNG of 1 bit or with a palette. BMP and Netpbm would remain, which
+//! are forty lines here; the crate and its colour management take 44 s of processor time of a release build. In tests
+//! it reads what is written here.
 
 use std::io::{self, Cursor, Write};
 

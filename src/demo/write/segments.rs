@@ -57,12 +57,12 @@ fn marks(mask: &Image) -> &[u8] {
     }
 }
 
-/// Writes a DICOM segmentation of binary segments, numbered from 1: a frame for each slice of a segment that has a mark, those
-/// of the last slice first.
+/// Writes a DICOM segmentation of binary segments, numbered from 1: a frame for each slice of a segment that has a
+/// mark, those of the last slice first.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] for masks that are not 0 and 1 in `uint8` on one grid with a frame; else what the file
-/// system says.
+/// [`io::ErrorKind::InvalidInput`] for masks that are not 0 and 1 in `uint8` on one grid with a frame; else what the
+/// file system says.
 pub fn dicom_segmentation(path: &Path, masks: &[(&str, Image)]) -> io::Result<()> {
     let ([columns, rows, depth, _], geometry) = frame_of(masks)?;
     let area = columns * rows;

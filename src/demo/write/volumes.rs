@@ -1,7 +1,8 @@
 //! Containers of volumes: NIfTI-1, Analyze 7.5, MetaImage, NRRD. All are little-endian.
 //!
-//! The writer of `nifti` 0.18.0 is not used: it replaces slope and intercept by 1 and 0, which fixtures of rescaled volumes
-//! need, writes Analyze and RGBA not at all, and takes a path, not bytes. That crate reads what is written here in tests.
+//! The writer of `nifti` 0.18.0 is not used: it replaces slope and intercept by 1 and 0, which fixtures of rescaled
+//! volumes need, writes Analyze and RGBA not at all, and takes a path, not bytes. That crate reads what is written here
+//! in tests.
 
 use std::io;
 use std::path::Path;
@@ -168,8 +169,8 @@ fn origin(geometry: &Geometry) -> [f64; 3] {
     std::array::from_fn(|row| geometry.affine[row][3])
 }
 
-/// Analyze 7.5 with SPM's slope: the header, after its `.img` was written beside `path`. The frame is lost but for the
-/// spacing.
+/// Analyze 7.5 with SPM's slope: the header, after its `.img` was written next to `path`. The frame is lost except for
+/// the spacing.
 pub(super) fn analyze(image: &Image, path: &Path) -> io::Result<Vec<u8>> {
     require(!matches!(image.samples, Samples::I64(_) | Samples::U64(_)), "Analyze", "at most 32-bit integers", image)?;
     require(image.components != 4, "Analyze", "one component or RGB", image)?;
@@ -188,7 +189,7 @@ fn words(values: impl IntoIterator<Item = impl ToString>) -> String {
     values.into_iter().map(|v| v.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-/// MetaImage. With `detached`, the path of a `.mhd`, the voxels go to the `.raw` or `.zraw` beside it.
+/// MetaImage. With `detached`, the path of a `.mhd`, the voxels go to the `.raw` or `.zraw` next to it.
 pub(super) fn metaimage(image: &Image, detached: Option<&Path>, compressed: bool) -> io::Result<Vec<u8>> {
     unscaled(image, "MetaImage")?;
     let kind = match image.samples {

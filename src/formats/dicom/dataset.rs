@@ -3,9 +3,10 @@
 //! Nothing is copied: an [`Element`] borrows its value from the file, and sequences are walked only when asked for.
 //! Parsing stops at the pixel data, so that a header costs microseconds whatever the size of the image.
 //!
-//! `dicom-object` 0.10.1 writes files (`demo/write`) but does not read them here: it allocates and clears as many bytes as a
-//! length field promises, up to four gigabytes, before it reads the first of them, and it descends into nested sequences
-//! without a limit, so that a hostile file ends the process where an error is due. Tests in `tests.rs` show both.
+//! `dicom-object` 0.10.1 writes files (`demo/write`) but does not read them here: it allocates and clears as many bytes
+//! as a length field promises, up to four gigabytes, before it reads the first of them, and it descends into nested
+//! sequences without a limit, so that a hostile file ends the process where an error is due. Tests in `tests.rs` show
+//! both.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -107,7 +108,7 @@ impl<'a> Part10<'a> {
         let encoding = match (declared, found) {
             (Some(declared), Some(found)) if declared != found => {
                 notes.push(format!(
-                    "the transfer syntax says {}, the elements are {}: read as they are",
+                    "the transfer syntax is {}, but the elements are {}: read as the latter",
                     describe(declared),
                     describe(found)
                 ));
@@ -133,7 +134,7 @@ impl<'a> Part10<'a> {
 /// A file without a preamble must start with an element of a low group, or it is no DICOM file.
 fn plausible_start(bytes: &[u8]) -> Result<()> {
     let Some(&[a, b, c, d]) = bytes.first_chunk::<4>() else {
-        return Err(Error::Unknown(format!("{} bytes are too few for DICOM", bytes.len())));
+        return Err(Error::Unknown(format!("expected more than {} bytes for DICOM", bytes.len())));
     };
     let little = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
     let big = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));

@@ -113,7 +113,7 @@ fn decode_frame(header: &Header, codec: Codec, bytes: &[u8], notes: &mut Vec<Str
             let (cells, info) = jpeg::decode(bytes, columns, rows, samples)?;
             let stream = colour_of_jpeg(&photometric, &info);
             if stream != photometric {
-                notes_once(notes, format!("the JPEG stream is {stream}, the header says {photometric}"));
+                notes_once(notes, format!("the JPEG stream is {stream}, but the header states {photometric}"));
                 photometric = stream;
             }
             cells
@@ -207,7 +207,7 @@ fn split<'a>(header: &Header, data: &DataSet, pixels: PixelElement<'a>, codec: C
     }
     if starts.len() != frames {
         return Err(malformed(format!(
-            "{} fragments for {frames} frames, and no offset table that says which is whose",
+            "{} fragments for {frames} frames without an offset table to assign them",
             fragments.len()
         )));
     }
@@ -218,7 +218,7 @@ fn split<'a>(header: &Header, data: &DataSet, pixels: PixelElement<'a>, codec: C
         }
         match streams.last_mut() {
             Some(stream) => stream.extend_from_slice(fragment),
-            None => return Err(malformed("the offset table starts behind the first fragment")),
+            None => return Err(malformed("the offset table starts after the first fragment")),
         }
     }
     Ok(streams.into_iter().map(Cow::Owned).collect())

@@ -151,7 +151,7 @@ impl fmt::Display for Photometric {
 }
 
 impl Header {
-    /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored all the same.
+    /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored anyway.
     pub(crate) fn bright_is_dark(&self) -> bool {
         self.photometric == Photometric::Monochrome1
     }
@@ -192,7 +192,7 @@ impl Header {
             return Err(malformed(format!("an image of {columns} x {rows} pixels")));
         }
         if !matches!(bits_allocated, 1 | 8 | 16 | 32 | 64) {
-            return Err(unsupported(format!("Bits Allocated {bits_allocated} (read are 1, 8, 16, 32 and 64)")));
+            return Err(unsupported(format!("Bits Allocated {bits_allocated} (supported: 1, 8, 16, 32 and 64)")));
         }
         if !float && (bits_stored == 0 || bits_stored > high_bit + 1 || high_bit >= bits_allocated) {
             return Err(malformed(format!(
@@ -205,7 +205,7 @@ impl Header {
             None => Photometric::Monochrome2,
         };
         if photometric == Photometric::Monochrome1 {
-            notes.push("MONOCHROME1: bright is dark; values are as stored, not inverted".into());
+            notes.push("MONOCHROME1: low values are bright; values are kept as stored, not inverted".into());
         }
         let image_type = data.text(tags::IMAGE_TYPE);
         if image_type.as_deref().is_some_and(|t| t.split('\\').any(|v| v == "MOSAIC")) {
@@ -301,8 +301,8 @@ impl Facts {
         self.numbers::<1>(data, tag).map(|[v]| v)
     }
 
-    /// The range of padding. Values of "US or SS" are read as unsigned where the file does not say which; `signed_bits` is
-    /// the width of signed pixels, 0 for unsigned ones.
+    /// The range of padding. Values of "US or SS" are read as unsigned where the file does not say which; `signed_bits`
+    /// is the width of signed pixels, 0 for unsigned ones.
     fn padding(&mut self, data: &DataSet, signed_bits: usize) -> Option<[f64; 2]> {
         let value =
             [tags::PIXEL_PADDING_VALUE, tags::FLOAT_PIXEL_PADDING_VALUE, tags::DOUBLE_FLOAT_PIXEL_PADDING_VALUE];

@@ -6,8 +6,8 @@
 //! | extended sequential DCT, one component | 12 | `jpeg_dct12` |
 //! | lossless, all seven predictors | 2–16 | `jpeg_lossless` |
 //!
-//! `jpeg-decoder` 0.3.2 refuses 12 bits, and its lossless decoder forgets to reset the prediction at restart markers and
-//! applies the point transform to its predictions; both are read here instead, and a test shows each.
+//! `jpeg-decoder` 0.3.2 refuses 12 bits, and its lossless decoder forgets to reset the prediction at restart markers
+//! and applies the point transform to its predictions; both are read here instead, and a test shows each.
 //!
 //! Colour is left as the stream has it: the header, and the marks that [`Info`] collects, decide what it means. A
 //! lossy stream decodes to within a level or two of libjpeg, as the standard allows (inverse transforms are rounded in
@@ -67,6 +67,6 @@ fn decode_8_bit(bytes: &[u8], components: usize) -> Result<Vec<u8>> {
     }
     // A decoder of foreign code must not take the process down over a frame that fuzzing has not met yet.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decoder.decode()))
-        .map_err(|_| malformed("JPEG: the decoder gave up on a broken stream"))?
+        .map_err(|_| malformed("JPEG: the stream is broken"))?
         .map_err(|e| malformed(format!("JPEG: {e}")))
 }

@@ -10,8 +10,8 @@ pub(super) fn decode(bytes: &[u8], columns: usize, rows: usize, samples: usize) 
     let parameters = jpeg2k::DecodeParameters::new().strict(true);
     // OpenJPEG translated to Rust: its assertions are panics, which must not take the process down.
     let image = std::panic::catch_unwind(|| jpeg2k::Image::from_bytes_with(bytes, parameters))
-        .map_err(|_| malformed("JPEG 2000: the decoder gave up on a broken stream"))?
-        .map_err(|_| malformed("JPEG 2000: the code stream is broken or cut short"))?;
+        .map_err(|_| malformed("JPEG 2000: the stream is broken"))?
+        .map_err(|_| malformed("JPEG 2000: the code stream is broken or truncated"))?;
     let components = image.components();
     let fits = |c: &jpeg2k::ImageComponent| (c.width() as usize, c.height() as usize) == (columns, rows);
     if components.len() != samples || !components.iter().all(fits) {

@@ -6,9 +6,9 @@
 //! line, or by sample. Refused: mapping tables, restart intervals, point transforms and subsampling, none of which
 //! DICOM allows or any of its writers makes.
 //!
-//! The libraries: `charls` is C++ and needs cmake at build time. `dicom-toolkit-codec` 0.5.0, in Rust, decodes the example of
-//! annex H.3 to other values without an error, and refuses the streams of CharLS in the tests below: the one interleaved by
-//! sample as not implemented, the two others as damaged. It brings 60 packages, so no test repeats this.
+//! The libraries: `charls` is C++ and needs cmake at build time. `dicom-toolkit-codec` 0.5.0, in Rust, decodes the
+//! example of annex H.3 to other values without an error, and refuses the streams of CharLS in the tests below: the one
+//! interleaved by sample as not implemented, the two others as damaged. It brings 60 packages, so no test repeats this.
 
 use super::cells::Cells;
 use super::jpeg_ls_coder::{Bits, Coder, Preset};
@@ -58,7 +58,7 @@ pub(super) fn decode(bytes: &[u8], columns: usize, rows: usize, samples: usize) 
                     return Err(unsupported("JPEG-LS with restart intervals"));
                 }
             }
-            0xD9 => return Err(malformed("JPEG-LS: the stream ends before all components are there")),
+            0xD9 => return Err(malformed("JPEG-LS: the stream ends before all components are decoded")),
             marker @ (0xC0..=0xC3 | 0xC5..=0xCF) => {
                 return Err(malformed(format!("JPEG-LS: expected the SOF55 marker, found SOF{}", marker - 0xC0)));
             }

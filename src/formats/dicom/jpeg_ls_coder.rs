@@ -185,7 +185,7 @@ impl Coder {
     #[inline]
     fn golomb(&self, bits: &mut Bits, k: u32, limit: u32) -> Result<i32> {
         if k > 24 {
-            return Err(malformed("JPEG-LS: statistics that no encoder makes"));
+            return Err(malformed("JPEG-LS: impossible statistics"));
         }
         let escape = limit.saturating_sub(self.qbpp + 1);
         let zeros = bits.zeros(escape);

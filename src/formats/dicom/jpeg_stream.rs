@@ -217,7 +217,7 @@ impl Huffman {
                 let start = code * span;
                 let slots = entries
                     .get_mut(start..start + span)
-                    .ok_or_else(|| malformed("JPEG: a Huffman table with more codes than fit"))?;
+                    .ok_or_else(|| malformed("JPEG: a Huffman table with too many codes"))?;
                 slots.fill((length as u16) << 8 | symbols[next] as u16);
                 code += 1;
                 next += 1;
@@ -274,7 +274,7 @@ impl Bits<'_> {
         let entry = table.entries[(self.buffer >> 48) as usize];
         let length = (entry >> 8) as u32;
         if length == 0 {
-            return Err(malformed("JPEG: bits that are no Huffman code"));
+            return Err(malformed("JPEG: bits that match no Huffman code"));
         }
         self.consume(length)?;
         Ok(entry as u8)

@@ -3,41 +3,41 @@
 //! Specification: PS3.3 (what the attributes mean), PS3.5 (how they are written, and the transfer syntaxes), PS3.10
 //! (files), at <https://www.dicomstandard.org/current>. JPEG-LS: ISO/IEC 14495-1. JPEG: ISO/IEC 10918-1.
 //!
-//! One file is an *instance* (mostly one slice); the instances of a *series* make a volume. [`header()`] reads the facts
-//! of one instance without its pixels, [`read`] both, [`assemble`] stacks instances. What the stages are:
-//! `dataset` (bytes → elements), `header` (elements → facts), `frames` (encapsulated frames → `cells`, by transfer syntax),
-//! `pixels` (cells → stored values), `stack`, `multiframe` and `series` (planes, frames and instances → volume).
+//! One file is an *instance* (mostly one slice); the instances of a *series* make a volume. [`header()`] reads the
+//! facts of one instance without its pixels, [`read`] both, [`assemble`] stacks instances. Stages: `dataset` (bytes →
+//! elements), `header` (elements → facts), `frames` (encapsulated frames → `cells`, by transfer syntax), `pixels`
+//! (cells → stored values), `stack`, `multiframe` and `series` (planes, frames and instances → volume).
 //!
 //! # What is kept, and what is changed
 //!
 //! Samples are the *stored* values of the standard: bits outside Bits Stored (old overlays) are masked off, the sign is
 //! extended, and the rescale to Hounsfield units goes into [`Image::scaling`]. Windows, modality and VOI tables,
-//! presentation states and overlays are not applied. Colour becomes interleaved RGB from whatever it is written in
-//! (planar, YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT). PALETTE COLOR stays indices with [`Image::palette`].
+//! presentation states and overlays are not applied. Colour is converted to interleaved RGB from any encoding (planar,
+//! YBR_FULL, YBR_FULL_422, YBR_ICT, YBR_RCT). PALETTE COLOR stays indices with [`Image::palette`].
 //!
-//! **MONOCHROME1** (bright is dark: much of mammography and computed radiography) is *not* inverted, so that a mask of
-//! values and a rescale stay true. [`Meaning::low_is_white`] is true and the image has a note: who wants to show the
-//! image, or feed it to a model, replaces `v` by `lowest + highest - v`.
+//! **MONOCHROME1** (bright is dark: much of mammography and computed radiography) is *not* inverted, so masks of values
+//! and the rescale remain valid. [`Meaning::low_is_white`] is true and the image has a note: to display the image, or
+//! to feed it to a model, replace `v` by `lowest + highest - v`.
 //!
-//! **Padding** (Pixel Padding Value and Range Limit) stays as stored, and [`Meaning::padding`] has its range: the standard
-//! keeps it out of windowing, and so does the range of an 8-bit slice.
+//! **Padding** (Pixel Padding Value and Range Limit) stays as stored, and [`Meaning::padding`] has its range: the
+//! standard keeps it out of windowing, and so does the range of an 8-bit slice.
 //!
-//! # What the wild breaks
+//! # Deviations in the wild
 //!
 //! No preamble, no file meta information, no transfer syntax (then the encoding is guessed from the first element);
-//! elements out of order; a transfer syntax that the elements contradict; SliceThickness that is not the step between
-//! slices (it is the thickness: slices overlap or leave gaps); InstanceNumber that runs against position, or twice over
-//! it; JPEG streams whose colour space contradicts the header; signed pixels in unsigned code streams; Siemens mosaics.
+//! elements out of order; a transfer syntax that the elements contradict; SliceThickness that differs from the slice
+//! spacing (slices overlap or leave gaps); InstanceNumber that runs against position, or twice over it; JPEG streams
+//! whose colour space contradicts the header; signed pixels in unsigned code streams; Siemens mosaics.
 //!
 //! # Libraries
 //!
 //! `dicom-dictionary-std` names the tags, `jpeg-decoder` and `jpeg2k` (OpenJPEG in Rust) decode. `dicom-pixeldata` is
-//! not used: it decodes what `dicom-object` has read, and `dataset` says why that does not read files here. JPEG-LS, lossless
-//! and 12-bit JPEG are read here (`jpeg_ls` and `jpeg` say why).
+//! not used: it decodes the output of `dicom-object`; `dataset` states why that is not used to read files. JPEG-LS,
+//! lossless and 12-bit JPEG are decoded here (`jpeg_ls` and `jpeg` state why).
 //!
-//! Compared with pydicom on the 293 sample files that both decode: 279 are equal value for value, all lossless ones among
-//! them. Lossy JPEG differs by at most 1 level where no colour transform is undone, and by at most 3 where one is, for
-//! undoing it multiplies a level of chroma by up to 1.8.
+//! Compared with pydicom on the 293 sample files that both decode: 279 are equal value for value, all lossless ones
+//! among them. Lossy JPEG differs by at most 1 level where no colour transform is undone, and by at most 3 where one
+//! is, because undoing it multiplies a level of chroma by up to 1.8.
 
 mod cells;
 mod dataset;
@@ -120,8 +120,8 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 /// Reads a file with its pixels: the facts, and an image of stored values.
 ///
 /// # Errors
-/// As [`header()`]; [`Error::Unsupported`] for transfer syntaxes without a decoder (JPEG XL, MPEG and others: named), and
-/// for pixel layouts that the standard has retired; [`Error::Truncated`] where pixels are missing;
+/// As [`header()`]; [`Error::Unsupported`] for transfer syntaxes without a decoder (JPEG XL, MPEG and others: named),
+/// and for pixel layouts that the standard has retired; [`Error::Truncated`] where pixels are missing;
 /// [`Error::Malformed`] where a code stream is broken or has another size than the header says.
 pub fn read(bytes: &[u8]) -> Result<Instance> {
     let part10 = dataset::Part10::open(bytes)?;

@@ -29,7 +29,8 @@ fn planes_of_slices(header: &Header) -> Option<Vec<Plane>> {
     })
 }
 
-/// An image that [`place_frames`] has made, with its slices in the order of their positions along the normal, ascending.
+/// An image that [`place_frames`] has made, with its slices in the order of their positions along the normal,
+/// ascending.
 pub(super) fn frames_by_position(header: &Header, mut image: Image) -> (Image, Option<Positions>) {
     let Some(planes) = planes_of_slices(header).filter(|planes| planes.len() == image.size[2]) else {
         return (image, slice_positions(header));
@@ -66,7 +67,7 @@ pub(super) fn place_frames(header: &Header, mut image: Image) -> Image {
         // Frames without places of their own: a film, the pages of a scan, the slices of a dose grid.
         None => {
             let plane = Plane { position: None, ..Plane::of(header) };
-            (vec![plane; 2], vec!["frames without positions of their own are along z as stored".to_owned()])
+            (vec![plane; 2], vec!["frames without positions are ordered along z as stored".to_owned()])
         }
         Some(planes) => (planes, Vec::new()),
     };
@@ -162,7 +163,7 @@ fn rescale_frames(header: &Header, mut image: Image) -> Image {
         .collect());
     image.samples = Samples::F32(real);
     image.bits = 32;
-    image.notes.push("the rescale differs by frame: samples are real values".into());
+    image.notes.push("the rescale differs between frames: samples are converted to real values".into());
     image
 }
 
@@ -242,7 +243,7 @@ mod tests {
         }
         let uneven = enhanced(&[0.0, 5.0, 0.0], |_| None).image;
         assert_eq!(uneven.size, [1, 1, 3, 1]);
-        assert!(uneven.notes[0].contains("do not follow their positions"), "{:?}", uneven.notes);
+        assert!(uneven.notes[0].contains("not in the order of their positions"), "{:?}", uneven.notes);
     }
 
     #[test]

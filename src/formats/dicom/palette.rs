@@ -40,7 +40,7 @@ pub(super) fn read(header: &Header, data: &DataSet, notes: &mut Vec<String>) -> 
     let wide = tables.iter().any(|t| t.bits == 16);
     let small = tables.iter().all(|t| t.values.iter().all(|&v| v < 256));
     if wide && small && tables.iter().any(|t| t.values.iter().any(|&v| v > 0)) {
-        notes.push("the palette is declared as 16-bit and holds 8-bit colours".into());
+        notes.push("the palette is declared as 16-bit, but contains 8-bit colours".into());
     }
     let shift = if wide && !small { 8 } else { 0 };
     let colours = 1usize << header.bits_stored.min(16);

@@ -78,7 +78,7 @@ fn native(header: &Header, data: &DataSet, pixels: PixelElement, notes: &mut Vec
         return Err(truncated("pixel data", needed, found));
     }
     if pixels.declared as u64 > needed + 1 {
-        notes.push(format!("{} bytes behind the last pixel", pixels.declared as u64 - needed));
+        notes.push(format!("{} bytes after the last pixel", pixels.declared as u64 - needed));
     }
     let bytes = &pixels.value[..needed as usize];
     // Words in big endian order hold their two bytes in reverse (PS3.5 8.1.1 and Annex A.3).

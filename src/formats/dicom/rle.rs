@@ -1,4 +1,5 @@
-//! DICOM's run-length code (PS3.5 Annex G): PackBits, each byte of each sample in a segment of its own, high byte first.
+//! DICOM's run-length code (PS3.5 Annex G): PackBits, each byte of each sample in a segment of its own, high byte
+//! first.
 
 use super::cells::Cells;
 use super::{malformed, truncated};

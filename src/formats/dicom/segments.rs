@@ -178,10 +178,7 @@ fn structures(data: &DataSet, table: &Table) -> Result<Vec<Structure>> {
             let values = contour.numbers(tags::CONTOUR_DATA)?.unwrap_or_default();
             let (points, rest) = values.as_chunks::<3>();
             if !rest.is_empty() {
-                return Err(malformed(format!(
-                    "a contour of {} coordinates, which are not three a point",
-                    values.len()
-                )));
+                return Err(malformed(format!("a contour of {} coordinates, expected three per point", values.len())));
             }
             if let Some(count) = contour.count(tags::NUMBER_OF_CONTOUR_POINTS)?
                 && count != points.len()
@@ -216,7 +213,7 @@ fn frames(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
         let mut of: BTreeMap<u32, Vec<Plane>> = table.segments.iter().map(|s| (s.number, Vec::new())).collect();
         for (frame, number) in segment_of_frames(header, data, table)?.into_iter().enumerate() {
             let planes = of.get_mut(&number).ok_or_else(|| {
-                malformed(format!("frame {} is of segment {number}, which has no description", frame + 1))
+                malformed(format!("frame {} belongs to segment {number}, which is not described", frame + 1))
             })?;
             planes.push(plane(frame));
         }
@@ -275,7 +272,7 @@ fn segment_of_frames(header: &Header, data: &DataSet, table: &Table) -> Result<V
         _ => None,
     };
     let items = data.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)?;
-    let missing = |frame: usize| malformed(format!("frame {} does not say which segment it is of", frame + 1));
+    let missing = |frame: usize| malformed(format!("frame {} does not state its segment", frame + 1));
     if items.len() != header.frames {
         let number = shared.or(only).ok_or_else(|| missing(0))?;
         return Ok(vec![number; header.frames]);
@@ -434,9 +431,9 @@ mod tests {
     #[test]
     fn frames_without_a_segment_and_cut_files_are_refused() {
         let error = opened(&segmentation("BINARY", &[(None, 0.0, [1; 4])])).unwrap_err().to_string();
-        assert!(error.contains("frame 1 does not say which segment"), "{error}");
+        assert!(error.contains("frame 1 does not state its segment"), "{error}");
         let error = opened(&segmentation("BINARY", &[(Some(3), 0.0, [1; 4])])).unwrap_err().to_string();
-        assert!(error.contains("segment 3, which has no description"), "{error}");
+        assert!(error.contains("segment 3, which is not described"), "{error}");
         let whole = segmentation("BINARY", &[(Some(1), 0.0, [1; 4]), (Some(2), 0.0, [1; 4])]);
         for end in 0..whole.len() {
             let _ = segments(&whole[..end]);

@@ -72,7 +72,7 @@ fn apart(reason: String) -> Error {
 
 fn keys(slices: &[(&str, &Header)], what: &str, key: impl Fn(&Header) -> Option<f64>) -> Result<Vec<f64>> {
     (0..slices.len())
-        .map(|i| key(slices[i].1).ok_or_else(|| apart(format!("{} has not {what} to sort by", named(slices, i)))))
+        .map(|i| key(slices[i].1).ok_or_else(|| apart(format!("{} lacks {what} to sort by", named(slices, i)))))
         .collect()
 }
 
@@ -108,12 +108,13 @@ pub fn match_positions(images: &[f64], masks: &[f64], tolerance: f64) -> Vec<Opt
 /// The step along z is the median distance between positions, never Slice Thickness where there are positions; the
 /// affine follows the order of the slices, so that a stack from head to feet has its z axis pointing to the feet, and
 /// a tilted gantry gives a sheared affine. A note says where steps vary by more than a percent, where Slice Thickness
-/// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real values
-/// as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all, with a note.
+/// is another length, and where no frame could be made. Slices that differ in rescale (PET) are converted to real
+/// values as `f32`, slices of different integer types (I2CVB's masks: empty ones are 16-bit) to one that holds all,
+/// with a note.
 ///
 /// # Errors
-/// Those of [`slice_order`]; [`NotTogether`](crate::formats::Error::NotTogether) where slices differ in size, components,
-/// sample type, orientation or pixel spacing, naming the first and the one that differs;
+/// Those of [`slice_order`]; [`NotTogether`](crate::formats::Error::NotTogether) where slices differ in size,
+/// components, sample type, orientation or pixel spacing, naming the first and the one that differs;
 /// [`Unsupported`](crate::formats::Error::Unsupported) for several multi-frame instances.
 pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Series> {
     if instances.is_empty() {
@@ -133,7 +134,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let slices: Vec<(&str, &Header)> = instances.iter().map(|i| (i.label.as_str(), &i.header)).collect();
     if let Some(i) = slices.iter().position(|(_, h)| h.frames > 1) {
         return Err(unsupported(format!(
-            "{} has {} frames: it is a volume of its own",
+            "{} has {} frames: it is a separate volume",
             named(&slices, i),
             slices[i].1.frames
         )));
@@ -142,7 +143,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     for &index in &order[1..] {
         if let Some(difference) = difference(&instances[order[0]], &instances[index]) {
             let (first, other) = (named(&slices, order[0]), named(&slices, index));
-            let reason = format!("{first} and {other} are not of one volume: {difference}");
+            let reason = format!("{first} and {other} do not belong to one volume: {difference}");
             return Err(apart(reason));
         }
     }
@@ -155,7 +156,7 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let mut notes: Vec<String> = Vec::new();
     if kept.len() < given {
         notes.push(format!(
-            "{} file(s) of the series are there twice, pixel by pixel: one of each was taken",
+            "{} file(s) of the series are duplicates with equal pixels: one of each is used",
             given - kept.len()
         ));
     }
@@ -183,13 +184,13 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let ordered = order.iter().filter_map(|&i| parts[i].take());
     let (samples, scaling) = match (one_rescale, wider) {
         (false, _) => {
-            notes.push("the rescale differs by slice: samples are real values".into());
+            notes.push("the rescale differs between slices: samples are converted to real values".into());
             (real_values(ordered.zip(&scalings)), Scaling::IDENTITY)
         }
         (true, None) => (join(ordered)?, scalings[0]),
         (true, Some(wider)) => {
             let samples = join(ordered.map(|part| widened(part, wider)))?;
-            notes.push(format!("slices are stored in several integer types: all are {} here", samples.dtype()));
+            notes.push(format!("slices are stored in several integer types and converted to {}", samples.dtype()));
             (samples, scalings[0])
         }
     };
@@ -199,7 +200,11 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     let mut meaning = template.meaning;
     if !one_rescale || paddings.iter().any(|p| *p != paddings[0]) {
         if paddings.iter().any(Option::is_some) {
-            notes.push("the padding value differs by slice, or its rescale does: it counts as any other value".into());
+            notes.push(
+                "the padding value or its rescale differs between slices: it is treated as an ordinary \
+                value"
+                    .into(),
+            );
         }
         meaning.padding = None;
     }
@@ -209,8 +214,8 @@ pub fn assemble(mut instances: Vec<Instance>, order: SliceOrder) -> Result<Serie
     Ok(Series { image, order, positions })
 }
 
-/// The instances without those that are another one again, number, position and pixels, and for each that stays its place
-/// among those given.
+/// The instances without those that are another one again, number, position and pixels, and for each that stays its
+/// place among those given.
 fn without_repeats(instances: Vec<Instance>) -> (Vec<Instance>, Vec<usize>) {
     let (mut stay, mut places): (Vec<Instance>, Vec<usize>) = (Vec::new(), Vec::new());
     for (place, instance) in instances.into_iter().enumerate() {
@@ -248,8 +253,8 @@ fn one_series(instances: &[Instance]) -> Result<()> {
             let named: Vec<String> =
                 groups.iter().take(3).map(|(_, label, files)| format!("{files} file(s) such as {label:?}")).collect();
             return Err(apart(format!(
-                "the files are of {} series or more, by their {what}: {}; tell them apart in the image's pattern, or by a \
-                 folder for each",
+                "the files belong to {} or more series, by their {what}: {}; distinguish them in the image pattern, or \
+                 put each into a folder",
                 groups.len(),
                 named.join(", ")
             )));
@@ -277,8 +282,8 @@ fn difference(a: &Instance, b: &Instance) -> Option<String> {
     if let (Some(oa), Some(ob)) = (ha.orientation, hb.orientation)
         && !same_orientation(oa, ob)
     {
-        let words = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
-        return Some(format!("orientations {} and {}", words(oa), words(ob)));
+        let describe = |o: [[f64; 3]; 2]| o.map(|v| listed(&v)).join(", ");
+        return Some(format!("orientations {} and {}", describe(oa), describe(ob)));
     }
     if let (Some([ra, ca]), Some([rb, cb])) = (ha.pixel_spacing, hb.pixel_spacing)
         && ((ra - rb).abs() > 1e-3 * ra || (ca - cb).abs() > 1e-3 * ca)
@@ -403,9 +408,9 @@ mod tests {
     fn steps_that_vary_or_contradict_the_thickness_are_told() {
         let image = assemble(stack_of(&[0.0, 2.0, 4.0, 7.0]), SliceOrder::Position).unwrap().image;
         assert_eq!(image.geometry.unwrap().spacing[2], 2.0);
-        assert_eq!(image.notes, ["steps between slices vary from 2.0000 to 3.0000 mm: 2.0000 is their median"]);
+        assert_eq!(image.notes, ["the slice spacing varies from 2.0000 to 3.0000 mm: the median 2.0000 mm is used"]);
         let image = assemble(stack_of(&[0.0, 1.5, 3.0]), SliceOrder::Position).unwrap().image;
-        assert_eq!(image.notes, ["Slice Thickness is 2 mm, the step between slices 1.5000 mm"]);
+        assert_eq!(image.notes, ["Slice Thickness is 2 mm, the slice spacing 1.5000 mm"]);
     }
 
     #[test]
@@ -432,7 +437,7 @@ mod tests {
             (other.clone().text(tags::PIXEL_SPACING, b"DS", "1\\1"), "pixel spacings"),
             (other.clone().text(tags::IMAGE_ORIENTATION_PATIENT, b"DS", "0\\1\\0\\-1\\0\\0"), "orientations"),
             (other.clone().number(tags::ROWS, 1), "2 x 2 and 2 x 1 pixels"),
-            (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" has not a position"),
+            (other.clone().element(tags::IMAGE_POSITION_PATIENT, b"DS", b""), "\"b\" lacks a position"),
         ] {
             let message = message(pair(file));
             assert!(message.contains(what) && message.contains("\"b\""), "{message}");
@@ -449,7 +454,7 @@ mod tests {
         let image = assemble(vec![slice(0.0, "2"), slice(2.0, "0.5")], SliceOrder::Position).unwrap().image;
         assert_eq!((image.samples.dtype(), image.scaling, image.bits), ("float32", Scaling::IDENTITY, 32));
         assert_eq!(first_pixels(&image), [21.0, 6.0]);
-        assert_eq!(image.notes, ["the rescale differs by slice: samples are real values"]);
+        assert_eq!(image.notes, ["the rescale differs between slices: samples are converted to real values"]);
         let image = assemble(vec![slice(0.0, "2"), slice(2.0, "2")], SliceOrder::Position).unwrap().image;
         assert_eq!((image.samples.dtype(), image.scaling.slope), ("int16", 2.0));
     }
@@ -461,7 +466,7 @@ mod tests {
         let pair = vec![instance("", &signed), instance("", &unsigned)];
         let image = assemble(pair, SliceOrder::Position).unwrap().image;
         assert_eq!(image.samples, Samples::I32(vec![-1, -1, -1, -1, 65535, 65535, 65535, 65535]));
-        assert_eq!(image.notes, ["slices are stored in several integer types: all are int32 here"]);
+        assert_eq!(image.notes, ["slices are stored in several integer types and converted to int32"]);
         assert_eq!(common_type(&[(false, 8), (false, 16)]), (false, 16));
         assert_eq!(common_type(&[(true, 16), (false, 8)]), (true, 16));
         assert_eq!(common_type(&[(true, 8), (false, 32)]), (true, 64));

@@ -11,7 +11,7 @@ const SAME_COSINE: f64 = 1e-3;
 const STEP_TOLERANCE: f64 = 0.01;
 
 /// What is noted of slices in another order than that of their positions.
-pub(super) const UNORDERED: &str = "the slices do not follow their positions in this order: the stack has no frame";
+pub(super) const UNORDERED: &str = "the slices are not in the order of their positions: the stack has no frame";
 /// Slices that lie aside of the line through the first and the last by more than this share of a pixel have no frame.
 const ASIDE: f64 = 0.5;
 
@@ -77,7 +77,7 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     });
     let (Some([row, column]), Some(locations), true) = (first.orientation, locations(planes), one_orientation) else {
         if planes.len() > 1 {
-            notes.push("slices without common orientation and positions: the step between them is assumed".into());
+            notes.push("slices without common orientation and positions: the slice spacing is assumed".into());
         }
         return (unplaced(assumed), notes);
     };
@@ -97,12 +97,15 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     }
     let (least, most) = steps.iter().fold((f64::MAX, 0.0f64), |(l, m), s| (l.min(s.abs()), m.max(s.abs())));
     if most - step > STEP_TOLERANCE * step || step - least > STEP_TOLERANCE * step {
-        notes.push(format!("steps between slices vary from {least:.4} to {most:.4} mm: {step:.4} is their median"));
+        notes.push(format!(
+            "the slice spacing varies from {least:.4} to {most:.4} mm: the median {step:.4} mm is \
+            used"
+        ));
     }
     if let Some(thickness) = first.thickness.filter(positive)
         && (thickness - step).abs() > STEP_TOLERANCE * step
     {
-        notes.push(format!("Slice Thickness is {thickness} mm, the step between slices {step:.4} mm"));
+        notes.push(format!("Slice Thickness is {thickness} mm, the slice spacing {step:.4} mm"));
     }
     // From the first to the last slice, scaled to the median step along the normal: with a tilted gantry it leaves the
     // normal, and the affine is sheared.
@@ -117,7 +120,8 @@ pub(super) fn stack(planes: &[Plane], header: &Header) -> (Option<Geometry>, Vec
     let farthest = aside.fold(0.0, f64::max);
     if farthest > ASIDE * row_step.min(column_step) {
         notes.push(format!(
-            "slices lie up to {farthest:.2} mm aside of the line from the first to the last: the stack has no frame"
+            "slices are up to {farthest:.2} mm away from the line between the first and the last: the stack has no \
+             frame"
         ));
         return (unplaced(Some(step)), notes);
     }

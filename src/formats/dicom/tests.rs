@@ -286,7 +286,7 @@ fn frames_may_span_fragments() {
     let double = file.clone().text(tags::NUMBER_OF_FRAMES, b"IS", "2").fragments(&[&one, &two]);
     assert_eq!(image(&double).samples, Samples::U8(vec![7, 7, 7, 9, 9, 9]));
     let unclear = file.text(tags::NUMBER_OF_FRAMES, b"IS", "2").fragments(&[&one[..64], &one[64..], &two]);
-    assert!(message(&unclear).contains("no offset table"), "{}", message(&unclear));
+    assert!(message(&unclear).contains("without an offset table"), "{}", message(&unclear));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! JPEG: baseline and progressive, 8 bits.
 //!
-//! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. A JPEG does not say
-//! how its coefficients become pixels to the last bit, and published numbers were made with what Pillow and OpenCV
-//! decode: libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. So exactness decides which
-//! library is used. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227 files of
+//! Specification: ITU-T T.81; the colour conventions are those of JFIF and of Adobe's APP14 marker. The standard does
+//! not define the pixels to the last bit, and published numbers are based on the output of Pillow and OpenCV:
+//! libjpeg-turbo with the accurate integer IDCT and smooth ("fancy") chroma upsampling. Exactness therefore determines
+//! the library. Differences from Pillow 12, per value: on five fundus pictures (CHASE DB1, IDRiD), and on 227 files of
 //! all samplings, odd sizes, progressive, with restarts, grey, RGB and CMYK:
 //!
 //! | library | fundus: largest | mean | values that differ | all: largest |
@@ -12,12 +12,13 @@
 //! | `zune-jpeg` 0.5 | 5 | 0.063–0.133 | 5–10 % | 6 (and no YCCK) |
 //! | `mozjpeg` 0.10: libjpeg-turbo's decoder, compiled from C | 0 | 0 | 0 | 0 |
 //!
-//! `mozjpeg` needs a C compiler only, since its assembly is left out; it takes about 15 s of processor time of a cold
+//! `mozjpeg` needs only a C compiler, because its assembly is disabled; it takes about 15 s of processor time of a cold
 //! build, and decodes about 150 million pixels a second and core.
 //!
-//! In the wild: an EXIF orientation, which is left alone (a mask may have been drawn on the turned picture: a note tells);
-//! CMYK from Photoshop, stored inverted, with or without Adobe's marker; files cut short by a broken download, which are errors here as in Pillow. Damage
-//! inside the data that leaves the length alone is decoded as well as it goes, as Pillow and OpenCV do, without an error.
+//! In the wild: an EXIF orientation, which is not applied (a mask may have been drawn on the rotated image: a note
+//! reports it); CMYK from Photoshop, stored inverted, with or without Adobe's marker; files truncated by a broken
+//! download, which are errors here as in Pillow. Damage inside the data that leaves the length alone is decoded as far
+//! as possible without an error, as in Pillow and OpenCV.
 
 mod probe;
 
@@ -52,8 +53,8 @@ fn unsupported(feature: String) -> Error {
     Error::Unsupported { format: FORMAT, feature }
 }
 
-/// Reads a picture as `uint8`: grey, or RGB (from YCbCr, or as stored where the Adobe marker says so). CMYK and YCCK, which
-/// files hold inverted (255 for no ink), become the RGB of Pillow's `convert("RGB")`.
+/// Reads a picture as `uint8`: grey, or RGB (from YCbCr, or as stored where the Adobe marker says so). CMYK and YCCK,
+/// which files hold inverted (255 for no ink), become the RGB of Pillow's `convert("RGB")`.
 ///
 /// # Errors
 /// [`Error::Truncated`] where the data end before the end marker, [`Error::Malformed`] for what libjpeg refuses,
@@ -71,7 +72,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if let Some(orientation) = header.orientation {
         image
             .notes
-            .push(format!("JPEG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
+            .push(format!("JPEG: EXIF orientation {orientation} is not applied; viewers rotate or mirror the image"));
     }
     if header.components == 4 {
         image.notes.push("JPEG: stored as CMYK, converted to RGB without a colour profile".into());
@@ -139,7 +140,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
                 let (width, height) = (usize::from(w1) << 8 | usize::from(w0), usize::from(h1) << 8 | usize::from(h0));
                 let components = usize::from(components);
                 if precision != 8 {
-                    return Err(unsupported(format!("{precision} bits a sample (8 only)")));
+                    return Err(unsupported(format!("{precision} bits per sample (only 8 are supported)")));
                 }
                 if width == 0 || height == 0 {
                     return Err(malformed(format!("{width} x {height} pixels")));
@@ -163,7 +164,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>> {
     let pixels = header.width * header.height;
     if pixels > bytes.len().saturating_mul(8 * 64) {
         let Header { width, height, .. } = header;
-        return Err(malformed(format!("{width} x {height} pixels cannot come from {} bytes", bytes.len())));
+        return Err(malformed(format!("{width} x {height} pixels cannot be stored in {} bytes", bytes.len())));
     }
     let at_end = Cell::new(false);
     let source = Source { bytes, at_end: &at_end };
@@ -183,7 +184,7 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>> {
         Ok(Err(e)) => e.to_string(),
         Err(panic) => match panic.downcast::<String>() {
             Ok(message) => *message,
-            Err(_) => "libjpeg gave up".into(),
+            Err(_) => "libjpeg cannot decode the stream".into(),
         },
     };
     if at_end.get() {
@@ -310,8 +311,8 @@ mod tests {
             (0, 0, "expected the marker ff d8"),
             (frame + 1, 0xc3, "lossless"),
             (frame + 1, 0xc9, "arithmetic"),
-            (frame + 4, 12, "12 bits a sample"),
-            (frame + 5, 0xff, "cannot come from"),
+            (frame + 4, 12, "12 bits per sample"),
+            (frame + 5, 0xff, "cannot be stored in"),
             (frame + 6, 0, "7 x 0 pixels"),
             (frame + 9, 2, "2 components"),
             (frame + 11, 0x55, "libjpeg"),

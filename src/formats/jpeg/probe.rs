@@ -1,5 +1,5 @@
-//! Follows the segments of a JPEG (ITU-T T.81, annex B) without decoding pixels. A thumbnail inside a segment has an end of
-//! its own, which is passed over.
+//! Follows the segments of a JPEG (ITU-T T.81, annex B) without decoding pixels. A thumbnail inside a segment has an
+//! end of its own, which is passed over.
 
 use crate::fault::Fault;
 use crate::formats::probe::Probe;
@@ -71,9 +71,7 @@ impl Probe for Segments {
     fn finish(self: Box<Self>) -> Result<(), (Fault, String)> {
         match self.wrong {
             Some(why) => Err((Fault::Damaged, why)),
-            None if self.part != Part::End => {
-                Err((Fault::Truncated, "a JPEG ends with the marker FF D9, and there is none".into()))
-            }
+            None if self.part != Part::End => Err((Fault::Truncated, "the JPEG end marker FF D9 is missing".into())),
             None => Ok(()),
         }
     }

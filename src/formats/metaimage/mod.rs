@@ -1,17 +1,17 @@
-//! MetaImage: `.mha` (header and voxels in one file) and `.mhd` with `.raw`, `.zraw` or a file a slice.
+//! MetaImage: `.mha` (header and voxels in one file) and `.mhd` with `.raw`, `.zraw` or one file per slice.
 //!
-//! Specification: the MetaIO documentation of Kitware; where it is silent, what ITK (through SimpleITK 2.5) does with the
-//! same bytes. A text header of `Key = value` lines whose last is `ElementDataFile`, then the voxels with x fastest,
-//! raw or as one zlib stream.
+//! Specification: the MetaIO documentation of Kitware; where it is silent, the behaviour of ITK (through SimpleITK 2.5)
+//! on the same bytes. A text header of `Key = value` lines whose last is `ElementDataFile`, then the voxels with x
+//! fastest, raw or as one zlib stream.
 //!
 //! In the wild:
 //! - Keys in other cases, `:` for `=`, blanks and CRLF, lines that are no field: all tolerated (MetaIO minds the case).
-//! - `TransformMatrix`, `Rotation` and `Orientation` are one field under three names, and so are `Offset`, `Position` and
-//!   `Origin`. The matrix is written axis by axis: its first row is the direction of x. World coordinates are LPS+.
+//! - `TransformMatrix`, `Rotation` and `Orientation` are one field under three names, and so are `Offset`, `Position`
+//!   and `Origin`. The matrix is written axis by axis: its first row is the direction of x. World coordinates are LPS+.
 //! - `AnatomicalOrientation` contradicts the matrix as often as not; like ITK, this reader leaves it alone.
-//! - `CompressedDataSize` is missing or wrong. ITK 5.4 then returns garbage without an error; here the stream is inflated
-//!   to its own end, and one that ends early is an error.
-//! - `ElementSize` stands for `ElementSpacing` in old files; where both are there, the spacing counts.
+//! - `CompressedDataSize` is missing or wrong. ITK 5.4 then returns garbage without an error; here the stream is
+//!   inflated to its own end, and one that ends early is an error.
+//! - `ElementSize` stands for `ElementSpacing` in old files; if both are present, the spacing is used.
 //! - `ElementToIntensityFunctionSlope` and `…Offset`: ITK ignores them, and so does this reader, with a note.
 
 #[cfg(test)]
@@ -34,8 +34,8 @@ pub static ENTRY: Format = Format {
     ..Format::PLAIN
 };
 
-/// Reads an image from the bytes of its `.mha` or `.mhd`. The data file is named in the header; `name`, the header's own,
-/// is not needed.
+/// Reads an image from the bytes of its `.mha` or `.mhd`. The data file is named in the header; `name`, the header's
+/// own, is not needed.
 ///
 /// Axes beyond the fourth are joined into t, in the order of storage. Channels are components.
 ///
@@ -113,7 +113,7 @@ fn parse(bytes: &[u8]) -> Result<Parsed<'_>> {
     }
     let sizes: Vec<usize> = fields.list(&["DimSize"], ndims)?.ok_or_else(|| missing("DimSize"))?;
     if sizes.contains(&0) {
-        return Err(malformed(format!("DimSize is {}; no axis can be empty", listed(&sizes))));
+        return Err(malformed(format!("DimSize is {}; an axis cannot be empty", listed(&sizes))));
     }
     let size = four_axes(&sizes)
         .ok_or_else(|| malformed(format!("the product of DimSize {} is too large", listed(&sizes))))?;
@@ -183,7 +183,7 @@ fn geometry(fields: &Fields, ndims: usize, notes: &mut Vec<String>) -> Result<Ge
         let step = spacing.as_ref().map_or(1.0, |s| s[axis]);
         steps[axis] = step.abs();
         if step == 0.0 || !step.is_finite() {
-            notes.push(format!("The spacing of axis {axis} is {step}; a spacing of 1 was taken."));
+            notes.push(format!("The spacing of axis {axis} is {step}; a spacing of 1 is used."));
             steps[axis] = 1.0;
         }
         origin[axis] = offset.as_ref().map_or(0.0, |o| o[axis]);
@@ -202,7 +202,8 @@ fn geometry(fields: &Fields, ndims: usize, notes: &mut Vec<String>) -> Result<Ge
     Ok(Geometry::from_lps(origin, directions, steps))
 }
 
-/// Type of an element; with channels it is written with `_ARRAY`. `MET_LONG` has 32 bits in MetaIO whatever the machine.
+/// Type of an element; with channels it is written with `_ARRAY`. `MET_LONG` has 32 bits in MetaIO whatever the
+/// machine.
 fn dtype(name: &str) -> Result<Dtype> {
     let upper = name.to_ascii_uppercase();
     Ok(match upper.strip_suffix("_ARRAY").unwrap_or(&upper) {

@@ -195,7 +195,7 @@ fn what_is_wrong_is_named() {
         ("Image", "Mesh", "Mesh"),
         ("NDims = 3", "NDims = 0", "NDims is 0"),
         ("2 3 4", "2 3", "expected 3 numbers"),
-        ("2 3 4", "2 0 4", "no axis can be empty"),
+        ("2 3 4", "2 0 4", "an axis cannot be empty"),
         ("2 3 4", "2 -3 4", "expected 3 numbers"),
         ("2 3 4", "2 3 400000000000", "needs 2400000000000 bytes, found 24"),
         ("2 3 4", "4294967296 4294967296 4294967296", "do not fit in memory"),

@@ -1,5 +1,5 @@
-//! The physical frame of a NIfTI header, by nibabel's `get_best_affine`: the sform where its code is set, else the qform
-//! where its code is set, else an affine from the spacing alone.
+//! The physical frame of a NIfTI header, by nibabel's `get_best_affine`: the sform where its code is set, else the
+//! qform where its code is set, else an affine from the spacing alone.
 
 use super::Fields;
 use crate::image::{Frame, Geometry, axis_lengths};
@@ -29,7 +29,7 @@ impl Fields {
             3 => (0.001, "micrometres"),
             _ => return 1.0,
         };
-        notes.push(format!("Lengths are given in {unit}; spacing and affine were converted to millimetres."));
+        notes.push(format!("Lengths are given in {unit}; spacing and affine are converted to millimetres."));
         mm
     }
 
@@ -46,7 +46,7 @@ impl Fields {
         self.compare_forms(notes);
         let is_set = |name: &str, code: i32, notes: &mut Vec<String>| {
             if code != 0 && !(1..=5).contains(&code) {
-                notes.push(format!("{name} is {code}, which means nothing; the transform was ignored."));
+                notes.push(format!("{name} is {code}, which is undefined; the transform is ignored."));
             }
             (1..=5).contains(&code)
         };
@@ -60,7 +60,7 @@ impl Fields {
             if affine.iter().flatten().all(|v| v.is_finite()) {
                 return (affine, frame);
             }
-            notes.push(format!("The {name} holds values that are not finite; it was ignored."));
+            notes.push(format!("The {name} contains values that are not finite; it is ignored."));
         }
         ([[0.0; 4]; 3], Frame::Spacing)
     }
@@ -99,7 +99,7 @@ impl Fields {
     fn compare_forms(&self, notes: &mut Vec<String>) {
         let Some(farthest) = self.forms_apart() else { return };
         if farthest >= self.smallest_step() / 2.0 {
-            notes.push(format!("The sform and the qform put voxels up to {farthest:.2} apart; the sform was taken."));
+            notes.push(format!("The sform and the qform differ by up to {farthest:.2} mm; the sform is used."));
         }
     }
 
@@ -134,7 +134,8 @@ impl Fields {
             let [x, y, z] = lengths.map(|l| (l * 1e4).round() / 1e4);
             let [px, py, pz] = spacing.map(|l| (l * 1e4).round() / 1e4);
             notes.push(format!(
-                "The affine has voxels of {x} x {y} x {z} mm, pixdim says {px} x {py} x {pz} mm; the spacing is pixdim's."
+                "The affine has voxels of {x} x {y} x {z} mm, but pixdim states {px} x {py} x {pz} mm; the spacing is \
+                 taken from pixdim."
             ));
         }
     }
@@ -148,7 +149,7 @@ pub(in crate::formats) fn spacing_of(pixdim: f64, axis: usize, axes: usize, note
         return spacing;
     }
     if axis < axes {
-        notes.push(format!("pixdim[{}] is {pixdim}; a spacing of 1 was taken.", axis + 1));
+        notes.push(format!("pixdim[{}] is {pixdim}; a spacing of 1 is used.", axis + 1));
     }
     1.0
 }

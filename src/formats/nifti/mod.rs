@@ -1,24 +1,25 @@
 //! NIfTI-1 and NIfTI-2: `.nii`, `.nii.gz`, and pairs `.hdr` + `.img` with either half compressed.
 //!
-//! Specification: `nifti1.h` and `nifti2.h` of the NIfTI working group; where they leave a choice, nibabel's is taken,
-//! because the field's labels were drawn and its results computed on what nibabel returns. A fixed binary header
-//! (348 or 540 bytes, byte order of the writer), optional extensions, then the voxels with x fastest.
+//! Specification: `nifti1.h` and `nifti2.h` of the NIfTI working group; where they leave a choice, nibabel's is
+//! followed, because labels were drawn and published results computed on its output. A fixed binary header (348 or 540
+//! bytes, byte order of the writer), optional extensions, then the voxels with x fastest.
 //!
 //! In the wild:
-//! - `scl_slope` is 0, NaN or infinite where the writer means "no scaling".
+//! - `scl_slope` is 0, NaN or infinite when the writer means "no scaling".
 //! - `vox_offset` is 0 in single files. niftilib reads from the end of the header; nibabel 5 reads the header itself as
-//!   voxels. Here the data begin at 352 (NIfTI-2: 544), and a note says so.
-//! - The sform's columns are not as long as `pixdim` says. The files of ACDC have an sform of 1 mm and the true spacing in
-//!   `pixdim`. So the spacing of an image is always `pixdim`'s, the affine is nibabel's, and a note tells of the gap.
-//! - `xyzt_units` may say micrometres or metres: spacing and affine are converted to millimetres, as ITK does and nibabel
-//!   does not.
+//!   voxels. Here the data begin at 352 (NIfTI-2: 544), and a note reports it.
+//! - The lengths of the sform's columns differ from `pixdim`. The files of ACDC have an sform of 1 mm and the true
+//!   spacing in `pixdim`. So the spacing of an image is always `pixdim`'s, the affine is nibabel's, and a note reports
+//!   the difference.
+//! - `xyzt_units` may say micrometres or metres: spacing and affine are converted to millimetres, as ITK does and
+//!   nibabel does not.
 //! - A 348-byte header without a magic number is Analyze 7.5: [`analyze`](super::analyze).
 //!
-//! `nifti` 0.18.0 is a third opinion in tests (`demo/write/tests.rs`) and not the reader. It refuses NIfTI-2 and Analyze,
-//! turns a volume whose slope is NaN or infinite into NaN and infinities throughout, and reads a gzip file of several members
-//! up to the end of the first: a test shows each. It is also slow: a CT of 312
-//! slices of 512 x 512 16-bit voxels (71 MB compressed) took it 0.64 s of processor time to load and 0.88 s to an
-//! array; this module needs 0.46 s, most of them libdeflate's.
+//! `nifti` 0.18.0 is a second reader in tests (`demo/write/tests.rs`), not the reader of the program. It refuses
+//! NIfTI-2 and Analyze, turns a volume whose slope is NaN or infinite into NaN and infinities throughout, and reads a
+//! gzip file of several members up to the end of the first: a test shows each. It is also slow: a CT of 312 slices of
+//! 512 x 512 16-bit voxels (71 MB compressed) took it 0.64 s of processor time to load and 0.88 s to an array; this
+//! module needs 0.46 s, most of them libdeflate's.
 
 mod affine;
 #[cfg(test)]

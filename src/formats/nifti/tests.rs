@@ -228,8 +228,12 @@ fn the_sform_comes_first_and_the_spacing_from_pixdim() {
     assert_eq!(geometry.affine, [[-1., 0., 0., 10.], [0., -1., 0., 20.], [0., 0., 1., 30.]]);
     assert_eq!(geometry.spacing, [2., 3., 4.]);
     let [forms, voxels] = &image.notes[..] else { panic!("two notes expected: {:?}", image.notes) };
-    assert!(forms.starts_with("The sform and the qform put voxels up to"), "{forms}");
-    assert_eq!(voxels, "The affine has voxels of 1 x 1 x 1 mm, pixdim says 2 x 3 x 4 mm; the spacing is pixdim's.");
+    assert!(forms.starts_with("The sform and the qform differ by up to"), "{forms}");
+    assert_eq!(
+        voxels,
+        "The affine has voxels of 1 x 1 x 1 mm, but pixdim states 2 x 3 x 4 mm; the spacing is taken \
+        from pixdim."
+    );
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn of(fields: &Fields, notes: &mut Vec<String>) -> Result<Axes> {
     fields.required("sizes")?;
     let sizes: Vec<usize> = fields.per_axis("sizes", dimension)?.unwrap_or_default();
     if sizes.contains(&0) {
-        return Err(malformed(format!("sizes are {}; no axis can be empty", listed(&sizes))));
+        return Err(malformed(format!("sizes are {}; an axis cannot be empty", listed(&sizes))));
     }
     let directions = fields.vectors("spacedirections")?;
     if let Some(directions) = &directions
@@ -103,7 +103,7 @@ fn geometry(
     if !is_anatomical {
         let name = fields.get("space").unwrap_or("not named");
         notes.push(format!(
-            "The space is {name}, which does not tell left from right; it was taken as LPS, as ITK does."
+            "The space is {name}, which does not distinguish left from right; LPS is assumed, as in ITK."
         ));
     }
     let origin = fields.vectors("spaceorigin")?.and_then(|mut v| if v.is_empty() { None } else { v.swap_remove(0) });
@@ -126,7 +126,7 @@ fn geometry(
         affine[row][3] = signs[row] * part(&origin, row);
     }
     if !affine.iter().flatten().all(|v| v.is_finite()) {
-        return Err(malformed("the space directions or the origin hold values that are not finite".into()));
+        return Err(malformed("the space directions or the origin contain values that are not finite".into()));
     }
     Ok(Some(Geometry { spacing: steps, affine, frame: Frame::Header }))
 }
@@ -135,6 +135,6 @@ fn length_or_one(length: f64, axis: usize, notes: &mut Vec<String>) -> f64 {
     if length > 0.0 && length.is_finite() {
         return length;
     }
-    notes.push(format!("The spacing of axis {axis} is {length}; a spacing of 1 was taken."));
+    notes.push(format!("The spacing of axis {axis} is {length}; a spacing of 1 is used."));
     1.0
 }

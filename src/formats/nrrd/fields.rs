@@ -12,8 +12,8 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    /// Reads lines up to the empty one, or to the end of a detached header, and gives the rest of the bytes. The names of
-    /// a `LIST` of data files are part of that rest.
+    /// Reads lines up to the empty one, or to the end of a detached header, and gives the rest of the bytes. The names
+    /// of a `LIST` of data files are part of that rest.
     pub fn split(bytes: &[u8]) -> Result<(Fields, &[u8])> {
         let (magic, mut rest) = line(bytes);
         let known = ["NRRD00.01", "NRRD0001", "NRRD0002", "NRRD0003", "NRRD0004", "NRRD0005"];

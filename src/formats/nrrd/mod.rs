@@ -3,16 +3,16 @@
 //! Specification: "Definition of NRRD File Format" of the Teem project, versions 1 to 5. A text header that begins with
 //! `NRRD000` and the version, `field: value` lines, an empty line, then the data with the first axis fastest.
 //!
-//! Which axis is what: an axis with a direction is one of space; one without (`none`, a spacing of NaN, a `kind` that is
-//! no domain) is a component axis where it comes first, and t where it comes last. Without any such word the first
+//! Which axis is what: an axis with a direction is one of space; one without (`none`, a spacing of NaN, a `kind` that
+//! is no domain) is a component axis where it comes first, and t where it comes last. Without any such word the first
 //! three axes are x, y, z and the fourth is t.
 //!
 //! In the wild:
-//! - `space` is one of three anatomical names for almost all files (`left-posterior-superior` from ITK and Slicer); others
-//!   (`3D-right-handed`, `scanner-xyz`, a bare `space dimension`) do not say where left is: taken as LPS+, as
+//! - `space` is one of three anatomical names for almost all files (`left-posterior-superior` from ITK and Slicer);
+//!   others (`3D-right-handed`, `scanner-xyz`, a bare `space dimension`) do not say where left is: taken as LPS+, as
 //!   ITK does, with a note.
-//! - `byte skip` of compressed data counts decompressed bytes, after `line skip` was counted in the file. pynrrd 1.1 also
-//!   seeks in the compressed file, and fails on such files.
+//! - `byte skip` of compressed data counts decompressed bytes, after `line skip` was counted in the file. pynrrd 1.1
+//!   also seeks in the compressed file, and fails on such files.
 //! - Vectors with blanks, `(1, 0, 0)`; field names with and without their blank; headers with CRLF.
 
 mod axes;
@@ -45,8 +45,8 @@ pub static ENTRY: Format = Format {
     ..Format::PLAIN
 };
 
-/// Reads an image from the bytes of its `.nrrd` or `.nhdr`. Data files are named in the header; `name`, the header's own,
-/// is not needed.
+/// Reads an image from the bytes of its `.nrrd` or `.nhdr`. Data files are named in the header; `name`, the header's
+/// own, is not needed.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for `block` samples, other encodings than raw, gzip, bzip2, text and hex, and axes that are

@@ -58,12 +58,12 @@ fn table_of(parsed: &Parsed) -> Result<Option<Table>> {
             (None, Some(layer)) => (1, layer),
             (value, None) if layers == numbers.len() => (value.unwrap_or(1), at as u32),
             _ => {
-                let reason = format!("segment {n} has no label value or layer, and there are {layers} layer(s)");
+                let reason = format!("segment {n} has no label value or layer, but the file has {layers} layer(s)");
                 return Err(malformed(reason));
             }
         };
         if layer as usize >= layers {
-            return Err(malformed(format!("segment {n} is in layer {layer}, and there are {layers}")));
+            return Err(malformed(format!("segment {n} is in layer {layer}, but the file has {layers}")));
         }
         let name = key("Name").or(key("ID")).unwrap_or_default().to_string();
         segments.push(Segment { number, layer, name, terms: key("Tags").map(terms).unwrap_or_default() });

@@ -226,7 +226,7 @@ fn what_is_wrong_is_named() {
         ("sizes: 2\n", "no field dimension"),
         ("dimension: 2\n", "no field sizes"),
         ("dimension: 2\nsizes: 2\n", "expected 2 values"),
-        ("dimension: 2\nsizes: 2 0\n", "no axis can be empty"),
+        ("dimension: 2\nsizes: 2 0\n", "an axis cannot be empty"),
         ("dimension: 99\nsizes: 2\n", "expected 1 to 16"),
         ("dimension: 1\nsizes: 2\nspace directions: (1,0\n", "expected vectors"),
         ("dimension: 1\nsizes: 2\nspace directions: (1,0,0) (0,1,0)\n", "2 space directions for 1 axes"),

@@ -8,8 +8,8 @@
 //! `pHYs`, which speaks of print and not of patients and is therefore not used as spacing (a note gives it); animated
 //! files, of which the default image is read.
 //!
-//! Speed, a second and core: about 200 MB of 8-bit samples of natural pictures, 1.9 billion pixels of 1-bit masks, which
-//! are bound by the unpacking to a byte a pixel.
+//! Speed, a second and core: about 200 MB of 8-bit samples of natural pictures, 1.9 billion pixels of 1-bit masks,
+//! which are bound by the unpacking to a byte a pixel.
 
 mod probe;
 
@@ -65,7 +65,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let row_bytes = (width * components * depth as usize).div_ceil(8);
     // Deflate gives at most 1032 bytes for one.
     if (row_bytes + 1) as u128 * height as u128 > 1032 * bytes.len() as u128 {
-        return Err(malformed(format!("{width} x {height} pixels cannot come from {} bytes", bytes.len())));
+        return Err(malformed(format!("{width} x {height} pixels cannot be stored in {} bytes", bytes.len())));
     }
     let mut reader = decoder.read_info().map_err(error)?;
     let mut packed = vec![0u8; row_bytes * height];
@@ -92,20 +92,20 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
             _ => key.iter().copied().map(u16::from).collect(),
         };
         let key = key.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-        image.notes.push(format!("PNG: tRNS declares the value {key} transparent; it is kept as it is"));
+        image.notes.push(format!("PNG: tRNS declares the value {key} transparent; the value is kept"));
     }
     if let Some(orientation) = info.exif_metadata.as_deref().and_then(ifd::exif_orientation) {
         image.meaning.orientation = Some(orientation);
         image
             .notes
-            .push(format!("PNG: EXIF orientation {orientation} left alone: viewers turn or mirror this picture"));
+            .push(format!("PNG: EXIF orientation {orientation} is not applied; viewers rotate or mirror the image"));
     }
     if let Some(dimensions) = info.pixel_dims.filter(|d| d.unit == Unit::Meter) {
         let (x, y) = (dimensions.xppu, dimensions.yppu);
-        image.notes.push(format!("PNG: pHYs says {x} x {y} pixels a metre; not used as spacing"));
+        image.notes.push(format!("PNG: pHYs states {x} x {y} pixels per metre; not used as spacing"));
     }
     if let Some(animation) = info.animation_control {
-        image.notes.push(format!("PNG: animated, {} frames; only the default image was read", animation.num_frames));
+        image.notes.push(format!("PNG: animated with {} frames; only the default image is read", animation.num_frames));
     }
     Ok(image)
 }

@@ -64,7 +64,7 @@ impl Probe for Chunks {
         match self.wrong {
             Some(why) => Err((Fault::Damaged, why)),
             None if self.part != Part::End => {
-                Err((Fault::Truncated, "a PNG ends with the chunk IEND, and there is none".into()))
+                Err((Fault::Truncated, "the PNG chunk IEND is missing at the end".into()))
             }
             None => Ok(()),
         }
@@ -78,7 +78,13 @@ impl Chunks {
         let name = String::from_utf8_lossy(&self.kind).escape_debug().to_string();
         match self.part {
             Part::Signature if part == b"\x89PNG\r\n\x1a\n" => self.part = Part::Header,
-            Part::Signature => self.wrong = Some("the signature of PNG is damaged, as by a transfer as text".into()),
+            Part::Signature => {
+                self.wrong = Some(
+                    "the PNG signature is damaged, as after a transfer in text \
+                mode"
+                        .into(),
+                )
+            }
             Part::Header if number > i32::MAX as u32 => {
                 self.wrong = Some(format!("a chunk of a PNG cannot have {number} bytes"));
             }

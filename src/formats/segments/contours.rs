@@ -1,11 +1,11 @@
 //! Structures of closed contours, filled on the grid of an image.
 //!
-//! A pixel is inside where its centre is (even–odd rule, an edge belonging to the pixel on its right or below). Contours of
-//! one structure in one plane are combined by exclusive or, so that a contour within another is a hole; a hole that is drawn
-//! as a keyhole, one contour that runs inwards and back, comes out the same. A contour that is there twice, in whichever
-//! direction, counts once. Contours lie at the mean of their corners, and where all are near slices of the image, each
-//! belongs to its slice. Else they were drawn on other slices: those of planes between slices go to the nearest slice,
-//! and of several planes that fall on one slice the nearest counts.
+//! A pixel is inside where its centre is (even–odd rule, an edge belonging to the pixel on its right or below).
+//! Contours of one structure in one plane are combined by exclusive or, so that a contour within another is a hole; a
+//! hole that is drawn as a keyhole, one contour that runs inwards and back, comes out the same. A contour that is there
+//! twice, in whichever direction, counts once. Contours lie at the mean of their corners, and where all are near slices
+//! of the image, each belongs to its slice. Else they were drawn on other slices: those of planes between slices go to
+//! the nearest slice, and of several planes that fall on one slice the nearest counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +47,7 @@ impl Structure {
         let (geometry, to_index) = target.frame()?;
         let mut notes = Vec::new();
         if self.without_area > 0 {
-            notes.push(format!("{} point(s) or open contour(s) have no area and are left out", self.without_area));
+            notes.push(format!("{} point(s) or open contour(s) without area are left out", self.without_area));
         }
         let mut marks = vec![0u8; size.iter().product()];
         let contours: Vec<Vec<[f64; 3]>> = self
@@ -59,7 +59,7 @@ impl Structure {
             })
             .collect();
         if contours.is_empty() {
-            notes.push("it has no closed contour".into());
+            notes.push("no closed contour".into());
             return Ok(Placed { marks, reordered: false, error_mm: 0.0, notes });
         }
         let axis = slice_axis(&contours)?;
@@ -70,7 +70,7 @@ impl Structure {
         let heights = match target.heights {
             Some(heights) if axis == 2 => heights,
             Some(_) => {
-                let reason = "its contours lie across the slices of the image, of which some are missing";
+                let reason = "the contours cross the slices of the image, of which some are missing";
                 return Err(Misfit::OffGrid(reason.into()));
             }
             None => {
@@ -86,16 +86,17 @@ impl Structure {
         let (in_gap, outside): (Vec<_>, Vec<_>) = others.into_iter().partition(|o| bottom < o.at && o.at < top);
         if on_slices.is_empty() {
             let place =
-                format!("its contours lie at slices {first:.2} to {last:.2} of an image of {} slices", size[axis]);
+                format!("the contours are at slices {first:.2} to {last:.2} of an image with {} slices", size[axis]);
             return Err(Misfit::Elsewhere(match outside.is_empty() {
-                true => format!("{place}, in a gap of the series, where the image lacks slices"),
+                true => format!("{place}, in a gap of the series where slices of the image are missing"),
                 false => format!("{place}: they do not belong together"),
             }));
         }
         if !in_gap.is_empty() {
             let count = in_gap.len();
             notes.push(format!(
-                "{count} of its {total} contours lie in a gap of the series, where the image lacks slices, and are left out"
+                "{count} of {total} contours are in a gap of the series where slices of the image are missing, and are \
+                 left out"
             ));
         }
         let beyond = outside.len();
@@ -104,7 +105,7 @@ impl Structure {
         let repeated: usize =
             chosen.values_mut().chain(outside.iter_mut().map(|(_, plane)| plane)).map(drop_repeated).sum();
         if repeated > 0 {
-            notes.push(format!("{repeated} contour(s) are there twice: read once"));
+            notes.push(format!("{repeated} contour(s) occur twice and are read once"));
         }
         let [columns, rows] = in_plane.map(|a| size[a]);
         let drawn: f64 =
@@ -114,20 +115,20 @@ impl Structure {
             let percent = 100.0 * (1.0 - inside / drawn);
             let beside = match beyond {
                 0 => String::new(),
-                _ => format!(" ({beyond} of its {total} contours lie above or below its slices)"),
+                _ => format!(" ({beyond} of {total} contours are above or below its slices)"),
             };
             return Err(Misfit::Elsewhere(format!(
-                "{percent:.1} % of the area of its contours lie outside the image{beside}: they do not belong together"
+                "{percent:.1} % of the area of the contours is outside the image{beside}: they do not belong together"
             )));
         }
         if beyond > 0 {
-            notes.push(format!("{beyond} of its {total} contours lie outside the image's slices"));
+            notes.push(format!("{beyond} of {total} contours are outside the image's slices"));
         }
         if left_out > 0 {
-            notes.push(format!("{left_out} contour(s) lie between slices that have nearer ones, and are left out"));
+            notes.push(format!("{left_out} contour(s) between slices that have closer ones are left out"));
         }
         if off > OFF_SLICE {
-            notes.push(format!("contours lie up to {off:.2} of a slice off theirs"));
+            notes.push(format!("contours are up to {off:.2} slices away from their slice"));
         }
         if let (Some((low, _)), Some((high, _))) = (chosen.first_key_value(), chosen.last_key_value()) {
             let (between, with) = (high - low + 1, chosen.len());
@@ -155,10 +156,10 @@ impl Structure {
             }
         }
         if clipped > 0 {
-            notes.push(format!("{clipped} contour(s) reach beyond the image"));
+            notes.push(format!("{clipped} contour(s) extend beyond the image"));
         }
         if crossing > 0 {
-            notes.push(format!("{crossing} contour(s) cross others of the same slice: where they overlap is outside"));
+            notes.push(format!("{crossing} contour(s) cross others of the same slice; the overlap counts as outside"));
         }
         Ok(Placed { marks, reordered: false, error_mm: off * geometry.spacing[axis], notes })
     }
@@ -180,8 +181,8 @@ fn slice_axis(contours: &[Vec<[f64; 3]>]) -> Result<usize, Misfit> {
         return Ok(axis);
     }
     Err(Misfit::OffGrid(format!(
-        "its contours are drawn across the slices of the image: along x, y, z they extend over up to {:.2}, {:.2}, {:.2} \
-         pixels, where one of them should be next to 0",
+        "the contours are not in the planes of the image's slices: along x, y, z they extend over up to {:.2}, {:.2}, \
+         {:.2} pixels, but one of these should be close to 0",
         rises[0], rises[1], rises[2]
     )))
 }
@@ -191,7 +192,8 @@ fn outline(contour: &[[f64; 3]], axis: usize, in_plane: [usize; 2]) -> Outline {
     Outline { at, corners: contour.iter().map(|p| in_plane.map(|a| p[a])).collect() }
 }
 
-/// Drops what would cancel itself: contours along the same line as one before, whatever their direction and first corner.
+/// Drops what would cancel itself: contours along the same line as one before, whatever their direction and first
+/// corner.
 fn drop_repeated(outlines: &mut Vec<Outline>) -> usize {
     let before = outlines.len();
     let mut kept: Vec<Outline> = Vec::with_capacity(before);
@@ -404,20 +406,20 @@ mod tests {
     fn contours_between_slices_and_outside_are_told() {
         let placed = filled(vec![square(1.5, 4.5, 2.6), square(1.5, 3.5, 2.2)]).unwrap();
         assert_eq!([0, 1, 2].map(|z| count(&placed, z)), [0, 4, 0]);
-        assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) lie between")), "{:?}", placed.notes);
-        // Less than a hundredth outside is told, more is refused: above, below and beside the image.
+        assert!(placed.notes.iter().any(|n| n.contains("1 contour(s) between slices")), "{:?}", placed.notes);
+        // Less than a hundredth outside is reported, more is refused: above, below and next to the image.
         let most = || [0.0, 2.0, 4.0].map(|z| square(0.5, 8.5, z)).to_vec();
         let placed = filled([most(), vec![square(1.5, 2.5, 99.0)]].concat()).unwrap();
-        assert!(placed.notes[0].contains("1 of its 4 contours lie outside"), "{:?}", placed.notes);
+        assert!(placed.notes[0].contains("1 of 4 contours are outside"), "{:?}", placed.notes);
         for (other, words) in [
-            (square(1.5, 4.5, 99.0), "4.5 % of the area of its contours lie outside"),
+            (square(1.5, 4.5, 99.0), "4.5 % of the area of the contours is outside"),
             (square(1.5, 14.5, 6.0), "% of the area"),
         ] {
             let Err(Misfit::Elsewhere(why)) = filled([most(), vec![other]].concat()) else { panic!("refused") };
             assert!(why.contains(words), "{why}");
         }
         let Err(Misfit::Elsewhere(why)) = filled(vec![square(1.5, 4.5, -9.0)]) else { panic!("refused") };
-        assert!(why.contains("slices -4.50 to -4.50 of an image of 5 slices"), "{why}");
+        assert!(why.contains("slices -4.50 to -4.50 of an image with 5 slices"), "{why}");
         let beside = filled(vec![square(50.0, 60.0, 2.0)]);
         assert!(matches!(beside, Err(Misfit::Elsewhere(_))), "{beside:?}");
     }
@@ -450,7 +452,7 @@ mod tests {
         let both = vec![part(0.5, 0.0), part(4.5, 0.2), part(0.5, 1.8), part(4.5, 2.4)];
         let placed = filled(both).unwrap();
         assert_eq!([0, 1].map(|z| count(&placed, z)), [8, 8]);
-        assert!(placed.notes.len() == 1 && placed.notes[0].contains("up to 0.20 of a slice off"), "{:?}", placed.notes);
+        assert!(placed.notes.len() == 1 && placed.notes[0].contains("up to 0.20 slices away"), "{:?}", placed.notes);
         // The contours of slices that lie closer than the image's would cancel each other.
         let closer: Vec<Contour> = (0..9).map(|i| square(0.5, 4.5, f64::from(i) * 0.5)).collect();
         let placed = filled(closer).unwrap();
@@ -467,7 +469,7 @@ mod tests {
             Structure { closed, without_area: 0 }.on_grid(target)
         };
         let placed = on(&[0.0, 1.0, 4.0]).unwrap();
-        assert!(placed.notes[0].starts_with("1 of its 3 contours lie in a gap of the series"), "{:?}", placed.notes);
+        assert!(placed.notes[0].starts_with("1 of 3 contours are in a gap of the series"), "{:?}", placed.notes);
         let Err(Misfit::Elsewhere(why)) = on(&[-2.0, -1.0, 3.0]) else { panic!("refused") };
         assert!(why.contains("in a gap of the series"), "{why}");
     }

@@ -1,19 +1,19 @@
-//! Containers that hold several masks under names: DICOM segmentations, DICOM structure sets, and NRRD as 3D Slicer writes
-//! it.
+//! Containers that hold several masks under names: DICOM segmentations, DICOM structure sets, and NRRD as 3D Slicer
+//! writes it.
 //!
-//! An [`Image`] has one value for each pixel, and says nothing of names. These containers say more: a table of segments,
-//! each with a number, a name and coded terms, and for each a mask of its own that may overlap the others.
-//! [`segment_table`](super::segment_table) reads what they are, [`read_segments`](super::read_segments) their masks too, and
-//! [`Segments::on_grid`] lays one after the other on the grid of an image, by where each frame says that it lies:
+//! An [`Image`] has one value for each pixel, and no names. These containers also have a table of segments, each with a
+//! number, a name and coded terms, and a separate mask that may overlap the others.
+//! [`segment_table`](super::segment_table) reads the table, [`read_segments`](super::read_segments) the masks too, and
+//! [`Segments::on_grid`] maps one after another to the grid of an image, by the position of each frame:
 //!
 //! - a **DICOM segmentation** (PS3.3 C.8.20) is a list of frames in any order, each of one segment and at one position;
-//!   frames without a mark are left out by most writers. A *label map* has one frame for each position, whose values are
-//!   numbers of segments;
+//!   frames without a mark are left out by most writers. A *label map* has one frame for each position, whose values
+//!   are numbers of segments;
 //! - a **structure set** (PS3.3 C.8.8.5, C.8.8.6) has no pixels: each structure is a list of closed contours in
 //!   millimetres;
 //! - a **segmentation of 3D Slicer** is a label map, or several as *layers* where segments overlap, cropped to what is
-//!   marked; its keys `SegmentN_Name`, `SegmentN_LabelValue`, `SegmentN_Layer` and `SegmentN_Tags` tell which value of
-//!   which layer is what.
+//!   marked; its keys `SegmentN_Name`, `SegmentN_LabelValue`, `SegmentN_Layer` and `SegmentN_Tags` assign values of
+//!   layers to segments.
 
 mod contours;
 mod planes;
@@ -182,11 +182,11 @@ impl Segments {
     /// Segment `index` of the table on the grid of an image, each of its pixels on the grid's pixel at the same place,
     /// contours filled.
     ///
-    /// Axes may be turned around or exchanged, slices missing or in another order, as long as the pixels are the same: no
-    /// pixel may move by half a pixel, and no slice by more than a quarter of the distance between slices. Masks of slices
-    /// that lie farther apart than the image's are refused: they say nothing of the slices between. Frames of a DICOM
-    /// segmentation may be those of a few slices, which its header's distance between slices tells, and the series that
-    /// it was drawn on.
+    /// Axes may be turned around or exchanged, slices missing or in another order, as long as the pixels are the same:
+    /// no pixel may move by half a pixel, and no slice by more than a quarter of the distance between slices. Masks of
+    /// slices that lie farther apart than the image's are refused: they say nothing of the slices between. Frames of a
+    /// DICOM segmentation may be those of a few slices, which its header's distance between slices tells, and the
+    /// series that it was drawn on.
     ///
     /// # Errors
     /// [`Misfit`], with both frames.
@@ -217,12 +217,12 @@ impl Segments {
         match &self.content {
             Content::Frames(frames) => frames.volume(index),
             Content::Layers(layers) => Ok(layers.volume(index)),
-            Content::Structures(_) => Err(Misfit::OffGrid("contours have no pixels of their own".into())),
+            Content::Structures(_) => Err(Misfit::OffGrid("contours have no pixels".into())),
         }
     }
 
-    /// The largest value of a segment and the threshold that it would have to exceed, where it is marked by fractions and
-    /// none does.
+    /// The largest value of a segment and the threshold that it would have to exceed, where it is marked by fractions
+    /// and none does.
     ///
     /// # Panics
     /// Where the table has no such segment.
@@ -243,7 +243,7 @@ impl Segments {
     }
 }
 
-/// Two segments of one number (in one layer) cannot be told apart.
+/// Two segments of one number (in one layer) cannot be distinguished.
 pub(super) fn distinct(format: &'static str, segments: &[Segment]) -> Result<()> {
     let mut seen = BTreeMap::new();
     for segment in segments {

@@ -139,11 +139,11 @@ impl Frames {
                 for [x, y] in source.marks(plane) {
                     marks[y * size[0] + x] = 1;
                 }
-                let notes = vec!["its one frame says nothing of its place: laid on the one picture".into()];
+                let notes = vec!["the only frame states no position and is placed on the only image".into()];
                 Ok(Placed { marks, reordered: false, error_mm: 0.0, notes })
             }
             _ if unplaced > 0 => {
-                Err(Misfit::Unplaced(format!("{unplaced} of its {} frames do not say where they lie", planes.len())))
+                Err(Misfit::Unplaced(format!("{unplaced} of {} frames state no position", planes.len())))
             }
             _ => {
                 let doubt = self.coarser(target, drawn_on_it)?;
@@ -154,9 +154,9 @@ impl Frames {
         }
     }
 
-    /// Whether the frames are those of slices that lie farther apart than the image's. Frames of every second slice may as
-    /// well be a mask of which the other slices are empty: the header's distance decides, then the series that it was
-    /// drawn on. Comes back with a note where they leave a doubt.
+    /// Whether the frames are those of slices that lie farther apart than the image's. Frames of every second slice may
+    /// as well be a mask of which the other slices are empty: the header's distance decides, then the series that it
+    /// was drawn on. Comes back with a note where they leave a doubt.
     fn coarser(&self, target: Target, drawn_on_it: Option<bool>) -> Result<Option<String>, Misfit> {
         let (geometry, _) = target.frame()?;
         let all = || self.masks.iter().flat_map(|(planes, _)| planes.iter()).filter_map(|p| Some((p, p.place?)));
@@ -174,11 +174,11 @@ impl Frames {
         if target.size[across] < 2 || gap.is_some_and(|gap| gap < COARSER) {
             return Ok(None);
         }
-        let apart = gap.map(|gap| format!("its frames lie {gap:.1} slices of the image apart, or more"));
+        let apart = gap.map(|gap| format!("the frames are {gap:.1} or more slices of the image apart"));
         let Some(own) = self.steps.first() else {
             let doubt = apart.filter(|_| drawn_on_it != Some(true));
             return Ok(doubt.map(|apart| {
-                format!("{apart}, and its header has no distance between slices: read as a mask of a few slices")
+                format!("{apart}, and the header states no slice spacing: read as a mask of single slices")
             }));
         };
         if own / step < COARSER {
@@ -188,12 +188,12 @@ impl Frames {
         let from_first: Vec<f64> = at.iter().map(|a| a - at[0]).collect();
         if drawn_on_it == Some(true) || !from_first.iter().all(multiple) {
             return Ok(Some(format!(
-                "its header puts slices {own:.2} mm apart, those of the image lie {step:.2} mm apart: read as a mask of a few \
-                 slices"
+                "the header states a slice spacing of {own:.2} mm, that of the image is {step:.2} mm: read as a mask \
+                 of single slices"
             )));
         }
         let why = format!(
-            "it is of slices {own:.2} mm apart, those of the image lie {step:.2} mm apart: slices between would lose their mask"
+            "its slice spacing is {own:.2} mm, that of the image {step:.2} mm: slices in between would lose their mask"
         );
         Err(Misfit::OffGrid(told(plane, &first, self.size, (target.size, geometry), &why)))
     }
@@ -217,9 +217,9 @@ impl Frames {
         let off = |reason: String| Misfit::OffGrid(reason);
         let all: Vec<Place> = self.masks.iter().flat_map(|(planes, _)| planes.iter()).filter_map(|p| p.place).collect();
         let own: Option<Vec<Place>> = self.masks[index].0.iter().map(|p| p.place).collect();
-        let own = own.ok_or_else(|| Misfit::Unplaced("its frames do not say where they lie".into()))?;
+        let own = own.ok_or_else(|| Misfit::Unplaced("the frames state no position".into()))?;
         let Some(first) = own.first().or(all.first()).copied() else {
-            return Err(Misfit::Unplaced("it has no frame".into()));
+            return Err(Misfit::Unplaced("no frame".into()));
         };
         let normal = unit(cross(first.x, first.y));
         let along = |place: &Place| dot(minus(place.corner, first.corner), normal);
@@ -228,7 +228,7 @@ impl Frames {
             let turned = length(minus(place.x, first.x)).max(length(minus(place.y, first.y)));
             let reach = width.max(height) as f64;
             if length(aside) > PIXEL_TOLERANCE * length(first.x) || turned * reach > PIXEL_TOLERANCE * length(first.x) {
-                return Err(off("its frames are turned or shifted against each other".into()));
+                return Err(off("the frames are rotated or shifted against each other".into()));
             }
         }
         let mut at: Vec<f64> = all.iter().map(along).collect();
@@ -243,7 +243,7 @@ impl Frames {
         let step = match step {
             Some(step) => step,
             None if least.is_infinite() => self.steps.first().copied().filter(|s| *s > 0.0).unwrap_or(1.0),
-            None => return Err(off(format!("its frames are {least} mm apart and more, and on no regular grid"))),
+            None => return Err(off(format!("the frames are {least} mm or more apart and not on a regular grid"))),
         };
         let lowest = own.iter().map(along).fold(f64::INFINITY, f64::min);
         let lowest = if lowest.is_finite() { lowest } else { 0.0 };
@@ -259,7 +259,7 @@ impl Frames {
         for (plane, place) in self.masks[index].0.iter().zip(&own) {
             let z = slice(place);
             if !taken.insert(z) {
-                return Err(off(format!("frame {} lies where another frame of it lies", plane.frame)));
+                return Err(off(format!("frame {} has the position of another frame", plane.frame)));
             }
             for [x, y] in source.marks(plane) {
                 marks[z * area + y * width + x] = 1;
@@ -317,7 +317,7 @@ impl Layers {
         let mask = self.masks[index];
         let planes = self.planes(mask);
         if planes.iter().any(|p| p.place.is_none()) {
-            return Err(Misfit::Unplaced("its header does not say where it lies".into()));
+            return Err(Misfit::Unplaced("the header states no position".into()));
         }
         let voxels = |at| self.image.samples.get(at);
         let [width, height, ..] = self.image.size;
@@ -345,7 +345,7 @@ impl Layers {
                 dot([row[0], row[1], row[2]], own).abs()
             });
             if (step - 1.0).abs() > SLICE_TOLERANCE && (depth > 1 || target.size[on.across] > 1) {
-                let why = format!("it has slices {step:.2} of the image's apart");
+                let why = format!("its slices are {step:.2} slices of the image apart");
                 return Err(off(plane, place, &why));
             }
         }
@@ -409,7 +409,7 @@ impl Target<'_> {
     /// The frame, and the way back from millimetres to pixels.
     pub(super) fn frame(&self) -> Result<(&Geometry, [[f64; 4]; 3]), Misfit> {
         let unplaced = |why: &str| Misfit::Unplaced(why.into());
-        let geometry = self.geometry.ok_or_else(|| unplaced("the image does not say where it lies"))?;
+        let geometry = self.geometry.ok_or_else(|| unplaced("the image states no position"))?;
         let inverse = geometry.inverse().ok_or_else(|| unplaced("the axes of the image do not span a volume"))?;
         Ok((geometry, inverse))
     }
@@ -439,7 +439,7 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
         last = Some(on.corner[on.across]);
         if let Some(other) = taken.insert(on.corner, plane.frame) {
             return Err(Misfit::OffGrid(format!(
-                "frames {other} and {} fall on the same pixels of the image: the image has other slices",
+                "frames {other} and {} map to the same pixels of the image: the image has different slices",
                 plane.frame
             )));
         }
@@ -455,21 +455,21 @@ fn paint(planes: &[Plane], source: &Source, target: Target) -> Result<Placed, Mi
     }
     if in_holes > 0 && all == 0 {
         return Err(Misfit::Elsewhere(format!(
-            "all {in_holes} frames that it marks lie in a gap of the series, where the image lacks slices"
+            "all {in_holes} marked frames are in a gap of the series where slices of the image are missing"
         )));
     }
     let mut notes = Vec::new();
     if in_holes > 0 {
-        notes.push(format!("{in_holes} of its frames lie where the image lacks a slice, and are left out"));
+        notes.push(format!("{in_holes} frames are at missing slices of the image and are left out"));
     }
     if outside > 0 {
         let inside = all - outside;
         if (inside as f64) < COVERED * all as f64 {
             return Err(Misfit::Elsewhere(format!(
-                "of the {all} pixels that it marks only {inside} lie in the image: they do not belong together"
+                "of the {all} marked pixels only {inside} are inside the image: they do not belong together"
             )));
         }
-        notes.push(format!("{outside} of the {all} pixels that it marks lie outside the image"));
+        notes.push(format!("{outside} of the {all} marked pixels are outside the image"));
     }
     Ok(Placed { marks, reordered, error_mm, notes })
 }
@@ -501,13 +501,13 @@ impl Lattice {
         let is_axis = |v: [f64; 3]| v.iter().map(|c| c.abs()).sum::<f64>() == 1.0;
         let across = (0..3).find(|&a| wx[a] == 0.0 && wy[a] == 0.0);
         let (true, true, Some(across)) = (is_axis(wx), is_axis(wy), across) else {
-            return Err("its pixels have another size or other directions than those of the image".into());
+            return Err("its pixels differ from those of the image in size or direction".into());
         };
         let mut start = whole(corner);
         let mut slice = None;
         if let Some(heights) = heights {
             if across != 2 {
-                return Err("it lies across the slices of the image, of which some are missing".into());
+                return Err("it crosses the slices of the image, of which some are missing".into());
             }
             let off = |i: &usize| (heights[*i] - corner[2]).abs();
             let nearest = (0..heights.len()).min_by(|a, b| off(a).total_cmp(&off(b)));
@@ -522,7 +522,7 @@ impl Lattice {
             }
         }
         if start.iter().any(|c| c.abs() > 1e9) {
-            return Err("it lies far away".into());
+            return Err("it is far away".into());
         }
         let mut error_mm = 0.0f64;
         let last = [width.saturating_sub(1) as f64, height.saturating_sub(1) as f64];
@@ -537,8 +537,8 @@ impl Lattice {
                 if moved[axis].abs() >= most {
                     let at = corner[axis];
                     return Err(match (axis == across, i == 0.0 && j == 0.0) {
-                        (true, true) => format!("it lies at slice {at:.2} of the image, between its slices"),
-                        _ => format!("its corners lie {:.2} {what}s off those of the image", moved[axis].abs()),
+                        (true, true) => format!("it is at slice {at:.2} of the image, between its slices"),
+                        _ => format!("its corners are {:.2} {what}s away from those of the image", moved[axis].abs()),
                     });
                 }
             }
@@ -683,7 +683,7 @@ mod tests {
     fn frames_in_a_hole_of_the_image_are_told() {
         let placed = on(&frames(&[0.0, 1.0, 2.0, 3.0]), Some(&[0.0, 1.0, 3.0])).unwrap();
         assert_eq!(marked_slices(&placed), [1, 1, 1]);
-        assert!(placed.notes[0].contains("1 of its frames lie where the image lacks a slice"), "{:?}", placed.notes);
+        assert!(placed.notes[0].contains("1 frames are at missing slices of the image"), "{:?}", placed.notes);
         let Err(Misfit::Elsewhere(why)) = on(&frames(&[2.0]), Some(&[0.0, 1.0, 3.0])) else { panic!("refused") };
         assert!(why.contains("in a gap of the series"), "{why}");
     }
@@ -703,16 +703,16 @@ mod tests {
         for slices in [&[0.0, 2.0, 4.0][..], &[2.0]] {
             let Err(Misfit::OffGrid(why)) = with(slices, &[6.0], "1.3") else { panic!("refused: {slices:?}") };
             assert!(
-                why.contains("slices 6.00 mm apart") && why.contains("3.00 mm apart") && why.contains("Frame 1"),
+                why.contains("slice spacing is 6.00 mm") && why.contains("image 3.00 mm") && why.contains("Frame 1"),
                 "{why}"
             );
         }
         // A mask of a few slices, by the header, or by the series, or by frames of neighbouring slices.
         assert_eq!(with(&[0.0, 2.0, 4.0], &[3.0], "1.3").unwrap().notes, [""; 0]);
-        assert!(with(&[0.0, 2.0, 4.0], &[6.0], "1.2").unwrap().notes[0].contains("a mask of a few slices"));
+        assert!(with(&[0.0, 2.0, 4.0], &[6.0], "1.2").unwrap().notes[0].contains("a mask of single slices"));
         assert_eq!(with(&[0.0, 1.0, 4.0], &[6.0], "1.3").unwrap().notes, [""; 0]);
         // In doubt.
-        assert!(with(&[0.0, 2.0, 4.0], &[], "1.3").unwrap().notes[0].contains("no distance between slices"));
+        assert!(with(&[0.0, 2.0, 4.0], &[], "1.3").unwrap().notes[0].contains("states no slice spacing"));
     }
 
     #[test]
@@ -723,7 +723,7 @@ mod tests {
         let layers = Layers { image, masks: vec![Layer { layer: 0, value: 1.0 }] };
         let segments = Segments::new(table(1), Vec::new(), Content::Layers(Box::new(layers)));
         let Err(Misfit::OffGrid(why)) = on(&segments, None) else { panic!("refused") };
-        assert!(why.contains("slices 2.00 of the image's apart"), "{why}");
+        assert!(why.contains("slices are 2.00 slices of the image apart"), "{why}");
     }
 
     #[test]
@@ -737,8 +737,8 @@ mod tests {
     }
 
     proptest! {
-        /// A volume of segments whose axes are a permutation of the image's, each kept or turned around, and which is cropped
-        /// to what is marked, marks the same pixels.
+        /// A volume of segments whose axes are a permutation of the image's, each kept or turned around, and which is
+        /// cropped to what is marked, marks the same pixels.
         #[test]
         fn any_storage_order_gives_the_same(
             marks in proptest::collection::vec(0u8..2, 60),

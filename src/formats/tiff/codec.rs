@@ -49,8 +49,8 @@ impl Compression {
         Err(unsupported(format!("compression {value} ({name}); convert the file with a lossless tool such as tiffcp")))
     }
 
-    /// True where a Predictor tag counts. The specification has it for LZW; libtiff ignores it without compression, where
-    /// tifffile heeds it, as is done here: who writes the tag means it.
+    /// True where a Predictor tag counts. The specification has it for LZW; libtiff ignores it without compression,
+    /// where tifffile heeds it, as is done here: who writes the tag means it.
     pub(super) fn has_predictor(self) -> bool {
         !matches!(self, Compression::Jpeg | Compression::Group4)
     }
@@ -139,8 +139,8 @@ fn unpack_bits(data: &[u8], need: usize) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Codes are packed from the highest bit, and grow one code early. Files from before TIFF 5.0 pack them from the lowest bit
-/// and grow on time; they begin with a clear code of 9 bits, whose bytes are 00 01.
+/// Codes are packed from the highest bit, and grow one code early. Files from before TIFF 5.0 pack them from the lowest
+/// bit and grow on time; they begin with a clear code of 9 bits, whose bytes are 00 01.
 fn unpack_lzw(data: &[u8], need: usize) -> Result<Vec<u8>> {
     let old = matches!(data, [0, second, ..] if second & 1 == 1);
     let configuration =

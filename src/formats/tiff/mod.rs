@@ -3,19 +3,20 @@
 //! Specification: TIFF 6.0 (Adobe, 1992), Adobe's technical notes on compression and the floating-point predictor,
 //! BigTIFF (<https://www.awaresystems.be/imaging/tiff/bigtiff.html>); conventions of ImageJ and of tifffile for stacks.
 //!
-//! Read: unsigned integers of 1 to 16, 32 and 64 bits, signed ones of 8 to 64, floats of 16, 32 and 64; strips and tiles,
-//! chunky and planar, both byte orders and bit orders, both predictors; no compression, LZW (the old kind, too), Deflate,
-//! PackBits, Zstandard, LZMA, CCITT Group 4, JPEG. Values come as stored: palettes as indices, MinIsWhite not
-//! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The number of components is SamplesPerPixel whatever
-//! the photometric interpretation says: CVC-ClinicDB calls its three-component frames MinIsBlack.
+//! Read: unsigned integers of 1 to 16, 32 and 64 bits, signed ones of 8 to 64, floats of 16, 32 and 64; strips and
+//! tiles, chunky and planar, both byte orders and bit orders, both predictors; no compression, LZW (the old kind, too),
+//! Deflate, PackBits, Zstandard, LZMA, CCITT Group 4, JPEG. Values come as stored: palettes as indices, MinIsWhite not
+//! inverted, alpha and other extra samples as further components. CMYK alone is converted, to the RGB of Pillow. The
+//! number of components is SamplesPerPixel whatever the photometric interpretation says: CVC-ClinicDB calls its
+//! three-component frames MinIsBlack.
 //!
-//! `tiff` 0.11.3 refuses palettes, returns values of fewer than 8 bits packed, inverts MinIsWhite, and reads the first image of
-//! an ImageJ stack only: a test in this file shows each. So the directories are read here; codecs are `weezl`,
+//! `tiff` 0.11.3 refuses palettes, returns values of fewer than 8 bits packed, inverts MinIsWhite, and reads the first
+//! image of an ImageJ stack only: a test in this file shows each. So the directories are read here; codecs are `weezl`,
 //! `flate2`, `zstd`, `xz2`, `fax`, and [`jpeg`](super::jpeg).
 //!
 //! In the wild: thumbnails as second pages (skipped, with a note); ImageJ hyperstacks with one directory for all
-//! images; strip counts that are missing; colour maps of 8 bits; resolutions that are a scanner's default. The resolution
-//! tags are therefore not used as spacing, in whatever unit.
+//! images; strip counts that are missing; colour maps of 8 bits; resolutions that are a scanner's default. The
+//! resolution tags are therefore not used as spacing, in whatever unit.
 
 mod codec;
 mod page;
@@ -57,12 +58,13 @@ fn truncated(what: String, expected: u64, found: u64) -> Error {
 /// Reads all pages as one image, pages along z.
 ///
 /// # Errors
-/// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which [`read_pages`] can read.
+/// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which
+/// [`read_pages`] can read.
 pub fn read(bytes: &[u8]) -> Result<Image> {
     let file = File::open(bytes)?;
     let (pages, skipped) = pages(&file)?;
     if let Some(i) = pages.iter().position(|page| !page.is_like(&pages[0])) {
-        let reason = format!("pages 0 and {i} are not of one image: {}", pages[0].difference(&pages[i]));
+        let reason = format!("pages 0 and {i} do not belong to one image: {}", pages[0].difference(&pages[i]));
         return Err(Error::NotTogether { format: FORMAT, reason });
     }
     let mut values = Vec::new();
@@ -99,7 +101,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
     let mut at = file.first;
     while at != 0 {
         if !seen.insert(at) || seen.len() > MOST_PAGES {
-            return Err(malformed(format!("the chain of directories comes back to byte {at}, or has no end")));
+            return Err(malformed(format!("the chain of directories returns to byte {at} or does not end")));
         }
         let (directory, next) = file.directory(at)?;
         // A thumbnail may be stored in a way that is not read here, without harm.
@@ -111,7 +113,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
         at = next;
     }
     match &pages[..] {
-        [] => return Err(malformed("there is no page".into())),
+        [] => return Err(malformed("no page".into())),
         [page] => pages.extend(pages_without_directory(file, page)?),
         _ => {}
     }
@@ -119,7 +121,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
     if total.is_none_or(|total| total > page::MOST_BYTES) {
         return Err(malformed(format!("{} pages of more than {} bytes together", pages.len(), page::MOST_BYTES)));
     }
-    let note = (skipped > 0).then(|| format!("TIFF: {skipped} reduced or mask pages (NewSubfileType) were not read"));
+    let note = (skipped > 0).then(|| format!("TIFF: {skipped} reduced or mask pages (NewSubfileType) are skipped"));
     Ok((pages, note))
 }
 
@@ -332,7 +334,10 @@ mod tests {
     fn pages_that_differ_are_read_one_by_one() {
         let file = write(&[page(2, 1, 8, &[&[1, 2]]), page(1, 1, 8, &[&[3]])], true, false);
         let error = read(&file).unwrap_err().to_string();
-        assert!(error.contains("pages 0 and 1 are not of one image: 2 x 1") && error.contains("and 1 x 1"), "{error}");
+        assert!(
+            error.contains("pages 0 and 1 do not belong to one image: 2 x 1") && error.contains("and 1 x 1"),
+            "{error}"
+        );
         let pages = read_pages(&file).unwrap();
         assert_eq!(pages[1].samples, Samples::U8(vec![3]));
     }
@@ -422,7 +427,7 @@ mod tests {
         let mut circular = file.clone();
         let link = file.len() - 4;
         circular[link..].copy_from_slice(&file[4..8]);
-        assert!(read(&circular).unwrap_err().to_string().contains("comes back"));
+        assert!(read(&circular).unwrap_err().to_string().contains("returns to byte"));
     }
 
     proptest! {

@@ -146,7 +146,7 @@ impl<'a> Page<'a> {
         let unpacked = self.image_bytes().unwrap_or(u64::MAX);
         if unpacked > MOST_BYTES || total > most_per_byte.saturating_mul(file.bytes.len() as u64) {
             let (w, h, n) = (self.width, self.height, self.components);
-            return Err(malformed(format!("{w} x {h} x {n} values cannot come from {} bytes", file.bytes.len())));
+            return Err(malformed(format!("{w} x {h} x {n} values cannot be stored in {} bytes", file.bytes.len())));
         }
         Ok(())
     }
@@ -288,7 +288,7 @@ impl<'a> Page<'a> {
                 == (other.cmyk, other.meaning.low_is_white, other.meaning.layers)
     }
 
-    /// What keeps two pages from being layers of one image, in words.
+    /// What keeps two pages from being layers of one image, as text.
     pub(super) fn difference(&self, other: &Page) -> String {
         match self.palette == other.palette || self.palette.is_none() || other.palette.is_none() {
             true if self.describe() == other.describe() && self.photometric != other.photometric => {
@@ -299,7 +299,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Size and type in words, for messages.
+    /// Size and type as text, for messages.
     pub(super) fn describe(&self) -> String {
         let (w, h, n) = (self.width, self.height, self.components);
         let palette = if self.palette.is_some() { ", with a palette" } else { "" };
@@ -366,7 +366,7 @@ fn check_colours(
         return Err(unsupported(format!("JPEG of {} bits", kind.bits)));
     }
     if compression == Compression::Group4 && (kind.bits != 1 || components != 1 && !planar) {
-        return Err(unsupported("CCITT Group 4 for more than one bit a pixel".into()));
+        return Err(unsupported("CCITT Group 4 with more than one bit per pixel".into()));
     }
     Ok(())
 }
@@ -436,11 +436,11 @@ fn notes(directory: &Directory, photometric: u64, cmyk: bool) -> Result<Vec<Stri
         notes.push("TIFF: stored as CMYK, converted to RGB without a colour profile".into());
     }
     if photometric == 0 {
-        notes.push("TIFF: MinIsWhite: the smallest value is white; values are as stored".into());
+        notes.push("TIFF: MinIsWhite: the smallest value is white; values are kept as stored".into());
     }
     match directory.number(tag::ORIENTATION) {
         Ok(None | Some(1)) => {}
-        Ok(Some(n)) => notes.push(format!("TIFF: orientation {n} left alone: viewers turn or mirror this picture")),
+        Ok(Some(n)) => notes.push(format!("TIFF: orientation {n} is not applied; viewers rotate or mirror the image")),
         Err(Error::Malformed { .. }) => {}
         Err(e) => return Err(e),
     }

@@ -133,8 +133,8 @@ fn mask(bytes: &mut [u8], kind: SampleType) {
     }
 }
 
-/// Adobe's Technical Note 3: bytes are differences from the byte `stride` before them; the row holds the highest bytes of
-/// all values first, whatever the byte order of the file.
+/// Adobe's Technical Note 3: bytes are differences from the byte `stride` before them; the row holds the highest bytes
+/// of all values first, whatever the byte order of the file.
 fn undo_floating_point(row: &mut [u8], width: usize, stride: usize) -> Vec<u8> {
     for i in stride..row.len() {
         row[i] = row[i].wrapping_add(row[i - stride]);

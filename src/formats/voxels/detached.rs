@@ -18,7 +18,8 @@ pub(in crate::formats) enum DataFiles {
     Pattern { pattern: String, first: i64, last: i64, step: i64, dimension: Option<usize> },
 }
 
-/// Names of the data files that a header gives under one of `keys` (in lower case): none where it holds its data itself.
+/// Names of the data files that a header gives under one of `keys` (in lower case): none where it holds its data
+/// itself.
 /// `None` where it does not say them one by one.
 pub(in crate::formats) fn named_data(header: &[u8], keys: &[&str]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(header);
@@ -48,7 +49,7 @@ impl DataFiles {
             [word] if word.eq_ignore_ascii_case("local") => Ok(DataFiles::Local),
             [word, ref dimension @ ..] if word == "LIST" && dimension.len() <= 1 => {
                 let dimension = dimension.first().map(|d| d.parse()).transpose();
-                let dimension = dimension.map_err(|_| malformed(format!("{value:?} is no list of data files")))?;
+                let dimension = dimension.map_err(|_| malformed(format!("{value:?} is not a list of data files")))?;
                 let text = String::from_utf8_lossy(rest);
                 let names = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_string).collect();
                 Ok(DataFiles::List { names, dimension })
@@ -62,8 +63,7 @@ impl DataFiles {
                 if step == 0 {
                     return Err(malformed(format!("{value:?}: the step between file numbers is zero")));
                 }
-                number_into(pattern, 0)
-                    .ok_or_else(|| malformed(format!("{pattern:?} has no %d to put a number in")))?;
+                number_into(pattern, 0).ok_or_else(|| malformed(format!("{pattern:?} has no %d for the number")))?;
                 let [first, last] = [numbers[0], numbers[1]];
                 Ok(DataFiles::Pattern { pattern: pattern.to_string(), first, last, step, dimension })
             }
@@ -103,7 +103,7 @@ impl DataFiles {
     }
 }
 
-/// A header may name its data by a path of the machine that wrote it; only the last part can be beside it. So an
+/// A header may name its data by a path of the machine that wrote it; only the last part can be next to it. So an
 /// absolute path is never handed on, be it an honest one or one that fishes for a file of the system.
 fn beside(name: &str) -> &str {
     let drive = name.as_bytes().get(1) == Some(&b':');

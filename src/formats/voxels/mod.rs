@@ -1,17 +1,17 @@
-//! What the volume containers ([`nifti`](super::nifti), [`analyze`](super::analyze), [`metaimage`](super::metaimage),
-//! [`nrrd`](super::nrrd)) have in common: a [`Header`] of a few hundred bytes, and after it, or in other files, one
-//! regular block of numbers in one type, one byte order and one encoding.
+//! The common part of the volume formats ([`nifti`](super::nifti), [`analyze`](super::analyze),
+//! [`metaimage`](super::metaimage), [`nrrd`](super::nrrd)): a [`Header`] of a few hundred bytes, and after it, or in
+//! other files, one regular block of numbers in one type, one byte order and one encoding.
 //!
 //! The block is decoded once, straight into the typed vector of [`Samples`]: compressed data are inflated into it, and
-//! a foreign byte order is swapped in place. On a CT of 312 slices of 512 x 512 16-bit values (164 MB) the second
-//! copy that this avoids costs 80–110 ms beside 350 ms of inflating.
+//! a foreign byte order is swapped in place. On a CT of 312 slices of 512 x 512 16-bit values (164 MB) the second copy
+//! that this avoids costs 80–110 ms in addition to 350 ms of inflating.
 //!
-//! Nothing is allocated before the bytes that are there have been found to suffice for what the header promises; for
-//! compressed bytes the test is the largest ratio that deflate can reach.
+//! Nothing is allocated before the file is known to have enough bytes for the header's size; for compressed bytes the
+//! test is the largest ratio that deflate can reach.
 //!
-//! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452 generated
-//! ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK 2.5 and pynrrd
-//! 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
+//! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452
+//! generated ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK
+//! 2.5 and pynrrd 1.1: the voxels are equal one by one, the affines and spacings agree to 1e-9.
 
 mod detached;
 mod scratch;
@@ -161,7 +161,7 @@ impl Endian {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Raw,
-    /// gzip or zlib, told apart by their first bytes.
+    /// gzip or zlib, distinguished by their first bytes.
     Deflate,
     Bzip2,
     /// Numbers in decimal, separated by blanks, line ends or commas.
@@ -193,11 +193,12 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Decodes the block from its files, of which each holds an equal share, into memory of `scratch` where it has some.
+    /// Decodes the block from its files, of which each holds an equal share, into memory of `scratch` where it has
+    /// some.
     pub fn decode(&self, mut files: Vec<Cow<[u8]>>, scratch: &mut Scratch) -> Result<Samples> {
         if files.is_empty() || !self.count.is_multiple_of(files.len()) {
             return Err(self.malformed(format!(
-                "{} values cannot be shared by {} data files",
+                "{} values cannot be divided among {} data files",
                 self.count,
                 files.len()
             )));
@@ -287,12 +288,12 @@ impl Block {
             for token in tokens.take(block.count) {
                 let text = String::from_utf8_lossy(token);
                 values.push(text.parse().map_err(|_| {
-                    block.malformed(format!("value {} is {text:?}, which is no {}", values.len(), block.dtype.name()))
+                    block.malformed(format!("value {} is {text:?}, expected a {}", values.len(), block.dtype.name()))
                 })?);
             }
             if values.len() < block.count {
                 let (expected, found) = (block.count, values.len());
-                return Err(block.malformed(format!("expected {expected} values in text, found {found}")));
+                return Err(block.malformed(format!("expected {expected} values, found {found}")));
             }
             Ok(values)
         }
@@ -314,8 +315,8 @@ impl Block {
         let mut digits = Vec::with_capacity(file.len().min(share.saturating_mul(2)));
         for (at, byte) in file.iter().enumerate().filter(|(_, b)| !b.is_ascii_whitespace()) {
             let digit = (*byte as char).to_digit(16);
-            let digit =
-                digit.ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, no hexadecimal digit")))?;
+            let digit = digit
+                .ok_or_else(|| self.malformed(format!("byte {at} is {byte:#04x}, expected a hexadecimal digit")))?;
             digits.push(digit as u8);
         }
         Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())

@@ -7,8 +7,8 @@ use crate::image::Samples;
 /// Volumes whose memory is kept: an image and a label map.
 const KEPT: usize = 2;
 
-/// Memory of volumes that are done with, for the next ones to be decoded into: memory fresh from the system costs a tenth of
-/// the time that a gzipped volume takes.
+/// Memory of volumes that are done with, for the next ones to be decoded into: memory fresh from the system costs a
+/// tenth of the time that a gzipped volume takes.
 ///
 /// A worker has one of its own, lends it to [`read_file`](crate::formats::read_file) and gives back with
 /// [`recycle`](Self::recycle) what it needs no longer. What is read does not depend on it.
@@ -18,8 +18,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Keeps the memory of a volume for a later one of the same type. It takes the place of the volume kept longest where two
-    /// are kept already.
+    /// Keeps the memory of a volume for a later one of the same type. It takes the place of the volume kept longest
+    /// where two are kept already.
     pub fn recycle(&mut self, samples: Samples) {
         self.done_with.push(samples);
         if self.done_with.len() > KEPT {
@@ -27,8 +27,8 @@ impl Scratch {
         }
     }
 
-    /// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more volumes are
-    /// held than are in use at once.
+    /// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more
+    /// volumes are held than are in use at once.
     pub(super) fn memory<T: Kept>(&mut self, count: usize) -> Vec<T> {
         let place = self.done_with.iter_mut().position(|samples| room::<T>(samples, count).is_some()).unwrap_or(0);
         let mut taken = (place < self.done_with.len()).then(|| self.done_with.remove(place));

@@ -185,10 +185,10 @@ impl Decoder {
         let tokens = tokens(prompt, &embedding.frame).map_err(fault)?;
         let pixels = low_resolution_side(&embedding.frame).pow(2);
         if let Some(found) = earlier.map(<[f32]>::len).filter(|n| *n != pixels) {
-            return Err(fault(format!("its earlier mask has {found} logits, expected {pixels}")));
+            return Err(fault(format!("the previous mask has {found} logits, expected {pixels}")));
         }
         let mut results = self.run(embedding, tokens.labels.len(), &[(0, tokens)], earlier)?;
-        results.pop().ok_or_else(|| fault("the decoder gave nothing".to_string()))
+        results.pop().ok_or_else(|| fault("the decoder returned nothing".to_string()))
     }
 
     fn run(
@@ -254,7 +254,7 @@ struct Tokens {
 
 fn tokens(prompt: &Prompt, frame: &ResizedFrame) -> Result<Tokens, String> {
     if prompt.points.is_empty() && prompt.bounds.is_none() {
-        return Err("it has neither a point nor a box".to_string());
+        return Err("has neither a point nor a box".to_string());
     }
     let mut coordinates = Vec::with_capacity(prompt.points.len() + 2);
     let mut labels = Vec::with_capacity(prompt.points.len() + 2);
@@ -273,7 +273,7 @@ fn tokens(prompt: &Prompt, frame: &ResizedFrame) -> Result<Tokens, String> {
         }
     }
     if coordinates.iter().flatten().any(|c| !c.is_finite()) {
-        return Err("its coordinates are not finite numbers".to_string());
+        return Err("the coordinates are not finite".to_string());
     }
     Ok(Tokens { coordinates, labels })
 }

@@ -1,4 +1,4 @@
-//! The image encoder: one slice in, one embedding out. It is the costly half of SAM, and runs once per slice; every
+//! The image encoder: one slice in, one embedding out. It is the expensive half of SAM and runs once per slice; every
 //! prompt is decoded from the embedding.
 
 use ort::session::Session;
@@ -107,7 +107,7 @@ impl Encoder {
         let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor])?;
         let side = (self.format.size / EMBEDDING_STRIDE) as i64;
         let expected = [1, EMBEDDING_CHANNELS as i64, side, side];
-        // Encoders differ in the name of their output, and some give intermediate features beside it.
+        // Encoders differ in the name of their output, and some give intermediate features in addition.
         let mut found = (String::new(), Vec::new());
         for (name, value) in outputs.iter() {
             let (shape, values) = value.try_extract_tensor::<f32>()?;

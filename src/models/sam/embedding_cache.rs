@@ -1,9 +1,9 @@
-//! Embeddings kept on disk, so that a slice goes through the encoder once, however many runs ask for it.
+//! Embeddings stored on disk, so the encoder processes a slice only once over all runs.
 //!
-//! One file an embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size), the
-//! whole key as metadata. The file's name is the key's digest; a file whose metadata say otherwise, or that is damaged, is
-//! not used, and said so. Half precision is coarser than what the encoder gives, so an embedding that is to be kept is
-//! rounded before it is used the first time: a result does not depend on whether the cache had it.
+//! One file per embedding, in the safetensors format: one tensor `embedding` in half precision (2 MiB for SAM's size),
+//! the whole key as metadata. The file's name is the key's digest; a damaged file, or one with other metadata, is not
+//! used, which is reported. Half precision is coarser than the output of the encoder, so an embedding is rounded before
+//! its first use: results do not depend on cache hits.
 
 use std::collections::HashMap;
 use std::fs;
@@ -37,15 +37,15 @@ impl EmbeddingCache {
         self.folder.join(&digest[..2]).join(format!("{digest}.safetensors"))
     }
 
-    /// The embedding of a key for a slice that lies so in the encoder's frame; `None` where it is not kept. What is there and
-    /// cannot be used is logged as a warning.
+    /// The embedding of a key for a slice that lies so in the encoder's frame; `None` where it is not kept. What is
+    /// there and cannot be used is logged as a warning.
     pub fn get(&self, key: &EmbeddingKey, frame: &ResizedFrame) -> Option<Embedding> {
         let path = self.path(key);
         let bytes = fs::read(&path).ok()?;
         match decode(&bytes, key, frame) {
             Ok(values) => Some(Embedding { key: key.clone(), frame: *frame, values }),
             Err(reason) => {
-                tracing::warn!("{}: not used, and made again: {reason}", path.display());
+                tracing::warn!("{}: ignored and recomputed: {reason}", path.display());
                 None
             }
         }
@@ -94,7 +94,7 @@ fn encode(values: &[f16], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Ve
 fn decode(bytes: &[u8], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Vec<f32>, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     if header.metadata().as_ref() != Some(&metadata(key)) {
-        return Err("it is the embedding of another key".to_string());
+        return Err("the embedding has another key".to_string());
     }
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;

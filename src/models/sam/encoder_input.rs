@@ -1,8 +1,8 @@
-//! From an 8-bit slice to the tensor that SAM's image encoder takes.
+//! From an 8-bit slice to the input tensor of SAM's image encoder.
 //!
 //! The steps are those of the original `SamPredictor` (grey repeated to RGB, longest side to 1024 with Pillow's
 //! bilinear filter, mean and standard deviation of ImageNet, zero padding right and below *after* normalisation), and
-//! before them, if asked for, the intensity clip of the COSMOS authors' released code.
+//! before them, on request, the intensity clip of the COSMOS authors' released code.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ use crate::named;
 use crate::slices::SlicePixels;
 
 named! {
-    /// Intensity clip before the encoder (`encoder_clip`, protocol 3).
+    /// Intensity clip before the encoder (`encoder_clip`, docs/protocol.md, 3).
     #[derive(Default)]
     pub enum EncoderClip("encoder clip") {
         /// None: plain SAM. The default; whether the paper's zero-shot tables used the clip is unknown.
@@ -123,8 +123,8 @@ named! {
         /// Resized, normalised, padded to the square frame: SAM's own modules, and most exports.
         #[default]
         Padded = "padded",
-        /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well: give
-        /// it `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
+        /// Resized and normalised: the graph pads (samexporter with its preprocessing, whose graph normalises as well:
+        /// give it `mean = [0, 0, 0]`, `std = [1, 1, 1]`).
         Resized = "resized",
         /// Normalised: the graph resizes its longest side to the frame, and pads.
         Original = "original",
@@ -158,8 +158,8 @@ fn resized(slice: &SlicePixels, clip: EncoderClip, frame: &ResizedFrame) -> (usi
     (channels, resize_bilinear(&pixels, (frame.height, frame.width, channels), to))
 }
 
-/// The encoder's input in the axis order of `format.layout`, with its rows and columns: those of the square frame, or of
-/// the slice as far as it is prepared.
+/// The encoder's input in the axis order of `format.layout`, with its rows and columns: those of the square frame, or
+/// of the slice as far as it is prepared.
 pub fn encoder_input(slice: &SlicePixels, clip: EncoderClip, format: &InputFormat) -> (Vec<f32>, [usize; 2]) {
     let frame = match format.prepared {
         Prepared::Padded | Prepared::Resized => ResizedFrame::new(slice.height(), slice.width(), format.size),

@@ -1,10 +1,10 @@
-//! S1, everything mode: a grid of points, three masks each, the good ones kept (`SamAutomaticMaskGenerator` of the
+//! S1, everything mode: a grid of points, three masks each, filtered by quality (`SamAutomaticMaskGenerator` of the
 //! original code, without removal of small regions; the paper ran it without crops, which is the default).
 //!
 //! It runs on the embedding that the other strategies use. Masks are filtered by predicted IoU first, on the decoder's
 //! numbers alone: only those that pass are upsampled, to the slice's size, where stability is measured and the mask is
-//! cut. Boxes of the rest go through non-maximum suppression. With crops, the same is done on parts of the slice, each of
-//! which goes through the encoder by itself; what touches the edge of a part is dropped, and smaller parts go first.
+//! cut. Boxes of the rest go through non-maximum suppression. With crops, the same is done on parts of the slice, each
+//! encoded separately; masks that touch the edge of a part are dropped, and smaller parts go first.
 
 use super::SamError;
 use super::decode::{Decoder, LowResolution, MASK_THRESHOLD, Output};
@@ -44,8 +44,8 @@ pub fn everything(
     Ok(suppress_overlaps(found, options.box_iou))
 }
 
-/// All masks of a slice and of its crops, best predicted IoU first. `embedding` is that of the whole slice; each crop is
-/// encoded here.
+/// All masks of a slice and of its crops, best predicted IoU first. `embedding` is that of the whole slice; each crop
+/// is encoded here.
 ///
 /// # Errors
 /// The encoder or the decoder fails.
@@ -83,8 +83,8 @@ pub(crate) fn everything_in_crops(
     Ok(kept)
 }
 
-/// The crops of all layers, each with its layer (from 1) and its box: columns from `x0` up to, not including, `x1`, rows
-/// alike (`generate_crop_boxes` of the original code).
+/// The crops of all layers, each with its layer (from 1) and its box: columns from `x0` up to, not including, `x1`,
+/// rows alike (`generate_crop_boxes` of the original code).
 fn crops(height: usize, width: usize, options: &EverythingOptions) -> Vec<(u32, [usize; 4])> {
     let mut crops = Vec::new();
     for layer in 1..=options.crop_layers {

@@ -1,4 +1,4 @@
-//! Models beside the default one: listing those that are installed, making a folder into a model, trying one out.
+//! Models besides the default one: listing, adding and testing them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,7 @@ pub fn describe(
 }
 
 /// Copies the files of a folder that a description names into the cache, under the model's name, and writes the
-/// description beside them. Returns the folder made.
+/// description next to them. Returns the folder made.
 ///
 /// # Errors
 /// A name that cannot be a folder's, one that is taken, a file that cannot be read or written.
@@ -61,12 +61,16 @@ pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, M
     let refused = |reason: String| ModelError::Description { path: from.join(MODEL_FILE), reason };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if spec.name.is_empty() || spec.name.starts_with('.') || !spec.name.chars().all(plain) {
-        return Err(refused(format!("name {:?}: expected letters, digits, dashes and dots", spec.name)));
+        return Err(refused(format!("name {:?}: expected letters, digits, hyphens and dots", spec.name)));
     }
     if to.exists() {
-        return Err(refused(format!("a model {:?} is installed in {}: remove it first", spec.name, to.display())));
+        return Err(refused(format!(
+            "a model {:?} is already installed in {}; remove it first",
+            spec.name,
+            to.display()
+        )));
     }
-    // Whole or not at all: made beside its place, then renamed.
+    // Complete or absent: written next to its place, then renamed.
     let models = installed_folder(cache, "");
     let at = |path: &Path| {
         let path = path.to_path_buf();
@@ -122,7 +126,7 @@ pub fn try_out(runtime: &Runtime, model: &Model, session: SessionOptions) -> Res
     let seconds = [encoded, started.elapsed().as_secs_f64() - encoded];
     let best = score_choice(found.iter().map(|c| c.predicted_iou)).unwrap_or(0);
     let mask = &found[best].mask;
-    let shared = mask.intersection(&truth) as f64;
+    let shared = mask.intersection_area(&truth) as f64;
     Ok(Trial {
         interface: decoder.interface(),
         candidates: found.len(),

@@ -1,8 +1,8 @@
-//! Telling SAM's graphs apart by their inputs and outputs.
+//! Detection of the kind of a SAM graph by its inputs and outputs.
 //!
 //! Exports of the encoder differ in the names of their tensors and in the axis order of the image; exports of the
-//! decoder in how many masks they give, how many prompts they take, and whether they enlarge the masks themselves. What
-//! is neither is refused with a list of what the graph has, so that a user sees what was exported.
+//! decoder in the number of masks and prompts, and in whether they upsample the masks. Other graphs are refused with a
+//! list of their inputs and outputs.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ pub enum DecoderInterface {
     FourMask,
     /// As [`FourMask`](Self::FourMask), with one mask.
     SingleMask,
-    /// The official export: a sixth input `orig_im_size`, and `masks` of the full size beside `low_res_masks` (one or
-    /// four). Its low-resolution masks are used, so that all decoders share one upsampling.
+    /// The official export: a sixth input `orig_im_size`, and `masks` of the full size in addition to `low_res_masks`
+    /// (one or four). Its low-resolution masks are used, so that all decoders share one upsampling.
     Official,
 }
 
@@ -47,7 +47,7 @@ impl Signature {
         self.outputs.iter().find(|(n, _)| n == name).map(|(_, shape)| shape.as_slice())
     }
 
-    /// Inputs and outputs in words, for messages.
+    /// Inputs and outputs as text, for messages.
     fn describe(&self) -> String {
         let list = |tensors: &[(String, Vec<i64>)]| {
             tensors.iter().map(|(name, shape)| format!("{name} {shape:?}")).collect::<Vec<_>>().join(", ")
@@ -86,7 +86,7 @@ impl Signature {
     pub(super) fn decoder_interface(&self, spec: &DecoderSpec) -> Result<DecoderInterface, String> {
         for required in ["image_embeddings", "point_coords", "point_labels"] {
             if self.input(required).is_none() {
-                return Err(format!("it has no input `{required}`; {}", self.describe()));
+                return Err(format!("no input `{required}`; {}", self.describe()));
             }
         }
         const KNOWN: [&str; 6] =
@@ -95,7 +95,7 @@ impl Signature {
             return Err(format!("SAM has no input `{unknown}`; {}", self.describe()));
         }
         let (Some(masks), Some(_)) = (self.output("low_res_masks"), self.output("iou_predictions")) else {
-            return Err(format!("it has no outputs `low_res_masks` and `iou_predictions`; {}", self.describe()));
+            return Err(format!("no outputs `low_res_masks` and `iou_predictions`; {}", self.describe()));
         };
         let tokens = masks.get(1).copied().unwrap_or(-1);
         let told = match (self.input("orig_im_size"), tokens) {
@@ -107,11 +107,12 @@ impl Signature {
         };
         match (told, spec.interface) {
             (Some(told), Some(said)) if told != said => {
-                Err(format!("{MODEL_FILE} says {said:?}, but the graph is {told:?}; {}", self.describe()))
+                Err(format!("{MODEL_FILE} states {said:?}, but the graph is {told:?}; {}", self.describe()))
             }
             (Some(interface), _) | (None, Some(interface)) => Ok(interface),
             (None, None) => Err(format!(
-                "the graph does not tell how many masks it gives: set `interface` under [decoder] in {MODEL_FILE}; {}",
+                "the graph does not state how many masks it returns: set `interface` under [decoder] in {MODEL_FILE}; \
+                 {}",
                 self.describe()
             )),
         }
@@ -179,10 +180,7 @@ mod tests {
     fn foreign_graphs_are_explained() {
         let classifier = signature(&[("x", &[1, 3, 224, 224])], &[("logits", &[1, 1000])]);
         let message = classifier.decoder_interface(&spec(None)).unwrap_err();
-        assert_eq!(
-            message,
-            "it has no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]"
-        );
+        assert_eq!(message, "no input `image_embeddings`; inputs are x [1, 3, 224, 224]; outputs are logits [1, 1000]");
         let mut hq = decoder(true, 1);
         hq.inputs.push(("interm_embeddings".into(), vec![-1, 1, 64, 64, 768]));
         assert!(hq.decoder_interface(&spec(None)).unwrap_err().contains("no input `interm_embeddings`"));

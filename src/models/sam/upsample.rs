@@ -4,10 +4,10 @@
 //! rest bilinearly to the slice, and thresholds at 0; both steps as torch's `interpolate(mode="bilinear",
 //! align_corners=False)`, without antialiasing. Both steps are linear and separable, so they are done as one: every
 //! output row is a fixed weighted sum of at most three low-resolution rows, and every output column of at most three
-//! columns. No array of the frame's size is made, and only the part of the slice that a logit above the threshold can
-//! reach is computed: an average of values that are not above the threshold is not above it.
+//! columns. No array of the frame's size is allocated, and only the part of the slice that a logit above the threshold
+//! can reach is computed: an average of values that are not above the threshold is not above it.
 //!
-//! Work goes column by column, because masks are kept as column runs ([`crate::mask`]).
+//! Work goes column by column, because masks are stored as column runs ([`crate::mask`]).
 
 use super::encoder_input::ResizedFrame;
 use crate::mask::{Mask, RunWriter};

@@ -1,4 +1,4 @@
-//! The tables of sources and files: what each source is, and what became of every member of the tree.
+//! The tables `sources` and `files`: the sources, and the use of every member of the tree.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ impl Files {
 pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &Registry) -> Result<Vec<Files>> {
     let mut rows: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
     let unclaimed = match registry.chosen() {
-        Some(chosen) => format!("none of the sources that were looked for claims it ({})", chosen.join(", ")),
-        None => "no source claims it".to_string(),
+        Some(chosen) => format!("matches none of the selected sources ({})", chosen.join(", ")),
+        None => "matches no source".to_string(),
     };
     let pseudonyms = Pseudonyms::of(found);
     let mut add = |source: &str, path: &str, size: Option<u64>, status: FileStatus, reason: Option<String>| {

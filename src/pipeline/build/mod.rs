@@ -1,4 +1,4 @@
-//! The first stage: raw downloads to the tables `cases`, `slices`, `masks` and `files`.
+//! The stage `build`: from downloads to the tables `cases`, `slices`, `masks` and `files`.
 
 use std::path::Path;
 
@@ -58,7 +58,8 @@ pub struct BuildOptions {
 /// ```
 ///
 /// # Errors
-/// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail alone.
+/// What stops the whole stage: a raw folder or dataset that cannot be used, nothing to build, the disk. Cases fail
+/// alone.
 pub fn build(
     raw: &Path,
     path: &Path,
@@ -77,9 +78,9 @@ pub fn build(
     let dataset = Dataset::create(path)?;
     dataset.record_options(Stage::Build.name(), &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
-    let Known { digests, unread, .. } = learn(&tree, &mut found, registry, Some(&mut cache), progress);
+    let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
-        tracing::warn!("digests are not kept for the next run: {error}");
+        tracing::warn!("cannot store digests for the next run: {error}");
     }
     let work = shards(&tree, &found, registry, options, &digests)?;
 
@@ -137,9 +138,10 @@ fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path
     let specs = registry.specs().len();
     let (files, problems) = (tree.members().len(), tree.problems());
     let mut reason = match files {
-        0 => "no file is in it".to_string(),
+        0 => "the folder contains no files".to_string(),
         _ => format!(
-            "none of its {files} files fits the {specs} source(s) looked for; `medcosmos sources show SLUG` draws the tree that a source should have"
+            "none of the {files} files match the {specs} source(s); `medcosmos sources show SLUG` shows the folder \
+             structure of a source"
         ),
     };
     for near in near {
@@ -156,27 +158,28 @@ fn nothing_found(tree: &Tree, registry: &Registry, near: &[NearMiss], raw: &Path
     reason
 }
 
-/// What is known of a scan after its files were looked into, but for the pixels.
-pub(super) struct Known {
+/// A scan whose files are read, except for the pixels.
+pub(super) struct Prepared {
     pub(super) digests: Digests,
     /// Lists that could not be read, and why.
     pub(super) unread: Vec<(usize, String)>,
 }
 
-/// Looks into the files of a scan: copies are told from what only has the same name, its cases get what lists say of them, and pseudonyms where they are named as persons.
-pub(super) fn learn(
+/// Reads the files of a scan: copies are told from what only has the same name, its cases get what lists say of
+/// them, and pseudonyms where they are named as persons.
+pub(super) fn prepare(
     tree: &Tree,
     found: &mut Scan,
     registry: &Registry,
     mut cache: Option<&mut DigestCache>,
     progress: &Progress,
-) -> Known {
+) -> Prepared {
     settle(found, registry, tree, cache.as_deref_mut());
     let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     let digests = digest_members(tree, found, cache, progress);
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());
-    Known { digests, unread }
+    Prepared { digests, unread }
 }
 
 /// Digests of every file that a case uses.
@@ -193,7 +196,7 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
         if member.size <= HEAD_BYTES as u64
             && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))
         {
-            digests[file] = Some(Err(format!("{}: it is {}{}", member.path, looks.what, looks.advice)));
+            digests[file] = Some(Err(format!("{}: the file is {}{}", member.path, looks.what, looks.advice)));
         }
     }
     digests

@@ -1,4 +1,4 @@
-//! What a build did, in numbers and reasons.
+//! The report of a build: counts and reasons.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub struct BuildReport {
     pub chosen: Option<Vec<String>>,
     /// Sources that are nearly there.
     pub near: Vec<NearMiss>,
-    /// Archives and files that could not be looked into, with the reason.
+    /// Archives and files that could not be read, with the reason.
     pub problems: Vec<(String, String)>,
     /// Shards that were done before.
     pub shards_reused: usize,
@@ -46,7 +46,7 @@ pub struct SourceReport {
     pub dropped_slices: u64,
     /// Masks that were too small.
     pub dropped_masks: u64,
-    /// Cases by how their masks found their places, but for those on the image's own grid.
+    /// Cases by how their masks found their places, except for those on the image's own grid.
     pub placements: BTreeMap<Placement, u64>,
     /// Cases left out, with the reason.
     pub skipped: Vec<(String, String)>,

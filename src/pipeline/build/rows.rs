@@ -57,7 +57,8 @@ pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digest
 /// The rows of the slices and masks of a case.
 pub(super) type SliceRows = Vec<(SliceRow, Vec<MaskRow>)>;
 
-/// The rows of what was cut of a case, of each slice in the order of their ids; the reason where two masks would have one id.
+/// The rows of what was cut of a case, of each slice in the order of their ids; the reason where two masks would have
+/// one id.
 pub(super) fn slice_rows(spec: &Spec, case: &Case, slices: Vec<Slice>) -> std::result::Result<SliceRows, String> {
     let sided = sided_names(spec, &spec.layout[case.layout]);
     let rows: SliceRows = slices.into_iter().map(|slice| rows_of(case, &sided, slice)).collect();
@@ -65,8 +66,8 @@ pub(super) fn slice_rows(spec: &Spec, case: &Case, slices: Vec<Slice>) -> std::r
         if let Some([a, b]) = masks.array_windows().find(|[a, b]| a.mask_id == b.mask_id) {
             let described = |mask: &MaskRow| format!("{:?} ({})", mask.label_name, mask.label_value);
             return Err(format!(
-                "two masks of one slice would have the id {}: {} and {}; give them names of their own in the spec (`name` of the \
-                 labels), a laterality, or a rater, or remove one of their files",
+                "two masks of one slice share the id {}: {} and {}; distinguish them in the spec by label name, \
+                 laterality or rater, or remove one of the files",
                 a.mask_id,
                 described(a),
                 described(b)
@@ -99,7 +100,7 @@ pub(super) fn push_case(
     row.notes = cut.notes.iter().chain(&case.notes).map(|note| case.public(note)).collect();
     if rows.is_empty() {
         row.status = CaseStatus::Skipped;
-        row.reason = Some("no slice has an object that is large enough".into());
+        row.reason = Some("no mask is large enough".into());
     }
     writer.count(if rows.is_empty() { "case_skipped" } else { "case" }, 1);
     writer.count(&placement_count(cut.placement), 1);

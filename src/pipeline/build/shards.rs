@@ -1,4 +1,4 @@
-//! The shards of a build: which there are, and what is written into each.
+//! The shards of a build: planning and writing.
 
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};
@@ -67,7 +67,7 @@ fn shard_key(
         let digest = match &digests[f] {
             Some(Ok(digest)) => digest.clone(),
             Some(Err(reason)) => reason.clone(),
-            None => "not used".into(),
+            None => "unused".into(),
         };
         format!("{} {digest}", tree.members()[f].path)
     };
@@ -142,7 +142,7 @@ fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
     let files: Vec<&str> = case.files().map(|file| tree.members()[file].path.as_str()).collect();
     let note = |bad: &KnownBad| {
         let pattern = Pattern::new(&bad.path, spec.ignore_case).ok()?;
-        files.iter().any(|path| pattern.matches(path)).then(|| format!(" (this is known: {})", bad.note))
+        files.iter().any(|path| pattern.matches(path)).then(|| format!(" (known: {})", bad.note))
     };
     spec.known_bad.iter().filter_map(note).collect()
 }

@@ -1,5 +1,5 @@
-//! Predictions as COCO: a whole file, or the bare list of results that pycocotools' `loadRes` takes, whose images and
-//! categories another file explains.
+//! Predictions as COCO: a whole file, or the bare list of results that pycocotools' `loadRes` accepts, whose images and
+//! categories are in another file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -26,7 +26,10 @@ impl Code {
     pub(super) fn decoded(&self, [height, width]: [u32; 2], id: &str) -> Result<Candidate> {
         let damaged = |reason: String| Error::Damaged { id: format!("the prediction of {id}"), reason };
         if let Some(found) = self.size.filter(|size| *size != [height, width]) {
-            let reason = format!("it is {} x {} (height x width), its slice {height} x {width}", found[0], found[1]);
+            let reason = format!(
+                "the size is {} x {} (height x width), but that of the slice {height} x {width}",
+                found[0], found[1]
+            );
             return Err(damaged(reason));
         }
         let mask = match &self.counts {
@@ -47,7 +50,7 @@ pub(super) struct Annotations {
 }
 
 impl Annotations {
-    /// Reads `bytes`, the content of `from`. A list is explained by `explanation`, or by `annotations.json` beside it.
+    /// Reads `bytes`, the content of `from`. A list is explained by `explanation`, or by `annotations.json` next to it.
     pub(super) fn open(from: &Path, bytes: &[u8], explanation: Option<&Path>, names: &Names) -> Result<Annotations> {
         let is_list = bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[');
         if !is_list {
@@ -56,7 +59,7 @@ impl Annotations {
             return Self::new(images, categories, annotations, names).map_err(|e| problem(from, e));
         }
         let list: Vec<Annotation> =
-            serde_json::from_slice(bytes).map_err(|e| problem(from, format!("no list of COCO results: {e}")))?;
+            serde_json::from_slice(bytes).map_err(|e| problem(from, format!("not a list of COCO results: {e}")))?;
         let beside = from.with_file_name("annotations.json");
         let file =
             explanation.map(Path::to_path_buf).or_else(|| (beside != from && beside.is_file()).then_some(beside));
@@ -65,9 +68,9 @@ impl Annotations {
             if needs {
                 return Err(problem(
                     from,
-                    "it is a list of results, which names images and categories by number: say by `--annotations FILE` \
-                     which COCO file explains them (the one that the model was given; `medcosmos export --form coco` \
-                     writes one)",
+                    "a list of results identifies images and categories by number: pass the COCO file that defines \
+                     them with `--annotations FILE` (the one given to the model; `medcosmos export --form coco` writes \
+                     one)",
                 ));
             }
             return Self::new(Vec::new(), Vec::new(), list, names).map_err(|e| problem(from, e));
@@ -89,13 +92,13 @@ impl Annotations {
         let mut of_image: HashMap<String, String> = HashMap::new();
         for image in images {
             if let Some(first) = of_image.insert(key(&image.id), image.file_name.clone()) {
-                return Err(format!("image {} is there twice, as {first} and {}", image.id, image.file_name));
+                return Err(format!("image {} occurs twice, as {first} and {}", image.id, image.file_name));
             }
         }
         let mut of_category: HashMap<String, String> = HashMap::new();
         for category in categories {
             if let Some(first) = of_category.insert(key(&category.id), category.name.clone()) {
-                return Err(format!("category {} is there twice, as {first} and {}", category.id, category.name));
+                return Err(format!("category {} occurs twice, as {first} and {}", category.id, category.name));
             }
         }
         // A word that is no number of the file is a name itself.
@@ -107,18 +110,19 @@ impl Annotations {
         let mut found = Annotations { by_slice: HashMap::new(), unused: BTreeSet::new(), explained_by: None };
         for (at, annotation) in annotations.into_iter().enumerate() {
             let image = named(&of_image, &annotation.image_id);
-            let image = image.ok_or_else(|| format!("annotation {at}: there is no image {}", annotation.image_id))?;
+            let image =
+                image.ok_or_else(|| format!("annotation {at}: no image {} in the file", annotation.image_id))?;
             let label = named(&of_category, &annotation.category_id);
             let label =
-                label.ok_or_else(|| format!("annotation {at}: there is no category {}", annotation.category_id))?;
+                label.ok_or_else(|| format!("annotation {at}: no category {} in the file", annotation.category_id))?;
             let Runs { size, counts } = match annotation.segmentation {
                 Segmentation::Runs(runs) => runs,
                 Segmentation::Other(Value::Null) => {
-                    return Err(format!("annotation {at} has no `segmentation`: boxes alone are not evaluated"));
+                    return Err(format!("annotation {at}: no `segmentation`; boxes without masks cannot be evaluated"));
                 }
                 Segmentation::Other(_) => {
                     return Err(format!(
-                        "annotation {at}: expected a run-length `segmentation`; polygons must be encoded first \
+                        "annotation {at}: expected a run-length encoded `segmentation`; convert polygons first \
                          (pycocotools `annToRLE`)"
                     ));
                 }
@@ -176,7 +180,7 @@ impl Annotations {
     /// Which file explained a list, where none was named.
     pub(super) fn explained_by(&self) -> Option<String> {
         let file = self.explained_by.as_ref()?;
-        Some(format!("images and categories are those of {}", file.display()))
+        Some(format!("images and categories are defined by {}", file.display()))
     }
 }
 
@@ -230,10 +234,10 @@ mod tests {
         for (from, to, words) in [
             ("\"image_id\": 7", "\"image_id\": 8", "no image 8"),
             ("\"category_id\": 1", "\"category_id\": 2", "no category 2"),
-            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "[[1, 2, 3, 4, 5, 6]]", "polygons must be encoded"),
-            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "null", "boxes alone"),
+            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "[[1, 2, 3, 4, 5, 6]]", "convert polygons first"),
+            ("{\"size\": [3, 4], \"counts\": \"353L\"}", "null", "boxes without masks"),
             ("\"images\"", "\"pictures\"", "not COCO"),
-            ("[{\"id\": 1,", "[{\"id\": 1, \"name\": \"left\"}, {\"id\": 1,", "category 1 is there twice"),
+            ("[{\"id\": 1,", "[{\"id\": 1, \"name\": \"left\"}, {\"id\": 1,", "category 1 occurs twice"),
         ] {
             let error = open(&FILE.replacen(from, to, 1)).err().unwrap().to_string();
             assert!(error.contains(words), "{error}");

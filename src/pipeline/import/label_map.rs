@@ -1,12 +1,12 @@
-//! A predicted label map of one slice, and what it says of the masks of the slice.
+//! Predicted label maps: from the values of a slice to predictions of its masks.
 //!
-//! | the slice's masks | a value is |
+//! | masks of the slice | meaning of a value |
 //! |---|---|
-//! | one for each label | the `label_value` of its mask; where the slice has one label only and all maps of its source no more than one value besides 0, that value, whatever it is (0 and 255) |
+//! | one for each label | the `label_value` of its mask; where the slice has one label only and all maps of its source at most one value besides 0, that value, whatever it is (0 and 255) |
 //! | instances | an instance, matched by overlap |
 //! | components of a label (`--split-components`) | the label; its components are matched by overlap |
 //!
-//! Any other value is refused: 0, 127 and 254 for two labels could be either way round, or a threshold that was not applied.
+//! Any other value is refused: 0, 127 and 254 for two labels could be assigned either way, or be an unthresholded map.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -131,8 +131,8 @@ impl Seen {
         self.values.extend(values.into_iter().filter(|value| *value != 0));
     }
 
-    /// Refuses maps of several values in which one of them was taken for an object, whatever it is, and notes labels that
-    /// never occur.
+    /// Refuses maps of several values in which one of them was taken for an object, whatever it is, and notes labels
+    /// that never occur.
     ///
     /// # Errors
     /// A sentence that names the values.
@@ -146,16 +146,16 @@ impl Seen {
         if let Some(example) = self.lenient.as_ref().filter(|_| self.values.len() > 1) {
             let values: Vec<String> = self.values.iter().take(12).map(|value| labels.shown(*value)).collect();
             return Err(format!(
-                "the maps of {source} hold the values {} besides 0, and the labels are {}: which is which is not clear, such \
-                 as in {example}. {cure}",
+                "the maps of {source} contain the values {} besides 0, but the labels are {}, so their meaning is \
+                 ambiguous, for example in {example}. {cure}",
                 values.join(", "),
                 labels.text()
             ));
         }
         if let Some(value) = self.values.first().filter(|_| self.lenient.is_some() && labels.is_several()) {
             report.notes.push(format!(
-                "{source}: no map holds another value than 0 and {}, where the labels are {}; it counts as the label of each \
-                 slice that has one label",
+                "{source}: the maps contain only 0 and {}, but the labels are {}; the value counts as the label of \
+                 each slice with one label",
                 labels.shown(*value),
                 labels.text()
             ));
@@ -164,7 +164,7 @@ impl Seen {
             self.labels.iter().filter(|(_, found)| !**found).map(|(name, _)| name.as_str()).collect();
         if !absent.is_empty() {
             report.notes.push(format!(
-                "{source}: no prediction holds the label(s) {} in a slice of the truth",
+                "{source}: no prediction contains the label(s) {} in a slice whose ground truth has them",
                 absent.join(", ")
             ));
         }
@@ -177,8 +177,8 @@ fn is_numbered(value: &str, instance: Option<u32>) -> bool {
     instance.is_some_and(|number| value == number.to_string())
 }
 
-/// What a label map says of each mask of a slice. `values` are the pixels, row by row; `cure` says what to do about values
-/// that are no labels.
+/// What a label map says of each mask of a slice. `values` are the pixels, row by row; `cure` says what to do about
+/// values that are no labels.
 ///
 /// # Errors
 /// Values whose meaning is not clear, in a sentence that names them.
@@ -193,7 +193,7 @@ pub(super) fn of_slice(
     let [height, width] = slice.size();
     let found: Vec<(i64, Mask)> = value_masks(height, width, values, 0);
     if let Some((negative, _)) = found.iter().find(|(value, _)| *value < 0) {
-        return Err(format!("it holds the value {negative}, and labels are whole numbers from 0"));
+        return Err(format!("contains the value {negative}; expected whole numbers from 0"));
     }
     let numbered = |(row, _): &(MaskRow, Mask)| is_numbered(&row.label_value, row.instance);
     if slice.masks.iter().any(numbered) {
@@ -201,8 +201,8 @@ pub(super) fn of_slice(
         if names.len() > 1 || !slice.masks.iter().all(numbered) {
             let names = names.into_iter().collect::<Vec<_>>().join(", ");
             return Err(format!(
-                "its slice has instances of several labels ({names}), and numbers of instances do not say of which: give \
-                 each mask a picture of its own, or use COCO"
+                "the slice has instances of several labels ({names}), which instance numbers do not distinguish: write \
+                 one file per mask, or use COCO"
             ));
         }
         let predicted: Vec<Candidate> = found.into_iter().map(|(_, mask)| Candidate { mask, score: None }).collect();
@@ -226,7 +226,7 @@ pub(super) fn of_slice(
             .collect();
         let more = if found.len() > 12 { format!(", … ({} values)", found.len()) } else { String::new() };
         return Err(format!(
-            "it holds the values {}{more}, and the labels are {}: {cure}",
+            "contains the values {}{more}, but the labels are {}: {cure}",
             values.join(", "),
             labels.text()
         ));
@@ -243,7 +243,7 @@ pub(super) fn of_slice(
             (None, None) if found.is_empty() => Mask::empty(height, width),
             (None, None) => {
                 let id = &slice.masks[members[0]].0.mask_id;
-                return Err(format!("{id} has no number for a value ({value}): {cure}"));
+                return Err(format!("{id} has a non-numeric label value ({value}): {cure}"));
             }
         };
         let name = slice.masks[members[0]].0.label_name.clone();

@@ -1,9 +1,9 @@
-//! Predicted instances and those of the truth are paired by overlap, whatever their numbers.
+//! Matching of predicted instances and ground truth instances by overlap, regardless of their numbers.
 //!
-//! The rule is panoptica's (`NaiveThresholdMatching`) and, but for the order, COCO's: of all pairs with an IoU of at least
-//! 0.5, the one with the largest comes first, and each instance is in one pair at most. Where instances of one side do not
-//! overlap, at most one pair of each can reach more than 0.5, so that no other rule gives another result (Kirillov et al.,
-//! Panoptic Segmentation, 2019).
+//! The rule is panoptica's (`NaiveThresholdMatching`) and, except for the order, COCO's: of all pairs with an IoU of at
+//! least 0.5, the one with the largest comes first, and each instance is in one pair at most. Where instances of one
+//! side do not overlap, at most one pair of each can reach more than 0.5, so every such rule gives the same result
+//! (Kirillov et al., Panoptic Segmentation, 2019).
 
 use super::{Candidate, ImportReport};
 use crate::mask::Mask;
@@ -11,13 +11,13 @@ use crate::mask::Mask;
 /// Least IoU of a pair.
 pub const LEAST_IOU: f64 = 0.5;
 
-/// For each instance of the truth the predicted one that belongs to it, in the order of the truth; an empty mask where
-/// there is none.
+/// For each instance of the ground truth the predicted one that belongs to it, in the order of the ground truth; an
+/// empty mask where there is none.
 pub(super) fn matched(truths: &[&Mask], predicted: &[Candidate], report: &mut ImportReport) -> Vec<Candidate> {
     let mut pairs = Vec::new();
     for (t, truth) in truths.iter().enumerate() {
         for (p, candidate) in predicted.iter().enumerate() {
-            let both = truth.intersection(&candidate.mask);
+            let both = truth.intersection_area(&candidate.mask);
             let iou = both as f64 / (truth.area() + candidate.mask.area() - both).max(1) as f64;
             if iou >= LEAST_IOU {
                 pairs.push((iou, candidate.score.unwrap_or(0.0), t, p));

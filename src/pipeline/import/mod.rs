@@ -1,17 +1,17 @@
-//! Predictions made elsewhere, taken in under the name of their model: nnU-Net, MedSAM or a colleague's network then goes
-//! through the same evaluation as SAM. docs/predictions.md has an example of each form.
+//! The stage `import`: predictions of other programs (nnU-Net, MedSAM, any network) under the name of their model, for
+//! the same evaluation as SAM. docs/predictions.md has an example of each form.
 //!
-//! | given | holds |
+//! | input | content |
 //! |---|---|
 //! | a folder of PNG | `<mask_id>.png` for each mask, or `<slice_id>.png` for each slice, whose values are the labels of its masks or the numbers of its instances |
 //! | a folder of `.nii.gz`, `.nii`, `.nrrd`, `.mha` | a label map for each case, named by the case: nnU-Net's output |
 //! | a `.json` | COCO: a file with `images`, `categories` and `annotations`, or the bare list of results that pycocotools' `loadRes` takes |
 //! | a `.parquet` | `mask_id`, `counts` (COCO's compressed runs), perhaps `height` and `width`, `predicted_iou` |
 //!
-//! What belongs to what is decided slice by slice. Several instances of a label are matched with those of the truth by
-//! overlap ([`matching`]), whatever their numbers. Several predictions of one mask are united, unless they are said to be
-//! candidates. A mask without a prediction is told and left out: an empty prediction is one that is there and has no
-//! pixel. A prediction that belongs to no mask is told too.
+//! Predictions are matched slice by slice. Several instances of a label are matched with those of the ground truth by
+//! overlap ([`matching`]) regardless of their numbers. Several predictions of one mask are merged, unless they are
+//! declared as candidates. A mask without a prediction is reported and left out: an empty prediction is one that is
+//! present but has no pixel. A prediction that belongs to no mask is reported too.
 
 mod coco;
 mod label_map;
@@ -72,9 +72,9 @@ pub struct ImportReport {
     pub missing: Vec<String>,
     /// Files, or slices of a COCO file, that belong to nothing in the dataset.
     pub unused: Vec<String>,
-    /// Instances of the truth that no predicted one overlaps enough; their prediction is empty.
+    /// Instances of the ground truth that no predicted one overlaps enough; their prediction is empty.
     pub missed_instances: u64,
-    /// Predicted instances that overlap none of the truth enough.
+    /// Predicted instances that overlap none of the ground truth enough.
     pub surplus_instances: u64,
     /// Masks whose prediction was put together of several.
     pub united: u64,
@@ -126,12 +126,12 @@ projection! {
     }
 }
 
-/// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name and
-/// strategy before. The specs of `registry` say which labels a source has beside those that its masks show.
+/// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name
+/// and strategy before. The specs of `registry` say which labels a source has besides those that its masks show.
 ///
 /// # Errors
-/// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no prediction
-/// that belongs to a mask of the dataset.
+/// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
+/// prediction that belongs to a mask of the dataset.
 pub fn import(
     dataset: &Dataset,
     from: &Path,
@@ -196,7 +196,8 @@ fn take_in(
     progress.end();
     report.unused = found.unused();
     if shards.is_empty() {
-        let example = report.missing.first().map_or("the dataset has no masks", String::as_str);
+        let example =
+            report.missing.first().map_or("the dataset has no masks; run `medcosmos build` first", String::as_str);
         return Err(problem(from, format!("{}, such as {example}", found.nothing_fits(&report.unused))));
     }
     found.check(from, &labels, &mut report)?;
@@ -319,7 +320,10 @@ impl Found {
             let pictures = files.iter().find(|(_, name)| name.to_ascii_lowercase().ends_with(".png"));
             let volumes = files.iter().find(|(_, name)| volumes::stem(name).is_some());
             if let (Some((_, picture)), Some((_, volume))) = (pictures, volumes) {
-                let reason = format!("it holds pictures ({picture}) and volumes ({volume}): import one or the other");
+                let reason = format!(
+                    "contains both 2D images ({picture}) and volumes ({volume}): import them \
+                    separately"
+                );
                 return Err(problem(from, reason));
             }
             if volumes.is_some() {
@@ -334,7 +338,7 @@ impl Found {
         let found = match from.extension().and_then(|e| e.to_str()) {
             Some("json") => Found::Coco(coco::Annotations::open(from, &bytes, options.annotations.as_deref(), names)?),
             Some("parquet") => Found::Codes(parquet(from)?),
-            _ => return Err(problem(from, "expected a folder, a COCO .json or a .parquet")),
+            _ => return Err(problem(from, "expected a folder, a COCO .json file or a .parquet file")),
         };
         Ok((found, digest))
     }
@@ -379,20 +383,22 @@ impl Found {
         let (what, advice) = match self {
             Found::Pictures(_) => (
                 "file",
-                " (expected <slice_id>.png or <mask_id>.png, with `/` or `_` between the parts; or say `--match`)",
+                " (expected <slice_id>.png or <mask_id>.png, with `/` or `_` between the parts; set other names with \
+                 `--match`)",
             ),
             Found::Volumes(_) => (
                 "file",
-                " (expected the id of a case and .nii.gz, .nii, .nrrd or .mha, with or without the source; or say `--match`)",
+                " (expected a case id with .nii.gz, .nii, .nrrd or .mha, with or without the source; set other names \
+                 with `--match`)",
             ),
-            Found::Coco(_) => ("image", " (expected slice ids as `file_name`, `.png` or not)"),
+            Found::Coco(_) => ("image", " (expected slice ids as `file_name`, with or without `.png`)"),
             Found::Codes(_) => ("mask_id", ""),
         };
         match unused.first() {
-            None => format!("it has no prediction for a mask of the dataset{advice}"),
+            None => format!("contains no prediction of a mask of the dataset{advice}"),
             Some(example) => {
                 let n = unused.len();
-                format!("none of its {n} {what}(s), such as {example}, belongs to a mask of the dataset{advice}")
+                format!("none of the {n} {what}(s), such as {example}, matches a mask of the dataset{advice}")
             }
         }
     }
@@ -440,5 +446,5 @@ fn parquet(from: &Path) -> Result<HashMap<String, Vec<coco::Code>>> {
 /// Predictions by mask.
 #[cfg(not(feature = "query"))]
 fn parquet(from: &Path) -> Result<HashMap<String, Vec<coco::Code>>> {
-    Err(problem(from, "this program was built without the feature `query`, which reads foreign tables"))
+    Err(problem(from, "Parquet predictions need the feature `query`, which this program was built without"))
 }

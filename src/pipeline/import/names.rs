@@ -1,4 +1,4 @@
-//! Names that other programs give to slices: the id itself, in folders, or flat with `_` in the place of `/`.
+//! Names of slices in files of other programs: the id, in folders, or flat with `_` instead of `/`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,7 +37,8 @@ impl Names {
         names
     }
 
-    /// The slice or case that a name without its extension means: the id, perhaps below other folders, or its flat form.
+    /// The slice or case that a name without its extension means: the id, perhaps below other folders, or its flat
+    /// form.
     pub(super) fn slice(&self, name: &str) -> Option<String> {
         let mut rest = name;
         loop {
@@ -51,8 +52,8 @@ impl Names {
         }
     }
 
-    /// The mask that a name without its extension means: that of its slice, then `/` or `_` and its label. That the slice
-    /// has such a mask is not known here.
+    /// The mask that a name without its extension means: that of its slice, then `/` or `_` and its label. That the
+    /// slice has such a mask is not known here.
     pub(super) fn mask(&self, name: &str) -> Option<String> {
         let ends = name.char_indices().rev().filter(|(_, c)| matches!(c, '/' | '_'));
         // The longest slice that fits: labels have `_` too.
@@ -87,10 +88,11 @@ impl Template {
         let mut rest = template;
         let mut seen = Vec::new();
         while let Some((before, after)) = rest.split_once('{') {
-            let (name, after) = after.split_once('}').ok_or_else(|| format!("{template:?}: a {{ is not closed"))?;
+            let (name, after) = after.split_once('}').ok_or_else(|| format!("{template:?}: {{ without }}"))?;
             if !["source", "case", "slice", "mask"].contains(&name) || seen.contains(&name) {
                 return Err(format!(
-                    "{template:?}: expected {{source}}, {{case}}, {{slice}}, {{mask}} once each, found {{{name}}}"
+                    "{template:?}: expected {{source}}, {{case}}, {{slice}}, {{mask}} at most once each, found \
+                     {{{name}}}"
                 ));
             }
             seen.push(name);
@@ -102,11 +104,11 @@ impl Template {
         regex.push_str(&regex::escape(rest));
         regex.push('$');
         if !seen.contains(&"case") {
-            return Err(format!("{template:?}: without {{case}} no file can be told from another"));
+            return Err(format!("{template:?}: {{case}} is missing, so files cannot be distinguished"));
         }
         let only_source = names.only_source().map(str::to_string);
         if !seen.contains(&"source") && only_source.is_none() {
-            return Err(format!("{template:?}: the dataset has several sources, so {{source}} is needed"));
+            return Err(format!("{template:?}: {{source}} is missing, but the dataset has several sources"));
         }
         let regex = Regex::new(&regex).map_err(|e| e.to_string())?;
         Ok(Template { regex, only_source })
@@ -152,12 +154,12 @@ mod tests {
         assert_eq!(template.id("p1_z0003.png").as_deref(), Some("acdc/p1/z0003"));
         assert_eq!(Template::new("{case}.nii.gz", &one).unwrap().id("a/p1.nii.gz").as_deref(), Some("acdc/a/p1"));
         for (template, words) in
-            [("{slice}.png", "without {case}"), ("{case}{case}", "once each"), ("{x}", "found {x}")]
+            [("{slice}.png", "{case} is missing"), ("{case}{case}", "once each"), ("{x}", "found {x}")]
         {
             assert!(Template::new(template, &one).err().unwrap().contains(words));
         }
         let two = names(&["acdc/p1/z0003", "drive/21/z0000"]);
-        assert!(Template::new("{case}.png", &two).err().unwrap().contains("{source} is needed"));
+        assert!(Template::new("{case}.png", &two).err().unwrap().contains("{source} is missing"));
         assert_eq!(Template::new("{source}-{case}.png", &two).unwrap().id("drive-21.png").as_deref(), Some("drive/21"));
     }
 }

@@ -1,4 +1,4 @@
-//! Predictions as a folder of PNG.
+//! Predictions as a folder of PNG files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use crate::image::{Image, Samples};
 use crate::mask::{Connectivity, Mask};
 
 /// What to do about values that are no labels.
-const CURE: &str = "write each pixel as the value of its label, or give each mask a picture of its own";
+const CURE: &str = "write the value of its label into each pixel, or write one file per mask";
 
 /// The pictures of a folder by what they are of.
 pub(super) struct Pictures {
@@ -67,7 +67,7 @@ impl Pictures {
                 }
             };
             if let Some(first) = map.get(&id) {
-                let reason = format!("{} and {name} are both named as predictions of {id}", first.name);
+                let reason = format!("both {} and {name} are named as predictions of {id}", first.name);
                 return Err(problem(folder, reason));
             }
             map.insert(id, Picture { path, name, used: false });
@@ -78,7 +78,8 @@ impl Pictures {
             let others = if others.is_empty() { "nothing".to_string() } else { others.join(", ") };
             let example = names.example();
             let reason = format!(
-                "it holds {others}, where PNG pictures (such as {example}.png) or volumes (.nii.gz, .nii, .nrrd, .mha, named by case) are expected"
+                "contains {others}; expected PNG files (such as {example}.png) or volumes (.nii.gz, .nii, .nrrd, .mha, \
+                 named by case)"
             );
             return Err(problem(folder, reason));
         }
@@ -129,8 +130,8 @@ impl Pictures {
                 return Err(problem(
                     folder,
                     format!(
-                        "no picture of {source} holds more than one value besides 0, but {example} is in pieces and its \
-                         slice has several instances: number the instances first (`scipy.ndimage.label`)"
+                        "no file of {source} has more than one value besides 0, but {example} has several components \
+                         and its slice several instances: number the instances first (`scipy.ndimage.label`)"
                     ),
                 ));
             }
@@ -178,7 +179,7 @@ fn ending(name: &str) -> String {
     if name.ends_with(".nii.gz") {
         return ".nii.gz".into();
     }
-    name.rsplit_once('.').map_or("files without an ending".to_string(), |(_, ending)| format!(".{ending}"))
+    name.rsplit_once('.').map_or("files without an extension".to_string(), |(_, ending)| format!(".{ending}"))
 }
 
 /// The one object of a picture that belongs to a mask.
@@ -190,7 +191,7 @@ fn own(picture: &Picture, size: [u32; 2]) -> Result<Mask> {
         let found: Vec<String> = found.iter().take(12).map(i64::to_string).collect();
         let more = if n > 12 { format!(", … ({n} values)") } else { String::new() };
         let reason = format!(
-            "it holds the values {}{more}, where the picture of one mask holds 0 and one other: apply the threshold first",
+            "contains the values {}{more}, but the file of one mask has 0 and one other value: apply a threshold first",
             found.join(", ")
         );
         return Err(problem(&picture.path, reason));
@@ -206,12 +207,14 @@ fn values(picture: &Picture, [height, width]: [u32; 2]) -> Result<Vec<i64>> {
     let [x, y, ..] = image.size;
     if [x, y] != [width as usize, height as usize] {
         let turned = if [y, x] == [width as usize, height as usize] { " (are rows and columns swapped?)" } else { "" };
-        return refuse(format!("it is {x} x {y} (width x height), its slice {width} x {height}{turned}"));
+        return refuse(format!(
+            "the size is {x} x {y} (width x height), but that of the slice {width} x \
+            {height}{turned}"
+        ));
     }
     if let Some(tag) = image.meaning.orientation.filter(|tag| *tag != 1) {
         return refuse(format!(
-            "its orientation tag {tag} has viewers turn or mirror it, and its pixels are stored otherwise: apply the tag to \
-             the pixels and write it without"
+            "orientation tag {tag} makes viewers rotate or mirror the image: apply the tag to the pixels and remove it"
         ));
     }
     if matches!(image.samples, Samples::F32(_) | Samples::F64(_)) {
@@ -228,11 +231,11 @@ fn grey(image: &Image) -> std::result::Result<Vec<i64>, String> {
     if n == 2 || n == 4 {
         let alpha = value(n - 1);
         if (0..pixels).any(|p| value(p * n + n - 1) != alpha) {
-            return Err("it is transparent in parts, which says nothing certain: write it without alpha".into());
+            return Err("partially transparent, which is ambiguous: write the file without alpha".into());
         }
     }
     if n >= 3 && (0..pixels).any(|p| value(p * n) != value(p * n + 1) || value(p * n) != value(p * n + 2)) {
-        return Err("it is in colour: write the value of the label into a grey picture".into());
+        return Err("a colour image: write the value of the label into a grey image".into());
     }
     let values: Vec<i64> = (0..pixels).map(|p| value(p * n)).collect();
     image.labels_of_palette(&|_| false)?;
@@ -252,7 +255,7 @@ mod tests {
         let alpha = Image::picture(2, 1, 2, Samples::U8(vec![9, 0, 9, 255]));
         assert!(grey(&alpha).unwrap_err().contains("transparent"));
         let colour = Image::picture(1, 1, 3, Samples::U8(vec![0, 9, 0]));
-        assert!(grey(&colour).unwrap_err().contains("in colour"));
+        assert!(grey(&colour).unwrap_err().contains("a colour image"));
         let mut indexed = Image::picture(2, 1, 1, Samples::U8(vec![0, 1]));
         indexed.palette = Some(vec![[0, 0, 0, 255], [128, 0, 0, 255]]);
         assert_eq!(grey(&indexed).unwrap(), [0, 1]);

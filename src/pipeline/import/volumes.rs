@@ -1,5 +1,5 @@
-//! Predictions as a folder of volumes, one for each case: what nnU-Net writes. Each is placed on the grid of its case's
-//! image by the rules for masks ([`placement`](crate::slices::placement)) and cut where the image was cut.
+//! Predictions as a folder of volumes, one per case, as written by nnU-Net. Each is placed on the grid of its case's
+//! image by the rules for masks ([`placement`](crate::slices::placement)) and cut like the image.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -26,8 +26,8 @@ use crate::with_samples;
 pub(super) const ENDINGS: &[&str] = &[".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd"];
 
 /// What to do about values that are no labels.
-const CURE: &str = "write each voxel as the value of its label, or lay a `dataset.json` beside the volumes whose `labels` \
-    give each value the name of a label, as nnU-Net does";
+const CURE: &str = "write the value of its label into each voxel, or put a `dataset.json` next to the volumes whose \
+    `labels` map label names to values, as nnU-Net does";
 
 /// How far a stored value may lie from a whole number, as in masks of sources.
 const TOLERANCE: f64 = 0.01;
@@ -110,7 +110,7 @@ impl Volumes {
                 continue;
             };
             if let Some(first) = found.by_case.get(&case) {
-                let reason = format!("{} and {name} are both named as predictions of {case}", first.name);
+                let reason = format!("both {} and {name} are named as predictions of {case}", first.name);
                 return Err(problem(folder, reason));
             }
             found.by_case.insert(case, Volume { path, name, used: false });
@@ -123,7 +123,7 @@ impl Volumes {
             match &first {
                 Some((other, known)) if *known != named => {
                     let reason = format!(
-                        "it and {} say different things of the values: import the two folders by themselves",
+                        "contradicts {}: import the two folders separately",
                         other.join("dataset.json").display()
                     );
                     return Err(problem(&below.join("dataset.json"), reason));
@@ -146,10 +146,10 @@ impl Volumes {
         let refuse = |reason: String| problem(&path, reason);
         let (axis, index, frame) = position(&slice.slice_id).ok_or_else(|| {
             let name = slice.slice_id.rsplit('/').next().unwrap_or_default();
-            refuse(format!("the slice {name} of {} says no place in a volume", row.case_id))
+            refuse(format!("the slice {name} of {} has no position in a volume", row.case_id))
         })?;
         let case = self.cases.get(&row.case_id);
-        let case = case.ok_or_else(|| refuse(format!("the table `cases` has no {}", row.case_id)))?;
+        let case = case.ok_or_else(|| refuse(format!("the table `cases` does not contain {}", row.case_id)))?;
         if self.open.as_ref().is_none_or(|(open, _)| *open != row.case_id) {
             let grid = grid(case, axis, slice.size()).map_err(refuse)?;
             let placed = placed(&path, &grid)?;
@@ -172,7 +172,7 @@ impl Volumes {
                     Some(meant) => *value = *meant,
                     None if moved => {
                         return Err(refuse(format!(
-                            "it holds the value {value}, for which {} has no name: name all values there",
+                            "contains the value {value}, which {} does not name: name all values there",
                             self.folder.join("dataset.json").display()
                         )));
                     }
@@ -193,8 +193,8 @@ impl Volumes {
         unused
     }
 
-    /// Refuses values whose meaning is not clear, and tells how the volumes were placed, where that is not as their headers
-    /// agree.
+    /// Refuses values whose meaning is not clear, and tells how the volumes were placed, where that is not as their
+    /// headers agree.
     pub(super) fn check(&self, labels: &BTreeMap<String, Labels>, report: &mut ImportReport) -> Result<()> {
         for (source, seen) in &self.seen {
             if let Some(labels) = labels.get(source) {
@@ -233,8 +233,8 @@ fn grid(case: &Lies, axis: Axis, slice: [u32; 2]) -> std::result::Result<Grid, S
     let fits = |size: &[usize; 4]| [size[rows], size[columns]] == slice.map(|n| n as usize);
     let shapes = [case.shape.as_slice(), &case.shape[..case.shape.len().saturating_sub(1)]];
     let size = shapes.into_iter().filter(|shape| (2..=4).contains(&shape.len())).map(size).find(fits);
-    let size =
-        size.ok_or_else(|| format!("{} has the shape {:?}, which its slices do not fit", case.case_id, case.shape))?;
+    let size = size
+        .ok_or_else(|| format!("{} has the shape {:?}, which does not match its slices", case.case_id, case.shape))?;
     let spacing = case.spacing.as_deref().and_then(|s| <[f64; 3]>::try_from(s).ok());
     let affine = case.affine.as_deref().filter(|a| a.len() == 12);
     let geometry = match (affine, spacing) {
@@ -257,10 +257,8 @@ fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
     let companion = |name: &str| fs::read(path.with_file_name(name)).ok();
     let image = formats::read(&path.to_string_lossy(), &bytes, &companion).map_err(|e| problem(path, e))?;
     if image.components != 1 {
-        let reason = format!(
-            "it has {} values for each voxel, where a label is one: take the largest of probabilities first (argmax)",
-            image.components
-        );
+        let reason =
+            format!("{} values per voxel, expected one label: apply argmax to probabilities first", image.components);
         return Err(problem(path, reason));
     }
     let file = path.display().to_string();
@@ -269,8 +267,8 @@ fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
         crate::slices::Error::Placement { image, mask_grid, image_grid, why, .. } => problem(
             path,
             format!(
-                "it does not lie on the grid of {image}: {why} (it has {mask_grid}; the case has {image_grid}): let the \
-                 program write predictions on the grid of the image that was built"
+                "not on the grid of {image}: {why} (the prediction has {mask_grid}; the case has {image_grid}): make \
+                 the program write predictions on the grid of the image that was built"
             ),
         ),
         other => Error::Import { path: path.to_path_buf(), reason: other.to_string() },
@@ -295,7 +293,7 @@ fn cut(
     if [rows as u32, columns as u32] != size || index >= slices || frame >= image.size[3] {
         let [x, y, z, t] = image.size;
         return Err(format!(
-            "it has {x} x {y} x {z} x {t} voxels (x, y, z, t), which have no slice {index} of {} x {} pixels across {}",
+            "{x} x {y} x {z} x {t} voxels (x, y, z, t) contain no slice {index} of {} x {} pixels perpendicular to {}",
             size[1],
             size[0],
             axis.letter()
@@ -315,7 +313,7 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
         let nearest = real.round();
         if whole && (real.is_nan() || (real - nearest).abs() > TOLERANCE) {
             return Err(format!(
-                "it holds the value {real}, and labels are whole numbers: take the largest first (argmax)"
+                "contains the value {real}; expected whole numbers: apply argmax to probabilities first"
             ));
         }
         Ok(nearest as i64)
@@ -323,9 +321,9 @@ fn labels(image: &Image, axis: Axis, index: usize, frame: usize) -> std::result:
     plane.into_iter().map(label).collect()
 }
 
-/// Names of values in the `dataset.json` that nnU-Net copies beside its predictions; `None` where there is no such file.
-/// Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several has none,
-/// and is refused.
+/// Names of values in the `dataset.json` that nnU-Net copies next to its predictions; `None` where there is no such
+/// file. Version 2 maps names to values, version 1 values to names. A region of one value is that value; one of several
+/// has none, and is refused.
 fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
     let path = folder.join("dataset.json");
     if !path.is_file() {
@@ -358,8 +356,8 @@ fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
         };
         let Some((value, name)) = entry else {
             let reason = format!(
-                "the label {key} is {value}, where one whole number is expected: a region of several values is no label of a \
-                 map. Write a dataset.json that names each value of the predictions once"
+                "the label {key} is {value}, expected one whole number: a region of several values is not a label. \
+                 Write a dataset.json that names each value of the predictions once"
             );
             return Err(problem(&path, reason));
         };
@@ -367,14 +365,14 @@ fn names_of_values(folder: &Path) -> Result<Option<BTreeMap<i64, String>>> {
             continue;
         }
         if let Some(first) = named.insert(value, name.clone()) {
-            return Err(problem(&path, format!("it calls the value {value} {first} and {name}")));
+            return Err(problem(&path, format!("the value {value} has two names, {first} and {name}")));
         }
     }
     Ok(Some(named))
 }
 
-/// The values that a source has for what `dataset.json` names; empty where its names are not those of the source, so that
-/// numbers count.
+/// The values that a source has for what `dataset.json` names; empty where its names are not those of the source, so
+/// that numbers count.
 fn by_name(
     named: &BTreeMap<i64, String>,
     labels: &Labels,
@@ -401,13 +399,14 @@ fn by_name(
     match (moved, strange.is_empty()) {
         (None, true) => {}
         (Some(_), true) => report.notes.push(format!(
-            "{source}: labels are taken by the names in dataset.json, whose numbers are others than the source's ({})",
+            "{source}: labels are identified by the names in dataset.json; its numbers differ from those of the source \
+             ({})",
             labels.text()
         )),
         (Some((value, meant)), false) => {
             return Err(format!(
-                "its {value} is {} of {source}, but {} are no labels of {source} ({}), so that no number is \
-                 certain: use the source's names in dataset.json, or its numbers without that file",
+                "its {value} is {} of {source}, but {} are not labels of {source} ({}), so the numbers are ambiguous: \
+                 use the source's names in dataset.json, or its numbers without that file",
                 labels.shown(*meant),
                 names(),
                 labels.text()
@@ -415,14 +414,15 @@ fn by_name(
         }
         (None, false) if !labels.has_numbers() => {
             return Err(format!(
-                "it has {}, which are no names of the labels of {source} ({}), and those have no numbers: use the source's \
-                 names",
+                "contains {}, which are not label names of {source} ({}), and its labels have no numbers: use the \
+                 source's names",
                 names(),
                 labels.text()
             ));
         }
         (None, false) => report.notes.push(format!(
-            "{source}: dataset.json has {}, which are no names of its labels ({}): they are taken by number",
+            "{source}: dataset.json contains {}, which are not label names of the source ({}): labels are identified \
+             by number",
             names(),
             labels.text()
         )),
@@ -476,6 +476,6 @@ mod tests {
         by_name(&named(&[(1, "L"), (2, "K")]), &labels(), "t", &mut report).unwrap();
         assert!(report.notes[1].contains("1 (L), 2 (K)") && report.notes[1].contains("by number"));
         let mixed = by_name(&named(&[(2, "liver"), (1, "K")]), &labels(), "t", &mut report).unwrap_err();
-        assert!(mixed.contains("no number is certain"), "{mixed}");
+        assert!(mixed.contains("the numbers are ambiguous"), "{mixed}");
     }
 }

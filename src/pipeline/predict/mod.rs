@@ -1,7 +1,7 @@
-//! The second stage: a model's masks for every object of every slice.
+//! The stage `predict`: masks of a model for every object of every slice.
 //!
-//! A shard is one pass (a strategy, undisturbed or moved, or simulated clicks) of one model over one shard of the build. All
-//! passes of a build shard are done together, so that each slice is prepared by the model once.
+//! A shard is one pass (a strategy, with or without jitter, or simulated clicks) of one model over one shard of the
+//! build. All passes of a build shard run together, so the model prepares each slice once.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -31,15 +31,15 @@ pub struct PredictOptions {
     pub strategies: Vec<Strategy>,
     /// How points are drawn.
     pub rule: PromptRule,
-    /// Levels at which the prompts of S2 to S6 are moved as well (protocol 6); none by default.
+    /// Levels at which the prompts of S2 to S6 are moved as well (docs/protocol.md, 6); none by default.
     pub jitter: Vec<JitterLevel>,
-    /// Seeds of the moves (protocol 6: three).
+    /// Seeds of the moves (docs/protocol.md, 6: three).
     pub seeds: Vec<u64>,
-    /// Simulated clicks as well (protocol 7); none by default.
+    /// Simulated clicks as well (docs/protocol.md, 7); none by default.
     pub clicks: Option<ClickOptions>,
     /// Everything mode.
     pub everything: EverythingOptions,
-    /// Keep every candidate, and not only those that are closest to the truth and rated best.
+    /// Keep every candidate, and not only those that are closest to the ground truth and rated best.
     pub keep_candidates: bool,
     /// Which masks.
     pub selection: Selection,
@@ -124,15 +124,15 @@ impl<'a> Job<'a> {
         let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
         let builds = build_shards(dataset)?;
         if builds.is_empty() {
-            return Err(nothing("the dataset has no masks to predict; `medcosmos build` makes them"));
+            return Err(nothing("the dataset has no masks; run `medcosmos build` first"));
         }
         let chosen = options.selection.masks(dataset, &builds)?;
         if chosen.as_ref().is_some_and(|shards| shards.iter().all(Vec::is_empty)) {
-            return Err(nothing("no mask is left by the selection"));
+            return Err(nothing("no mask matches the selection"));
         }
         let passes = Pass::all(model, options);
         if passes.is_empty() {
-            return Err(nothing("nothing is asked of the model: name a strategy that it has"));
+            return Err(nothing("no strategy to run: select one that the model supports"));
         }
         model.load()?;
         let job = Job { dataset, model, options, builds, chosen, passes };

@@ -1,5 +1,5 @@
-//! One way to ask a model for the masks of a slice: a strategy, undisturbed or moved at random, or simulated clicks. A
-//! shard of predictions holds one pass over one shard of the build.
+//! A pass: one strategy, with or without jitter, or simulated clicks, over the slices of a build shard. A shard of
+//! predictions holds one pass.
 
 use super::PredictOptions;
 use crate::choice::Choices;
@@ -59,7 +59,8 @@ impl Pass {
         }
     }
 
-    /// Adds what decides this pass to the key of a shard: `pass` names it, so that another run of the same takes its place.
+    /// Adds what decides this pass to the key of a shard: `pass` names it, so that another run of the same takes its
+    /// place.
     pub(super) fn key(&self, key: ShardKey) -> ShardKey {
         let key = key.with("pass", self.name());
         match self {
@@ -154,8 +155,8 @@ impl Pass {
         Ok(rows)
     }
 
-    /// The rows of one mask and prompt: the candidate closest to the truth and the one that the model rates best, or all of
-    /// them. Where a model offers nothing, that is an empty mask: a failure, to be counted.
+    /// The rows of one mask and prompt: the candidate closest to the ground truth and the one that the model rates
+    /// best, or all of them. Where a model offers nothing, that is an empty mask: a failure, to be counted.
     fn rows(
         &self,
         scene: &Scene,

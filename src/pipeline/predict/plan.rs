@@ -1,4 +1,4 @@
-//! What a prediction has to do: the shards that it stands for, and which of them are open.
+//! The plan of a prediction: its shards, and which of them are unfinished.
 
 use std::collections::{BTreeSet, HashSet};
 

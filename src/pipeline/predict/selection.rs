@@ -1,4 +1,4 @@
-//! Which masks of a dataset are predicted: all, or a part that can be afforded.
+//! The selection of masks to predict: all, or a subset.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,8 +14,8 @@ use crate::store::{Dataset, MaskTarget, Receipt, Rows, Table};
 pub struct Selection {
     /// Only masks for which this SQL condition on the columns of `masks` is true: `modality = 'CT'`.
     pub condition: Option<String>,
-    /// At most this many masks of each target, drawn by the digest of seed and mask id: the same masks whatever the order
-    /// of the rows, and a larger sample holds every smaller one.
+    /// At most this many masks of each target, drawn by the digest of seed and mask id: the same masks whatever the
+    /// order of the rows, and a larger sample holds every smaller one.
     pub sample: Option<usize>,
     /// Seed of the sample.
     pub seed: u64,
@@ -85,7 +85,7 @@ fn satisfying(dataset: &Dataset, condition: &str) -> Result<HashSet<String>> {
 /// Ids of the masks for which a condition is true.
 #[cfg(not(feature = "query"))]
 fn satisfying(_: &Dataset, condition: &str) -> Result<HashSet<String>> {
-    let reason = "this program was built without the feature `query`, which answers conditions".to_string();
+    let reason = "conditions need the feature `query`, which this program was built without".to_string();
     Err(Error::Condition { condition: condition.to_string(), reason })
 }
 

@@ -277,7 +277,7 @@ fn links_are_followed_and_loops_are_told() {
     let paths: Vec<_> = tree.members().iter().map(|m| m.path.as_str()).collect();
     assert_eq!(paths, ["a/b.txt", "c/b.txt"]);
     assert!(
-        tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("leads back")),
+        tree.problems().iter().any(|p| p.path == "a/up" && p.reason.contains("a link back")),
         "{:?}",
         tree.problems()
     );
@@ -325,7 +325,7 @@ fn digests_are_cached_and_checked() {
     let files = files();
     let folder = folder(&[("x.tar.gz", &tar_gz(&files)), ("y.txt", b"abc")]);
     let cache_file = folder.path().join("cache/digests.jsonl");
-    let tree = Tree::open(folder.path()).unwrap();
+    let tree = Tree::open_with(folder.path(), Options { digested_bytes: 0, ..Options::default() }).unwrap();
     let members: Vec<&Member> = tree.members().iter().rev().collect();
     let mut cache = DigestCache::load(&cache_file);
     let digests: Vec<String> = tree.digests(&members, Some(&mut cache)).into_iter().map(Result::unwrap).collect();

@@ -16,7 +16,8 @@ pub(super) struct Value {
     pub(super) count: u64,
     /// It fills a field of 3 x 3 pixels somewhere.
     pub(super) fills: bool,
-    /// Pixels that do not have both darker and brighter ones within two pixels, as those of an edge do. Not counted at the ends.
+    /// Pixels that do not have both darker and brighter ones within two pixels, as those of an edge do. Not counted at
+    /// the ends.
     pub(super) apart: u64,
     /// Those of `apart` that have two equal neighbours or more.
     pub(super) even: u64,
@@ -119,8 +120,8 @@ impl Census {
         values
     }
 
-    /// Marks the values that fill fields and counts those pixels that lie apart. Gives the number of pixels in `between` (two
-    /// values as they look, which are left out) that have no neighbour outside of it.
+    /// Marks the values that fill fields and counts those pixels that lie apart. Gives the number of pixels in
+    /// `between` (two values as they look, which are left out) that have no neighbour outside of it.
     pub(super) fn look_around(
         &self,
         image: &Image,
@@ -170,8 +171,8 @@ impl Census {
     }
 }
 
-/// Calls `seen` with the value of each pixel of a one-component image that `looks` is true of, and with those of its eight
-/// neighbours in its slice and of the sixteen around those (fewer at the border).
+/// Calls `seen` with the value of each pixel of a one-component image that `looks` is true of, and with those of its
+/// eight neighbours in its slice and of the sixteen around those (fewer at the border).
 pub(in crate::slices) fn each_neighbourhood(
     image: &Image,
     axis: Axis,
@@ -213,8 +214,8 @@ pub(in crate::slices) fn each_neighbourhood(
     })
 }
 
-/// Calls `seen` with the position in the samples of each pixel of a one-component image whose eight neighbours in its slice
-/// are equal to it; of pixels in a row that are, with the first.
+/// Calls `seen` with the position in the samples of each pixel of a one-component image whose eight neighbours in its
+/// slice are equal to it; of pixels in a row that are, with the first.
 pub(super) fn each_field(image: &Image, axis: Axis, mut seen: impl FnMut(usize)) {
     let (rows, columns, slices) = slice_size(image, axis);
     let (row_axis, column_axis) = axis.rows_and_columns();

@@ -9,7 +9,8 @@ use crate::image::{Image, Meaning, Samples, Scaling};
 use crate::slices::plane::Axis;
 use crate::with_samples;
 
-/// A colour is grey where its channels differ by no more than this, and by no more than an eighth of the brightest value.
+/// A colour is grey where its channels differ by at most this, and by at most an eighth of the brightest
+/// value.
 const TINT: u8 = 32;
 /// No more colours than this are drawn, without noise of compression.
 const FEW: usize = 8;
@@ -24,8 +25,8 @@ pub(in crate::slices) fn component(image: &Image, channel: usize) -> Image {
 /// What a spec can say of a file of layers.
 pub(in crate::slices) fn layers_problem(components: usize) -> String {
     format!(
-        "it has {components} layers, and the spec does not say which is meant: write decode = {{ kind = \"channel\", channel = \
-         0, above = 0 }} for the first of them, or read its segments by name"
+        "has {components} layers, but the spec does not select one: write decode = {{ kind = \"channel\", channel = 0, \
+         above = 0 }} for the first, or read its segments by name"
     )
 }
 
@@ -59,7 +60,7 @@ pub(super) fn one_channel<'a>(image: &'a Image, axis: Axis, notes: &mut Vec<Stri
         }
     };
     if opacity_varies && !colour_varies {
-        notes.push("all pixels of a mask have one colour: the object is where it is opaque".into());
+        notes.push("all pixels of a mask have the same colour: the opaque pixels are the object".into());
         return Ok(Cow::Owned(grey(pixels.iter().map(|c| c[3]).collect())));
     }
     if opacity_varies {
@@ -67,8 +68,9 @@ pub(super) fn one_channel<'a>(image: &'a Image, axis: Axis, notes: &mut Vec<Stri
             tally.iter().filter(|(c, _)| c[3] == 0 && c[..3].iter().any(|&v| v > 127)).map(|(_, n)| n).sum();
         if hidden > 0 {
             return Err(format!(
-                "{hidden} pixels are bright and fully transparent: its colours and its opacity contradict each other (read one \
-                 of them with decode = {{ kind = \"channel\", channel = …, above = … }}; opacity is the last channel)"
+                "{hidden} pixels are bright and fully transparent, so colour and opacity contradict each other (read \
+                 one of them with decode = {{ kind = \"channel\", channel = …, above = … }}; opacity is the last \
+                 channel)"
             ));
         }
     }
@@ -112,7 +114,7 @@ fn rgba(image: &Image) -> Result<(Vec<[u8; 4]>, f64), String> {
             Ok((bytes.chunks_exact(image.components).map(pixel).collect(), if wide { 257.0 } else { 1.0 }))
         }
         other => {
-            Err(format!("it has {} components of {} where the spec reads one object", image.components, other.dtype()))
+            Err(format!("has {} components of {}, but the spec reads a single object", image.components, other.dtype()))
         }
     }
 }
@@ -146,8 +148,8 @@ fn object_channel(
     let refuse = |problem: &str| {
         let words = colours.iter().map(|([r, g, b, _], n)| format!("#{r:02x}{g:02x}{b:02x} ({n} px)"));
         Err(format!(
-            "{problem}; its colours are {}. Write decode = {{ kind = \"colours\" }} with a label for each, or read one channel: \
-             decode = {{ kind = \"channel\", channel = 0, above = 127 }} is red",
+            "{problem}; the colours are {}. Write decode = {{ kind = \"colours\" }} with a label for each, or read one \
+             channel: decode = {{ kind = \"channel\", channel = 0, above = 127 }} is red",
             first_of(words, colours.len())
         ))
     };
@@ -175,9 +177,9 @@ fn object_channel(
         [background, object] if brightest(background) <= high / 4 => {
             best([0, 1, 2].map(|i| object[i].saturating_sub(background[i])))
         }
-        [_, _] => return refuse("it is read as one object, but has two colours of which none is black"),
+        [_, _] => return refuse("read as a single object, but has two colours, neither of them black"),
         [] | [_] => best([0, 1, 2].map(|i| colours.iter().map(|(c, _)| c[i]).max().unwrap_or(0))),
-        _ => return refuse("it is read as one object, but has several colours"),
+        _ => return refuse("read as a single object, but has several colours"),
     };
     let level = colours.iter().map(|(c, _)| c[channel]).max().unwrap_or(0) / 2;
     let lit = |of: &dyn Fn([u8; 4]) -> bool| colours.iter().filter(|(c, _)| of(*c)).map(|(_, n)| n).sum::<u64>();
@@ -186,7 +188,7 @@ fn object_channel(
     // A mixture with black is never brighter than half of what the channel has less of.
     let clean = colours.len() <= FEW;
     if clean && missed > 0 || missed * 50 > inside {
-        return refuse("it is read as one object, but has several colours");
+        return refuse("read as a single object, but has several colours");
     }
     Ok(channel)
 }

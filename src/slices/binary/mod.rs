@@ -1,19 +1,19 @@
 //! Where the object of a mask file of one object begins: one value for each pixel, and the value above which it is.
 //!
-//! A mask counts as it looks. What a viewer shows white is the object, whatever the file stores for it: 1, 255 or 65535, a
-//! palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the values of the
-//! whole file are looked at before any pixel is decided:
+//! A mask counts as it looks. What a viewer shows white is the object, whatever the file stores for it: 1, 255 or
+//! 65535, a palette entry, a colour, the opacity, or the lowest value where the header says that it is white. So the
+//! values of the whole file are looked at before any pixel is decided:
 //!
-//! - Colours are read by the channel that the object has. Two colours beside black are two objects, and refused.
+//! - Colours are read by the channel that the object has. Two colours besides black are two objects, and refused.
 //! - Values within a sixteenth of the range from its ends are background and object: JPEG leaves such noise. Without a
 //!   threshold in the spec the limit is the middle between both, so that soft edges are cut where they look cut.
-//! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a field
-//!   of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object of its own:
-//!   refused where it would be lost, or where no threshold says on which side it is.
-//! - Near the ends the same tells labels (1, 2, 3 beside 255) from noise, which is at both ends where it is at one.
+//! - A value in between is an edge where its pixels have darker and brighter ones within two pixels. Where it fills a
+//!   field of 3 x 3 pixels, or where most of its pixels have only darker or only brighter ones around, it is an object
+//!   of its own: refused where it would be lost, or where no threshold says on which side it is.
+//! - Near the ends the same tells labels (1, 2, 3 next to 255) from noise, which is at both ends where it is at one.
 //! - What lies in between and borders on neither end, more of it than of edges, is a picture.
-//! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still told apart,
-//!   with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
+//! - A threshold that no value exceeds was meant for another scale: 0 and white (1, 255, 65535) are still
+//!   distinguished, with a note. All else is refused: an object does not vanish. Nor does one of infinite values.
 
 use std::borrow::Cow;
 
@@ -41,7 +41,7 @@ const FEW: usize = 16;
 const LEVELS: usize = 64;
 
 const PICTURE: &str =
-    "most of it is neither black nor white: it is a picture, or a soft mask that needs a threshold (above = …)";
+    "most pixels are neither black nor white: this is an image, or a soft mask that needs a threshold (above = …)";
 
 /// A mask file of one object, of which it is known what is inside.
 pub(super) struct Silhouette<'a> {
@@ -70,15 +70,15 @@ impl<'a> Silhouette<'a> {
         } else {
             0
         };
-        let with_values = |problem: String| format!("{problem}; its values are {}", listed(&values));
+        let with_values = |problem: String| format!("{problem}; the values are {}", listed(&values));
         if census.infinite > 0 || census.nan > 0 && values.len() < 2 && ends.high == 0.0 {
             let (infinite, nan) = (census.infinite, census.nan);
             return Err(with_values(format!(
-                "{infinite} of its values are infinite and {nan} are no number, which does not say what is inside: write 0 and 1"
+                "{infinite} values are infinite and {nan} are NaN, so the object is ambiguous: write 0 and 1"
             )));
         }
         if census.nan > 0 {
-            notes.push(format!("{} voxels of a mask are not finite: background", census.nan));
+            notes.push(format!("{} voxels of a mask are not finite and count as background", census.nan));
         }
         let most = 1u64.checked_shl(image.bits.into()).unwrap_or(0) as f64 - 1.0;
         let above = limit(&values, &ends, inner, above, inverted, most, &mut notes).map_err(with_values)?;
@@ -92,7 +92,7 @@ impl<'a> Silhouette<'a> {
     pub(super) fn of_channel(image: &'a Image, axis: Axis, channel: usize, above: f64) -> Result<Self, String> {
         let channels = if image.palette.is_some() { 3 } else { image.components };
         if channel >= channels {
-            return Err(format!("the spec reads channel {channel}, but it has {channels} component(s)"));
+            return Err(format!("the spec reads channel {channel}, but the file has {channels} component(s)"));
         }
         let brightest = match &image.palette {
             Some(palette) => Census::of(image)
@@ -114,7 +114,7 @@ impl<'a> Silhouette<'a> {
         let mut values = census.values(&shown);
         let (low, high) = values.first().zip(values.last()).map_or((0.0, 0.0), |(a, b)| (a.shown, b.shown));
         if census.infinite > 0 {
-            return Err(format!("{} values of its channel {channel} are infinite: write 0 and 1", census.infinite));
+            return Err(format!("{} values of channel {channel} are infinite: write 0 and 1", census.infinite));
         }
         if high <= above && low < high {
             // Compression of colours leaves a quarter of the other channels at most.
@@ -122,8 +122,8 @@ impl<'a> Silhouette<'a> {
             let noise = if brightest < LABELS { 0.0 } else { brightest / 4.0 };
             if high - low > noise || values.len() <= 3 && values[1..].iter().any(|v| v.fills) {
                 return Err(format!(
-                    "no value of its channel {channel} lies above the spec's threshold of {above} (write a lower above = …); its \
-                     values are {}",
+                    "no value of channel {channel} exceeds the spec's threshold of {above} (set a lower above = …); \
+                     the values are {}",
                     listed(&values)
                 ));
             }
@@ -159,7 +159,8 @@ impl Shown {
         if image.meaning.low_is_white && image.palette.is_none() {
             let white = white_of(census.low, census.high, image.bits).ok_or_else(|| {
                 format!(
-                    "its lowest value is white, but values from {} to {} do not say what black is: convert it to MinIsBlack",
+                    "the lowest value is white, but values from {} to {} do not define black: convert the file to \
+                     MinIsBlack",
                     census.low, census.high
                 )
             })?;
@@ -172,7 +173,11 @@ impl Shown {
         });
         if shown.scaling.intercept != 0.0 && census.low == 0.0 && !separates {
             shown.scaling = Scaling::IDENTITY;
-            notes.push("the rescale of a mask was left out: it would make its background another value than 0".into());
+            notes.push(
+                "the rescale of a mask is ignored, because it would map the background to a value other than \
+                0"
+                .into(),
+            );
         }
         Ok(shown)
     }
@@ -183,8 +188,8 @@ impl Shown {
     }
 }
 
-/// The value that stands for black where 0 is white: 1, 255, 65535 or the most that the bits can hold, whichever the values
-/// reach.
+/// The value that stands for black where 0 is white: 1, 255, 65535 or the most that the bits can hold, whichever the
+/// values reach.
 pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
     let most = 1u64.checked_shl(bits.into()).map_or(f64::INFINITY, |n| n as f64 - 1.0);
     if high == 0.0 && low == 0.0 {
@@ -197,9 +202,9 @@ pub(super) fn white_of(low: f64, high: f64, bits: u8) -> Option<f64> {
 
 /// The note of a mask whose lowest value is white. Arrays of booleans come out so where a program means white by true.
 pub(super) fn counts_as_it_looks(image: &Image, high: f64) -> String {
-    let mut note = "the lowest value of a mask is white: it counts as it looks".to_string();
+    let mut note = "the lowest value of a mask is displayed as white and counts as white".to_string();
     if high <= 1.0 && image.notes.iter().any(|note| note.starts_with("TIFF")) {
-        note += " (tifffile writes boolean arrays so: if True is the object, write inverted = true)";
+        note += " (tifffile writes boolean arrays this way: if True is the object, set inverted = true)";
     }
     note
 }
@@ -224,8 +229,8 @@ impl Ends {
     }
 }
 
-/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most` the
-/// greatest value that the bits can hold.
+/// The value above which the object is. `inner` is the number of pixels in between that border on neither end, `most`
+/// the greatest value that the bits can hold.
 fn limit(
     values: &[Value],
     ends: &Ends,
@@ -245,8 +250,8 @@ fn limit(
         if low < high && values.len() <= FEW && values.iter().filter(|v| v.fills).count() > 1 {
             return above.filter(|t| (low..high).contains(t)).ok_or_else(|| {
                 format!(
-                    "all of its values are bright, and several fill fields: it has no background (write above = … between {low} \
-                     and {high}, if they are one object and its background)"
+                    "all values are bright and several fill regions, so there is no background (set above = … between \
+                     {low} and {high} if they are an object and its background)"
                 )
             });
         }
@@ -256,9 +261,9 @@ fn limit(
             Some(t) if low > t || high == 0.0 => Ok(t),
             Some(t) if high <= t && high == 1.0 && most == 1.0 => Ok(0.5),
             Some(t) => {
-                Err(format!("the spec's threshold of {t} does not say whether a file of one value is full or empty"))
+                Err(format!("with the spec's threshold of {t}, a file with a single value is ambiguous: full or empty"))
             }
-            None => Err("a file of one negative value is neither full nor empty".into()),
+            None => Err("a file with a single negative value is neither full nor empty".into()),
         };
     }
     let count = |of: &dyn Fn(f64) -> bool| values.iter().filter(|v| of(v.shown)).map(|v| v.count).sum::<u64>();
@@ -269,16 +274,16 @@ fn limit(
 
     let cut = match above {
         Some(t) if t < low => {
-            return Err(format!("all of it lies above the spec's threshold of {t} (write a higher above = …)"));
+            return Err(format!("all values exceed the spec's threshold of {t} (set a higher above = …)"));
         }
         Some(t) if t >= high && low == 0.0 && is_white(high) && middle.is_empty() => {
-            notes.push(format!("no value of a mask lies above the threshold of {t}: {high} is taken for the object"));
+            notes.push(format!("no value of a mask exceeds the threshold of {t}: {high} counts as the object"));
             (low + high) / 2.0
         }
         Some(t) if t >= high => {
             return Err(format!(
-                "no value lies above the spec's threshold of {t} (write above = … for one object, or decode = {{ kind = \"values\" \
-                 }} with a label for each)"
+                "no value exceeds the spec's threshold of {t} (set above = … for a single object, or decode = {{ kind \
+                 = \"values\" }} with a label for each)"
             ));
         }
         Some(t) => {
@@ -287,16 +292,14 @@ fn limit(
             if noisy && (t < dark && through(t, dark) || t >= bright && through(bright - noise / 16.0, t)) {
                 let half = ((low + high) / 2.0).floor();
                 return Err(format!(
-                    "the spec's threshold of {t} lies within what compression leaves around {low} and {high} (write above = {half})"
+                    "the spec's threshold of {t} is within the compression noise around {low} and {high} (set above = \
+                     {half})"
                 ));
             }
             t
         }
         None if low < 0.0 || low > high * NOISE || low != 0.0 && noise == 0.0 => {
-            return Err(
-                "none of its values is a background of 0 (say above = … if they are one object and its background)"
-                    .into(),
-            );
+            return Err("no value is a background of 0 (set above = … if they are an object and its background)".into());
         }
         None => (low + high) / 2.0,
     };
@@ -327,8 +330,8 @@ fn limit(
     // What a threshold leaves out would be lost; what it takes in is the spec's own word.
     if let Some(value) = classes.into_iter().find(lost) {
         return Err(format!(
-            "it is read as one object, but {} is neither background nor edge. Write decode = {{ kind = \"values\" }} with a \
-             label for each, or above = 0 if every value is of the object",
+            "read as a single object, but {} is neither background nor edge. Write decode = {{ kind = \"values\" }} \
+             with a label for each, or above = 0 if all values belong to the object",
             value.shown
         ));
     }
@@ -350,8 +353,9 @@ fn limit(
             (Some(t), Some(first), _) if (first.shown > t) != inverted => {}
             (_, Some(first), _) if labels => {
                 return Err(format!(
-                    "it is read as one object, but {} and {} other value(s) near {} are no noise: their pixels lie together. Write decode \
-                     = {{ kind = \"values\" }} with a label for each, or other_labels = \"ignore\" for those that are not meant",
+                    "read as a single object, but {} and {} other value(s) near {} are not noise, because their pixels \
+                     are adjacent. Write decode = {{ kind = \"values\" }} with a label for each, or other_labels = \
+                     \"ignore\" for irrelevant values",
                     fills.unwrap_or(first).shown,
                     beside.len() - 1,
                     if first.shown <= dark { low } else { high }
@@ -359,14 +363,17 @@ fn limit(
             }
             (None, _, Some(value)) => {
                 return Err(format!(
-                    "it is read as one object, but {} fills fields of its own. Write decode = {{ kind = \"values\" }} with a \
-                     label for each, or above = {} if it belongs to what it is nearest to",
+                    "read as a single object, but {} fills separate regions. Write decode = {{ kind = \"values\" }} \
+                     with a label for each, or above = {} if it belongs to the closest value",
                     value.shown,
                     cut.floor()
                 ));
             }
             (Some(_), _, Some(value)) => {
-                notes.push(format!("{} pixels of a mask have the value {}: background", value.count, value.shown));
+                notes.push(format!(
+                    "{} pixels of a mask have the value {} and count as background",
+                    value.count, value.shown
+                ));
             }
             _ => {}
         }
@@ -507,12 +514,12 @@ mod tests {
                 &["several colours", "#ff0000 (64 px)", "#00ff00"],
             );
             refuses(&drawn([0u8; 3], [255, 0, 0], [255, 100, 0]), above, &["several colours"]);
-            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["none is black"]);
+            refuses(&drawn([255u8; 3], [255, 0, 0], [255; 3]), above, &["neither of them black"]);
         }
         let both: Vec<u8> = (0..SIDE * SIDE).map(|i| (square(i, 0) || square(i, 1)).into()).collect();
         assert_eq!(read(&drawn([0u8], [1], [2]), Some(0.0), false).unwrap(), both);
         assert_eq!(read(&drawn([0u8], [127], [254]), Some(100.0), false).unwrap(), both);
-        refuses(&drawn([0u8], [255], [1]), None, &["1 fills fields"]);
+        refuses(&drawn([0u8], [255], [1]), None, &["1 fills separate regions"]);
         let beside = Silhouette::new(&drawn([0u8], [255], [1]), Axis::Z, Some(127.0), false).unwrap().notes.join("");
         assert!(beside.contains("42 pixels of a mask have the value 1"), "{beside}");
     }
@@ -539,11 +546,11 @@ mod tests {
                 refuses(&labels(&[1, 2, 3, 4, 5, 6], large), above, &["6 (16 px)"]);
             }
         }
-        refuses(&labels(&[251, 254, 253, 252], 255), None, &["lie together"]);
+        refuses(&labels(&[251, 254, 253, 252], 255), None, &["pixels are adjacent"]);
         assert!(read(&labels(&[251, 254, 253, 252], 255), Some(127.0), false).is_ok());
-        refuses(&labels(&[240], 240), Some(250.0), &["no value lies above"]);
-        refuses(&drawn([240u8], [255], [240]), None, &["it has no background"]);
-        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["it has no background"]);
+        refuses(&labels(&[240], 240), Some(250.0), &["no value exceeds"]);
+        refuses(&drawn([240u8], [255], [240]), None, &["there is no background"]);
+        refuses(&drawn([240u8], [255], [240]), Some(127.0), &["there is no background"]);
         finds(&drawn([240u8], [255], [240]), &[Some(250.0)]);
     }
 
@@ -581,7 +588,7 @@ mod tests {
         for (object, background) in [(f32::INFINITY, 0.0), (0.0, f32::NEG_INFINITY)] {
             refuses(&drawn([background], [object], [background]), None, &["infinite"]);
         }
-        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are no number"]);
+        refuses(&drawn([0f32], [f32::NAN], [0.0]), None, &["64 are NaN"]);
         finds(&drawn([f32::NAN], [1.0], [f32::NAN]), &[None]);
         let mut hidden = drawn([1u8], [0], [1]);
         hidden.palette = Some(vec![[0, 0, 0, 255], [255, 255, 255, 0]]);
@@ -595,7 +602,7 @@ mod tests {
         }
         let error = |image: &Image| channel(image, 1).unwrap_err();
         assert!(error(&drawn([0u8; 3], [0, 100, 0], [0; 3])).contains("100 (64 px)"));
-        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of its channel 1"));
+        assert!(error(&drawn([0u8; 3], [200, 1, 0], [0; 3])).contains("no value of channel 1"));
         let mut indexed = drawn([0u8], [1], [0]);
         indexed.palette = Some(vec![[0, 0, 0, 255], [0, 255, 0, 255]]);
         assert_eq!(channel(&indexed, 1).unwrap().area(), 64);
@@ -631,7 +638,7 @@ mod tests {
         let noisy = |i: usize| if square(i, 0) { 255 - (i * 7 % 6) as u8 } else { (i * 5 % 8) as u8 };
         let image = Image::picture(SIDE, SIDE, 1, (0..SIDE * SIDE).map(noisy).collect::<Vec<_>>().into());
         finds(&image, &EITHER);
-        refuses(&image, Some(0.5), &["within what compression leaves", "above = 127"]);
+        refuses(&image, Some(0.5), &["within the compression noise", "above = 127"]);
         let mut strays = drawn([0u8], [255], [0]);
         if let Samples::U8(v) = &mut strays.samples {
             v[0] = 1;
@@ -642,12 +649,12 @@ mod tests {
 
     #[test]
     fn what_does_not_say_what_it_is_is_refused() {
-        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value lies above", "100 (64 px)"]);
-        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all of it lies above"]);
+        refuses(&drawn([0u8], [100], [0]), Some(127.0), &["no value exceeds", "100 (64 px)"]);
+        refuses(&drawn([150u8], [210], [150]), Some(127.0), &["all values exceed"]);
         refuses(&drawn([100u8], [200], [100]), None, &["background of 0"]);
         refuses(&drawn([-1i16], [0], [-1]), None, &["background of 0"]);
         let picture: Vec<u8> = (0..SIDE * SIDE).map(|i| (i * 37 % 256) as u8).collect();
-        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["it is a picture"]);
+        refuses(&Image::picture(SIDE, SIDE, 1, picture.into()), None, &["this is an image"]);
         for (image, above) in [(drawn([0u8], [0], [0]), None), (drawn([0u8], [0], [0]), Some(127.0))] {
             assert_eq!(read(&image, above, false).unwrap(), [0; SIDE * SIDE]);
         }

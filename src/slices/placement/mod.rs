@@ -1,9 +1,9 @@
-//! Where a mask lies on its image: the frames of both are compared before voxels are paired.
+//! Placement of a mask on its image: the frames of both are compared before voxels are paired.
 //!
-//! A mask file has its own header, and programs store the same grid in every order: dcm2niix turns the rows of DICOM
-//! around, SimpleITK and nibabel disagree about left and right, annotation programs crop and transpose. Pairing voxels by
-//! their position in the file then puts a mask on the wrong pixels, and sizes that agree hide it. So a mask is placed by
-//! what both headers say ([`Placement`]), by index only where one says nothing, and what contradicts itself is refused.
+//! A mask file has its own header, and programs store the same grid in every order: dcm2niix reverses the rows of
+//! DICOM, SimpleITK and nibabel disagree about left and right, annotation programs crop and transpose. Pairing voxels
+//! by their position in the file then puts a mask on the wrong pixels, and sizes that agree hide it. A mask is
+//! therefore placed by both headers ([`Placement`]), by index only if one states no frame; contradictions are refused.
 
 use std::fmt;
 
@@ -42,7 +42,8 @@ pub enum Placement {
     Resampled,
     /// By their position in the file: one header does not say where its voxels lie, or the spec says that it lies.
     ByIndex,
-    /// By their position in the file, although the headers put them at another place: the same grid, but for the origin.
+    /// By their position in the file, although the headers put them at another place: the same grid, except for the
+    /// origin.
     Shifted,
 }
 
@@ -66,15 +67,11 @@ impl Placement {
     pub fn meaning(self) -> &'static str {
         match self {
             Placement::Same => "on the same grid",
-            Placement::Reordered => {
-                "masks stored in another order than their images, put into the images' order exactly"
-            }
-            Placement::ByIndex => {
-                "masks paired by index: a header does not say where they lie, or the spec says that it lies"
-            }
-            Placement::Resampled => "masks on another grid: each image voxel has the nearest mask voxel",
+            Placement::Reordered => "masks in another storage order than their images, reordered exactly",
+            Placement::ByIndex => "masks paired by index, because a header states no position or the spec overrides it",
+            Placement::Resampled => "masks on another grid, resampled to the nearest voxel",
             Placement::Shifted => {
-                "masks paired by index although their headers put them elsewhere: look at them before you use them"
+                "masks paired by index although their headers place them elsewhere: check them before use"
             }
         }
     }
@@ -98,9 +95,9 @@ pub struct Grid {
     /// Where each slice along z lies, in steps of the geometry from the first slice; `None` where they are 0, 1, 2, …
     /// DICOM series may lack slices.
     pub heights: Option<Vec<f64>>,
-    /// Whether the header's frame may be believed (see [`crate::spec::Header`]).
+    /// Whether the header's frame may be believed (see [`crate::spec::HeaderTrust`]).
     pub believed: bool,
-    /// Another frame that the header gives (NIfTI's qform beside its sform).
+    /// Another frame that the header gives (NIfTI's qform in addition to its sform).
     pub other: Option<Geometry>,
     /// Where each slice lies, where slices say so themselves (DICOM).
     pub positions: Option<Positions>,
@@ -155,7 +152,7 @@ impl Grid {
     }
 }
 
-/// Size, voxels, axes and origin, in words.
+/// Size, voxels, axes and origin, as text.
 impl fmt::Display for Grid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [x, y, z, t] = self.size;
@@ -185,8 +182,8 @@ pub struct Placed {
     pub slices: Option<Vec<Option<usize>>>,
     /// How it was placed.
     pub placement: Placement,
-    /// How far voxels that were paired lie apart by their headers, at most, in millimetres. `None` where a header does not
-    /// say.
+    /// How far voxels that were paired lie apart by their headers, at most, in millimetres. `None` where a header does
+    /// not say.
     pub error_mm: Option<f64>,
     /// What a user should know of it.
     pub notes: Vec<String>,
@@ -231,7 +228,8 @@ pub struct SliceNames<'a> {
 /// files. A mask that is stored in another order gives its memory to `scratch`.
 ///
 /// # Errors
-/// [`Error::Placement`] where the frames contradict each other in a way that `pair` does not allow; the message has both.
+/// [`Error::Placement`] where the frames contradict each other in a way that `pair` does not allow; the message has
+/// both.
 pub fn place(
     image: &Grid,
     mask: Loaded,
@@ -474,14 +472,10 @@ fn by_space(image: &Grid, mask: Loaded, scratch: &mut Scratch) -> Result<Placed,
 }
 
 fn stored_otherwise(image: &Geometry, mask: &Geometry) -> String {
-    format!(
-        "stored along {}, its image along {}: put into the image's order, exactly",
-        mask.orientation(),
-        image.orientation()
-    )
+    format!("stored along {}, but the image along {}: reordered exactly", mask.orientation(), image.orientation())
 }
 
-/// What tells two frames apart, in words.
+/// The difference between two frames, as text.
 fn difference(map: &Map, image: &Grid, own: &Grid, [at, of]: [&Geometry; 2]) -> String {
     let mut parts = Vec::new();
     if image.size != own.size {

@@ -1,5 +1,5 @@
-//! A mask on another grid than its image (NCI-ISBI 2013: NRRD beside DICOM, cropped, or with slices of another spacing):
-//! each image voxel gets the value of the mask voxel nearest to it, which invents no label.
+//! A mask on another grid than its image (NCI-ISBI 2013: NRRD masks for DICOM images, cropped, or with slices of
+//! another spacing): each image voxel gets the value of the mask voxel nearest to it, which creates no new labels.
 
 use super::map::Map;
 use super::{Grid, Loaded, Placed, Placement};
@@ -7,22 +7,25 @@ use crate::image::Image;
 use crate::slices::Error;
 use crate::with_samples;
 
-/// The mask with the size and frame of the image, zero where it says nothing. `to_mask` leads from indices of the image to
-/// those of the mask, `to_image` back.
+/// The mask with the size and frame of the image, zero where it says nothing. `to_mask` leads from indices of the image
+/// to those of the mask, `to_image` back.
 ///
 /// # Errors
-/// A mask of several frames or components, one whose lowest value is white, and one that does not meet its image: no marked voxel lies in the image.
+/// A mask of several frames or components, one whose lowest value is white, and one that does not meet its image: no
+/// marked voxel lies in the image.
 pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_image: &Map) -> Result<Placed, Error> {
     let problem = |reason: String| Error::Spec { file: mask.file.clone(), reason };
     if mask.image.size[3] != 1 || image.size[3] != 1 {
-        return Err(problem(format!("expected one volume to be resampled, found {} frames", mask.image.size[3])));
+        return Err(problem(format!("expected one volume to resample, found {} frames", mask.image.size[3])));
     }
     if mask.image.components != 1 {
-        return Err(problem(format!("expected one value for each voxel, found {}", mask.image.components)));
+        return Err(problem(format!("expected one value per voxel, found {}", mask.image.components)));
     }
     if mask.image.meaning.low_is_white {
         return Err(problem(
-            "its lowest value is white, so what lies beyond it would be marked: convert it to MinIsBlack".into(),
+            "the lowest value is white, so everything outside the mask would be marked: convert the file to \
+             MinIsBlack"
+                .into(),
         ));
     }
     // What is stored for 0, which a rescale may move.
@@ -30,15 +33,15 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     let beyond = with_samples!(&mask.image.samples, values => values.iter().position(|&v| v as f64 == nothing));
     if beyond.is_none() && nothing != 0.0 {
         return Err(problem(format!(
-            "none of its voxels is 0 after its rescale (stored {nothing}), so nothing says what lies beyond it"
+            "no voxel is 0 after rescaling (stored {nothing}), so the value outside the mask is undefined"
         )));
     }
     let covered =
         with_samples!(&mask.image.samples, values => cover(to_image, image, own, |i| values[i] as f64 != nothing));
     if covered.marked > 0 && covered.inside == 0 {
         return Err(problem(format!(
-            "none of the {} voxels that it marks lies in its image {}: they do not belong together (the mask has {own}; \
-             the image has {image})",
+            "none of the {} marked voxels is inside the image {}: image and mask do not belong together (the mask has \
+             {own}; the image has {image})",
             covered.marked, image.file
         )));
     }
@@ -63,7 +66,7 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     }
     if !met {
         return Err(problem(format!(
-            "it does not meet its image {}: the mask has {own}; the image has {image}",
+            "does not overlap the image {}: the mask has {own}; the image has {image}",
             image.file
         )));
     }
@@ -76,7 +79,7 @@ pub(super) fn onto(image: &Grid, own: &Grid, mask: Loaded, to_mask: &Map, to_ima
     )];
     if covered.inside < covered.marked {
         let outside = covered.marked - covered.inside;
-        notes.push(format!("{outside} of the {} voxels that it marks lie outside its image", covered.marked));
+        notes.push(format!("{outside} of the {} marked voxels are outside the image", covered.marked));
     }
     let placed = Image { size: image.size, samples, geometry: image.geometry.clone(), ..mask.image };
     let mask = Loaded { file: mask.file, image: placed, positions: None, files: Vec::new() };

@@ -1,4 +1,4 @@
-//! Stacks of files: their slices find each other by name or by position, by rank only where neither is there.
+//! Stacks of files: slices pair by name or by position, and by rank only without either.
 
 use std::collections::BTreeMap;
 
@@ -21,14 +21,15 @@ pub(super) struct Named {
     pub(super) exact: bool,
 }
 
-/// For each mask slice the image slice of the same name; `None` where there are no names to go by: the spec gives the two
-/// stacks captures of different names, or their texts are neither equal nor numbers.
+/// For each mask slice the image slice of the same name; `None` where there are no names to go by: the spec gives the
+/// two stacks captures of different names, or their texts are neither equal nor numbers.
 ///
 /// Texts are equal without regard to case; of texts that only count (`slice_01`, `slice_02` and `mask 1`, `mask 2`) the
 /// number is the name.
 ///
 /// # Errors
-/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say; two files of one name.
+/// Names that contradict the order of the files: one side counts from 0 and the other from 1, say; two files of one
+/// name.
 pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Named>, String> {
     if image.capture != mask.capture || image.texts.len() < 2 || mask.texts.is_empty() {
         return Ok(None);
@@ -39,27 +40,25 @@ pub(super) fn by_name(image: SliceNames, mask: SliceNames) -> Result<Option<Name
         for (z, key) in keys.iter().enumerate() {
             if let Some(first) = seen.insert(key, z) {
                 let (a, b) = (&texts[first], &texts[z]);
-                return Err(format!(
-                    "two files of {whose} are the same slice by their names, {a:?} and {b:?}: remove one"
-                ));
+                return Err(format!("two files of {whose} are named as the same slice, {a:?} and {b:?}: remove one"));
             }
         }
     }
     let place: BTreeMap<&String, usize> = of.iter().enumerate().map(|(z, key)| (key, z)).collect();
     let found: Vec<Option<usize>> = at.iter().map(|key| place.get(key).copied()).collect();
-    let cure = "give the two stacks captures of different names if they pair in order";
+    let cure = "use differently named captures for the two stacks if they pair in order";
     if found.iter().any(Option::is_none)
         && let Some(offset) = constant_offset(&of, &at)
     {
         return Err(format!(
-            "as many slices as its image, but their numbers differ by {offset} throughout: names and order contradict \
-             each other; {cure}"
+            "the same number of slices as the image, but their numbers differ by {offset} throughout, so names and \
+             order contradict each other; {cure}"
         ));
     }
     if found.iter().all(Option::is_none) {
         let (own, theirs) = (&mask.texts[0], &image.texts[0]);
         return Err(format!(
-            "none of its {} slices has the name of an image slice ({own:?} and {theirs:?}, say); {cure}",
+            "none of the {} slices has the name of an image slice (for example {own:?} and {theirs:?}); {cure}",
             found.len()
         ));
     }
@@ -111,7 +110,7 @@ pub(super) fn order_notes(image: SliceNames, mask: Option<SliceNames>) -> Vec<St
         let gaps = gaps(names.texts);
         let named: Vec<String> = gaps.iter().take(NAMED).map(u64::to_string).collect();
         (!gaps.is_empty()).then(|| {
-            format!("slices pair in the order of their files, and the numbers {whose} leave out {}", named.join(", "))
+            format!("slices pair in the order of their files, and the numbers {whose} skip {}", named.join(", "))
         })
     };
     let of_mask = mask.and_then(|names| missing(names, "of the mask's files"));
@@ -146,14 +145,15 @@ pub(super) fn named(image: &Grid, mask: Loaded, slices: Vec<Option<usize>>) -> R
     let placement = if framed(image) || framed(&own) { Placement::ByIndex } else { Placement::Same };
     let mut placed = finish(mask, slices, image.size[2], placement, None, notes);
     if placement == Placement::ByIndex {
-        let note = "slices were paired by name, pixels by index: one side does not say where its pixels lie";
+        let note = "slices are paired by name and pixels by index, because one side does not state the position of its \
+            pixels";
         placed.notes.insert(0, note.into());
     }
     Ok(placed)
 }
 
-/// Compares what names say with what the headers say: each mask slice that lies on one image slice must be the one of its
-/// name. Stacks along other axes have no such slices, and their names mean other things.
+/// Compares what names say with what the headers say: each mask slice that lies on one image slice must be the one of
+/// its name. Stacks along other axes have no such slices, and their names mean other things.
 ///
 /// # Errors
 /// The first slice of which names and positions say different things.
@@ -178,8 +178,8 @@ fn contradiction(named: &[Option<usize>], placed: &[Option<usize>]) -> Result<()
     let other = pairs.filter_map(|(z, (named, placed))| Some((z, (*named)?, (*placed)?))).find(|(_, n, p)| n != p);
     other.map_or(Ok(()), |(z, named, placed)| {
         Err(format!(
-            "names and positions contradict each other: by its name slice {z} belongs to image slice {named}, by its \
-             position to {placed}; pair = \"position\" goes by positions, stacks with captures of different names do too"
+            "names and positions contradict each other: by name, slice {z} belongs to image slice {named}, by position \
+             to {placed}; pair = \"position\" or differently named captures pair by position"
         ))
     })
 }
@@ -206,14 +206,14 @@ fn slices_at(of: &Positions, at: &Positions, image: &Grid) -> Vec<Option<usize>>
 pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let own = Grid::of(&mask);
     let (Some(at), Some(of)) = (&own.positions, &image.positions) else {
-        return Err(stack_error(&mask, "the spec pairs slices by position, but these files carry none".into()));
+        return Err(stack_error(&mask, "the spec pairs slices by position, but the files state none".into()));
     };
     if own.size[..2] != image.size[..2] || own.size[3] != image.size[3] {
         return Err(Error::Shape { mask: mask.file, image: image.file.clone(), found: own.size, expected: image.size });
     }
     let slices = slices_at(of, at, image);
     if slices.iter().all(Option::is_none) {
-        let why = "none of its slices lies at the position of an image slice";
+        let why = "no slice is at the position of an image slice";
         return Err(refused(image, &own, &mask, why.into()));
     }
     let apart = slices.iter().enumerate().filter_map(|(z, slice)| {
@@ -223,14 +223,17 @@ pub(super) fn by_position(image: &Grid, mask: Loaded) -> Result<Placed, Error> {
     let error_mm = apart.fold(0.0, f64::max);
     let spacing = image.geometry.as_ref().map_or([1.0; 3], |g| g.spacing);
     if error_mm >= (HALF_VOXEL * spacing[0].min(spacing[1])).max(POSITION_TOLERANCE * spacing[2]) {
-        let why = format!("slices at the same position along the stack lie up to {error_mm:.2} mm aside of each other");
+        let why = format!(
+            "slices at the same position along the stack are displaced sideways by up to {error_mm:.2} \
+            mm"
+        );
         return Err(refused(image, &own, &mask, why));
     }
     if let (Some(from), Some(to)) = (image.frame(), own.frame())
         && let Some(map) = Map::between(from, to)
         && !lies_in_plane(&map, image, &own)
     {
-        let why = "their slices lie at the same positions, but not their pixels";
+        let why = "their slices have the same positions, but their pixels do not";
         return Err(refused(image, &own, &mask, why.into()));
     }
     let notes = holes(&slices, image.size[2], "position");
@@ -259,7 +262,7 @@ fn finish(
     Placed { mask, slices: (!straight).then_some(slices), placement, error_mm, notes }
 }
 
-/// Slices of either side that have no partner, in words.
+/// Slices of either side that have no partner, as text.
 fn holes(slices: &[Option<usize>], image_slices: usize, by: &str) -> Vec<String> {
     let paired: Vec<usize> = slices.iter().flatten().copied().collect();
     let bare: Vec<usize> = (0..image_slices).filter(|z| !paired.contains(z)).collect();
@@ -271,14 +274,14 @@ fn holes(slices: &[Option<usize>], image_slices: usize, by: &str) -> Vec<String>
     let mut notes = Vec::new();
     if !bare.is_empty() {
         notes.push(format!(
-            "{} of {image_slices} image slices have no mask slice of their {by} and are left out of it: {}",
+            "{} of {image_slices} image slices have no mask slice with the same {by} and are left out: {}",
             bare.len(),
             named(&bare)
         ));
     }
     if !lost.is_empty() {
         notes.push(format!(
-            "{} of {} mask slices have no image slice of their {by} and are not used: {}",
+            "{} of {} mask slices have no image slice with the same {by} and are unused: {}",
             lost.len(),
             slices.len(),
             named(&lost)

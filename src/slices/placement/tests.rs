@@ -85,7 +85,7 @@ fn only_another_origin_pairs_by_index_and_says_so() {
     let placed = paired(&image(), mask(), Pair::Grid).unwrap();
     assert_eq!((placed.placement, placed.error_mm, values(&placed)), (Placement::Shifted, Some(6.0), marks()));
     assert!(placed.notes[0].contains("6.00 mm"), "{:?}", placed.notes);
-    assert!(paired(&image(), mask(), Pair::Space).unwrap_err().to_string().contains("none of the 1 voxels"));
+    assert!(paired(&image(), mask(), Pair::Space).unwrap_err().to_string().contains("none of the 1 marked voxels"));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn stacks_pair_by_name_and_tell_of_holes() {
     let pairless = paired(5, &["a", "b", "c", "d", "e"], "n").unwrap();
     assert_eq!((pairless.slices, pairless.notes.len()), (None, 0));
     let holed = paired(5, &["1", "2", "3", "5", "6"], "m").unwrap();
-    assert!(holed.notes[0].contains("leave out 4"), "{:?}", holed.notes);
+    assert!(holed.notes[0].contains("skip 4"), "{:?}", holed.notes);
 }
 
 #[test]
@@ -240,9 +240,9 @@ fn dicom_slices_pair_by_position() {
     let placed = paired(&of, at(&[33., 36., 42.], [10., 20., 33.]), Pair::Grid).unwrap();
     assert_eq!(placed.slices, Some(vec![Some(1), Some(2), Some(4)]));
     let aside = paired(&of, at(&[33., 36., 42.], [15., 20., 33.]), Pair::Position).unwrap_err().to_string();
-    assert!(aside.contains("5.00 mm aside"), "{aside}");
+    assert!(aside.contains("sideways by up to 5.00 mm"), "{aside}");
     let between = paired(&of, at(&[31.6, 34.6], [10., 20., 31.6]), Pair::Position).unwrap_err().to_string();
-    assert!(between.contains("none of its slices") && between.contains("axes LPS"), "{between}");
+    assert!(between.contains("no slice is at the position") && between.contains("axes LPS"), "{between}");
     // Where nobody has said in which order the slices come, a mask without places has no partner.
     let mut open = of.clone();
     open.positions.as_mut().unwrap().reordered = true;
@@ -310,5 +310,8 @@ fn what_lies_beyond_a_rescaled_mask_is_background() {
     assert_eq!(values(&placed).iter().filter(|&&v| v != 9).count(), 1);
     let mut full = loaded([2, 2, 2], vec![10; 8], frame([10.5, 20.5, 33.], [X, Y, Z], SPACING));
     full.image.scaling = crate::image::Scaling { slope: 1.0, intercept: -9.0 };
-    assert!(paired(&image(), full, Pair::Space).unwrap_err().to_string().contains("nothing says what lies beyond"));
+    assert!(paired(&image(), full, Pair::Space).unwrap_err().to_string().contains(
+        "the value outside the mask is \
+        undefined"
+    ));
 }

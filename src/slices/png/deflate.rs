@@ -1,5 +1,5 @@
-//! Filtered rows as a zlib stream (RFC 1950, RFC 1951): one block with a Huffman code of its own. Zeros, which stand for what
-//! was predicted right, are joined to runs; other repetitions are not looked for.
+//! Filtered rows as a zlib stream (RFC 1950, RFC 1951): one block with a Huffman code of its own. Zeros, which stand
+//! for what was predicted right, are joined to runs; other repetitions are not looked for.
 
 use libdeflater::adler32;
 
@@ -125,7 +125,8 @@ impl Tokens for Counter {
     }
 }
 
-/// Writes the code lengths (RFC 1951, section 3.2.7): of the symbols, and of the one distance, by which zeros repeat zeros.
+/// Writes the code lengths (RFC 1951, section 3.2.7): of the symbols, and of the one distance, by which zeros repeat
+/// zeros.
 fn describe(lengths_of_symbols: &[u8; SYMBOLS], bits: &mut Bits) {
     let used = SYMBOLS - lengths_of_symbols.iter().rev().take_while(|length| **length == 0).count();
     let mut all = lengths_of_symbols[..used].to_vec();

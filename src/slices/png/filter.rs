@@ -1,13 +1,13 @@
-//! Rows of a picture as differences to what is known of each value before it is read (PNG, section 9).
+//! PNG filters: rows as differences from predicted values (PNG, section 9).
 
-/// Filters that are tried for each row, with their numbers in the file. Paeth's is not among them: it takes longer than the
-/// three together, and with a Huffman code of its own a picture of a body is as small without it.
+/// Filters that are tried for each row, with their numbers in the file. Paeth's is not among them: it takes longer than
+/// the three together, and with a Huffman code of its own a picture of a body is as small without it.
 const SUB: u8 = 1;
 const UP: u8 = 2;
 const AVERAGE: u8 = 3;
 
-/// Writes into `out` each row of `row` bytes behind the number of its filter: the one that leaves the least sum of absolute
-/// differences (section 12.7, the rule of libpng). `pixel` is the number of bytes to the value on the left.
+/// Writes into `out` each row of `row` bytes behind the number of its filter: the one that leaves the least sum of
+/// absolute differences (section 12.7, the rule of libpng). `pixel` is the number of bytes to the value on the left.
 pub(super) fn rows(pixels: &[u8], row: usize, pixel: usize, out: &mut Vec<u8>) {
     out.clear();
     out.reserve(pixels.len() / row * (row + 1));
@@ -36,8 +36,8 @@ pub(super) fn rows(pixels: &[u8], row: usize, pixel: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Writes `values` less what is predicted of each, and gives the sum of the differences, as numbers with a sign, without it.
-/// A function of its own, so that the compiler knows that its slices do not overlap.
+/// Writes `values` less what is predicted of each, and gives the sum of the differences, as numbers with a sign,
+/// without it. A function of its own, so that the compiler knows that its slices do not overlap.
 #[inline(never)]
 fn differences(out: &mut [u8], values: &[u8], left: &[u8], up: &[u8], predicted: impl Fn(u8, u8) -> u8) -> u64 {
     let known = values.iter().zip(left.iter().zip(up));

@@ -1,7 +1,8 @@
 //! Prefix codes of a limited length (RFC 1951, section 3.2.2).
 
-/// Code lengths of each symbol, of at most `longest` bits, that make a text in which symbol `i` occurs `counts[i]` times as
-/// short as can be; 0 for symbols that do not occur, 1 for a single one. By merging packages (Larmore and Hirschberg, 1990).
+/// Code lengths of each symbol, of at most `longest` bits, that make a text in which symbol `i` occurs `counts[i]`
+/// times as short as can be; 0 for symbols that do not occur, 1 for a single one. By merging packages (Larmore and
+/// Hirschberg, 1990).
 ///
 /// # Panics
 /// If more than `2^longest` symbols occur.
@@ -36,8 +37,8 @@ pub(super) fn lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N
         }
         lists.push(list);
     }
-    // The lightest 2 n - 2 items of the last list, and what their pairs are made of: a symbol's length is how often it is
-    // among them.
+    // The lightest 2 n - 2 items of the last list, and what their pairs are made of: a symbol's length is how often it
+    // is among them.
     let mut taken = (2 * leaves.len()).saturating_sub(2);
     for list in lists.iter().rev() {
         let symbols = list[..taken].iter().filter(|symbol| **symbol).count();
@@ -47,7 +48,8 @@ pub(super) fn lengths<const N: usize>(counts: &[u32; N], longest: u32) -> [u8; N
     lengths
 }
 
-/// A code word: bits, of which the first to be written is the lowest, and their number. No bits for what does not occur.
+/// A code word: bits, of which the first to be written is the lowest, and their number. No bits for what does not
+/// occur.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Code {
     pub(super) bits: u16,
@@ -74,8 +76,8 @@ mod tests {
 
     use super::*;
 
-    /// Bits of a text in which symbols occur so often, and of its longest code word, by Huffman's own algorithm, which knows
-    /// no limit.
+    /// Bits of a text in which symbols occur so often, and of its longest code word, by Huffman's own algorithm, which
+    /// knows no limit.
     fn unlimited(counts: &[u32]) -> (u64, u32) {
         let mut trees: Vec<(u64, u32)> = counts.iter().filter(|c| **c > 0).map(|c| (u64::from(*c), 0)).collect();
         let mut total = 0;
@@ -90,7 +92,8 @@ mod tests {
 
     #[test]
     fn the_example_of_the_standard() {
-        // RFC 1951, section 3.2.2: A to H of lengths 3, 3, 3, 3, 3, 2, 4, 4 are 010, 011, 100, 101, 110, 00, 1110, 1111.
+        // RFC 1951, section 3.2.2: A to H of lengths 3, 3, 3, 3, 3, 2, 4, 4 are 010, 011, 100, 101, 110, 00, 1110,
+        // 1111.
         let words = codes(&[3, 3, 3, 3, 3, 2, 4, 4]);
         let bits = ["010", "011", "100", "101", "110", "00", "1110", "1111"];
         for (code, expected) in words.iter().zip(bits) {

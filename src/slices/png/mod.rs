@@ -1,10 +1,10 @@
-//! Writes the pictures of slices: PNG files of 8 bits, grey or RGB.
+//! Encodes slices as PNG: 8 bits, grey or RGB.
 //!
-//! Specification: PNG, third edition (W3C). After reading a compressed volume this is what a build spends most on, so it is
-//! made for it: three filters that compilers turn into wide instructions (`filter`), and a Huffman code made for each
-//! picture instead of a search for repetitions, of which pictures of bodies have few but their black ground (`deflate`).
-//! Against the `png` crate's fast setting (which has one Huffman code for all pictures) files are 2 to 10 % smaller, and
-//! made in two thirds to three quarters of the time (`benches/limits.rs` measures both).
+//! Specification: PNG, third edition (W3C). After reading compressed volumes, encoding is the largest cost of a build,
+//! so the encoder is specialised: three filters that compilers vectorise (`filter`), and one Huffman code per image
+//! instead of a search for repetitions, which medical images rarely have outside their black background (`deflate`).
+//! Against the `png` crate's fast setting (which has one Huffman code for all pictures) files are 2 to 10 % smaller,
+//! and made in two thirds to three quarters of the time (`benches/limits.rs` measures both).
 
 mod deflate;
 mod filter;

@@ -1,5 +1,4 @@
-//! Single masks of the conditions that are drawn: which were segmented best, typically and worst, and points for the
-//! scatter plots.
+//! Example masks of each condition: the best, the median and the worst, and points for the scatter plots.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +37,7 @@ pub(super) struct Point {
 
 /// What is shown of the masks of one condition.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Look {
+pub(super) struct ExampleCase {
     /// Model, strategy and choice; prompts are not moved.
     pub condition: Condition,
     /// Masks with a value of the metric.
@@ -50,7 +49,7 @@ pub(super) struct Look {
     factors: Vec<String>,
 }
 
-impl Look {
+impl ExampleCase {
     /// The points of a factor: factor and metric.
     pub(super) fn points_of(&self, factor: &str) -> Vec<(f64, f64)> {
         let Some(place) = self.factors.iter().position(|name| name == factor) else { return Vec::new() };
@@ -68,8 +67,8 @@ impl Look {
     }
 }
 
-/// Looks at every condition that is drawn, one after the other.
-pub(super) fn looks(dataset: &Dataset, options: &AnalysisOptions) -> Result<Vec<Look>, ReportError> {
+/// Examples of every condition on the page.
+pub(super) fn examples(dataset: &Dataset, options: &AnalysisOptions) -> Result<Vec<ExampleCase>, ReportError> {
     let evaluation = Evaluation::open(dataset.path(), options.include_excluded)?;
     let conditions: Vec<Condition> =
         evaluation.conditions()?.into_iter().filter(|c| c.variant.is_empty() && c.choice == CHOICE).collect();
@@ -84,15 +83,15 @@ pub(super) fn looks(dataset: &Dataset, options: &AnalysisOptions) -> Result<Vec<
     let mut numbers: BTreeSet<String> = factors.iter().cloned().collect();
     numbers.extend([options.metric.clone(), "candidate".to_string()]);
     let labels = BTreeSet::from(["mask_id".to_string()]);
-    let look = |condition: Condition| {
+    let example = |condition: Condition| {
         let rows = evaluation.rows(&condition, &numbers, &labels)?;
         let with_points = pointed.get(&condition.model) == Some(&condition.strategy);
-        Ok(look_at(condition, &rows, &options.metric, &factors, with_points))
+        Ok(examples_of(condition, &rows, &options.metric, &factors, with_points))
     };
-    conditions.into_iter().map(look).collect()
+    conditions.into_iter().map(example).collect()
 }
 
-fn look_at(condition: Condition, rows: &Rows, metric: &str, factors: &[String], with_points: bool) -> Look {
+fn examples_of(condition: Condition, rows: &Rows, metric: &str, factors: &[String], with_points: bool) -> ExampleCase {
     let (values, ids) = (&rows.numbers[metric], &rows.labels["mask_id"]);
     let id = |row: usize| ids.levels[ids.codes[row] as usize].clone().unwrap_or_default();
     // Codes are in the order of the ids, in whatever order the rows come.
@@ -114,7 +113,13 @@ fn look_at(condition: Condition, rows: &Rows, metric: &str, factors: &[String], 
         let row = order[place];
         Pick { rank, mask_id: id(row), value: values[row], candidate: rows.numbers["candidate"][row] as u32 }
     };
-    Look { condition, masks, picks: ranks(masks).into_iter().map(pick).collect(), points, factors: factors.to_vec() }
+    ExampleCase {
+        condition,
+        masks,
+        picks: ranks(masks).into_iter().map(pick).collect(),
+        points,
+        factors: factors.to_vec(),
+    }
 }
 
 /// The places of best, median and worst among so many, no place twice.
@@ -153,13 +158,14 @@ mod tests {
                 ..Rows::default()
             }
         };
-        let of = |order: &[usize]| look_at(Condition::default(), &rows(order), "dice", &["size_px".to_string()], true);
-        let look = of(&[0, 1, 2, 3, 4]);
-        assert_eq!(look, of(&[4, 2, 0, 3, 1]));
-        let found: Vec<_> = look.picks.iter().map(|p| (p.rank, p.mask_id.as_str(), p.candidate)).collect();
+        let of =
+            |order: &[usize]| examples_of(Condition::default(), &rows(order), "dice", &["size_px".to_string()], true);
+        let example = of(&[0, 1, 2, 3, 4]);
+        assert_eq!(example, of(&[4, 2, 0, 3, 1]));
+        let found: Vec<_> = example.picks.iter().map(|p| (p.rank, p.mask_id.as_str(), p.candidate)).collect();
         assert_eq!(found, [("best", "b", 1), ("median", "a", 0), ("worst", "c", 2)]);
-        assert_eq!(look.points_of("size_px")[1], (2.0, 0.9));
-        assert!(look.points_of("aspect_ratio").is_empty());
-        assert_eq!(look.frame("size_px", "dice").unwrap().height(), 5);
+        assert_eq!(example.points_of("size_px")[1], (2.0, 0.9));
+        assert!(example.points_of("aspect_ratio").is_empty());
+        assert_eq!(example.frame("size_px", "dice").unwrap().height(), 5);
     }
 }

@@ -1,4 +1,4 @@
-//! How alike two pictures are: correlation of their local contrast.
+//! Similarity of two images: the correlation of their local contrast.
 //!
 //! The local contrast of a field is its grey level minus the mean of the fields around it (5 x 5), over their deviation
 //! plus a constant of 4 grey levels, below which contrast counts as noise.
@@ -9,7 +9,7 @@ use crate::slices::THUMBNAIL_SIDE;
 const REACH: usize = 2;
 /// Grey levels.
 const NOISE: f32 = 4.0;
-/// Standard deviation of the grey levels of a thumbnail, below which it shows nothing that could be told apart.
+/// Standard deviation of the grey levels of a thumbnail, below which it shows nothing that could be distinguished.
 const FLAT: f32 = 2.0;
 /// Deviation of the values of a [`Signature`]: values of up to five deviations fit a byte.
 const SCALE: f32 = 25.0;
@@ -47,8 +47,8 @@ pub(crate) fn local_contrast(levels: &[u8], side: usize) -> Vec<f32> {
     values
 }
 
-/// Likeness of two squares of grey levels of the same side: 1 for the same picture, around 0 for unlike ones.
-pub fn likeness(a: &[u8], b: &[u8], side: usize) -> f64 {
+/// Similarity of two squares of grey levels of the same side: 1 for the same image, around 0 for different ones.
+pub fn similarity(a: &[u8], b: &[u8], side: usize) -> f64 {
     let (a, b) = (local_contrast(a, side), local_contrast(b, side));
     a.iter().zip(&b).map(|(a, b)| f64::from(a * b)).sum()
 }
@@ -71,7 +71,7 @@ pub(super) fn signature(thumbnail: &[u8]) -> Signature {
     std::array::from_fn(|i| (contrast[i] * scale).round().clamp(-127.0, 127.0) as i8)
 }
 
-/// [`likeness`] of the thumbnails of two signatures, to a hundredth or so.
+/// [`similarity`] of the thumbnails of two signatures, to a hundredth or so.
 pub(super) fn correlation(a: &Signature, b: &Signature) -> f32 {
     let dot =
         |a: &Signature, b: &Signature| -> i32 { a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum() };
@@ -101,12 +101,12 @@ mod tests {
             ("darker", waves(1, |v| 0.4 * v + 0.1), 0.97),
             ("window", waves(1, |v| 1.4 * v - 0.2), 0.93),
         ] {
-            let found = likeness(&plain, &other, 16);
+            let found = similarity(&plain, &other, 16);
             assert!(found > least, "{what}: {found}");
             let stored = correlation(&signature(&plain), &signature(&other));
             assert!((f64::from(stored) - found).abs() < 0.01, "{what}: {stored} for {found}");
         }
-        assert!(likeness(&plain, &waves(3, |v| v), 16) < 0.5);
+        assert!(similarity(&plain, &waves(3, |v| v), 16) < 0.5);
     }
 
     #[test]

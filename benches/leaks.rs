@@ -1,7 +1,7 @@
 //! How well leaks are found, and at what cost. `cargo bench --bench leaks`.
 //!
 //! 1. Precision and recall on pairs of phantoms: half of them one patient, encoded again in one of several ways, half
-//! two
+//!    two
 //!    patients of one kind, who are more alike than real ones are. Some pairs are pictures, some are volumes.
 //! 2. Seconds and peak memory of `leaks` on a dataset of many slices, a tenth of whose patients are there twice.
 //!

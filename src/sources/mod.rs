@@ -1,7 +1,7 @@
 //! From specs and a raw tree to cases: which sources are present, and which files form which case.
 //!
 //! [`scan`] applies every spec of a registry to the paths of a tree, by names only; its result accounts for every path:
-//! used by a case, skipped with a reason, or unclaimed. [`settle`] compares the files that names alone do not
+//! used by a case, skipped with a reason, or unclaimed. `settle` compares the files that names alone do not
 //! distinguish, and [`scan_tree`] does both. [`read_lists`] then adds splits and patients from the lists and tables of
 //! the download, and [`Completeness`] compares their number with the counts of the spec.
 

@@ -4,7 +4,7 @@
 //! The steps for one slice:
 //!
 //! 1. [`runtime`] finds ONNX Runtime, [`model`] opens a checked model folder; [`setup`] installs both, [`install`]
-//! other models.
+//!    other models.
 //! 2. [`encoder_input`] (with [`resize`]) turns the slice into the encoder's tensor, [`embed`] runs the encoder once.
 //! 3. [`decode`] runs the decoder on the prompts in batches, and [`upsample`] turns its logits into masks.
 //!

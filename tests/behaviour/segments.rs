@@ -182,7 +182,7 @@ fn what_the_table_does_not_have_and_what_lies_elsewhere_fails() {
     dicom_segmentation(&path, &masks(["liver", "lump"], &geometry())).unwrap();
     download.fails(&["\"lump\"", "Liver, the_spleen"]);
     dicom_segmentation(&path, &masks(["liver", "Liver"], &geometry())).unwrap();
-    download.fails(&["are both \"Liver\""]);
+    download.fails(&["both match \"Liver\""]);
     let between = Geometry::from_lps([-10., -20., 31.3], AXES, [0.8, 0.7, 3.0]);
     dicom_segmentation(&path, &masks(NAMES, &between)).unwrap();
     download.fails(&["between its slices", "pair = \"space\"", "30 x 26 x 6 pixels"]);

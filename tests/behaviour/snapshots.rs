@@ -52,7 +52,9 @@ fn transcript(arguments: &[&str]) -> String {
     let mut program = medcosmos(command);
     // No model and no library of the machine is found.
     program.args(rest).current_dir(folder()).env("HOME", folder()).env("XDG_CACHE_HOME", folder().join("cache"));
-    program.env_remove("ORT_DYLIB_PATH");
+    for name in ["COLUMNS", "ORT_DYLIB_PATH", "MEDCOSMOS_CACHE", "MEDCOSMOS_PACKAGES"] {
+        program.env_remove(name);
+    }
     let run = Run::of(&mut program);
     let status = if run.status == 0 { String::new() } else { format!("[status {}]\n", run.status) };
     redacted(&format!("$ medcosmos {}\n{}{}{status}\n", arguments.join(" "), run.out, run.err))

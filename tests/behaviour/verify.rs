@@ -247,7 +247,7 @@ fn lists_of_checksums_are_where_they_are_said_to_be() {
 
     // A list of the publisher is a file like others, and is not overwritten.
     fs::write(raw.join("checksums.tsv"), b"md5\tfile\n").unwrap();
-    tiny.verify(&["--write"]).failed(1, &["checksums.tsv", "left as it is"]);
+    tiny.verify(&["--write"]).failed(1, &["checksums.tsv", "choose another file"]);
     assert_eq!(tiny.faults(&["--checksums", sums]), pairs(&[("extra", "checksums.tsv")]));
     fs::remove_file(raw.join("checksums.tsv")).unwrap();
 

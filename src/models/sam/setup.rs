@@ -454,7 +454,7 @@ mod tests {
         let mut lines = Vec::new();
         let options = SetupOptions::new(cache.path().to_owned());
         let installed = setup(&options, &mut |event| lines.push(event.to_string())).unwrap();
-        assert_eq!(lines.iter().filter(|l| l.starts_with("fetching: ")).count(), 2, "{lines:#?}");
+        assert_eq!(lines.iter().filter(|l| l.starts_with("downloading: ")).count(), 2, "{lines:#?}");
         assert!(installed.library.is_file());
         assert!(crate::models::sam::Model::open(&installed.model).is_ok());
     }

@@ -114,7 +114,7 @@ def test_what_does_not_fit_is_refused(dataset, medcosmos, tmp_path):
     assert "the prediction of cosmos-png/" in done.stderr and "height x width" in done.stderr
     file.write_text(text.replace("cosmos-png/", "elsewhere/"))
     done = medcosmos("import", dataset, file, "--model", "wrong", status=1)
-    assert "none of its 30 image(s), such as elsewhere/" in done.stderr
+    assert "none of the 30 image(s), such as elsewhere/" in done.stderr
     done = medcosmos("import", dataset, tmp_path / "absent.json", "--model", "wrong", status=1)
     assert "absent.json" in done.stderr
 

@@ -103,7 +103,7 @@ REFUSED = {
     "SELECT target, area_px FROM masks GROUP BY target": "GROUP BY",
     "SELECT mask_id FROM masks WHERE avg(area_px) > 5": "HAVING",
     "SELECT sum(area_px) FROM masks GROUP BY ROLLUP (target)": "ROLLUP",
-    "SELECT mask_id FROM masks WHERE (target, source) IN (SELECT target, source FROM metrics)": "not known",
+    "SELECT mask_id FROM masks WHERE (target, source) IN (SELECT target, source FROM metrics)": "not supported",
     "SELECT perceptual_hash - 1 FROM slices": "compared",
     "SELECT sum(perceptual_hash) FROM slices": "compared",
     "SELECT count(*) FROM masks m LEFT JOIN metrics x ON m.mask_id = x.mask_id AND m.area_px > 500": "subquery first",

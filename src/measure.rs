@@ -80,14 +80,18 @@ impl Range {
     }
 }
 
+/// A value as pages print it, with a minus sign instead of a hyphen.
+pub(crate) fn in_print(value: f64) -> String {
+    value.to_string().replace('-', "−")
+}
+
 /// `0–1`, `≥ 0`, `≤ 1`; empty where there is no bound.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |value: f64| value.to_string().replace('-', "−");
         match (self.low, self.high) {
-            (Some(low), Some(high)) => write!(f, "{}–{}", number(low), number(high)),
-            (Some(low), None) => write!(f, "≥ {}", number(low)),
-            (None, Some(high)) => write!(f, "≤ {}", number(high)),
+            (Some(low), Some(high)) => write!(f, "{}–{}", in_print(low), in_print(high)),
+            (Some(low), None) => write!(f, "≥ {}", in_print(low)),
+            (None, Some(high)) => write!(f, "≤ {}", in_print(high)),
             (None, None) => Ok(()),
         }
     }

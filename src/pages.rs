@@ -49,7 +49,7 @@ fn definition(words: &str, formula: &str) -> String {
 
 #[test]
 fn the_page_of_metrics_is_up_to_date() {
-    let show = |value: Option<f64>| value.map_or("null".to_string(), |v| v.to_string().replace('-', "−"));
+    let show = EmptyRule::in_print;
     let rows = METRICS.iter().map(|metric| {
         let EmptyRule { prediction, truth, both } = metric.empty;
         let one = match prediction == truth {

@@ -273,10 +273,9 @@ mod tests {
     #[test]
     fn pages_and_pointers_are_named() {
         let read = |bytes: &[u8]| read("a.nii", bytes, &|_| None).unwrap_err().to_string();
-        assert!(read(b"<!DOCTYPE html><html>").contains(
-            "the file is an HTML page: the server did not deliver the \
-            file"
-        ));
+        assert!(
+            read(b"<!DOCTYPE html><html>").contains("the file is an HTML page: the server did not deliver the file")
+        );
         assert!(read(b"version https://git-lfs.github.com/spec/v1\n").contains("a Git LFS pointer"));
         assert!(dicom_instance(b"<html>").unwrap_err().to_string().contains("an HTML page"));
     }

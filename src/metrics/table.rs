@@ -1,7 +1,7 @@
 //! The table of metrics: a new metric is one entry in [`METRICS`].
 
 use super::{Comparison, SurfaceDistances};
-use crate::measure::{Kind, Measure, MeasureTable, Range, Reading, Readings};
+use crate::measure::{Kind, Measure, MeasureTable, Range, Reading, Readings, in_print};
 
 /// One metric.
 pub struct Metric {
@@ -59,13 +59,18 @@ impl EmptyRule {
     pub const UNDEFINED: EmptyRule = EmptyRule { prediction: None, truth: None, both: None };
     /// 0 if either mask is empty, as in the code released with the paper.
     pub const ZERO: EmptyRule = EmptyRule { prediction: Some(0.0), truth: Some(0.0), both: Some(0.0) };
+
+    /// One of the values as pages print it.
+    pub(crate) fn in_print(value: Option<f64>) -> String {
+        value.map_or("null".to_string(), in_print)
+    }
 }
 
 impl Metric {
     /// Its value if a mask is empty or the spacing unknown, as a sentence.
     pub(crate) fn exceptions(&self) -> String {
         let EmptyRule { prediction, truth, both } = self.empty;
-        let show = |value: Option<f64>| value.map_or("null".to_string(), |v| v.to_string().replace('-', "−"));
+        let show = EmptyRule::in_print;
         let mut cases = match (prediction == truth, truth == both) {
             (true, true) => vec![format!("{} where a mask is empty", show(both))],
             (true, false) => {

@@ -37,6 +37,8 @@ struct EmbeddedSlice<'s> {
     pixels: SlicePixels<'s>,
     embedding: Embedding,
     sessions: Sessions,
+    /// Of the masks that are refined; made for the first of them.
+    upsampler: Option<Upsampler>,
 }
 
 impl Sam {
@@ -125,7 +127,7 @@ impl Segmenter for Sam {
     fn prepare<'s>(&'s self, pixels: SlicePixels<'s>) -> Result<Box<dyn PreparedSlice + 's>> {
         let mut sessions = self.take_sessions();
         let embedding = self.embedding(&pixels, &mut sessions.encoder)?;
-        Ok(Box::new(EmbeddedSlice { sam: self, pixels, embedding, sessions }))
+        Ok(Box::new(EmbeddedSlice { sam: self, pixels, embedding, sessions, upsampler: None }))
     }
 }
 
@@ -144,7 +146,7 @@ impl PreparedSlice for EmbeddedSlice<'_> {
     }
 
     fn everything(&mut self, options: &EverythingOptions) -> Result<Vec<Candidate>> {
-        let EmbeddedSlice { sam, pixels, embedding, sessions: Sessions { encoder, decoder } } = self;
+        let EmbeddedSlice { sam, pixels, embedding, sessions: Sessions { encoder, decoder }, .. } = self;
         let decoder = sam.decoder(decoder)?;
         let segments = match options.crop_layers {
             0 => everything(decoder, embedding, options)?,
@@ -156,7 +158,8 @@ impl PreparedSlice for EmbeddedSlice<'_> {
     fn refine(&mut self, prompt: &Prompt, earlier: Option<&[f32]>) -> Result<Vec<Refined>> {
         let decoder = self.sam.decoder(&mut self.sessions.decoder)?;
         let low = decoder.refine(&self.embedding, prompt, earlier)?;
-        Ok(low.refined(Output::Multimask, &mut Upsampler::new(&self.embedding.frame)))
+        let upsampler = self.upsampler.get_or_insert_with(|| Upsampler::new(&self.embedding.frame));
+        Ok(low.refined(Output::Multimask, upsampler))
     }
 }
 

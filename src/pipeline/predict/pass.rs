@@ -167,8 +167,11 @@ impl Pass {
     ) -> Vec<PredictionRow> {
         let nothing = [Candidate::unrated(Mask::empty(mask.height(), mask.width()))];
         let candidates = if candidates.is_empty() { &nothing } else { candidates };
-        let chosen = Choices::of(candidates.iter().map(|c| (&c.mask, c.predicted_iou)), mask);
-        let kept = |index| scene.options.keep_candidates || chosen.is_some_and(|chosen| chosen.has(index));
+        let chosen = match scene.options.keep_candidates {
+            true => None,
+            false => Choices::of(candidates.iter().map(|c| (&c.mask, c.predicted_iou)), mask),
+        };
+        let kept = |index| chosen.is_none_or(|chosen| chosen.has(index));
         let row = |(index, candidate): (usize, &Candidate)| PredictionRow {
             mask_id: truth.mask_id.clone(),
             slice_id: truth.slice_id.clone(),

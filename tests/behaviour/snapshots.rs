@@ -125,17 +125,25 @@ fn summaries_of_stages() {
 
 #[test]
 fn analysis_as_text() {
-    evaluated();
-    hold("analysis", &transcript(&["analyze", "data"]));
+    hold("analysis", analyzed());
 }
 
 #[test]
 fn report_as_text() {
-    evaluated();
+    analyzed(); // the report says whether it computed its results or read them
     let report = transcript(&["report", "data", "--no-times", "--out", "report.html"]);
     let page = text_of(&fs::read_to_string(folder().join("report.html")).unwrap());
     let sizes = Regex::new(r"(?m)^\d{1,3}(,\d{3})+$").unwrap(); // of files: they depend on compression
     hold("report", &(report + &sizes.replace_all(&redacted(&page), "BYTES")));
+}
+
+/// [`evaluated`], with its correlations stored.
+fn analyzed() -> &'static str {
+    static PRINTED: OnceLock<String> = OnceLock::new();
+    PRINTED.get_or_init(|| {
+        evaluated();
+        transcript(&["analyze", "data"])
+    })
 }
 
 /// The text of a page, without its drawings: a line for each cell or paragraph.

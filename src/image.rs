@@ -58,6 +58,19 @@ impl Samples {
         with_samples!(self, v => v.len())
     }
 
+    /// Bytes of the values.
+    pub fn bytes(&self) -> u64 {
+        with_samples!(self, v => size_of_val(&v[..]) as u64)
+    }
+
+    /// Bytes of the memory that the vector holds, used or not.
+    pub(crate) fn reserved(&self) -> u64 {
+        fn of<T>(values: &Vec<T>) -> u64 {
+            (values.capacity() * size_of::<T>()) as u64
+        }
+        with_samples!(self, v => of(v))
+    }
+
     /// True where there is no value at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

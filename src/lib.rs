@@ -43,6 +43,7 @@ mod fault;
 pub mod image;
 pub mod mask;
 pub mod measure;
+pub mod memory;
 pub mod named;
 mod random;
 mod text;

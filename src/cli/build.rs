@@ -82,6 +82,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             split_components: arguments.split_components,
         },
         strict: arguments.strict,
+        budget: global.budget(),
     };
     let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
     let leaks = match arguments.dedup && !report.empty() {

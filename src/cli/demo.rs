@@ -76,7 +76,13 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         .step("Build: identify the sources, read every format, pair images with masks, cut slices, filter small masks");
     script.command(&format!("build {} --out {}", shown(&raw), shown(&data)));
     let progress = global.progress();
-    let build = pipeline::build(&raw, &data, &global.registry()?, &BuildOptions::default(), &progress)?;
+    let build = pipeline::build(
+        &raw,
+        &data,
+        &global.registry()?,
+        &BuildOptions { budget: global.budget(), ..BuildOptions::default() },
+        &progress,
+    )?;
     script.result(|| build::print(&build));
     let dataset = Dataset::open(&data)?;
 

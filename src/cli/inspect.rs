@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{Failure, Global, Outcome};
-use crate::digest::sha256;
+use crate::digest::Hasher;
 use crate::formats;
 use crate::formats::segments::{Kind, Segment, Table};
 use crate::image::{Frame, Geometry, Image, Samples};
+use crate::memory::Budget;
+use crate::raw;
 use crate::with_samples;
 
 /// Options of `inspect`.
@@ -71,7 +73,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let mut descriptions = Vec::new();
     let mut failed = false;
     for file in &arguments.files {
-        match read(file) {
+        match read(file, &global.budget()) {
             Ok(Found::Structures(container, table)) => {
                 if arguments.npy.is_some() {
                     return Err(format!(
@@ -118,12 +120,12 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn read(file: &Path) -> Result<Found, Failure> {
-    let bytes = std::fs::read(file)?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let companion = |name: &str| std::fs::read(folder.join(name)).ok();
-    let file = formats::File::new(&name, &bytes);
+fn read(path: &Path, budget: &Budget) -> Result<Found, Failure> {
+    let room = budget.room();
+    let bytes = raw::read_whole(path, &room).map_err(|error| error.reason)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let companion = |name: &str| raw::read_companion(path, name, &room);
+    let file = formats::File::within(&name, &bytes, &room);
     let container = formats::detect(&file).map_or("unknown", |format| format.name).to_string();
     // A damaged table is no reason not to show the image.
     let table = formats::segment_table(&file);
@@ -161,7 +163,7 @@ fn describe(file: &Path, container: String, image: &Image, table: Option<Table>)
         affine: image.geometry.as_ref().map(|g| g.affine),
         orientation: known.map(Geometry::orientation),
         palette: image.palette.clone(),
-        samples_sha256: sha256(&little_endian(&image.samples)),
+        samples_sha256: sha256_of(&image.samples),
         segments: table.map(|table| table.segments).unwrap_or_default(),
         notes: image.notes.clone(),
     }
@@ -194,8 +196,18 @@ fn print(d: &Description) {
     }
 }
 
-fn little_endian(samples: &Samples) -> Vec<u8> {
-    with_samples!(samples, v => v.iter().flat_map(|x| x.to_le_bytes()).collect())
+/// Writes the values in little endian order, piece by piece: a copy of all may be as large as the file.
+fn write_little_endian(samples: &Samples, out: &mut dyn Write) -> std::io::Result<()> {
+    with_samples!(samples, v => v.chunks(1 << 14).try_for_each(|piece| {
+        out.write_all(&piece.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
+    }))
+}
+
+fn sha256_of(samples: &Samples) -> String {
+    let mut hasher = Hasher::default();
+    // The hasher takes all that is written to it.
+    let _ = write_little_endian(samples, &mut hasher);
+    hasher.finish()
 }
 
 /// NumPy's format, version 1.0: magic, header of a Python literal padded to 64 bytes, values in C order.
@@ -230,6 +242,6 @@ fn write_npy(path: &Path, image: &Image) -> Result<(), Failure> {
     file.write_all(b"\x93NUMPY\x01\x00")?;
     file.write_all(&(header.len() as u16).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
-    file.write_all(&little_endian(&image.samples))?;
+    write_little_endian(&image.samples, &mut file)?;
     Ok(file.flush()?)
 }

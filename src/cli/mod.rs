@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::memory::{Budget, EXPANSION, Size};
 use crate::pipeline::Progress;
 use crate::spec::Registry;
 
@@ -84,6 +85,14 @@ struct Global {
     /// Number of threads; does not affect results [default: one per core]
     #[arg(long, global = true, value_name = "N", help_heading = GLOBAL)]
     threads: Option<usize>,
+    /// Memory that the contents of files may take, such as 8GB, 2GiB or 50%; a case that needs more fails alone
+    /// [default: 75% of the memory, of the limits of the control groups (version 1 and 2), and of half of `ulimit -v`,
+    /// whichever is least]
+    #[arg(long, global = true, value_name = "SIZE", help_heading = GLOBAL)]
+    memory: Option<Size>,
+    /// Bytes that an archive of downloads may expand to for each byte of its file, beyond the first GiB
+    #[arg(long, global = true, value_name = "N", default_value_t = EXPANSION, help_heading = GLOBAL)]
+    max_expansion: u64,
     /// Spec file that adds a source, or replaces a built-in one; may be repeated
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     spec: Vec<PathBuf>,
@@ -97,6 +106,12 @@ impl Global {
             registry.add_file(path)?;
         }
         Ok(registry)
+    }
+
+    /// What the contents of files may take.
+    fn budget(&self) -> Budget {
+        let budget = self.memory.map_or_else(Budget::default, |size| Budget::new(size.bytes()));
+        budget.with_expansion(self.max_expansion)
     }
 
     fn progress(&self) -> Progress {

@@ -157,7 +157,7 @@ impl Stage {
         let mut words = vec![command.to_string()];
         words.extend(paths);
         for (key, value) in &table {
-            if ["quiet", "json", "threads"].contains(&key.as_str()) {
+            if ["quiet", "json", "threads", "memory", "max-expansion"].contains(&key.as_str()) {
                 return Err(
                     format!("{name}: `{key}` applies to the whole run: pass it as medcosmos run --{key}").into()
                 );
@@ -173,6 +173,7 @@ impl Stage {
             format!("{name}: {}", text.trim_start_matches("error: ").trim_end())
         })?;
         (parsed.global.quiet, parsed.global.json) = (global.quiet, global.json);
+        (parsed.global.memory, parsed.global.max_expansion) = (global.memory, global.max_expansion);
         Ok(Stage { name, words, parsed })
     }
 
@@ -229,7 +230,15 @@ mod tests {
 
     fn parse(text: &str) -> Result<Vec<Stage>, Failure> {
         let arguments = Arguments { file: "p.toml".into(), raw: None, out: Some("my data".into()), dry_run: false };
-        stages(text, &arguments, &Global { quiet: true, json: false, threads: None, spec: vec!["own.toml".into()] })
+        let global = Global {
+            quiet: true,
+            json: false,
+            threads: None,
+            memory: None,
+            max_expansion: crate::memory::EXPANSION,
+            spec: vec!["own.toml".into()],
+        };
+        stages(text, &arguments, &global)
     }
 
     fn refused(text: &str) -> String {
@@ -282,6 +291,7 @@ mod tests {
             ("raw = 'in'\n[build]\nout = 'elsewhere'", ["[build]: ", "--out"]),
             ("[[import]]\nmodel = 'x'", ["[[import]] 1: ", "from"]),
             ("[evaluate]\nthreads = 2", ["[evaluate]: ", "medcosmos run --threads"]),
+            ("[evaluate]\nmemory = '8GB'", ["[evaluate]: ", "medcosmos run --memory"]),
             ("[build]", ["raw", "--raw"]),
             ("[bild]", ["unknown field", "bild"]),
             ("raw = 'in'", ["no stage", "[build]"]),

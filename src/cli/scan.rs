@@ -36,7 +36,7 @@ struct Report {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let registry = global.registry()?;
-    let tree = Tree::open(&arguments.raw)?;
+    let tree = Tree::open_within(&arguments.raw, &global.budget())?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let scan = scan_tree(&registry, &tree, None);
     let count = |used: bool| scan.files.iter().filter(|f| matches!(f, FileUse::Used { .. }) == used).count() as u64;

@@ -279,7 +279,7 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
     };
     let registry = registry.select(std::slice::from_ref(&slug))?;
     let spec = registry.get(&slug)?;
-    let tree = Tree::open(raw)?;
+    let tree = Tree::open_within(raw, &global.budget())?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     println!("{slug} against {} files in {}\n", grouped(paths.len() as u64), raw.display());
     let mut found = scan_tree(&registry, &tree, None);

@@ -63,6 +63,7 @@ fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure>
         write: arguments.write,
         checksums: arguments.checksums.clone(),
         only_sources: !arguments.source.is_empty(),
+        budget: global.budget(),
     };
     let report = verify_downloads(&arguments.path, &registry, &options, &global.progress())?;
     if global.json {
@@ -84,7 +85,7 @@ fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     let progress = global.progress();
     let report = verify_dataset(&dataset, &progress)?;
     let deep = match &arguments.deep {
-        Some(raw) => Some(verify_deep(&dataset, raw, global.registry()?, &progress)?),
+        Some(raw) => Some(verify_deep(&dataset, raw, global.registry()?, &global.budget(), &progress)?),
         None => None,
     };
     let sound = report.sound() && deep.as_ref().is_none_or(DeepReport::sound);

@@ -51,7 +51,7 @@ fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Resul
     let name = file.name;
     let img = data_half(FORMAT, name, companion)?;
     let mat = format!("{}.mat", name.trim_end_matches(".gz").trim_end_matches(".hdr"));
-    if companion(&mat).is_some() {
+    if companion(&mat)?.is_some() {
         header.notes.push(format!("{mat} contains an affine of SPM, which is not read."));
     }
     let block = Block {
@@ -62,7 +62,7 @@ fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Resul
         encoding: if gzip::is_gzip(&img) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(offset),
     };
-    let samples = block.decode(vec![img], scratch)?;
+    let samples = block.decode(vec![img], scratch, file.room())?;
     Ok(header.with(samples))
 }
 
@@ -189,8 +189,8 @@ mod tests {
         bytes
     }
 
-    fn img(name: &str) -> Option<Vec<u8>> {
-        (name == "a.img").then(|| (0..48).collect())
+    fn img(name: &str) -> Result<Option<Vec<u8>>> {
+        Ok((name == "a.img").then(|| (0..48).collect()))
     }
 
     #[test]
@@ -237,9 +237,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = read("a.hdr", &hdr(false, |_| ()), &|_| None).unwrap_err().to_string();
+        let error = read("a.hdr", &hdr(false, |_| ()), &|_| Ok(None)).unwrap_err().to_string();
         assert!(error.contains("a.img"), "{error}");
-        let error = read("a.hdr", &hdr(false, |_| ()), &|_| Some(vec![0; 47])).unwrap_err().to_string();
+        let error = read("a.hdr", &hdr(false, |_| ()), &|_| Ok(Some(vec![0; 47]))).unwrap_err().to_string();
         assert!(error.contains("needs 48 bytes, found 47"), "{error}");
         let error = header("a.hdr", &hdr(false, |put| put(70, &32i16.to_le_bytes()))).unwrap_err().to_string();
         assert!(error.contains("complex"), "{error}");

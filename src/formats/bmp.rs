@@ -18,6 +18,7 @@
 use super::format::{Format, Start};
 use super::{Error, Result};
 use crate::image::{Image, Samples};
+use crate::memory::Room;
 
 const FORMAT: &str = "BMP";
 
@@ -27,7 +28,7 @@ pub static ENTRY: Format = Format {
     extensions: &["bmp"],
     signature: |head| head.starts_with(b"BM"),
     start: Start::Signature,
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(promise)?, file.room()),
     ..Format::PLAIN
 };
 
@@ -78,17 +79,29 @@ struct Header {
 /// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for pictures inside (JPEG, PNG), OS/2's Huffman
 /// and 24-bit runs, and bitmap arrays.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+/// Bytes that a file needs at most for the pixels that its header states; `None` where there is no header. Runs may take
+/// twice as much.
+fn promise(head: &[u8]) -> Option<u64> {
+    let header = read_header(head).ok()?;
+    let row = (header.width as u64).checked_mul(header.bits.into())?.div_ceil(8) + 4;
+    row.checked_mul(header.height as u64)?.checked_mul(2)?.checked_add(header.pixels as u64)
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let header = read_header(bytes)?;
     let Header { width, height, bits, .. } = header;
     let data = bytes.get(header.pixels..).unwrap_or_default();
     let mut notes = Vec::new();
     let (components, mut samples) = match header.packing {
-        Packing::Runs => (1, unpack_runs(&header, data)?),
+        Packing::Runs => (1, unpack_runs(&header, data, room)?),
         Packing::Indices => {
             let bits = usize::from(bits);
             let mask = (1u16 << bits) - 1;
             let index = |row: &[u8], x: usize| row[x * bits / 8] >> (8 - bits - x * bits % 8) & mask as u8;
-            (1, unpack_rows(&header, data, 1, |row, out| (0..width).for_each(|x| out[x] = index(row, x)))?)
+            (1, unpack_rows(&header, data, (1, room), |row, out| (0..width).for_each(|x| out[x] = index(row, x)))?)
         }
         Packing::Bytes => {
             let swap = |row: &[u8], out: &mut [u8]| {
@@ -96,7 +109,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
                     rgb.copy_from_slice(&[bgr[2], bgr[1], bgr[0]]);
                 }
             };
-            (3, unpack_rows(&header, data, 3, swap)?)
+            (3, unpack_rows(&header, data, (3, room), swap)?)
         }
         Packing::Fields(masks) => {
             let fields = masks.map(Field::new);
@@ -111,7 +124,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
             if fields.iter().any(|f| f.maximum != 255 && f.mask != 0) {
                 notes.push(format!("BMP: channels of {bits}-bit pixels are scaled to 0–255"));
             }
-            (components, unpack_rows(&header, data, components, cut)?)
+            (components, unpack_rows(&header, data, (components, room), cut)?)
         }
     };
     if !header.top_down {
@@ -233,7 +246,12 @@ impl Field {
 }
 
 /// Unpacks rows in file order with `unpack(stored row, values of the row)`.
-fn unpack_rows(header: &Header, data: &[u8], components: usize, unpack: impl Fn(&[u8], &mut [u8])) -> Result<Vec<u8>> {
+fn unpack_rows(
+    header: &Header,
+    data: &[u8],
+    (components, room): (usize, &Room),
+    unpack: impl Fn(&[u8], &mut [u8]),
+) -> Result<Vec<u8>> {
     let used = (header.width * usize::from(header.bits)).div_ceil(8);
     let stride = used.next_multiple_of(4);
     let need = (header.height - 1) as u64 * stride as u64 + used as u64;
@@ -242,7 +260,7 @@ fn unpack_rows(header: &Header, data: &[u8], components: usize, unpack: impl Fn(
         return Err(Error::Truncated { format: FORMAT, what: "pixels".into(), expected: need, found });
     }
     let width = header.width * components;
-    let mut out = vec![0; header.height * width];
+    let mut out = room.zeros(header.height * width)?;
     for (row, out) in data.chunks(stride).zip(out.chunks_exact_mut(width)) {
         unpack(&row[..used], out);
     }
@@ -250,14 +268,14 @@ fn unpack_rows(header: &Header, data: &[u8], components: usize, unpack: impl Fn(
 }
 
 /// Undoes RLE4 and RLE8. Pixels that the runs skip are index 0.
-fn unpack_runs(header: &Header, data: &[u8]) -> Result<Vec<u8>> {
+fn unpack_runs(header: &Header, data: &[u8], room: &Room) -> Result<Vec<u8>> {
     let (width, height) = (header.width, header.height);
     let pixels = width.saturating_mul(height);
     // A pair of bytes gives 255 pixels, and an early end leaves the rest 0: allow that for ordinary pictures only.
     if pixels > (1 << 26) + data.len().saturating_mul(128) {
         return Err(malformed(format!("{width} x {height} pixels from {} bytes of runs", data.len())));
     }
-    let mut out = vec![0u8; pixels];
+    let mut out = room.zeros::<u8>(pixels)?;
     let (mut x, mut y) = (0, 0);
     let mut put = |x: &mut usize, y: usize, index: u8| {
         if *x < width && y < height {

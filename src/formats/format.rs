@@ -7,6 +7,7 @@ use super::probe::Probe;
 use super::segments::{Segments, Table};
 use super::{Companion, Result, Scratch, gzip};
 use crate::image::Image;
+use crate::memory::Room;
 
 /// An image format: everything that other modules need to know about it.
 pub struct Format {
@@ -77,7 +78,7 @@ pub enum Start {
     Any,
 }
 
-/// A file in memory. Its first bytes are decompressed once, however often they are looked at.
+/// A file in memory, and the memory that reading it may take. Its first bytes are decompressed once, however often they are looked at.
 pub struct File<'a> {
     /// Its name, without folders.
     pub name: &'a str,
@@ -87,20 +88,27 @@ pub struct File<'a> {
     start: Cow<'a, [u8]>,
     /// Whether damage of the compressed data cut `start` short.
     damaged: bool,
+    room: Room,
 }
 
 /// Number of bytes to decompress for `start`: more than any signature or binary header needs.
 const START_BYTES: usize = 1 << 16;
 
 impl<'a> File<'a> {
-    /// The file at `path`, which may be a name alone.
+    /// The file at `path`, which may be a name alone; reading it may take any memory.
     pub fn new(path: &'a str, bytes: &'a [u8]) -> Self {
+        Self::within(path, bytes, &Room::default())
+    }
+
+    /// The file at `path`; reading it takes memory of `room`, which holds its image in the end.
+    pub fn within(path: &'a str, bytes: &'a [u8], room: &Room) -> Self {
+        let room = room.part();
         let name = path.rsplit('/').next().unwrap_or(path);
         if !gzip::is_gzip(bytes) {
-            return File { name, bytes, start: Cow::Borrowed(bytes), damaged: false };
+            return File { name, bytes, start: Cow::Borrowed(bytes), damaged: false, room };
         }
         let (start, outcome) = gzip::decompress_prefix(bytes, START_BYTES);
-        File { name, bytes, start: Cow::Owned(start), damaged: outcome.is_err() }
+        File { name, bytes, start: Cow::Owned(start), damaged: outcome.is_err(), room }
     }
 
     /// The name without the `.gz` of a compressed file.
@@ -127,14 +135,22 @@ impl<'a> File<'a> {
         Ok(Cow::Borrowed(&self.start[..self.start.len().min(wanted)]))
     }
 
-    /// All bytes, decompressed.
+    /// Memory that reading this file may take.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// All bytes, decompressed. `promise` tells from the first ones, as far as there are [`START_BYTES`], how many bytes
+    /// the header says that there are; `None` where it does not say. What the file holds beyond is as much again at
+    /// most, and 16 MiB.
     ///
     /// # Errors
-    /// Where the compressed data are damaged.
-    pub fn plain(&self) -> Result<Cow<'a, [u8]>> {
-        match gzip::is_gzip(self.bytes) {
-            true => gzip::decompress(self.bytes).map(Cow::Owned),
-            false => Ok(Cow::Borrowed(self.bytes)),
+    /// Where the compressed data are damaged, or expand to more than is promised or there is memory for.
+    pub(super) fn plain(&self, promise: impl FnOnce(&[u8]) -> Option<u64>) -> Result<Cow<'a, [u8]>> {
+        if !gzip::is_gzip(self.bytes) {
+            return Ok(Cow::Borrowed(self.bytes));
         }
+        let most = promise(&self.start).map_or(u64::MAX, gzip::with_slack);
+        gzip::decompress_within(self.bytes, most, &self.room).map(Cow::Owned)
     }
 }

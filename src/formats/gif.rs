@@ -19,6 +19,7 @@ use weezl::{BitOrder, decode::Decoder};
 use super::format::{Format, Start};
 use super::{Error, Result, lzw};
 use crate::image::{Image, Samples};
+use crate::memory::Room;
 
 const FORMAT: &str = "GIF";
 
@@ -28,9 +29,12 @@ pub static ENTRY: Format = Format {
     extensions: &["gif"],
     signature: |head| head.starts_with(b"GIF87a") || head.starts_with(b"GIF89a"),
     start: Start::Signature,
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(|_| None)?, file.room()),
     ..Format::PLAIN
 };
+
+/// Bytes of a frame without its indices: the palette, of 256 colours at most, is copied for each.
+const FRAME_BYTES: u64 = 1200;
 
 /// Pixels that a file may have at least, whatever its size: larger screens need data to match.
 const MODEST_PIXELS: usize = 1 << 26;
@@ -65,6 +69,10 @@ struct Frame {
 /// # Errors
 /// [`Error::Malformed`] and [`Error::Truncated`]; a truncated file is not read up to where it ends.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let mut blocks = Blocks { bytes, at: 0 };
     match blocks.take(6, "signature")? {
         b"GIF87a" | b"GIF89a" => {}
@@ -75,7 +83,7 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     let screen = blocks.take(7, "screen descriptor")?;
     let (width, height) = (word(screen, 0), word(screen, 2));
     let palette = blocks.palette(screen[4])?;
-    let (frames, complete) = read_frames(&mut blocks, palette.as_deref())?;
+    let (frames, complete) = read_frames(&mut blocks, palette.as_deref(), room)?;
 
     let mut frames = frames.into_iter();
     let Some(first) = frames.next() else { return Err(malformed("no frame".into())) };
@@ -88,22 +96,24 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if pixels > MODEST_PIXELS + bytes.len().saturating_mul(1 << 12) {
         return Err(malformed(format!("{width} x {height} pixels from {} bytes", bytes.len())));
     }
-    let mut image =
-        if frames.len() > 0 { animation(width, height, first, frames) } else { single_frame(width, height, first) };
+    let mut image = match frames.len() {
+        0 => single_frame(width, height, first, room)?,
+        _ => animation(width, height, first, frames, room)?,
+    };
     if !complete {
         image.notes.push("GIF: the trailer is missing, and further frames may be missing too".into());
     }
     Ok(image)
 }
 
-fn single_frame(width: usize, height: usize, frame: Frame) -> Image {
+fn single_frame(width: usize, height: usize, frame: Frame, room: &Room) -> Result<Image> {
     let covers = (frame.left, frame.top, frame.width, frame.height) == (0, 0, width, height);
     let mut notes = Vec::new();
     let indices = if covers {
         frame.indices
     } else {
         let fill = frame.transparent.unwrap_or(0);
-        let mut screen = vec![fill; width * height];
+        let mut screen = room.collect(width * height, std::iter::repeat_n(fill, width * height))?;
         for (at, index) in frame.on_screen(width, height) {
             screen[at] = index;
         }
@@ -119,13 +129,21 @@ fn single_frame(width: usize, height: usize, frame: Frame) -> Image {
     {
         entry[3] = 0;
     }
-    Image { palette, notes, ..Image::picture(width, height, 1, Samples::U8(indices)) }
+    Ok(Image { palette, notes, ..Image::picture(width, height, 1, Samples::U8(indices)) })
 }
 
-fn animation(width: usize, height: usize, first: Frame, rest: impl ExactSizeIterator<Item = Frame>) -> Image {
+fn animation(
+    width: usize,
+    height: usize,
+    first: Frame,
+    rest: impl ExactSizeIterator<Item = Frame>,
+    room: &Room,
+) -> Result<Image> {
     let count = 1 + rest.len();
-    let mut screen = vec![0u8; width * height * 4];
-    let mut samples = Vec::with_capacity(count * screen.len());
+    let mut screen = room.zeros::<u8>(width * height * 4)?;
+    // For the screen that a frame restores.
+    room.take(screen.len() as u64)?;
+    let mut samples = room.with_capacity(count.saturating_mul(screen.len()))?;
     for frame in std::iter::once(first).chain(rest) {
         let before = (frame.disposal == Disposal::Restore).then(|| screen.clone());
         for (at, index) in frame.on_screen(width, height).filter(|&(_, index)| frame.transparent != Some(index)) {
@@ -147,7 +165,7 @@ fn animation(width: usize, height: usize, first: Frame, rest: impl ExactSizeIter
     let mut image = Image::picture(width, height * count, 4, Samples::U8(samples));
     image.size = [width, height, count, 1];
     image.notes.push(format!("GIF: {count} frames, each as displayed, in RGBA"));
-    image
+    Ok(image)
 }
 
 impl Frame {
@@ -163,7 +181,7 @@ impl Frame {
 }
 
 /// All frames, and whether the trailer was behind them.
-fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>) -> Result<(Vec<Frame>, bool)> {
+fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>, room: &Room) -> Result<(Vec<Frame>, bool)> {
     let mut frames = Vec::new();
     let (mut disposal, mut transparent) = (Disposal::Keep, None);
     loop {
@@ -194,7 +212,8 @@ fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>) -> Result<(Vec<F
                 if width == 0 || height == 0 {
                     return Err(malformed(format!("a frame of {width} x {height} pixels")));
                 }
-                let indices = read_indices(blocks, width, height, flags & 0x40 != 0)?;
+                room.take(FRAME_BYTES)?;
+                let indices = read_indices(blocks, [width, height], flags & 0x40 != 0, room)?;
                 frames.push(Frame { left, top, width, height, palette, transparent, disposal, indices });
                 (disposal, transparent) = (Disposal::Keep, None);
             }
@@ -203,7 +222,7 @@ fn read_frames(blocks: &mut Blocks, global: Option<&[[u8; 4]]>) -> Result<(Vec<F
     }
 }
 
-fn read_indices(blocks: &mut Blocks, width: usize, height: usize, interlaced: bool) -> Result<Vec<u8>> {
+fn read_indices(blocks: &mut Blocks, [width, height]: [usize; 2], interlaced: bool, room: &Room) -> Result<Vec<u8>> {
     let code_size = blocks.take(1, "LZW code size")?[0];
     if !(1..=11).contains(&code_size) {
         return Err(malformed(format!("expected an LZW code size of 1 to 11 bits, found {code_size}")));
@@ -214,14 +233,19 @@ fn read_indices(blocks: &mut Blocks, width: usize, height: usize, interlaced: bo
     if need > codes.len().saturating_mul(8 << 12) {
         return Err(malformed(format!("a frame of {width} x {height} pixels from {} bytes", codes.len())));
     }
-    let mut indices = vec![0u8; need];
+    let mut indices = room.zeros::<u8>(need)?;
     let found = lzw::fill(Decoder::new(BitOrder::Lsb, code_size), &codes, &mut indices)
         .map_err(|e| malformed(format!("LZW data of a frame: {e}")))?;
     if found < need {
         let (expected, found) = (need as u64, found as u64);
         return Err(Error::Truncated { format: FORMAT, what: "frame (pixels)".into(), expected, found });
     }
-    Ok(if interlaced { deinterlace(&indices, width, height) } else { indices })
+    if !interlaced {
+        return Ok(indices);
+    }
+    let temporary = room.part();
+    temporary.take(need as u64)?;
+    Ok(deinterlace(&indices, width, height))
 }
 
 /// Stored order: every 8th row from 0, every 8th from 4, every 4th from 2, every 2nd from 1.

@@ -24,6 +24,8 @@ use libdeflater::Decompressor;
 use super::probe::Probe;
 use super::{Error, Result};
 use crate::fault::Fault;
+use crate::memory::{Room, Unread};
+use crate::text::byte_size;
 
 const FORMAT: &str = "gzip";
 
@@ -47,11 +49,39 @@ pub(crate) fn largest_output(bytes: &[u8]) -> usize {
 /// [`Error::Malformed`] where the bytes end within a member (the message says `truncated`), are not gzip, fail their
 /// checksum, or go on with something else after a member.
 pub fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
-    if let Some(out) = decompress_single(bytes) {
+    decompress_within(bytes, u64::MAX, &Room::default())
+}
+
+/// As [`decompress`], at most `most` bytes, whose memory is taken of `room`.
+///
+/// # Errors
+/// As [`decompress`], and [`Error::Memory`].
+pub(super) fn decompress_within(bytes: &[u8], most: u64, room: &Room) -> Result<Vec<u8>> {
+    let held = room.held();
+    if let Some(out) = decompress_single(bytes, most, room)? {
         return Ok(out);
     }
-    let (out, failure) = decompress_prefix(bytes, usize::MAX);
-    failure.map(|()| out)
+    room.back_to(held);
+    let mut reader = Reader::new(bytes);
+    room.read_to_end(&mut reader, most).map_err(|unread| of_unread(unread, bytes, most, reader.members.end))
+}
+
+/// What a file may expand to whose header promises `promised` bytes: as much again may follow, and 16 MiB.
+pub(super) fn with_slack(promised: u64) -> u64 {
+    promised.saturating_mul(2).saturating_add(16 << 20)
+}
+
+/// `end` is where the last whole member ends.
+fn of_unread(unread: Unread, bytes: &[u8], most: u64, end: u64) -> Error {
+    match unread {
+        Unread::Io(error, found) => failure(&error, bytes, found, end),
+        Unread::Memory(beyond) => beyond.into(),
+        Unread::TooLong => {
+            let format = if is_gzip(bytes) { FORMAT } else { "zlib" };
+            let reason = format!("expands to more than {most} bytes, which the header of the image does not explain");
+            Error::Malformed { format, reason }
+        }
+    }
 }
 
 /// The first `wanted` bytes of the output, or all where there are fewer, and the error that cut them short. Later bytes
@@ -64,17 +94,15 @@ pub(super) fn decompress_prefix(bytes: &[u8], wanted: usize) -> (Vec<u8>, Result
     (out, read)
 }
 
-/// Inflates gzip (by its magic number) or else zlib data, all of them, into a new buffer.
+/// Inflates gzip (by its magic number) or else zlib data, all of them and at most `most` bytes, into a new buffer.
 ///
 /// # Errors
-/// As [`decompress`].
-pub(crate) fn inflate(bytes: &[u8]) -> Result<Vec<u8>> {
+/// As [`decompress_within`].
+pub(super) fn inflate(bytes: &[u8], most: u64, room: &Room) -> Result<Vec<u8>> {
     if is_gzip(bytes) {
-        return decompress(bytes);
+        return decompress_within(bytes, most, room);
     }
-    let mut out = Vec::new();
-    ZlibDecoder::new(bytes).read_to_end(&mut out).map_err(|e| failure(&e, bytes, out.len(), 0))?;
-    Ok(out)
+    room.read_to_end(ZlibDecoder::new(bytes), most).map_err(|unread| of_unread(unread, bytes, most, 0))
 }
 
 /// Inflates gzip (by its magic number) or else zlib data into `out` and returns the number of bytes written, which is
@@ -104,15 +132,16 @@ pub(crate) fn inflate_into(bytes: &[u8], out: &mut [u8]) -> Result<usize> {
 }
 
 /// The fast way for a file of one member, `None` where it is not certain to be one or is damaged.
-fn decompress_single(bytes: &[u8]) -> Option<Vec<u8>> {
-    let trailer: [u8; 8] = *bytes.last_chunk()?;
-    let size = u32::from_le_bytes(*trailer.last_chunk()?) as usize;
-    if size > largest_output(bytes) {
-        return None;
+fn decompress_single(bytes: &[u8], most: u64, room: &Room) -> Result<Option<Vec<u8>>> {
+    let Some(&trailer) = bytes.last_chunk::<8>() else { return Ok(None) };
+    let size = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
+    if size > largest_output(bytes) || size as u64 > most {
+        return Ok(None);
     }
-    let mut out = vec![0; size];
+    // The size that the trailer states may be a lie: it is no reason to refuse the file.
+    let Ok(mut out) = room.zeros(size) else { return Ok(None) };
     if Decompressor::new().gzip_decompress(bytes, &mut out) != Ok(size) {
-        return None;
+        return Ok(None);
     }
     // libdeflate has found a first member of this size, and the file ends with this size; but the file may go on with a
     // member of the same size. The first member ends with its own checksum and size: where these eight bytes are
@@ -122,7 +151,7 @@ fn decompress_single(bytes: &[u8]) -> Option<Vec<u8>> {
     let own = u64::from(crc.sum()) | (size as u64) << 32;
     let at_end = u64::from_le_bytes(trailer) == own;
     let earlier = bytes[..bytes.len() - 1].windows(8).any(|w| w == own.to_le_bytes());
-    (at_end && !earlier).then_some(out)
+    Ok((at_end && !earlier).then_some(out))
 }
 
 fn fill(from: &mut impl Read, out: &mut [u8], found: &mut usize) -> io::Result<()> {
@@ -459,14 +488,17 @@ impl<R: BufRead> Read for Reader<R> {
     }
 }
 
-/// Checks that a gzip file is whole, including its checksums.
-pub(crate) fn probe() -> Box<dyn Probe> {
-    Box::new(ToTheEnd { members: Members::default(), output: vec![0; 1 << 15], broken: None })
+/// Checks that a gzip file is whole, including its checksums, which may expand to `most` bytes.
+pub(crate) fn probe(most: u64) -> Box<dyn Probe> {
+    Box::new(ToTheEnd { members: Members::default(), output: vec![0; 1 << 15], given: 0, most, broken: None })
 }
 
 struct ToTheEnd {
     members: Members,
     output: Vec<u8>,
+    /// Bytes of output so far, and at most.
+    given: u64,
+    most: u64,
     broken: Option<Broken>,
 }
 
@@ -476,7 +508,8 @@ impl ToTheEnd {
         loop {
             let Step { taken, given } = self.members.step(bytes, &mut self.output)?;
             bytes = &bytes[taken..];
-            if bytes.is_empty() && given == 0 {
+            self.given += given as u64;
+            if bytes.is_empty() && given == 0 || self.given > self.most {
                 return Ok(());
             }
         }
@@ -485,13 +518,21 @@ impl ToTheEnd {
 
 impl Probe for ToTheEnd {
     fn feed(&mut self, bytes: &[u8]) {
-        if self.broken.is_none() && !bytes.is_empty() {
+        if self.broken.is_none() && !bytes.is_empty() && self.given <= self.most {
             self.broken = self.drive(bytes).err();
         }
     }
 
     fn finish(mut self: Box<Self>) -> std::result::Result<(), (Fault, String)> {
         let broken = self.broken.or_else(|| self.drive(&[]).err());
+        if self.given > self.most {
+            let why = format!(
+                "its gzip data expand to more than {}, as decompression bombs do; if the content is genuine, raise the \
+                 limit with --max-expansion",
+                byte_size(self.most)
+            );
+            return Err((Fault::Refused, why));
+        }
         let why = match broken {
             None if self.members.is_whole() => return Ok(()),
             None => return Err((Fault::Truncated, "the gzip data are truncated".into())),
@@ -577,7 +618,7 @@ mod tests {
                 let at = bytes.len() - trailer;
                 bytes[at] ^= 1;
                 assert!(inflate_into(&bytes, &mut vec![0; wanted]).is_err(), "{wanted}");
-                assert!(inflate(&bytes).is_err());
+                assert!(inflate(&bytes, u64::MAX, &Room::default()).is_err());
                 let cut = inflate_into(&bytes[..at + 1], &mut vec![0; wanted]).unwrap_err().to_string();
                 assert!(cut.contains("truncated"), "{cut}");
             }
@@ -593,7 +634,7 @@ mod tests {
             let mut out = [9; 2];
             assert_eq!(inflate_into(&bytes, &mut out).unwrap(), 2);
             assert_eq!(out, [1, 2]);
-            assert_eq!(inflate(&bytes).unwrap(), [1, 2, 3]);
+            assert_eq!(inflate(&bytes, u64::MAX, &Room::default()).unwrap(), [1, 2, 3]);
         }
         assert_eq!(decompress_prefix(&gzip(&[1, 2, 3]), 2).0, [1, 2]);
     }
@@ -611,7 +652,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = to;
                 let _ = decompress(&bytes);
-                let _ = inflate(&bytes[..at]);
+                let _ = inflate(&bytes[..at], u64::MAX, &Room::default());
                 let _ = inflate_into(&bytes, &mut [0; 100]);
                 let _ = decompress_prefix(&bytes, 10);
             }

@@ -152,12 +152,13 @@ impl<'a> Directory<'a> {
         Ok(self.number(ORIENTATION)?.and_then(|n| u8::try_from(n).ok()).filter(|n| (2..=8).contains(n)))
     }
 
-    /// All values of a tag of an integer type.
-    pub(super) fn numbers(&self, tag: u16) -> Result<Option<Vec<u64>>> {
+    /// The first values of a tag of an integer type, at most so many.
+    pub(super) fn first_numbers(&self, tag: u16, most: usize) -> Result<Option<Vec<u64>>> {
         let Some(field) = self.fields.get(&tag) else { return Ok(None) };
         match (field.kind, type_size(field.kind)) {
             (1 | 3 | 4 | 7 | 13 | 16 | 18, Some(size)) => {
-                Ok(Some(field.data.chunks_exact(size as usize).map(|v| self.file.integer(v)).collect()))
+                let values = field.data.chunks_exact(size as usize).take(most);
+                Ok(Some(values.map(|v| self.file.integer(v)).collect()))
             }
             (kind, _) => Err(malformed(format!("tag {tag}: expected an unsigned integer, found field type {kind}"))),
         }
@@ -165,7 +166,7 @@ impl<'a> Directory<'a> {
 
     /// The first value of a tag of an integer type.
     pub(super) fn number(&self, tag: u16) -> Result<Option<u64>> {
-        Ok(self.numbers(tag)?.and_then(|v| v.first().copied()))
+        Ok(self.first_numbers(tag, 1)?.and_then(|v| v.first().copied()))
     }
 
     /// The first value of a tag that must be there.

@@ -7,6 +7,8 @@
 
 use thiserror::Error;
 
+use crate::memory::Beyond;
+
 pub mod analyze;
 pub mod bmp;
 pub mod dicom;
@@ -85,6 +87,9 @@ pub enum Error {
         /// File name as written in the header, or as the convention demands.
         name: String,
     },
+    /// Decoding needs more memory than there is for it.
+    #[error("decoding it {0}")]
+    Memory(#[from] Beyond),
     /// The format is none of those read here.
     #[error("unknown image format: {0}")]
     Unknown(String),
@@ -93,6 +98,6 @@ pub enum Error {
 /// Result of a reader.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Finds a companion file of a header by the name that the header gives (a plain name or a relative path); `None` where
-/// there is none.
-pub type Companion<'a> = dyn Fn(&str) -> Option<Vec<u8>> + 'a;
+/// Reads a companion file of a header by the name that the header gives: a path below the header's folder, its parts
+/// separated by `/`. `None` where there is none; an error where there is no memory for it.
+pub type Companion<'a> = dyn Fn(&str) -> Result<Option<Vec<u8>>> + 'a;

@@ -13,6 +13,7 @@
 use super::format::Format;
 use super::{Error, Result};
 use crate::image::{Image, Samples};
+use crate::memory::Room;
 
 const FORMAT: &str = "Netpbm";
 
@@ -21,7 +22,7 @@ pub static ENTRY: Format = Format {
     name: FORMAT,
     extensions: &["pgm", "ppm", "pbm", "pnm", "pam"],
     signature: |head| matches!(head, [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..]),
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(promise)?, file.room()),
     ..Format::PLAIN
 };
 
@@ -56,13 +57,26 @@ impl Header {
 /// [`Error::Malformed`] for a header that is none and for plain values above `maxval`, [`Error::Truncated`] where the
 /// raster is short, [`Error::Unsupported`] for the float maps `PF` and `Pf`.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+/// Bytes that a file needs for the values that its header states: up to five digits and a space in a plain one. `None`
+/// where the first bytes have no whole header.
+fn promise(head: &[u8]) -> Option<u64> {
+    let mut text = Text { bytes: head, at: 0 };
+    let header = read_header(&mut text).ok()?;
+    let width = if header.plain { 6 } else { 2 };
+    (header.values().ok()? as u64).checked_mul(width)?.checked_add(text.at as u64)
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let mut text = Text { bytes, at: 0 };
     let header = read_header(&mut text)?;
     let count = header.values()?;
     let (samples, end) = match (header.plain, header.bitmap) {
-        (true, _) => (plain_raster(&mut text, &header, count)?, text.at),
-        (false, true) => bit_raster(bytes, text.at, &header)?,
-        (false, false) => raw_raster(bytes, text.at, &header, count)?,
+        (true, _) => (plain_raster(&mut text, &header, count, room)?, text.at),
+        (false, true) => bit_raster(bytes, text.at, &header, room)?,
+        (false, false) => raw_raster(bytes, text.at, &header, (count, room))?,
     };
     let mut image = Image::picture(header.width, header.height, header.components, samples);
     image.bits = (u16::BITS - header.max_value.leading_zeros()) as u8;
@@ -133,7 +147,7 @@ fn read_pam_header(text: &mut Text) -> Result<Header> {
 }
 
 /// Values of `P2` and `P3` are separated by white space; those of `P1` are single digits with or without it.
-fn plain_raster(text: &mut Text, header: &Header, count: usize) -> Result<Samples> {
+fn plain_raster(text: &mut Text, header: &Header, count: usize, room: &Room) -> Result<Samples> {
     let left = text.bytes.len() - text.at;
     let truncated = |found: usize| Error::Truncated {
         format: FORMAT,
@@ -144,7 +158,7 @@ fn plain_raster(text: &mut Text, header: &Header, count: usize) -> Result<Sample
     if count > left {
         return Err(truncated(left));
     }
-    let mut values = Vec::with_capacity(count);
+    let mut values = room.with_capacity::<u16>(count)?;
     for _ in 0..count {
         let token = if header.bitmap { text.digit() } else { text.token() };
         if token.is_empty() {
@@ -159,28 +173,28 @@ fn plain_raster(text: &mut Text, header: &Header, count: usize) -> Result<Sample
         }
     }
     Ok(match header.max_value {
-        ..256 => Samples::U8(values.into_iter().map(|v| v as u8).collect()),
+        ..256 => Samples::U8(room.collect(count, values.into_iter().map(|v| v as u8))?),
         _ => Samples::U16(values),
     })
 }
 
 /// Rows of `P4` are padded to whole bytes, the leftmost pixel in the highest bit.
-fn bit_raster(bytes: &[u8], start: usize, header: &Header) -> Result<(Samples, usize)> {
+fn bit_raster(bytes: &[u8], start: usize, header: &Header, room: &Room) -> Result<(Samples, usize)> {
     let row = header.width.div_ceil(8);
     let need = row.checked_mul(header.height).ok_or_else(|| malformed("size overflows".into()))?;
     let raster = raster(bytes, start, need)?;
     let bits = raster.chunks_exact(row).flat_map(|row| (0..header.width).map(|x| row[x / 8] >> (7 - x % 8) & 1));
-    Ok((Samples::U8(bits.collect()), start + need))
+    Ok((Samples::U8(room.collect(header.width * header.height, bits)?), start + need))
 }
 
-fn raw_raster(bytes: &[u8], start: usize, header: &Header, count: usize) -> Result<(Samples, usize)> {
+fn raw_raster(bytes: &[u8], start: usize, header: &Header, (count, room): (usize, &Room)) -> Result<(Samples, usize)> {
     let wide = header.max_value > 255;
     let need = count.checked_mul(1 + usize::from(wide)).ok_or_else(|| malformed("size overflows".into()))?;
     let raster = raster(bytes, start, need)?;
     let samples = if wide {
-        Samples::U16(raster.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect())
+        Samples::U16(room.collect(count, raster.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])))?)
     } else {
-        Samples::U8(raster.to_vec())
+        Samples::U8(room.collect(count, raster.iter().copied())?)
     };
     Ok((samples, start + need))
 }

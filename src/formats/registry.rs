@@ -77,7 +77,7 @@ fn extension_of(name: &str) -> Option<String> {
 /// use medcosmos::formats;
 /// use medcosmos::image::Samples;
 ///
-/// let no_companion = |_: &str| None;
+/// let no_companion = |_: &str| Ok(None);
 /// let image = formats::read("labels.pgm", b"P5 3 2 255\n\x00\x01\x01\x00\x02\x00", &no_companion)?;
 /// assert_eq!(image.size, [3, 2, 1, 1]);
 /// assert_eq!(image.samples, Samples::U8(vec![0, 1, 1, 0, 2, 0]));
@@ -94,7 +94,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
 }
 
 /// As [`read`], of a [`File`] that [`detect`] has seen already, into the memory of volumes read before where `scratch`
-/// has some that serves.
+/// has some that serves. The room that the file was opened in holds the image in the end.
 ///
 /// # Errors
 /// As [`read`].
@@ -106,7 +106,9 @@ pub fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> R
             n => format!("starts with {:02x?}, which is not a supported signature", &file.bytes[..n.min(8)]),
         })
     })?;
-    (format.read)(file, companion, scratch)
+    let image = (format.read)(file, companion, scratch)?;
+    file.room().hand_over(image.samples.bytes());
+    Ok(image)
 }
 
 /// Refuses web pages and pointers that a download holds instead of the file.
@@ -124,10 +126,11 @@ fn refuse_substitute(file: &File) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`dicom::read`] and of gzip.
-pub fn dicom_instance(bytes: &[u8]) -> Result<dicom::Instance> {
-    let file = File::new("", bytes);
-    refuse_substitute(&file)?;
-    dicom::read(&file.plain()?)
+pub fn dicom_instance(file: &File) -> Result<dicom::Instance> {
+    refuse_substitute(file)?;
+    let instance = dicom::read_file(file)?;
+    file.room().hand_over(instance.image.samples.bytes());
+    Ok(instance)
 }
 
 /// The table of named masks in a file; `None` where there are none.
@@ -135,7 +138,10 @@ pub fn dicom_instance(bytes: &[u8]) -> Result<dicom::Instance> {
 /// # Errors
 /// Where the file is damaged, or its table contradicts itself.
 pub fn segment_table(file: &File) -> Result<Option<Table>> {
-    detect(file).map_or(Ok(None), |format| (format.describe)(file))
+    let held = file.room().held();
+    let table = detect(file).map_or(Ok(None), |format| (format.describe)(file));
+    file.room().back_to(held);
+    table
 }
 
 /// Reads the named masks of a file; `None` where there are none.
@@ -143,7 +149,9 @@ pub fn segment_table(file: &File) -> Result<Option<Table>> {
 /// # Errors
 /// As [`segment_table`], and those of the pixels; frames that do not say which segment they are of.
 pub fn segments(file: &File, companion: &Companion) -> Result<Option<Segments>> {
-    detect(file).map_or(Ok(None), |format| (format.segments)(file, companion))
+    let segments = detect(file).map_or(Ok(None), |format| (format.segments)(file, companion))?;
+    file.room().hand_over(file.room().held());
+    Ok(segments)
 }
 
 /// Paths where the data file of a header may be: next to it, with the same stem and an extension of the format's
@@ -170,10 +178,11 @@ pub(crate) fn has_signature(head: &[u8]) -> bool {
     gzip::is_gzip(head) || FORMATS.iter().any(|format| (format.signature)(head)) || OTHERS.iter().any(other)
 }
 
-/// The probe for a file with these first bytes; `None` where its format has none.
-pub(crate) fn probe_of(head: &[u8]) -> Option<Box<dyn Probe>> {
+/// The probe for a file with these first bytes, which may expand to `most` bytes where it is compressed; `None` where
+/// its format has none.
+pub(crate) fn probe_of(head: &[u8], most: u64) -> Option<Box<dyn Probe>> {
     if gzip::is_gzip(head) {
-        return Some(gzip::probe());
+        return Some(gzip::probe(most));
     }
     let format = FORMATS.iter().find(|format| (format.signature)(head))?;
     Some(format.probe?())
@@ -272,11 +281,11 @@ mod tests {
 
     #[test]
     fn pages_and_pointers_are_named() {
-        let read = |bytes: &[u8]| read("a.nii", bytes, &|_| None).unwrap_err().to_string();
+        let read = |bytes: &[u8]| read("a.nii", bytes, &|_| Ok(None)).unwrap_err().to_string();
         assert!(
             read(b"<!DOCTYPE html><html>").contains("the file is an HTML page: the server did not deliver the file")
         );
         assert!(read(b"version https://git-lfs.github.com/spec/v1\n").contains("a Git LFS pointer"));
-        assert!(dicom_instance(b"<html>").unwrap_err().to_string().contains("an HTML page"));
+        assert!(dicom_instance(&File::new("", b"<html>")).unwrap_err().to_string().contains("an HTML page"));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Probe {
     size: u64,
     /// Zeros at the end so far.
     zeros: u64,
+    /// Bytes that it may expand to where it is compressed.
+    inflation: u64,
     /// What follows the file to its end, once that is chosen; `None` inside where nothing does.
     probe: Option<Option<Box<dyn formats::Probe>>>,
 }
@@ -35,8 +37,9 @@ pub(super) struct Probed {
 }
 
 impl Probe {
-    pub(super) fn new() -> Self {
-        Probe { sha256: Sha256::new(), head: Vec::new(), size: 0, zeros: 0, probe: None }
+    /// Of a file whose decompressed content may have so many bytes.
+    pub(super) fn new(inflation: u64) -> Self {
+        Probe { sha256: Sha256::new(), head: Vec::new(), size: 0, zeros: 0, inflation, probe: None }
     }
 
     /// What was found, of a file of this name.
@@ -52,6 +55,9 @@ impl Probe {
         };
         let fault = by_name.or_else(|| {
             let (fault, why) = ended.err()?;
+            if fault == Fault::Refused {
+                return Some((fault, why));
+            }
             let fault = if preallocated.is_empty() { fault } else { Fault::Truncated };
             Some((fault, format!("{why}; the file has {} bytes{preallocated}; download it again", self.size)))
         });
@@ -60,7 +66,7 @@ impl Probe {
 
     /// Chooses by the first bytes what follows the file to its end, and gives it those.
     fn begin(&mut self) {
-        if let Some(probe) = self.probe.insert(probe_of(&self.head)) {
+        if let Some(probe) = self.probe.insert(probe_of(&self.head, self.inflation)) {
             probe.feed(&self.head);
         }
     }
@@ -126,7 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn probe(name: &str, bytes: &[u8]) -> Probed {
-        let mut probe = Probe::new();
+        let mut probe = Probe::new(u64::MAX);
         probe.write_all(bytes).unwrap();
         probe.finish(name)
     }
@@ -242,7 +248,7 @@ mod tests {
             }
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len())).chain([0, bytes.len()]).collect();
             cuts.sort();
-            let mut pieces = Probe::new();
+            let mut pieces = Probe::new(u64::MAX);
             cuts.windows(2).for_each(|pair| pieces.write_all(&bytes[pair[0]..pair[1]]).unwrap());
             prop_assert_eq!(pieces.finish("a.png"), probe("a.png", &bytes));
         }

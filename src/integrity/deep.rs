@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Finding, Kind, Result};
+use crate::memory::Budget;
 use crate::pipeline::{Difference, Progress, rebuild};
 use crate::spec::Registry;
 use crate::store::Dataset;
@@ -32,12 +33,18 @@ impl DeepReport {
 }
 
 /// Rebuilds a dataset from the downloads at `raw`, shard by shard, and compares digests of raw files and bytes of
-/// shards.
+/// shards. The files of cases take memory of `budget`.
 ///
 /// # Errors
 /// The downloads or the dataset cannot be read, or the registry does not know a source of the dataset.
-pub fn verify_deep(dataset: &Dataset, raw: &Path, registry: Registry, progress: &Progress) -> Result<DeepReport> {
-    let rebuild = rebuild(raw, dataset, registry, progress)?;
+pub fn verify_deep(
+    dataset: &Dataset,
+    raw: &Path,
+    registry: Registry,
+    budget: &Budget,
+    progress: &Progress,
+) -> Result<DeepReport> {
+    let rebuild = rebuild(raw, dataset, registry, budget, progress)?;
     let mut findings: Vec<Finding> = rebuild.differences.iter().map(finding_of).collect();
     findings.sort();
     let raw = raw.display().to_string();

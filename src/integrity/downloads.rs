@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::checksums::{Checksum, Checksums, Comparison};
 use super::content::{Probe, Probed, is_data};
 use super::{Error, Finding, Kind, Result};
+use crate::memory::Budget;
 use crate::pipeline::Progress;
 use crate::raw::{self, CHECKSUMS, Member, PHANTOMS, Tree};
 use crate::sources::{CaseState, Completeness, FileUse, Scan, Source, absent_numbers, scan_below, scan_tree};
@@ -24,6 +25,8 @@ pub struct DownloadsOptions {
     pub checksums: Option<PathBuf>,
     /// Only the files of the sources that the registry has.
     pub only_sources: bool,
+    /// Memory that the files may take, and the bytes that archives may expand to.
+    pub budget: Budget,
 }
 
 /// What was found in downloads.
@@ -104,7 +107,7 @@ pub fn verify_downloads(
         (false, true) => Some(Checksums::read(&list_path)?),
         _ => None,
     };
-    let tree = Tree::open(path)?;
+    let tree = Tree::open_within(path, &options.budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let scan = scan_tree(registry, &tree, None);
     let phantoms = tree.ignored().iter().any(|i| i.path.rsplit('/').next() == Some(PHANTOMS));
@@ -191,7 +194,7 @@ fn of_sources(list: Checksums, there: &Checksums, registry: &Registry, root: &st
 fn probe(tree: &Tree, members: &[&Member], progress: &Progress) -> Vec<std::result::Result<Probed, raw::Error>> {
     progress.begin("verify", "files", members.len() as u64);
     let probes = tree.each(members, |member| {
-        let mut probe = Probe::new();
+        let mut probe = Probe::new(tree.inflation(member));
         let copied = tree.copy(member, &mut probe);
         progress.advance(1);
         copied.map(|()| probe.finish(member.name()))

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::build::{Digests, NO_SOURCE, Prepared, planned_files, prepare, shards, write_shard};
 use super::{BuildOptions, Error, Progress, Result, side_by_side};
+use crate::memory::Budget;
 use crate::projection;
 use crate::raw::Tree;
 use crate::slices;
@@ -89,12 +90,18 @@ projection! {
 }
 
 /// Rebuilds the sources of a dataset from `raw`, with the options that the dataset was built with, and compares.
-/// `registry` must know the sources.
+/// `registry` must know the sources. The files of cases take memory of `budget`.
 ///
 /// # Errors
 /// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder
 /// for temporary files.
-pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Progress) -> Result<Rebuild> {
+pub fn rebuild(
+    raw: &Path,
+    dataset: &Dataset,
+    registry: Registry,
+    budget: &Budget,
+    progress: &Progress,
+) -> Result<Rebuild> {
     let receipts = dataset.receipts()?;
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
@@ -103,8 +110,8 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let registry = registry.select(&Vec::from_iter(sources))?;
-    let options = BuildOptions { slices: options_of(dataset)?, strict: false };
-    let tree = Tree::open(raw)?;
+    let options = BuildOptions { slices: options_of(dataset)?, strict: false, budget: budget.clone() };
+    let tree = Tree::open_within(raw, budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(&registry, &tree.name(), &paths);
     // What is wrong with a list shows in the rows of its cases.

@@ -17,7 +17,8 @@ pub(super) struct Codec {
     pub tars: &'static [(&'static str, &'static [&'static str])],
     /// Magic numbers.
     pub signatures: &'static [&'static [u8]],
-    decoder: fn(Box<dyn BufRead + Send>) -> Decoded,
+    /// Makes a decoder whose window takes at most so many bytes.
+    decoder: fn(Box<dyn BufRead + Send>, u64) -> Decoded,
 }
 
 /// A decoded stream, or why its decoder cannot be set up.
@@ -31,7 +32,7 @@ pub(super) static GZIP: Codec = Codec {
     extensions: &["gz"],
     tars: &[("tar.gz", &["tar.gz", "tgz"])],
     signatures: &[b"\x1F\x8B"],
-    decoder: |reader| Ok(Box::new(gzip::Reader::new(reader))),
+    decoder: |reader, _| Ok(Box::new(gzip::Reader::new(reader))),
 };
 
 pub(super) static BZIP2: Codec = Codec {
@@ -39,7 +40,7 @@ pub(super) static BZIP2: Codec = Codec {
     extensions: &["bz2"],
     tars: &[("tar.bz2", &["tar.bz2", "tbz", "tbz2"])],
     signatures: &[b"BZh"],
-    decoder: |reader| Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(reader))),
+    decoder: |reader, _| Ok(Box::new(bzip2::bufread::MultiBzDecoder::new(reader))),
 };
 
 pub(super) static XZ: Codec = Codec {
@@ -48,9 +49,9 @@ pub(super) static XZ: Codec = Codec {
     tars: &[("tar.xz", &["tar.xz", "txz"]), ("tar.lzma", &["tar.lzma", "tlz"])],
     // `.lzma` has no magic: its first byte and dictionary size are what every encoder writes.
     signatures: &[b"\xFD7zXZ\0", b"\x5D\0\0"],
-    decoder: |reader| {
+    decoder: |reader, window| {
         let joined_streams = xz2::stream::CONCATENATED;
-        let stream = xz2::stream::Stream::new_auto_decoder(WINDOW_LIMIT, joined_streams)?;
+        let stream = xz2::stream::Stream::new_auto_decoder(window, joined_streams)?;
         Ok(Box::new(xz2::bufread::XzDecoder::new_stream(reader, stream)))
     },
 };
@@ -60,24 +61,20 @@ pub(super) static ZSTD: Codec = Codec {
     extensions: &["zst"],
     tars: &[("tar.zst", &["tar.zst", "tar.zstd", "tzst"])],
     signatures: &[b"\x28\xB5\x2F\xFD"],
-    decoder: |reader| {
+    decoder: |reader, window| {
         let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?;
-        decoder.window_log_max(WINDOW_LIMIT.ilog2())?;
+        decoder.window_log_max(window.max(1).ilog2())?;
         Ok(Box::new(decoder))
     },
 };
 
-/// Most memory that a decoder's window may take, in bytes. The presets of xz need 65 MiB at most, `zstd --long=30`
-/// needs all of it; the size is written in the file, so that it must be bounded.
-pub(super) const WINDOW_LIMIT: u64 = 1 << 30;
-
 impl Codec {
-    /// The decoded stream, all members of it.
+    /// The decoded stream, all members of it; the window of the decoder takes at most `window` bytes.
     ///
     /// # Errors
     /// When the decoder cannot be set up. What is wrong with the data shows when they are read.
-    pub(super) fn decode(&self, reader: impl BufRead + Send + 'static) -> Decoded {
-        (self.decoder)(Box::new(reader))
+    pub(super) fn decode(&self, reader: impl BufRead + Send + 'static, window: u64) -> Decoded {
+        (self.decoder)(Box::new(reader), window)
     }
 }
 
@@ -113,7 +110,7 @@ pub(super) mod tests {
         for codec in CODECS {
             let joined = [encode(codec, b"liver "), encode(codec, b""), encode(codec, b"kidney")].concat();
             let mut decoded = Vec::new();
-            codec.decode(io::Cursor::new(joined)).unwrap().read_to_end(&mut decoded).unwrap();
+            codec.decode(io::Cursor::new(joined), 1 << 27).unwrap().read_to_end(&mut decoded).unwrap();
             assert_eq!(decoded, b"liver kidney", "{}", codec.name);
         }
     }
@@ -123,7 +120,7 @@ pub(super) mod tests {
         for codec in CODECS {
             let mut bytes = encode(codec, &[7; 5000]);
             bytes.truncate(bytes.len() - 3);
-            let decoded = codec.decode(io::Cursor::new(bytes)).unwrap().read_to_end(&mut Vec::new());
+            let decoded = codec.decode(io::Cursor::new(bytes), 1 << 27).unwrap().read_to_end(&mut Vec::new());
             assert!(decoded.is_err(), "{}", codec.name);
         }
     }

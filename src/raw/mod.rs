@@ -51,6 +51,10 @@
 //!
 //! A single compressed file (`im0001.ppm.gz`, `scan.nii.gz`) is one member, unless it contains a tar.
 //!
+//! What archives expand to is bounded ([`Budget::expanded`](crate::memory::Budget)): an archive beyond the limit for its
+//! file on disk is a [`Problem`], and so is what lies behind the point where a compressed tar exceeds it. A member is
+//! read as a whole only if the [budget](Options::budget) has the memory.
+//!
 //! Files are read by position, not mapped into memory: a download that is truncated or replaced while being read causes
 //! an error, whereas a mapping would kill the process.
 
@@ -58,6 +62,9 @@ use std::io;
 
 use serde::Serialize;
 use thiserror::Error;
+
+use crate::memory::Beyond;
+use crate::text::byte_size;
 
 mod archive;
 mod codec;
@@ -71,6 +78,7 @@ mod parts;
 mod rar;
 mod registry;
 mod sevenz;
+mod single;
 mod source;
 mod tar;
 mod tree;
@@ -82,6 +90,7 @@ pub(crate) use digest::DigestCache;
 pub(crate) use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub(crate) use registry::archive_of;
 pub(crate) use registry::{is_compressed, is_compression, without_ending};
+pub(crate) use single::{read_companion, read_whole};
 pub use tree::{Member, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
@@ -128,6 +137,27 @@ pub enum Reason {
         /// The limit.
         limit: u64,
     },
+    /// More memory than its content may take.
+    #[error(transparent)]
+    Memory(#[from] Beyond),
+    /// An archive that expands to more than its size allows: a decompression bomb, as a rule.
+    #[error(
+        "expands to {} or more, above the limit of {} for {} on disk, as decompression bombs do; if the content is \
+         genuine, raise the limit with --max-expansion (now {ratio})",
+        byte_size(*size),
+        byte_size(*limit),
+        byte_size(*on_disk)
+    )]
+    Expands {
+        /// Bytes that are declared, or that were reached.
+        size: u64,
+        /// The limit, with all archives inside the file on disk.
+        limit: u64,
+        /// Size of the file on disk.
+        on_disk: u64,
+        /// Bytes allowed for each byte of the file on disk.
+        ratio: u64,
+    },
     /// An archive below [`Options::max_depth`] other archives.
     #[error("nested in {0} archives, which is deeper than supported; unpack the outer ones and use the folder")]
     TooDeep(usize),
@@ -151,7 +181,11 @@ impl Reason {
             Reason::Cut(_) => Fault::Truncated,
             Reason::Encrypted => Fault::Encrypted,
             Reason::Unsupported(_) => Fault::Unsupported,
-            Reason::TooLarge { .. } | Reason::TooDeep(_) | Reason::Name(_) => Fault::Refused,
+            Reason::TooLarge { .. }
+            | Reason::Memory(_)
+            | Reason::Expands { .. }
+            | Reason::TooDeep(_)
+            | Reason::Name(_) => Fault::Refused,
             Reason::Foreign => Fault::Unreadable,
         }
     }

@@ -14,7 +14,7 @@ pub(super) static KIND: ArchiveKind = ArchiveKind {
     extensions: &["rar"],
     signature: |head| head.starts_with(b"Rar!\x1A\x07"),
     open,
-    open_unsigned: |_, _| None,
+    open_unsigned: |_, _, _| None,
 };
 
 /// The first volume of the RAR of which the name is a later one: `x.part02.rar` → `x.part01.rar`, `x.r00` → `x.rar`.
@@ -71,7 +71,9 @@ mod with_decoder {
         for (number, header) in headers.into_iter().enumerate() {
             sizes.push(header.size);
             if !header.is_folder {
-                let refused = header.is_encrypted.then_some(Reason::Encrypted);
+                let encrypted = header.is_encrypted.then_some(Reason::Encrypted);
+                // The decoder gives an entry as a whole.
+                let refused = encrypted.or_else(|| shared.options.budget.check(header.size).err().map(Reason::Memory));
                 entries.push(Entry { name: header.name, number, size: header.size, refused });
             }
         }

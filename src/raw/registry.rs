@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use super::archive::{ArchiveKind, Opened, Shared};
+use super::archive::{Allowed, ArchiveKind, Opened, Shared};
 use super::codec::{CODECS, Codec};
 use super::source::Source;
 use super::{Fault, Looks, Reason, rar, sevenz, tar, zip};
@@ -98,7 +98,8 @@ pub fn archive_of(path: &str) -> Option<(&str, &str)> {
 
 /// Opens the archive in `source`, of which the name says `hint`. `None` where it is no archive and need not be one: a
 /// member as it is.
-pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Option<Opened>, Reason> {
+/// Compressed tars are decoded up to `allowed` bytes.
+pub(super) fn open(source: &Source, hint: Hint, shared: &Shared, allowed: Allowed) -> Result<Option<Opened>, Reason> {
     let head = source.head(HEAD_BYTES)?;
     let codec = compression(&head);
     let expected = match hint {
@@ -110,10 +111,10 @@ pub(super) fn open(source: &Source, hint: Hint, shared: &Shared) -> Result<Optio
         return (kind.open)(source, shared).map(Some);
     }
     match (codec, expected) {
-        (Some(codec), _) => open_compressed(source, codec, expected, shared),
+        (Some(codec), _) => open_compressed(source, codec, expected, shared, allowed),
         (None, None) => Ok(None),
         (None, Some(Expected { kind, name })) => {
-            let opened = if name == kind.name { (kind.open_unsigned)(source, &head) } else { None };
+            let opened = if name == kind.name { (kind.open_unsigned)(source, &head, shared) } else { None };
             let wrong = || Reason::NotAnArchive { expected: name, found: describe(&head) };
             opened.map(Some).ok_or_else(wrong)
         }
@@ -126,17 +127,18 @@ fn open_compressed(
     codec: &'static Codec,
     expected: Option<Expected>,
     shared: &Shared,
+    allowed: Allowed,
 ) -> Result<Option<Opened>, Reason> {
-    let head = decoded_head(source, codec);
+    let head = decoded_head(source, codec, shared.options.window());
     let Some(Expected { kind, name }) = expected else {
         return match head {
-            Ok(head) if (tar::KIND.signature)(&head) => tar::open_compressed(source, codec, shared).map(Some),
+            Ok(head) if (tar::KIND.signature)(&head) => tar::open_compressed(source, codec, shared, allowed).map(Some),
             _ => Ok(None),
         };
     };
     let is_tar = |head: &[u8]| (tar::KIND.signature)(head) || kind.name == tar::KIND.name && is_zeros(head);
     match head {
-        Ok(head) if is_tar(&head) => tar::open_compressed(source, codec, shared).map(Some),
+        Ok(head) if is_tar(&head) => tar::open_compressed(source, codec, shared, allowed).map(Some),
         Ok(_) => {
             let what = format!("{} data without a tar archive", codec.name);
             let found = Looks { fault: Fault::OtherContent, what, advice: "" };
@@ -149,9 +151,9 @@ fn open_compressed(
     }
 }
 
-fn decoded_head(source: &Source, codec: &Codec) -> io::Result<Vec<u8>> {
+fn decoded_head(source: &Source, codec: &Codec, window: u64) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
-    codec.decode(source.reader())?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    codec.decode(source.reader(), window)?.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 

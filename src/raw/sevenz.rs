@@ -8,7 +8,7 @@
 //! The crate hands entries to a callback and does not expose its decoder. Each decoder therefore runs in its own
 //! thread, which waits in the callback until the next entry is requested and ends when its decoder is dropped.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -16,23 +16,24 @@ use sevenz_rust2::{Archive, BlockDecoder, EncoderMethod, Error, Password};
 
 use super::Reason;
 use super::archive::{ArchiveKind, Entry, Opened, Shared};
-use super::codec::WINDOW_LIMIT;
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::source::Source;
 
-const MEMORY_LIMIT_KIB: usize = (WINDOW_LIMIT / 1024) as usize;
+/// Bytes that a decoder hands over at a time.
+const PIECE: usize = 256 << 10;
 
 pub(super) static KIND: ArchiveKind = ArchiveKind {
     name: "7z",
     extensions: &["7z"],
     signature: |head| head.starts_with(b"7z\xBC\xAF\x27\x1C"),
     open,
-    open_unsigned: |_, _| None,
+    open_unsigned: |_, _, _| None,
 };
 
 /// Opens a 7z by its directory.
 fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
-    let archive = Archive::read_with_memory_limit(&mut source.reader(), &Password::empty(), MEMORY_LIMIT_KIB)
+    let memory_kib = usize::try_from(shared.options.window() / 1024).unwrap_or(usize::MAX);
+    let archive = Archive::read_with_memory_limit(&mut source.reader(), &Password::empty(), memory_kib)
         .map_err(|error| cannot_open(source, error))?;
     let mut entries = Vec::new();
     for (number, file) in archive.files.iter().enumerate() {
@@ -52,7 +53,7 @@ fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
         let size = if file.has_stream { file.size } else { 0 };
         entries.push(Entry { name: file.name.clone(), number, size, refused });
     }
-    let blocks = Blocks { source: source.clone(), archive: Arc::new(archive) };
+    let blocks = Blocks { source: source.clone(), archive: Arc::new(archive), memory_kib };
     Ok(Opened {
         archive: Box::new(Cursors::new(blocks, shared.options.cursors, shared.kept.clone())),
         entries,
@@ -110,6 +111,8 @@ fn reason(error: Error) -> Reason {
 struct Blocks {
     source: Source,
     archive: Arc<Archive>,
+    /// Most KiB that the window of a decoder may take.
+    memory_kib: usize,
 }
 
 impl Blocks {
@@ -136,7 +139,7 @@ impl Sequential for Blocks {
 
     fn open(&self, start: usize) -> Result<Decoder, Reason> {
         match self.block(start) {
-            Some(block) => Decoder::spawn(self.archive.clone(), self.source.clone(), block),
+            Some(block) => Decoder::spawn(self.archive.clone(), self.source.clone(), block, self.memory_kib),
             None => Ok(Decoder::Empty),
         }
     }
@@ -149,27 +152,36 @@ enum Decoder {
     Thread {
         /// Whether the bytes of the next entry are wanted.
         asks: SyncSender<bool>,
-        answers: Receiver<Result<Vec<u8>, Reason>>,
+        /// The bytes of an entry in pieces, and nothing behind the last one.
+        answers: Receiver<Result<Option<Vec<u8>>, Reason>>,
     },
 }
 
 impl Decoder {
-    fn spawn(archive: Arc<Archive>, source: Source, block: usize) -> Result<Self, Reason> {
+    fn spawn(archive: Arc<Archive>, source: Source, block: usize, memory_kib: usize) -> Result<Self, Reason> {
         let (asks, asked) = sync_channel::<bool>(1);
         let (answer, answers) = sync_channel(1);
         let decode = move || {
             let mut reader = source.reader();
             let password = Password::empty();
-            let decoder =
-                BlockDecoder::new_with_memory_limit(1, MEMORY_LIMIT_KIB, block, &archive, &password, &mut reader);
+            let decoder = BlockDecoder::new_with_memory_limit(1, memory_kib, block, &archive, &password, &mut reader);
             let decoded = decoder.for_each_entries(&mut |_, entry| {
                 let Ok(wanted) = asked.recv() else { return Ok(false) };
-                let mut bytes = Vec::new();
-                match wanted {
-                    true => entry.read_to_end(&mut bytes)? as u64,
-                    false => io::copy(entry, &mut io::sink())?,
-                };
-                Ok(answer.send(Ok(bytes)).is_ok())
+                if !wanted {
+                    io::copy(entry, &mut io::sink())?;
+                }
+                // An entry may be larger than the memory: it is handed over piece by piece.
+                loop {
+                    let mut piece = Vec::new();
+                    (&mut *entry).take(PIECE as u64).read_to_end(&mut piece)?;
+                    let last = piece.is_empty();
+                    if answer.send(Ok((!last).then_some(piece))).is_err() {
+                        return Ok(false);
+                    }
+                    if last {
+                        return Ok(true);
+                    }
+                }
             });
             if let Err(error) = decoded {
                 // Nobody listens if the decoder was dropped, and then nobody misses it.
@@ -187,9 +199,11 @@ impl Cursor for Decoder {
         // The thread has ended after an error, which is then the answer.
         let _ = asks.send(out.is_some());
         let ended = || Reason::Damaged("its block has fewer entries than the archive's directory states".into());
-        let bytes = answers.recv().map_err(|_| ended())??;
-        if let Some(out) = out {
-            out.write_all(&bytes)?;
+        let mut out = out;
+        while let Some(piece) = answers.recv().map_err(|_| ended())?? {
+            if let Some(out) = &mut out {
+                out.write_all(&piece)?;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Reason;
-use super::archive::{Archive, ArchiveKind, Entry, Opened, Shared, copy};
+use super::archive::{Allowed, Archive, ArchiveKind, Entry, Opened, Shared, copy};
 use super::codec::Codec;
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::names::normalise;
@@ -22,11 +22,11 @@ pub(super) static KIND: ArchiveKind = ArchiveKind {
     name: "tar",
     extensions: &["tar"],
     signature: begins_tar,
-    open: |source, _| open(source),
+    open,
     // One without entries is one record of zeros.
-    open_unsigned: |source, head| {
+    open_unsigned: |source, head, shared| {
         let is_empty = !head.is_empty() && is_zeros(head) && source.len() <= 20 * 512;
-        is_empty.then(|| open(source).ok()).flatten()
+        is_empty.then(|| open(source, shared).ok()).flatten()
     },
 };
 
@@ -49,9 +49,10 @@ struct Span {
 }
 
 /// Opens a plain tar.
-fn open(source: &Source) -> Result<Opened, Reason> {
-    let mut archive = ::tar::Archive::new(source.reader());
-    let index = Index::of(archive.entries_with_seek()?, || source.len());
+fn open(source: &Source, shared: &Shared) -> Result<Opened, Reason> {
+    let meter = Meter::new(u64::MAX, false);
+    let mut archive = ::tar::Archive::new(Metered { inner: source.reader(), meter: meter.clone() });
+    let index = Index::of(archive.entries_with_seek()?, &meter, shared.options.name_bytes(), || source.len());
     let plain = Plain { source: source.clone(), spans: index.spans };
     Ok(Opened {
         archive: Box::new(plain),
@@ -62,13 +63,25 @@ fn open(source: &Source) -> Result<Opened, Reason> {
     })
 }
 
-/// Opens a compressed tar: decodes all of it once.
-pub(super) fn open_compressed(source: &Source, codec: &'static Codec, shared: &Shared) -> Result<Opened, Reason> {
-    let count = Rc::new(Cell::new(0));
-    let counted = Counted { inner: codec.decode(source.reader())?, count: count.clone() };
-    let mut archive = ::tar::Archive::new(counted);
-    let index = Index::of(archive.entries()?, || count.get());
-    let stream = Compressed { source: source.clone(), codec, spans: index.spans.into() };
+/// Opens a compressed tar: decodes all of it once, up to as many bytes as are allowed.
+pub(super) fn open_compressed(
+    source: &Source,
+    codec: &'static Codec,
+    shared: &Shared,
+    allowed: Allowed,
+) -> Result<Opened, Reason> {
+    let window = shared.options.window();
+    let meter = Meter::new(allowed.left, true);
+    let metered = Metered { inner: codec.decode(source.reader(), window)?, meter: meter.clone() };
+    let mut archive = ::tar::Archive::new(metered);
+    let mut index = Index::of(archive.entries()?, &meter, shared.options.name_bytes(), || meter.count.get());
+    if meter.count.get() > allowed.left {
+        index.damage = Some(allowed.exceeded(meter.count.get()));
+        for entry in index.entries.iter_mut().filter(|entry| matches!(entry.refused, Some(Reason::Cut(_)))) {
+            entry.refused = Some(allowed.exceeded(entry.size));
+        }
+    }
+    let stream = Compressed { source: source.clone(), codec, spans: index.spans.into(), window };
     Ok(Opened {
         archive: Box::new(Cursors::new(stream, shared.options.cursors, shared.kept.clone())),
         entries: index.entries,
@@ -87,11 +100,21 @@ struct Index {
 }
 
 impl Index {
-    /// Walks over all headers. `reached` tells how many bytes of the archive there are, or are decoded so far.
-    fn of<R: Read>(walk: ::tar::Entries<'_, R>, reached: impl Fn() -> u64) -> Self {
+    /// Walks over all headers. `reached` tells how many bytes of the archive there are, or are decoded so far. Names
+    /// take at most `name_bytes` together.
+    fn of<R: Read>(
+        mut walk: ::tar::Entries<'_, R>,
+        meter: &Meter,
+        mut name_bytes: u64,
+        reached: impl Fn() -> u64,
+    ) -> Self {
         let mut index = Self { spans: Vec::new(), entries: Vec::new(), damage: None };
         let mut by_path = HashMap::new();
-        for item in walk {
+        // Bytes that a stream is read for on the way to the next header: those of the entry before.
+        let mut skipped = 0u64;
+        loop {
+            meter.headers.set(skipped.saturating_add(MOST_HEADERS));
+            let Some(item) = walk.next() else { break };
             let item = match item {
                 Ok(item) => item,
                 Err(error) => {
@@ -99,7 +122,18 @@ impl Index {
                     break;
                 }
             };
+            if meter.streams {
+                let stored = item.header().entry_size().unwrap_or(0);
+                // The size of a sparse entry is that of the file, holes included.
+                skipped = if item.header().entry_type().is_gnu_sparse() { stored } else { item.size() };
+            }
             if let Some(entry) = index.entry(item, &by_path) {
+                let Some(left) = name_bytes.checked_sub(entry.name.len() as u64) else {
+                    let why = "the names of its entries take more memory than the bound leaves; raise --memory";
+                    index.damage = Some(ends_early(index.entries.len(), why));
+                    break;
+                };
+                name_bytes = left;
                 if let Ok(Some(path)) = normalise(&entry.name, false) {
                     by_path.insert(path, index.entries.len());
                 }
@@ -175,17 +209,53 @@ fn is_pax_sparse<R: Read>(item: &mut ::tar::Entry<'_, R>) -> bool {
     extensions.any(|e| e.is_ok_and(|e| e.key_bytes().starts_with(b"GNU.sparse.")))
 }
 
-/// Counts the bytes read.
-struct Counted<R> {
-    inner: R,
-    count: Rc<Cell<u64>>,
+/// Most bytes of the headers of one entry: names, link targets and attributes of GNU tar and pax, which are read as a
+/// whole. Attributes of a file take some kilobytes.
+const MOST_HEADERS: u64 = 1 << 20;
+
+/// What may be read of an archive, and has been.
+struct Meter {
+    /// Bytes read so far.
+    count: Cell<u64>,
+    /// Most bytes to read.
+    limit: u64,
+    /// Whether entries are read to come to the next one.
+    streams: bool,
+    /// Most bytes to read before the next entry is found.
+    headers: Cell<u64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl Meter {
+    fn new(limit: u64, streams: bool) -> Rc<Self> {
+        Rc::new(Self { count: Cell::new(0), limit, streams, headers: Cell::new(u64::MAX) })
+    }
+}
+
+/// Reads as far as the meter allows.
+struct Metered<R> {
+    inner: R,
+    meter: Rc<Meter>,
+}
+
+impl<R: Read> Read for Metered<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(out)?;
-        self.count.set(self.count.get() + count as u64);
+        let meter = &self.meter;
+        meter.count.set(meter.count.get() + count as u64);
+        meter.headers.set(meter.headers.get().saturating_sub(count as u64));
+        if meter.count.get() > meter.limit {
+            return Err(io::Error::other("more bytes than an archive of its size may expand to"));
+        }
+        if meter.headers.get() == 0 {
+            return Err(io::Error::other(format!("headers of more than {MOST_HEADERS} bytes before an entry")));
+        }
         Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Metered<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
     }
 }
 
@@ -215,6 +285,8 @@ struct Compressed {
     source: Source,
     codec: &'static Codec,
     spans: Arc<[Span]>,
+    /// Most bytes that the window of a decoder may take.
+    window: u64,
 }
 
 impl Sequential for Compressed {
@@ -233,7 +305,7 @@ impl Sequential for Compressed {
     }
 
     fn open(&self, start: usize) -> Result<Decoder, Reason> {
-        let stream = self.codec.decode(self.source.reader())?;
+        let stream = self.codec.decode(self.source.reader(), self.window)?;
         Ok(Decoder { stream, position: 0, next: start, spans: self.spans.clone() })
     }
 }

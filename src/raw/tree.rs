@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::archive::{Archive, Entry, Opened, Options, Shared, copy};
+use super::archive::{Allowed, Archive, Entry, Opened, Options, Shared, copy};
 use super::folder::{self, Found};
 use super::kept::Kept;
 use super::registry::{self, Hint};
 use super::source::Source;
 use super::{Error, Ignored, Problem, Reason, names};
+use crate::memory::Budget;
+
+/// Bytes to which a byte of gzip may expand: deflate's largest ratio, and some more for headers.
+const GZIP_EXPANSION: u64 = 1100;
 
 /// A file in a folder or in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ impl Member {
 pub(super) struct EnclosingArchive {
     source: Source,
     pub(super) modified_ns: Option<i64>,
+    /// Bytes of its members.
+    holds: u128,
 }
 
 impl EnclosingArchive {
@@ -91,7 +97,15 @@ impl Tree {
     /// # Errors
     /// When the root cannot be read at all. Whatever is wrong below it is in [`Self::problems`].
     pub fn open(root: &Path) -> Result<Self, Error> {
-        Self::open_with(root, Options::default())
+        Self::open_within(root, &Budget::default())
+    }
+
+    /// As [`open`](Self::open); members that are read as a whole take memory of `budget`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_within(root: &Path, budget: &Budget) -> Result<Self, Error> {
+        Self::open_with(root, Options::within(budget))
     }
 
     /// Indexes a folder or one archive file. The archives are indexed in parallel.
@@ -103,18 +117,23 @@ impl Tree {
         let digested = Kept::new(options.digested_bytes);
         let shared = Shared::new(options);
         let indexes: Vec<Index> = listing.files.par_iter().map(|found| Index::of(found, &shared)).collect();
-        let mut whole = Index { problems: listing.problems, ignored: listing.ignored, ..Index::default() };
+        let nothing = Index::new(Allowed::new(&shared.options.budget, 0));
+        let mut whole = Index { problems: listing.problems, ignored: listing.ignored, ..nothing };
         for (outer, index) in indexes.into_iter().enumerate() {
             whole.append(index, outer);
         }
-        let Index { members, archives, mut problems, mut ignored } = whole;
+        let Index { members, archives, mut problems, mut ignored, .. } = whole;
         let members = last_of_each_path(members, &mut ignored);
         problems.sort();
         ignored.sort();
         ignored.dedup();
         let enclosing = listing.files.into_iter();
-        let enclosing =
-            enclosing.map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns }).collect();
+        let mut enclosing: Vec<EnclosingArchive> = enclosing
+            .map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns, holds: 0 })
+            .collect();
+        for member in &members {
+            enclosing[member.outer].holds += u128::from(member.size);
+        }
         Ok(Self { root: root.to_owned(), members, problems, ignored, enclosing, archives, shared, digested })
     }
 
@@ -131,6 +150,21 @@ impl Tree {
         }
         let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         named(&self.root).or_else(|| named(&self.root.canonicalize().ok()?)).unwrap_or_default()
+    }
+
+    /// What its files may take.
+    pub fn budget(&self) -> &Budget {
+        &self.shared.options.budget
+    }
+
+    /// Bytes that a member which is compressed itself may expand to: its part of what its file on disk may. A file of
+    /// gzip, which expands by 1032 at most, may do so by itself.
+    pub(crate) fn inflation(&self, member: &Member) -> u64 {
+        let Some(outer) = self.enclosing.get(member.outer) else { return 0 };
+        let gzip = outer.size().saturating_mul(GZIP_EXPANSION);
+        let allowed = u128::from(gzip.max(self.budget().expanded(outer.size())));
+        let part = allowed * u128::from(member.size) / outer.holds.max(1);
+        u64::try_from(part).unwrap_or(u64::MAX)
     }
 
     /// All members, sorted by path.
@@ -181,13 +215,15 @@ impl Tree {
             return Ok(memory);
         }
         if own.place == Place::File {
+            self.budget().check(own.size).map_err(|beyond| Reason::Memory(beyond).at(&member.path))?;
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
             if memory.capacity() < size {
-                // Zeros of the system, which cost nothing until they are written over: some more for a larger file to
-                // come.
-                *memory = vec![0; size.saturating_add(size / 4)];
-            } else if memory.len() < size {
+                // What it held is freed before more is asked for: some more for a larger file to come.
+                *memory = Vec::new();
+                self.reserve(memory, size.saturating_add(size / 4), member)?;
+            }
+            if memory.len() < size {
                 memory.resize(size, 0);
             }
             let bytes = &mut memory[..size];
@@ -198,9 +234,16 @@ impl Tree {
         // A declared size may be a lie, the size of the file on disk is not.
         let plausible = self.enclosing.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
         let capacity = member.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
-        memory.reserve(usize::try_from(capacity).unwrap_or(0));
-        self.copy(member, memory)?;
+        self.budget().check(member.size).map_err(|beyond| Reason::Memory(beyond).at(&member.path))?;
+        self.reserve(memory, usize::try_from(capacity).unwrap_or(usize::MAX), member)?;
+        self.copy(member, &mut Growing { bytes: memory, budget: self.budget() })?;
         Ok(memory)
+    }
+
+    /// Room for `size` bytes; an error of the member where the system has none.
+    fn reserve(&self, memory: &mut Vec<u8>, size: usize, member: &Member) -> Result<(), Error> {
+        let refused = || Reason::Memory(self.budget().room().refused(size as u64)).at(&member.path);
+        memory.try_reserve_exact(size).map_err(|_| refused())
     }
 
     /// As [`read`](Self::read), for a look at what will be read again: bytes that are kept since their digest stay
@@ -269,6 +312,26 @@ impl Tree {
     }
 }
 
+/// Bytes that grow as they come, without ending the process where the system has no more memory.
+struct Growing<'a> {
+    bytes: &'a mut Vec<u8>,
+    budget: &'a Budget,
+}
+
+impl Write for Growing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let needs = (self.bytes.len() + bytes.len()) as u64;
+        let refused = |_| io::Error::new(io::ErrorKind::OutOfMemory, self.budget.room().refused(needs));
+        self.bytes.try_reserve(bytes.len()).map_err(refused)?;
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Lets `write` write exactly `size` bytes to `out`.
 fn exactly(
     size: u64,
@@ -312,25 +375,30 @@ impl Write for Bounded<'_> {
 }
 
 /// What one file on disk gives.
-#[derive(Default)]
 struct Index {
     members: Vec<Member>,
     archives: Vec<Box<dyn Archive>>,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
+    allowed: Allowed,
 }
 
 impl Index {
+    fn new(allowed: Allowed) -> Self {
+        let (members, archives) = (Vec::new(), Vec::new());
+        Self { members, archives, problems: Vec::new(), ignored: Vec::new(), allowed }
+    }
+
     /// Indexes a file, and all archives in it if it is one.
     fn of(found: &Found, shared: &Shared) -> Self {
-        let mut index = Self::default();
+        let mut index = Self::new(Allowed::new(&shared.options.budget, found.source.len()));
         let name = found.path.rsplit('/').next().unwrap_or(&found.path);
         let hint = registry::by_name(name);
         // Downloads by number (`ndownloader/files/123`) have no extension, and neither have DICOM files, which are too
         // many to open each: only what lies in the root itself is looked at.
         let unnamed = matches!(hint, Hint::None) && !found.path.contains('.') && !found.path.contains('/');
         let opened = match !matches!(hint, Hint::None) || unnamed {
-            true => registry::open(&found.source, hint, shared),
+            true => registry::open(&found.source, hint, shared, index.allowed),
             false => Ok(None),
         };
         match opened {
@@ -376,10 +444,12 @@ impl Index {
                 self.problems.push(reason.at(path).into());
             } else if entry.size > limit {
                 self.problems.push(Reason::TooLarge { size: entry.size, limit }.at(path).into());
+            } else if let Err(reason) = self.allowed.take(entry.size) {
+                self.problems.push(reason.at(path).into());
             } else if hint.is_archive() && depth >= shared.options.max_depth {
                 self.problems.push(Reason::TooDeep(depth).at(path).into());
             } else {
-                match open_nested(&*archive, &entry, hint, shared, depth) {
+                match open_nested(&*archive, &entry, hint, shared, depth, self.allowed) {
                     Ok(Some(opened)) => nested.push((path, opened)),
                     Ok(None) => {
                         let place = Place::Entry { archive: number, order, number: entry.number };
@@ -419,18 +489,19 @@ fn open_nested(
     hint: Hint,
     shared: &Shared,
     depth: usize,
+    allowed: Allowed,
 ) -> Result<Option<Opened>, Reason> {
     if matches!(hint, Hint::None) || depth >= shared.options.max_depth {
         return Ok(None);
     }
     if let Some(source) = archive.window(entry.number) {
-        return registry::open(&source, hint, shared);
+        return registry::open(&source, hint, shared, allowed);
     }
-    if matches!(hint, Hint::Compressed) && registry::open(&head(archive, entry)?, hint, shared)?.is_none() {
+    if matches!(hint, Hint::Compressed) && registry::open(&head(archive, entry)?, hint, shared, allowed)?.is_none() {
         return Ok(None);
     }
     let decode = |out: &mut dyn Write| exactly(entry.size, out, |out| archive.copy(entry.number, out));
-    registry::open(&shared.nested.keep(entry.size, decode)?, hint, shared)
+    registry::open(&shared.nested.keep(entry.size, decode)?, hint, shared, allowed)
 }
 
 /// The first MiB of an entry, which is more than any of the compressions needs for its first bytes.

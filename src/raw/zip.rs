@@ -28,7 +28,7 @@ pub(super) static KIND: ArchiveKind = ArchiveKind {
     signature: |head| head.starts_with(&LOCAL_HEADER) || head.starts_with(b"PK\x05\x06"),
     open: |source, _| open(source),
     // It may follow other bytes: programs that unpack themselves.
-    open_unsigned: |source, _| open(source).ok(),
+    open_unsigned: |source, _, _| open(source).ok(),
 };
 
 struct Zip {

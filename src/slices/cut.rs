@@ -14,6 +14,7 @@ use super::{CaseSlices, Error, ObjectMask, Options, Raters, Scratch, Slice, name
 use crate::digest::sha256_each;
 use crate::image::{Frame, Geometry, Image};
 use crate::mask::{Connectivity, Mask};
+use crate::memory::Beyond;
 use crate::raw::Tree;
 use crate::sources::{Case, CaseMask};
 use crate::spec::{Decode, FourthAxis, HeaderTrust, ImagePart, Plane, Spec};
@@ -48,7 +49,30 @@ pub fn cut(
     options: &Options,
     scratch: &mut Scratch,
 ) -> Result<CaseSlices, Error> {
+    let budget = tree.budget();
+    let attempt = || {
+        scratch.begin(budget);
+        let cut = cut_alone(case, spec, tree, options, scratch);
+        scratch.end(budget);
+        cut
+    };
+    budget.in_turn(attempt, Error::is_crowded)
+}
+
+/// As [`cut`], in the memory that is free now.
+fn cut_alone(
+    case: &Case,
+    spec: &Spec,
+    tree: &Tree,
+    options: &Options,
+    scratch: &mut Scratch,
+) -> Result<CaseSlices, Error> {
     let mut loaded = load(tree, &case.image, spec.layout[case.layout].image.order, scratch)?;
+    // The pictures of all slices, and the colours of a palette: a byte for each value and component.
+    let colours = if loaded.image.palette.is_some() { 6 } else { 1 };
+    let pictures = (loaded.image.samples.len() as u64).saturating_mul(colours);
+    let beyond = |beyond: Beyond| Error::Format { file: loaded.file.clone(), source: beyond.into() };
+    scratch.volumes.room.take(pictures).map_err(beyond)?;
     // A palette picture is meant as it looks.
     loaded.image = loaded.image.expand_palette();
     let cut = cut_loaded(case, spec, tree, options, &mut loaded, scratch);
@@ -104,7 +128,10 @@ fn cut_loaded(
     let mut stacks: Vec<Objects> =
         axes.iter().map(|&axis| Objects::new(axis, slice_size(image, axis).2, frames)).collect();
     for found in wanted(&case.masks, options.raters) {
-        reader.each(found, scratch, &mut |found, placed| {
+        // Masks are in memory one after the other.
+        let room = scratch.volumes.room.clone();
+        scratch.volumes.room = room.part();
+        let added = reader.each(found, scratch, &mut |found, placed| {
             placement = placement.max(placed.placement);
             error_mm = error_mm.into_iter().chain(placed.error_mm).reduce(f64::max);
             let mut said = Vec::new();
@@ -114,7 +141,9 @@ fn cut_loaded(
             }
             notes.of_mask(&placed.mask.file, placed.mask.image.notes.iter().chain(&placed.notes).chain(&said));
             Ok(())
-        })?;
+        });
+        scratch.volumes.room = room;
+        added?;
     }
 
     let geometry = image.geometry.as_ref();

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use super::Error;
 use crate::formats::{self, File, dicom};
 use crate::image::{Image, Samples, palette_difference};
-use crate::raw::{Member, Tree};
+use crate::memory::{Budget, Room};
+use crate::raw::{self, Member, Tree};
 use crate::spec::Order;
 
 /// A decoded image and where it came from.
@@ -27,8 +28,29 @@ pub struct Loaded {
 pub struct Scratch {
     /// Bytes of the file that is read.
     file: Vec<u8>,
-    /// Volumes that are done with.
+    /// Volumes that are done with, and the account of the case in work.
     pub(super) volumes: formats::Scratch,
+}
+
+impl Scratch {
+    /// Nothing kept, for files of a case that has an account.
+    fn within(room: &Room) -> Self {
+        Self { file: Vec::new(), volumes: formats::Scratch::within(room) }
+    }
+
+    /// Opens an account for a case.
+    pub(super) fn begin(&mut self, budget: &Budget) {
+        self.volumes.room = budget.room();
+    }
+
+    /// Frees what is kept where it is more than a worker may keep.
+    pub(super) fn end(&mut self, budget: &Budget) {
+        if self.file.capacity() as u64 + self.volumes.kept() > budget.kept(rayon::current_num_threads()) {
+            self.file = Vec::new();
+            self.volumes.clear();
+        }
+        self.volumes.room = budget.room();
+    }
 }
 
 /// Reads the files of one image (positions in the tree). Several files are a stack: DICOM instances are assembled in
@@ -39,7 +61,7 @@ pub struct Scratch {
 pub fn load(tree: &Tree, files: &[usize], order: Order, scratch: &mut Scratch) -> Result<Loaded, Error> {
     let first = &tree.members()[files[0]];
     with_bytes(tree, first, scratch, |bytes, volumes| {
-        load_from(tree, files, &File::new(&first.path, bytes), order, volumes)
+        load_from(tree, files, &File::within(&first.path, bytes, &volumes.room), order, volumes)
     })
 }
 
@@ -51,6 +73,8 @@ pub(super) fn with_bytes<T>(
     use_bytes: impl FnOnce(&[u8], &mut formats::Scratch) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let Scratch { file, volumes } = scratch;
+    let room = volumes.room.part();
+    room.take(member.size).map_err(|beyond| raw::Error { path: member.path.clone(), reason: beyond.into() })?;
     use_bytes(tree.read_into(member, file)?, volumes)
 }
 
@@ -65,46 +89,73 @@ pub(super) fn load_from(
     let members: Vec<&Member> = files.iter().map(|&f| &tree.members()[f]).collect();
     let first = members[0];
     if formats::detect(head) == Some(&dicom::ENTRY) {
-        return load_dicom(tree, &members, head.bytes, order);
+        return load_dicom(tree, &members, head, order, &volumes.room);
     }
     let image = decode(tree, first, head, volumes)?;
     let rest: Vec<Image> = members[1..]
         .par_iter()
-        .map_init(Scratch::default, |scratch, member| {
-            let read = |bytes: &[u8], volumes: &mut _| decode(tree, member, &File::new(&member.path, bytes), volumes);
-            with_bytes(tree, member, scratch, read)
-        })
+        .map_init(
+            || Scratch::within(&volumes.room),
+            |scratch, member| {
+                let read = |bytes: &[u8], volumes: &mut formats::Scratch| {
+                    decode(tree, member, &File::within(&member.path, bytes, &volumes.room), volumes)
+                };
+                with_bytes(tree, member, scratch, read)
+            },
+        )
         .collect::<Result<_, _>>()?;
+    take_twice(rest.iter().map(|image: &Image| &image.samples), &volumes.room, first)?;
     let image = stack(image, rest, &members)?;
     let files = if files.len() > 1 { (0..files.len()).collect() } else { Vec::new() };
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
 }
 
-/// The bytes of a file that a header names.
-pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str) -> Option<Vec<u8>> + 'a {
+/// Takes memory for a stack that layers are copied into: twice what they have, since it grows by copying.
+fn take_twice<'a>(layers: impl Iterator<Item = &'a Samples>, room: &Room, first: &Member) -> Result<(), Error> {
+    let bytes = layers.map(Samples::bytes).sum::<u64>();
+    room.take(bytes.saturating_mul(2))
+        .map_err(|beyond| Error::Format { file: first.path.clone(), source: beyond.into() })
+}
+
+/// The bytes of a file that a header names, in memory of the case.
+pub(super) fn companion<'a>(
+    tree: &'a Tree,
+    member: &'a Member,
+    room: &Room,
+) -> impl Fn(&str) -> formats::Result<Option<Vec<u8>>> + use<'a> {
     let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let room = room.clone();
     move |name: &str| {
         let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
-        tree.find(&path).and_then(|m| tree.read(m).ok())
+        let Some(member) = tree.find(&path) else { return Ok(None) };
+        room.take(member.size)?;
+        Ok(tree.read(member).ok())
     }
 }
 
 fn decode(tree: &Tree, member: &Member, file: &File, volumes: &mut formats::Scratch) -> Result<Image, Error> {
-    formats::read_file(file, &companion(tree, member), volumes)
+    formats::read_file(file, &companion(tree, member, &volumes.room), volumes)
         .map_err(|source| Error::Format { file: member.path.clone(), source })
 }
 
-fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> Result<Loaded, Error> {
-    let read = |member: &Member, bytes: &[u8]| {
+fn load_dicom(tree: &Tree, members: &[&Member], head: &File, order: Order, room: &Room) -> Result<Loaded, Error> {
+    let read = |member: &Member, file: &File| {
         let instance =
-            formats::dicom_instance(bytes).map_err(|source| Error::Format { file: member.path.clone(), source })?;
+            formats::dicom_instance(file).map_err(|source| Error::Format { file: member.path.clone(), source })?;
         Ok(instance.labelled(&member.path))
     };
-    let mut instances = vec![read(members[0], first)?];
+    let mut instances = vec![read(members[0], head)?];
     let rest: Vec<dicom::Instance> = members[1..]
         .par_iter()
-        .map_init(Scratch::default, |scratch, member| with_bytes(tree, member, scratch, |bytes, _| read(member, bytes)))
+        .map_init(
+            || Scratch::within(room),
+            |scratch, member| {
+                let read = |bytes: &[u8], _: &mut _| read(member, &File::within(&member.path, bytes, room));
+                with_bytes(tree, member, scratch, read)
+            },
+        )
         .collect::<Result<_, Error>>()?;
+    take_twice(rest.iter().map(|instance| &instance.image.samples), room, members[0])?;
     instances.extend(rest);
     let placed = || instances.iter().all(|instance| instance.header.location().is_some() || instance.header.frames > 1);
     let open = order == Order::Auto;

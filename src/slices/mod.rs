@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::formats;
 use crate::mask::Mask;
+use crate::memory::Beyond;
 use crate::named;
 use crate::spec::{Intensity, Label, Plane};
 
@@ -244,6 +245,22 @@ pub enum Error {
         /// What the spec expects and what was found.
         reason: String,
     },
+}
+
+impl Error {
+    /// What a case needs beyond the memory that there is for it, where that is why it cannot be cut.
+    pub fn beyond_memory(&self) -> Option<&Beyond> {
+        match self {
+            Error::Raw(crate::raw::Error { reason: crate::raw::Reason::Memory(beyond), .. })
+            | Error::Format { source: formats::Error::Memory(beyond), .. } => Some(beyond),
+            _ => None,
+        }
+    }
+
+    /// Whether other cases in work are in the way.
+    fn is_crowded(&self) -> bool {
+        self.beyond_memory().is_some_and(Beyond::is_crowded)
+    }
 }
 
 fn shape(size: &[usize; 4]) -> String {

@@ -45,7 +45,7 @@ pub(super) fn add_each(
     let problem = |reason: String| Error::Spec { file: first.path.clone(), reason };
     let labels = part.labels.as_ref().and_then(|name| reader.spec.labels.get(name));
     let way = with_bytes(reader.tree, first, scratch, |bytes, volumes| {
-        let file = File::new(&first.path, bytes);
+        let file = File::within(&first.path, bytes, &volumes.room);
         let known =
             formats::segment_table(&file).map_err(|source| Error::Format { file: first.path.clone(), source })?;
         if let Some(by) = way(part, found, known.as_ref()).map_err(problem)? {
@@ -66,8 +66,9 @@ pub(super) fn add_each(
     for &file in &found.files {
         let member = &reader.tree.members()[file];
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
-        let segments = with_bytes(reader.tree, member, scratch, |bytes, _| {
-            formats::read_segments(&File::new(&member.path, bytes), &companion(reader.tree, member))
+        let segments = with_bytes(reader.tree, member, scratch, |bytes, volumes| {
+            let file = File::within(&member.path, bytes, &volumes.room);
+            formats::read_segments(&file, &companion(reader.tree, member, &volumes.room))
                 .map_err(|source| Error::Format { file: member.path.clone(), source })
         })?
         .ok_or_else(|| problem("the spec reads segments by name, but the file has none".into()))?;

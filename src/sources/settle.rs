@@ -5,12 +5,12 @@
 //! built, and all paths are reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::claim::{Case, CaseState, Source, release_in};
 use super::headers::find_data;
 use super::scan::{FileUse, Scan, uses};
-use crate::digest::sha256;
+use crate::digest::{Hasher, sha256};
 use crate::formats::{companions, gzip};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::spec::pattern::composed;
@@ -134,9 +134,9 @@ impl Contents<'_> {
             if !gzip::is_gzip(&bytes) {
                 return Some(sha256(&bytes));
             }
-            let mut plain = Vec::new();
-            gzip::Reader::new(&bytes[..]).take(MOST_UNPACKED).read_to_end(&mut plain).ok()?;
-            Some(sha256(&plain))
+            let mut plain = Hasher::default();
+            io::copy(&mut gzip::Reader::new(&bytes[..]).take(MOST_UNPACKED), &mut plain).ok()?;
+            Some(plain.finish())
         };
         self.unpacked.entry(file).or_insert_with(read).clone()
     }

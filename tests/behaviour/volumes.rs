@@ -50,7 +50,7 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) {
 fn read(path: &Path) -> Option<(Result<Header>, Result<Image>)> {
     let name = path.file_name()?.to_str()?;
     let bytes = || fs::read(path).unwrap();
-    let companion = |wanted: &str| fs::read(path.with_file_name(wanted)).ok();
+    let companion = |wanted: &str| Ok(fs::read(path.with_file_name(wanted)).ok());
     let ends = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
     if ends(&[".nii", ".nii.gz", ".hdr", ".hdr.gz"]) {
         let bytes = bytes();

@@ -9,13 +9,13 @@ use tempfile::tempdir;
 
 use super::*;
 use crate::formats::dicom::{SliceOrder, assemble};
-use crate::formats::{self, dicom_instance};
+use crate::formats::{self, File, dicom_instance};
 use crate::image::{Frame, Geometry, Samples, Scaling};
 use crate::raw::Tree;
 
 fn read(path: &Path) -> Image {
     let folder = path.parent().unwrap();
-    let companion = |name: &str| fs::read(folder.join(name)).ok();
+    let companion = |name: &str| Ok(fs::read(folder.join(name)).ok());
     formats::read(path.to_str().unwrap(), &fs::read(path).unwrap(), &companion).unwrap()
 }
 
@@ -277,8 +277,10 @@ fn a_dicom_series_keeps_values_frame_and_facts() {
     let names: Vec<String> = (0..3).map(|z| format!("i{z:04},0000b.dcm")).collect();
     let folder = tempdir().unwrap();
     dicom_slices(folder.path(), &names, &original, &facts).unwrap();
-    let instances: Vec<_> =
-        names.iter().map(|name| dicom_instance(&fs::read(folder.path().join(name)).unwrap()).unwrap()).collect();
+    let instances: Vec<_> = names
+        .iter()
+        .map(|name| dicom_instance(&File::new("", &fs::read(folder.path().join(name)).unwrap())).unwrap())
+        .collect();
     let header = &instances[0].header;
     assert_eq!((header.modality.as_deref(), header.instance_number), (Some("CT"), Some(1)));
     let series = assemble(instances, SliceOrder::File).unwrap();

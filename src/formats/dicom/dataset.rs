@@ -16,7 +16,8 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{StandardDataDictionary, tags, uids};
 
 use super::{MAX_EXPANSION, malformed, truncated};
-use crate::formats::{Error, Result};
+use crate::formats::{Error, Result, gzip};
+use crate::memory::{Budget, Room, Unread};
 
 /// Sequences in sequences beyond this depth are refused; real files stay below ten.
 const MAX_DEPTH: usize = 64;
@@ -65,8 +66,8 @@ pub(super) struct Part10<'a> {
 
 impl<'a> Part10<'a> {
     /// Reads preamble and file meta information; where they are missing the encoding is guessed from the first element,
-    /// as pydicom does under `force`.
-    pub fn open(bytes: &'a [u8]) -> Result<Self> {
+    /// as pydicom does under `force`. A deflated data set is inflated into memory of `room`.
+    pub fn open(bytes: &'a [u8], room: &Room) -> Result<Self> {
         let mut notes = Vec::new();
         let start = match (bytes.get(128..132), bytes.get(..4)) {
             (Some(b"DICM"), _) => 132,
@@ -89,7 +90,7 @@ impl<'a> Part10<'a> {
         let body = bytes.get(start..).unwrap_or_default();
 
         if transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
-            let inflated = inflate(body)?;
+            let inflated = inflate(body, room)?;
             return Ok(Part10 {
                 transfer_syntax,
                 encoding: Encoding::EXPLICIT,
@@ -168,19 +169,50 @@ fn looks_explicit(element: &[u8]) -> bool {
     element.get(4..6).is_some_and(|vr| vr.iter().all(u8::is_ascii_uppercase))
 }
 
-/// Inflates a deflated data set. Raw deflate by the standard; some writers wrap it in zlib.
-fn inflate(body: &[u8]) -> Result<Vec<u8>> {
-    let limit = MAX_EXPANSION.bound(body.len());
+/// Bytes that a file needs at most for the pixels that its header states; `None` where `head`, the first bytes, does not
+/// reach to the pixels, or is deflated.
+pub(super) fn promise(head: &[u8]) -> Option<u64> {
+    // What is deflated is not inflated here beyond the least budget.
+    let part10 = Part10::open(head, &Budget::new(0).room()).ok()?;
+    if part10.transfer_syntax == uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN {
+        return None;
+    }
+    part10.data_set().ok()?.promise()?.checked_add(head.len() as u64)
+}
+
+/// Inflates a deflated data set. Raw deflate by the standard; some writers wrap it in zlib. The header is inflated
+/// first: the rest cannot be more than the pixels that it states, and some elements behind them.
+fn inflate(body: &[u8], room: &Room) -> Result<Vec<u8>> {
+    const HEAD: u64 = 1 << 20;
+    let broken = |e| malformed(format!("the deflated data set cannot be inflated: {e}"));
+    let inflated = |wanted: u64, most: u64| {
+        room.read_to_end(inflater(body).take(wanted), most).map_err(|unread| match unread {
+            Unread::Io(e, _) => broken(e),
+            Unread::Memory(beyond) => beyond.into(),
+            Unread::TooLong => malformed(format!("the deflated data set expands to more than {most} bytes")),
+        })
+    };
+    let held = room.held();
+    let head = inflated(HEAD, HEAD)?;
+    if (head.len() as u64) < HEAD {
+        return Ok(head);
+    }
+    let mut cursor = Cursor { bytes: &head, at: 0, encoding: Encoding::EXPLICIT };
+    let promised = cursor.data_set(0).ok().and_then(|data| data.promise());
+    let bound = MAX_EXPANSION.bound(body.len());
+    let most = promised.map_or(bound, |bytes| gzip::with_slack(bytes.saturating_add(HEAD)).min(bound));
+    drop(head);
+    room.back_to(held);
+    inflated(u64::MAX, most)
+}
+
+fn inflater(body: &[u8]) -> Box<dyn Read + '_> {
     let zlib = body.first().is_some_and(|b| b & 0x0F == 8)
         && body.first_chunk::<2>().is_some_and(|h| u16::from_be_bytes(*h).is_multiple_of(31));
-    let mut out = Vec::new();
-    let read = if zlib {
-        flate2::read::ZlibDecoder::new(body).take(limit).read_to_end(&mut out)
-    } else {
-        flate2::read::DeflateDecoder::new(body).take(limit).read_to_end(&mut out)
-    };
-    read.map_err(|e| malformed(format!("the deflated data set cannot be inflated: {e}")))?;
-    Ok(out)
+    match zlib {
+        true => Box::new(flate2::read::ZlibDecoder::new(body)),
+        false => Box::new(flate2::read::DeflateDecoder::new(body)),
+    }
 }
 
 /// Where the pixels are.
@@ -217,6 +249,16 @@ pub(super) struct DataSet<'a> {
 }
 
 impl<'a> DataSet<'a> {
+    /// Bytes of the pixels that the elements before them state; `None` where there are no pixels, or not all of these.
+    fn promise(&self) -> Option<u64> {
+        self.pixels?;
+        let count = |tag: Tag| self.count(tag).ok()?.map(|n| n as u64);
+        let values = count(tags::ROWS)?.checked_mul(count(tags::COLUMNS)?)?;
+        let values = values.checked_mul(count(tags::SAMPLES_PER_PIXEL).unwrap_or(1))?;
+        let values = values.checked_mul(count(tags::NUMBER_OF_FRAMES).unwrap_or(1))?;
+        values.checked_mul(count(tags::BITS_ALLOCATED)?.div_ceil(8))
+    }
+
     /// The element, `None` where absent or empty.
     pub fn get(&self, tag: Tag) -> Option<&Element<'a>> {
         let at = self.elements.partition_point(|e| e.tag < tag);

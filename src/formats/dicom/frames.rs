@@ -10,6 +10,7 @@ use super::dataset::{self, DataSet, PixelElement};
 use super::header::{Header, Photometric};
 use super::{MAX_EXPANSION, jpeg, jpeg_2000, jpeg_ls, malformed, rle, truncated, unsupported};
 use crate::formats::Result;
+use crate::memory::Room;
 
 /// The families of transfer syntaxes that encapsulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +62,13 @@ pub(super) struct Frames {
     pub photometric: Photometric,
 }
 
-/// Decodes the encapsulated frames.
-pub(super) fn decode(header: &Header, data: &DataSet, pixels: PixelElement, notes: &mut Vec<String>) -> Result<Frames> {
+/// Decodes the encapsulated frames, in memory of `room`.
+pub(super) fn decode(
+    header: &Header,
+    data: &DataSet,
+    pixels: PixelElement,
+    (notes, room): (&mut Vec<String>, &Room),
+) -> Result<Frames> {
     let codec = Codec::of(&header.transfer_syntax)?;
     let area = (header.rows * header.columns) as u64;
     let frame_bytes = area * header.samples_per_pixel as u64 * header.bits_allocated.div_ceil(8) as u64;
@@ -76,6 +82,7 @@ pub(super) fn decode(header: &Header, data: &DataSet, pixels: PixelElement, note
             pixels.value.len()
         )));
     }
+    room.take(header.memory(true))?;
     let streams = split(header, data, pixels, codec)?;
     let mut frames: Option<Frames> = None;
     for stream in &streams {

@@ -151,6 +151,22 @@ impl fmt::Display for Photometric {
 }
 
 impl Header {
+    /// Memory of an instance while it is decoded: its values, and the copies that are made on the way. `u64::MAX` where
+    /// that is no number of bytes.
+    pub(super) fn memory(&self, encapsulated: bool) -> u64 {
+        let frame =
+            (self.rows as u64).saturating_mul(self.columns as u64).saturating_mul(self.samples_per_pixel as u64);
+        let values = frame.saturating_mul(self.frames as u64);
+        let bytes = values.saturating_mul(self.bits_allocated.div_ceil(8) as u64);
+        // Planes are interleaved and frames put in another order by copying. A rescale by frame makes singles of values.
+        let copies = if self.samples_per_pixel > 1 || self.frames > 1 { bytes } else { 0 };
+        let rescaled = self.frames > 1 && self.per_frame.len() == self.frames;
+        let singles = if rescaled { values.saturating_mul(4) } else { 0 };
+        // The decoders of code streams work on values of 32 bits, and keep several of them for each.
+        let decoder = if encapsulated { frame.saturating_mul(16) } else { 0 };
+        bytes.saturating_add(copies).saturating_add(singles).saturating_add(decoder)
+    }
+
     /// True for MONOCHROME1: high values are meant to be shown dark. The samples are as stored anyway.
     pub(crate) fn bright_is_dark(&self) -> bool {
         self.photometric == Photometric::Monochrome1

@@ -68,9 +68,10 @@ pub use segments::{segment_table, segments};
 pub use series::{Series, SliceOrder, assemble, match_positions, positions, slice_order};
 pub use stack::Positions;
 
-use super::format::{Format, Start};
+use super::format::{File, Format, Start};
 use super::{Error, Result};
 use crate::image::{Image, Meaning, Scaling};
+use crate::memory::Room;
 
 const FORMAT: &str = "DICOM";
 
@@ -80,9 +81,9 @@ pub static ENTRY: Format = Format {
     extensions: &["dcm", "dicom", "ima"],
     signature: |head| head.get(128..132) == Some(b"DICM"),
     start: Start::Content,
-    read: |file, _, _| read(&file.plain()?).map(|instance| instance.image),
-    describe: |file| segment_table(&file.plain()?),
-    segments: |file, _| segments(&file.plain()?),
+    read: |file, _, _| read_file(file).map(|instance| instance.image),
+    describe: |file| segments::table_within(&file.plain(dataset::promise)?, file.room()),
+    segments: |file, _| segments::within(&file.plain(dataset::promise)?, file.room()),
     ..Format::PLAIN
 };
 
@@ -112,7 +113,7 @@ impl Instance {
 /// sets, reports, plans: named); [`Error::Malformed`] and [`Error::Truncated`] where an element ends too early, or the
 /// description of the pixels is missing or contradicts itself.
 pub fn header(bytes: &[u8]) -> Result<Header> {
-    let part10 = dataset::Part10::open(bytes)?;
+    let part10 = dataset::Part10::open(bytes, &Room::default())?;
     let data_set = part10.data_set()?;
     Header::of(&part10, &data_set)
 }
@@ -124,10 +125,19 @@ pub fn header(bytes: &[u8]) -> Result<Header> {
 /// and for pixel layouts that the standard has retired; [`Error::Truncated`] where pixels are missing;
 /// [`Error::Malformed`] where a code stream is broken or has another size than the header says.
 pub fn read(bytes: &[u8]) -> Result<Instance> {
-    let part10 = dataset::Part10::open(bytes)?;
+    read_within(bytes, &Room::default())
+}
+
+/// As [`read`], of a file that may be gzipped, in the memory of its room.
+pub(super) fn read_file(file: &File) -> Result<Instance> {
+    read_within(&file.plain(dataset::promise)?, file.room())
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Instance> {
+    let part10 = dataset::Part10::open(bytes, room)?;
     let data_set = part10.data_set()?;
     let header = Header::of(&part10, &data_set)?;
-    let mut decoded = pixels::decode(&header, &data_set)?;
+    let mut decoded = pixels::decode(&header, &data_set, room)?;
     let mut notes = header.notes.clone();
     notes.append(&mut decoded.notes);
     let image = Image {

@@ -9,6 +9,7 @@ use super::header::{Header, Photometric};
 use super::{frames, malformed, palette, truncated, unsupported};
 use crate::formats::Result;
 use crate::image::Samples;
+use crate::memory::Room;
 
 /// Stored values with what an image needs to know of them.
 pub(super) struct Decoded {
@@ -19,12 +20,12 @@ pub(super) struct Decoded {
     pub notes: Vec<String>,
 }
 
-/// Decodes the pixels of an instance.
-pub(super) fn decode(header: &Header, data: &DataSet) -> Result<Decoded> {
+/// Decodes the pixels of an instance, in memory of `room`.
+pub(super) fn decode(header: &Header, data: &DataSet, room: &Room) -> Result<Decoded> {
     let pixels = data.pixels.ok_or_else(|| malformed("no pixel data"))?;
     let mut notes = Vec::new();
     if pixels.tag != tags::PIXEL_DATA {
-        let samples = float_values(header, data, pixels)?;
+        let samples = float_values(header, data, pixels, room)?;
         let bits = header.bits_allocated as u8;
         return Ok(Decoded { samples, components: 1, bits, palette: None, notes });
     }
@@ -32,14 +33,14 @@ pub(super) fn decode(header: &Header, data: &DataSet) -> Result<Decoded> {
         return Err(unsupported(format!("{} samples per pixel", header.samples_per_pixel)));
     }
     let (mut cells, bits, low, mut photometric) = if pixels.encapsulated {
-        let frames = frames::decode(header, data, pixels, &mut notes)?;
+        let frames = frames::decode(header, data, pixels, (&mut notes, room))?;
         // Where the stream knows its precision it decides; High Bit then has no meaning.
         match frames.precision {
             Some(precision) => (frames.cells, precision, 0, frames.photometric),
             None => (frames.cells, header.bits_stored, low_bit(header), frames.photometric),
         }
     } else {
-        let cells = native(header, data, pixels, &mut notes)?;
+        let cells = native(header, data, pixels, (&mut notes, room))?;
         (cells, header.bits_stored, low_bit(header), header.photometric.clone())
     };
     if header.samples_per_pixel == 3 {
@@ -64,7 +65,12 @@ fn low_bit(header: &Header) -> usize {
 }
 
 /// Native (not encapsulated) pixel data to interleaved cells.
-fn native(header: &Header, data: &DataSet, pixels: PixelElement, notes: &mut Vec<String>) -> Result<Cells> {
+fn native(
+    header: &Header,
+    data: &DataSet,
+    pixels: PixelElement,
+    (notes, room): (&mut Vec<String>, &Room),
+) -> Result<Cells> {
     let Header { rows, columns, frames, samples_per_pixel: samples, bits_allocated, .. } = *header;
     let halved = header.photometric == Photometric::YbrFull422 && samples == 3;
     if halved && (bits_allocated != 8 || columns % 2 != 0) {
@@ -77,6 +83,7 @@ fn native(header: &Header, data: &DataSet, pixels: PixelElement, notes: &mut Vec
     if found < needed {
         return Err(truncated("pixel data", needed, found));
     }
+    room.take(header.memory(false))?;
     if pixels.declared as u64 > needed + 1 {
         notes.push(format!("{} bytes after the last pixel", pixels.declared as u64 - needed));
     }
@@ -159,7 +166,7 @@ fn values<T: Copy, U>(
 }
 
 /// Float Pixel Data and Double Float Pixel Data (PS3.3 C.7.6.24): parametric maps.
-fn float_values(header: &Header, data: &DataSet, pixels: PixelElement) -> Result<Samples> {
+fn float_values(header: &Header, data: &DataSet, pixels: PixelElement, room: &Room) -> Result<Samples> {
     if pixels.encapsulated || header.samples_per_pixel != 1 {
         return Err(unsupported("encapsulated or coloured float pixels"));
     }
@@ -171,6 +178,7 @@ fn float_values(header: &Header, data: &DataSet, pixels: PixelElement) -> Result
     if found < needed {
         return Err(truncated("float pixel data", needed, found));
     }
+    room.take(needed)?;
     let bytes = &pixels.value[..needed as usize];
     let big = data.encoding.big_endian;
     Ok(if double {

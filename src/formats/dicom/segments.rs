@@ -13,6 +13,7 @@ use crate::formats::Result;
 use crate::formats::segments::{
     Content, Frames, Kind, Marked, Place, Plane, Segment, Segments, Structure, Table, Voxels, distinct,
 };
+use crate::memory::Room;
 
 /// Share of Maximum Fractional Value above which a pixel of a fractional segmentation counts.
 const FRACTION: f64 = 0.5;
@@ -22,7 +23,12 @@ const FRACTION: f64 = 0.5;
 /// # Errors
 /// Where an element ends too early, or two segments have one number.
 pub fn segment_table(bytes: &[u8]) -> Result<Option<Table>> {
-    let part10 = Part10::open(bytes)?;
+    table_within(bytes, &Room::default())
+}
+
+/// As [`segment_table`], in memory of `room`.
+pub(super) fn table_within(bytes: &[u8], room: &Room) -> Result<Option<Table>> {
+    let part10 = Part10::open(bytes, room)?;
     table_of(&part10.data_set()?)
 }
 
@@ -31,7 +37,12 @@ pub fn segment_table(bytes: &[u8]) -> Result<Option<Table>> {
 /// # Errors
 /// As [`segment_table`] and [`read`](super::read); frames that do not say which segment they are of.
 pub fn segments(bytes: &[u8]) -> Result<Option<Segments>> {
-    let part10 = Part10::open(bytes)?;
+    within(bytes, &Room::default())
+}
+
+/// As [`segments`], in memory of `room`.
+pub(super) fn within(bytes: &[u8], room: &Room) -> Result<Option<Segments>> {
+    let part10 = Part10::open(bytes, room)?;
     let data = part10.data_set()?;
     let Some(table) = table_of(&data)? else { return Ok(None) };
     if table.kind == Kind::StructureSet {
@@ -40,7 +51,7 @@ pub fn segments(bytes: &[u8]) -> Result<Option<Segments>> {
     }
     let header = Header::of(&part10, &data)?;
     let mut notes = header.notes.clone();
-    let frames = frames(&header, &data, &table, &mut notes)?;
+    let frames = frames(&header, &data, &table, (&mut notes, room))?;
     Ok(Some(Segments::new(table, notes, Content::Frames(frames))))
 }
 
@@ -197,9 +208,9 @@ fn structures(data: &DataSet, table: &Table) -> Result<Vec<Structure>> {
     Ok(table.segments.iter().map(|s| of.remove(&s.number).unwrap_or_default()).collect())
 }
 
-fn frames(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String>) -> Result<Frames> {
+fn frames(header: &Header, data: &DataSet, table: &Table, (notes, room): (&mut Vec<String>, &Room)) -> Result<Frames> {
     let area = header.rows * header.columns;
-    let (voxels, marked) = voxels(header, data, table, notes)?;
+    let (voxels, marked) = voxels(header, data, table, (notes, room))?;
     if header.samples_per_pixel != 1 {
         return Err(unsupported("a segmentation of several samples per pixel"));
     }
@@ -285,7 +296,12 @@ fn segment_of_frames(header: &Header, data: &DataSet, table: &Table) -> Result<V
 }
 
 /// Pixels of all frames, and which of them are a segment that has frames of its own.
-fn voxels(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String>) -> Result<(Voxels, Marked)> {
+fn voxels(
+    header: &Header,
+    data: &DataSet,
+    table: &Table,
+    (notes, room): (&mut Vec<String>, &Room),
+) -> Result<(Voxels, Marked)> {
     let pixels = data.pixels.ok_or_else(|| malformed("no pixel data"))?;
     if header.bits_allocated == 1 && !pixels.encapsulated && !data.encoding.big_endian {
         // Bits stay packed: frames of many segments are eight times as large unpacked.
@@ -293,9 +309,10 @@ fn voxels(header: &Header, data: &DataSet, table: &Table, notes: &mut Vec<String
         let needed = count.div_ceil(8);
         let bytes = pixels.value.get(..needed as usize);
         let bytes = bytes.ok_or_else(|| truncated("pixel data", needed, pixels.value.len() as u64))?;
-        return Ok((Voxels::Bits(bytes.to_vec()), Marked::Above(0.0)));
+        let bits = room.collect(bytes.len(), bytes.iter().copied())?;
+        return Ok((Voxels::Bits(bits), Marked::Above(0.0)));
     }
-    let mut decoded = pixels::decode(header, data)?;
+    let mut decoded = pixels::decode(header, data, room)?;
     notes.append(&mut decoded.notes);
     let mut threshold = 0.0;
     if data.text(tags::SEGMENTATION_TYPE).as_deref() == Some("FRACTIONAL") {

@@ -31,6 +31,7 @@ use mozjpeg::{ColorSpace, Decompress};
 use super::format::{Format, Start};
 use super::{Error, Result, ifd};
 use crate::image::{Image, Samples};
+use crate::memory::Room;
 
 const FORMAT: &str = "JPEG";
 
@@ -40,7 +41,7 @@ pub static ENTRY: Format = Format {
     extensions: &["jpg", "jpeg"],
     signature: |head| head.starts_with(b"\xff\xd8\xff"),
     start: Start::Signature,
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(promise)?, file.room()),
     probe: Some(probe::probe),
     ..Format::PLAIN
 };
@@ -60,13 +61,27 @@ fn unsupported(feature: String) -> Error {
 /// [`Error::Truncated`] where the data end before the end marker, [`Error::Malformed`] for what libjpeg refuses,
 /// [`Error::Unsupported`] for 12 bits, lossless, hierarchical and arithmetic coding.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+/// Bytes that a file needs at most for the pixels that its header states, each value of which takes up to 26 bits; `None`
+/// where the first bytes do not reach to the header of the frame.
+fn promise(head: &[u8]) -> Option<u64> {
+    let header = read_header(head).ok()?;
+    Some(4 * (header.width * header.height * header.components) as u64)
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let header = read_header(bytes)?;
-    let mut samples = decode(bytes, &header)?;
+    let held = room.held();
+    let mut samples = decode(bytes, &header, room)?;
     let mut components = header.components;
     if components == 4 {
-        samples = samples.chunks_exact(4).flat_map(|ink| rgb_of_ink([0, 1, 2, 3].map(|i| 255 - ink[i]))).collect();
+        let rgb = samples.chunks_exact(4).flat_map(|ink| rgb_of_ink([0, 1, 2, 3].map(|i| 255 - ink[i])));
+        samples = room.collect(samples.len() / 4 * 3, rgb)?;
         components = 3;
     }
+    room.back_to(held + samples.len() as u64);
     let mut image = Image::picture(header.width, header.height, components, Samples::U8(samples));
     image.meaning.orientation = header.orientation;
     if let Some(orientation) = header.orientation {
@@ -96,6 +111,8 @@ pub(super) struct Header {
     pub(super) height: usize,
     pub(super) components: usize,
     orientation: Option<u8>,
+    /// The coefficients of all pixels are in memory until the last scan.
+    progressive: bool,
 }
 
 /// Reads the markers up to the first scan.
@@ -148,7 +165,7 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
                 if !matches!(components, 1 | 3 | 4) {
                     return Err(unsupported(format!("{components} components (1, 3 or 4)")));
                 }
-                return Ok(Header { width, height, components, orientation });
+                return Ok(Header { width, height, components, orientation, progressive: marker == 0xc2 });
             }
             0xc3 | 0xcb => return Err(unsupported("lossless coding".into())),
             0xc5..=0xc7 | 0xcd..=0xcf => return Err(unsupported("hierarchical coding".into())),
@@ -158,14 +175,17 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header> {
     }
 }
 
-/// Decodes to interleaved values: grey, RGB, or CMYK as stored.
-pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>> {
+/// Decodes to interleaved values: grey, RGB, or CMYK as stored; their memory, and that of the decoder, is taken of
+/// `room`.
+pub(super) fn decode(bytes: &[u8], header: &Header, room: &Room) -> Result<Vec<u8>> {
     // Every block of 64 pixels takes a bit at least.
     let pixels = header.width * header.height;
     if pixels > bytes.len().saturating_mul(8 * 64) {
         let Header { width, height, .. } = header;
         return Err(malformed(format!("{width} x {height} pixels cannot be stored in {} bytes", bytes.len())));
     }
+    let values = (pixels * header.components) as u64;
+    room.take(values.saturating_mul(if header.progressive { 3 } else { 1 }))?;
     let at_end = Cell::new(false);
     let source = Source { bytes, at_end: &at_end };
     // libjpeg leaves a failed call by a long jump; the binding makes that an unwinding, which must be caught here.

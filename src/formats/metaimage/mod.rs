@@ -21,6 +21,7 @@ use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes, named_data};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
+use crate::memory::Room;
 
 const FORMAT: &str = "MetaImage";
 
@@ -30,7 +31,7 @@ pub static ENTRY: Format = Format {
     extensions: &["mhd", "mha"],
     companions: &[("mhd", &["raw", "zraw", "RAW", "raw.gz"])],
     named_data: Some(|header| named_data(header, &["elementdatafile"])),
-    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
+    read: |file, companion, scratch| read_into(file.bytes, companion, (scratch, file.room())),
     ..Format::PLAIN
 };
 
@@ -44,10 +45,10 @@ pub static ENTRY: Format = Format {
 /// [`Error::Malformed`] for a header that lacks a field or contradicts itself, and for a compressed stream that is
 /// damaged.
 pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    read_into(bytes, companion, &mut Scratch::default())
+    read_into(bytes, companion, (&mut Scratch::default(), &Room::default()))
 }
 
-fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+fn read_into(bytes: &[u8], companion: &Companion, (scratch, room): (&mut Scratch, &Room)) -> Result<Image> {
     let parsed = parse(bytes)?;
     let header = parsed.header;
     let mut skip = parsed.skip;
@@ -71,7 +72,7 @@ fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Resu
     }
     let (dtype, endian, encoding) = (header.dtype, parsed.endian, parsed.encoding);
     let block = Block { format: FORMAT, dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files, scratch)?;
+    let samples = block.decode(files, scratch, room)?;
     Ok(header.with(samples))
 }
 

@@ -68,6 +68,7 @@ pub fn read(name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
 
 fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
     let Parsed { header, other_frame, endian, layout } = parse(file.name, &file.head(LARGEST_HEADER)?)?;
+    let room = file.room();
     let file = match layout.pair {
         true => data_half(FORMAT, file.name, companion)?,
         false => Cow::Borrowed(file.bytes),
@@ -80,7 +81,7 @@ fn read_file(file: &File, companion: &Companion, scratch: &mut Scratch) -> Resul
         encoding: if gzip::is_gzip(&file) { Encoding::Deflate } else { Encoding::Raw },
         skip: Skip::Bytes(layout.offset),
     };
-    let samples = block.decode(vec![file], scratch)?;
+    let samples = block.decode(vec![file], scratch, room)?;
     let mut image = header.with(samples);
     image.meaning.other_frame = other_frame;
     Ok(image)
@@ -107,7 +108,10 @@ pub(super) fn data_half<'a>(format: &'static str, name: &str, companion: &Compan
         (None, None) => (stem, false),
     };
     let img = format!("{stem}{}", if upper { ".IMG" } else { ".img" });
-    let found = companion(&img).or_else(|| companion(&format!("{img}.gz")));
+    let found = match companion(&img)? {
+        None => companion(&format!("{img}.gz"))?,
+        found => found,
+    };
     found.map(Cow::Owned).ok_or(Error::MissingCompanion { format, name: img })
 }
 

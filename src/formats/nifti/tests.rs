@@ -38,8 +38,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn alone(_: &str) -> Option<Vec<u8>> {
-    None
+fn alone(_: &str) -> Result<Option<Vec<u8>>> {
+    Ok(None)
 }
 
 fn read_alone(bytes: &[u8]) -> Result<Image> {
@@ -200,7 +200,7 @@ fn pairs_find_their_data_by_the_header_s_name() {
         ("a.hdr.gz", "a.img.gz", gzip(&img)),
         ("A.HDR", "A.IMG", img.clone()),
     ] {
-        let image = read(name, &hdr, &|asked| (asked == wanted).then(|| data.clone())).unwrap();
+        let image = read(name, &hdr, &|asked| Ok((asked == wanted).then(|| data.clone()))).unwrap();
         assert_eq!(image.samples, counting(), "{name}");
     }
     let error = read("a.hdr", &hdr, &alone).unwrap_err().to_string();
@@ -212,7 +212,7 @@ fn pairs_find_their_data_by_the_header_s_name() {
 fn headers_without_magic_are_analyze() {
     let mut hdr = nii(&[(108, &floats(&[0.])), (344, &[0; 4])]);
     let img = hdr.split_off(352);
-    let image = crate::formats::read("a.hdr", &hdr, &|_| Some(img.clone())).unwrap();
+    let image = crate::formats::read("a.hdr", &hdr, &|_| Ok(Some(img.clone()))).unwrap();
     assert_eq!(image.samples, counting());
     assert_eq!(image.geometry.unwrap().orientation(), "LAS");
     assert!(message(b"GIF89a and what follows").contains("needs 348 bytes"));
@@ -300,7 +300,7 @@ proptest! {
         for bytes in [&bytes, &gzip(&bytes)] {
             let _ = header("a.nii", bytes);
             let _ = read("a.nii", bytes, &alone);
-            let _ = read("a.hdr", bytes, &|_| Some(vec![1; 24]));
+            let _ = read("a.hdr", bytes, &|_| Ok(Some(vec![1; 24])));
         }
     }
 }

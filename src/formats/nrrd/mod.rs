@@ -29,6 +29,7 @@ use super::format::Format;
 use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, named_data};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
+use crate::memory::Room;
 
 const FORMAT: &str = "NRRD";
 
@@ -39,9 +40,9 @@ pub static ENTRY: Format = Format {
     signature: |head| head.starts_with(b"NRRD000"),
     companions: &[("nhdr", &["raw", "raw.gz", "img"])],
     named_data: Some(|header| named_data(header, &["data file", "datafile"])),
-    read: |file, companion, scratch| read_into(file.bytes, companion, scratch),
+    read: |file, companion, scratch| read_into(file.bytes, companion, (scratch, file.room())),
     describe: |file| segment_table(file.bytes),
-    segments: |file, companion| segments(file.bytes, companion),
+    segments: |file, companion| segments::within(file.bytes, companion, file.room()),
     ..Format::PLAIN
 };
 
@@ -54,17 +55,17 @@ pub static ENTRY: Format = Format {
 /// [`Error::Truncated`] where it is too short; [`Error::Malformed`] for a header that lacks a field or contradicts
 /// itself, or is of another version, and for a damaged compressed stream.
 pub fn read(_name: &str, bytes: &[u8], companion: &Companion) -> Result<Image> {
-    read_into(bytes, companion, &mut Scratch::default())
+    read_into(bytes, companion, (&mut Scratch::default(), &Room::default()))
 }
 
-fn read_into(bytes: &[u8], companion: &Companion, scratch: &mut Scratch) -> Result<Image> {
+fn read_into(bytes: &[u8], companion: &Companion, (scratch, room): (&mut Scratch, &Room)) -> Result<Image> {
     let Parsed { header, endian, encoding, line_skip, skip, files, rest, .. } = parse(bytes)?;
     let mut files = files.fetch(FORMAT, rest, companion)?;
     if line_skip > 0 {
         files = files.into_iter().map(|file| after_lines(file, line_skip)).collect::<Result<_>>()?;
     }
     let block = Block { format: FORMAT, dtype: header.dtype, endian, count: header.count(FORMAT)?, encoding, skip };
-    let samples = block.decode(files, scratch)?;
+    let samples = block.decode(files, scratch, room)?;
     Ok(header.with(samples))
 }
 

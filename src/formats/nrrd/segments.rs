@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{FORMAT, Parsed, malformed, parse, read};
+use super::{FORMAT, Parsed, Scratch, malformed, parse, read_into};
 use crate::formats::segments::{Content, Kind, Layer, Layers, Segment, Segments, Table, distinct};
 use crate::formats::{Companion, Result};
+use crate::memory::Room;
 
 /// The table of a segmentation of 3D Slicer; `None` where the header names no segment.
 ///
@@ -22,10 +23,15 @@ pub fn segment_table(bytes: &[u8]) -> Result<Option<Table>> {
 /// Reads a segmentation of 3D Slicer; `None` where the header names no segment.
 ///
 /// # Errors
-/// As [`segment_table`] and [`read`].
+/// As [`segment_table`] and [`read`](super::read).
 pub fn segments(bytes: &[u8], companion: &Companion) -> Result<Option<Segments>> {
+    within(bytes, companion, &Room::default())
+}
+
+/// As [`segments`], in memory of `room`.
+pub(super) fn within(bytes: &[u8], companion: &Companion, room: &Room) -> Result<Option<Segments>> {
     let Some(table) = segment_table(bytes)? else { return Ok(None) };
-    let image = read("", bytes, companion)?;
+    let image = read_into(bytes, companion, (&mut Scratch::default(), room))?;
     let mask = |s: &Segment| Layer { layer: s.layer as usize, value: f64::from(s.number) };
     let masks = table.segments.iter().map(mask).collect();
     let notes = image.notes.clone();
@@ -134,7 +140,7 @@ mod tests {
              Segment10_Name:=Cyst \\n two\nSegment10_LabelValue:=1\nSegment10_Layer:=1\n"
         );
         let bytes = file("2 2 1 1", &keys, &[2, 0, 2, 1]);
-        let segments = segments(&bytes, &|_| None).unwrap().unwrap();
+        let segments = segments(&bytes, &|_| Ok(None)).unwrap().unwrap();
         let names: Vec<String> = segments.table.segments.iter().map(Segment::describe).collect();
         assert_eq!(names, ["2 \"Left kidney\" (Left Kidney, Kidney, SCT:64033007)", "1 of layer 1 \"Cyst \\n two\""]);
         let marks = |index| match segments.volume(index).unwrap().samples {

@@ -20,6 +20,7 @@ use png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Transformations, 
 use super::format::{Format, Start};
 use super::{Error, Result, ifd};
 use crate::image::{Image, Samples};
+use crate::memory::Room;
 
 const FORMAT: &str = "PNG";
 
@@ -30,7 +31,7 @@ pub static ENTRY: Format = Format {
     // The other four bytes are damaged where a file was transferred as text: the reader and the probe say so.
     signature: |head| head.starts_with(b"\x89PNG"),
     start: Start::Signature,
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(promise)?, file.room()),
     probe: Some(probe::probe),
     ..Format::PLAIN
 };
@@ -45,6 +46,19 @@ fn malformed(reason: String) -> Error {
 /// # Errors
 /// [`Error::Truncated`] where the pixels end early, [`Error::Malformed`] for all else, checksums included.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+/// Bytes that a file needs at most for the pixels that its header states, were they not compressed: by its first chunk,
+/// which is at a fixed place.
+fn promise(head: &[u8]) -> Option<u64> {
+    let number = |at: usize| head.get(at..at + 4).map(|b| u64::from(u32::from_be_bytes([b[0], b[1], b[2], b[3]])));
+    let (width, height) = (number(16)?, number(20)?);
+    // Four components of 16 bits, and a byte for the filter.
+    width.checked_mul(8)?.checked_add(1)?.checked_mul(height)
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Error::Truncated {
             format: FORMAT,
@@ -55,7 +69,8 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
         other => malformed(other.to_string()),
     };
     // Text and colour profiles are not wanted, and rows are checked below.
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: usize::MAX });
+    let most = usize::try_from(room.left()).unwrap_or(usize::MAX);
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most });
     decoder.set_transformations(Transformations::IDENTITY);
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
@@ -67,16 +82,21 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
     if (row_bytes + 1) as u128 * height as u128 > 1032 * bytes.len() as u128 {
         return Err(malformed(format!("{width} x {height} pixels cannot be stored in {} bytes", bytes.len())));
     }
+    let held = room.held();
+    let mut packed = room.zeros::<u8>(row_bytes * height)?;
     let mut reader = decoder.read_info().map_err(error)?;
-    let mut packed = vec![0u8; row_bytes * height];
     reader.next_frame(&mut packed).map_err(error)?;
 
     let samples = match depth {
         BitDepth::Eight => Samples::U8(packed),
-        BitDepth::Sixteen => Samples::U16(packed.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect()),
+        BitDepth::Sixteen => {
+            let values = packed.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]]));
+            Samples::U16(room.collect(packed.len() / 2, values)?)
+        }
         // Only grey and palette pictures are narrower than a byte: one component.
-        BitDepth::One | BitDepth::Two | BitDepth::Four => Samples::U8(unpack(&packed, width, depth as usize)),
+        BitDepth::One | BitDepth::Two | BitDepth::Four => Samples::U8(unpack(&packed, width, depth as usize, room)?),
     };
+    room.back_to(held + samples.bytes());
     let mut image = Image::picture(width, height, components, samples);
     image.bits = depth as u8;
     let info = reader.info();
@@ -111,11 +131,11 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
 }
 
 /// One value a byte from rows of 1, 2 or 4 bits, the leftmost pixel in the highest bits. Rows are padded to bytes.
-fn unpack(packed: &[u8], width: usize, bits: usize) -> Vec<u8> {
+fn unpack(packed: &[u8], width: usize, bits: usize, room: &Room) -> Result<Vec<u8>> {
     let per_byte = 8 / bits;
     let mask = (1u8 << bits) - 1;
     let row_bytes = width.div_ceil(per_byte);
-    let mut out = vec![0u8; packed.len() / row_bytes * width];
+    let mut out = room.zeros(packed.len() / row_bytes * width)?;
     for (row, out) in packed.chunks_exact(row_bytes).zip(out.chunks_exact_mut(width)) {
         for (&byte, out) in row.iter().zip(out.chunks_mut(per_byte)) {
             for (i, value) in out.iter_mut().enumerate() {
@@ -123,7 +143,7 @@ fn unpack(packed: &[u8], width: usize, bits: usize) -> Vec<u8> {
             }
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -226,7 +246,7 @@ mod tests {
                     c.iter().enumerate().fold(0u8, |byte, (i, v)| byte | v << (8 - bits - i * bits))
                 }));
             }
-            prop_assert_eq!(unpack(&packed, width, bits), values);
+            prop_assert_eq!(unpack(&packed, width, bits, &Room::default()).unwrap(), values);
         }
 
         #[test]

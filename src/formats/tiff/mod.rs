@@ -27,6 +27,7 @@ use super::format::{Format, Start};
 use super::ifd::File;
 use super::{Error, Result};
 use crate::image::Image;
+use crate::memory::Room;
 
 const FORMAT: &str = "TIFF";
 
@@ -36,7 +37,7 @@ pub static ENTRY: Format = Format {
     extensions: &["tif", "tiff"],
     signature: |head| [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(*magic)),
     start: Start::Signature,
-    read: |file, _, _| read(&file.plain()?),
+    read: |file, _, _| read_within(&file.plain(|_| None)?, file.room()),
     ..Format::PLAIN
 };
 
@@ -61,17 +62,23 @@ fn truncated(what: String, expected: u64, found: u64) -> Error {
 /// As [`read_pages`]; [`Error::NotTogether`] where pages differ in size, type, palette or sense of white, which
 /// [`read_pages`] can read.
 pub fn read(bytes: &[u8]) -> Result<Image> {
+    read_within(bytes, &Room::default())
+}
+
+fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let file = File::open(bytes)?;
-    let (pages, skipped) = pages(&file)?;
+    let (pages, skipped) = pages(&file, room)?;
     if let Some(i) = pages.iter().position(|page| !page.is_like(&pages[0])) {
         let reason = format!("pages 0 and {i} do not belong to one image: {}", pages[0].difference(&pages[i]));
         return Err(Error::NotTogether { format: FORMAT, reason });
     }
-    let mut values = Vec::new();
+    // The sum of all pages was checked to be an address.
+    let size = pages.iter().filter_map(Page::image_bytes).sum::<u64>() as usize;
+    let mut values = room.with_capacity(size)?;
     for page in &pages {
-        page.decode(&file, &mut values)?;
+        page.decode(&file, &mut values, room)?;
     }
-    let mut image = pages[0].image(values, pages.len());
+    let mut image = pages[0].image(values, pages.len(), room)?;
     image.notes.extend(skipped);
     Ok(image)
 }
@@ -82,11 +89,12 @@ pub fn read(bytes: &[u8]) -> Result<Image> {
 /// [`Error::Malformed`], [`Error::Truncated`]; [`Error::Unsupported`] for compressions and sample types not read here.
 pub fn read_pages(bytes: &[u8]) -> Result<Vec<Image>> {
     let file = File::open(bytes)?;
-    let (pages, skipped) = pages(&file)?;
+    let room = Room::default();
+    let (pages, skipped) = pages(&file, &room)?;
     let decode = |page: &Page| {
         let mut values = Vec::new();
-        page.decode(&file, &mut values)?;
-        Ok(page.image(values, 1))
+        page.decode(&file, &mut values, &room)?;
+        page.image(values, 1, &room)
     };
     let mut images = pages.iter().map(decode).collect::<Result<Vec<_>>>()?;
     images[0].notes.extend(skipped);
@@ -94,7 +102,7 @@ pub fn read_pages(bytes: &[u8]) -> Result<Vec<Image>> {
 }
 
 /// The pages of a file, at least one, and a note of what was left out.
-fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
+fn pages<'a>(file: &File<'a>, room: &Room) -> Result<(Vec<Page<'a>>, Option<String>)> {
     let mut pages = Vec::new();
     let mut seen = std::collections::HashSet::new();
     let mut skipped = 0;
@@ -108,13 +116,15 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
         if at != file.first && page::is_auxiliary(&directory)? {
             skipped += 1;
         } else {
-            pages.push(Page::parse(file, &directory)?);
+            let page = Page::parse(file, &directory, room)?;
+            room.take(page.memory())?;
+            pages.push(page);
         }
         at = next;
     }
     match &pages[..] {
         [] => return Err(malformed("no page".into())),
-        [page] => pages.extend(pages_without_directory(file, page)?),
+        [page] => pages.extend(pages_without_directory(file, page, room)?),
         _ => {}
     }
     let total = pages.iter().try_fold(0u64, |total, page| total.checked_add(page.image_bytes()?));
@@ -126,7 +136,7 @@ fn pages<'a>(file: &File<'a>) -> Result<(Vec<Page<'a>>, Option<String>)> {
 }
 
 /// Further images behind the only page: ImageJ writes stacks above 4 GB so, and tifffile where it is told to.
-fn pages_without_directory<'a>(file: &File<'a>, page: &Page<'a>) -> Result<Vec<Page<'a>>> {
+fn pages_without_directory<'a>(file: &File<'a>, page: &Page<'a>, room: &Room) -> Result<Vec<Page<'a>>> {
     let count = images_described(page);
     let (Some(start), Some(size)) = (page.contiguous_start(), page.plain_bytes()) else { return Ok(Vec::new()) };
     if count <= 1 {
@@ -137,6 +147,7 @@ fn pages_without_directory<'a>(file: &File<'a>, page: &Page<'a>) -> Result<Vec<P
     file.slice("stack that the description announces", start, total)?;
     (1..count)
         .map(|i| {
+            room.take(page.memory())?;
             let mut page = page.clone();
             page.move_to(file, start + i * size)?;
             Ok(page)

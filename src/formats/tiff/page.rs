@@ -6,6 +6,7 @@ use super::{Error, Result, malformed, truncated, unsupported};
 use crate::formats::ifd::{self as tag, Directory, File};
 use crate::formats::jpeg;
 use crate::image::{Image, Meaning, Samples, palette_difference};
+use crate::memory::Room;
 
 /// No image is larger than this, in bytes: a header that says so is wrong.
 pub(super) const MOST_BYTES: u64 = 16 << 30;
@@ -54,8 +55,8 @@ pub(super) fn is_auxiliary(directory: &Directory) -> Result<bool> {
 }
 
 impl<'a> Page<'a> {
-    /// Reads and checks a directory.
-    pub(super) fn parse(file: &File<'a>, directory: &Directory<'a>) -> Result<Self> {
+    /// Reads and checks a directory; what is read on the way takes memory of `room`.
+    pub(super) fn parse(file: &File<'a>, directory: &Directory<'a>, room: &Room) -> Result<Self> {
         let width = directory.required(tag::IMAGE_WIDTH, "ImageWidth")?;
         let height = directory.required(tag::IMAGE_LENGTH, "ImageLength")?;
         let components = directory.number(tag::SAMPLES_PER_PIXEL)?.unwrap_or(1);
@@ -87,9 +88,12 @@ impl<'a> Page<'a> {
             true => (tag::TILE_OFFSETS, tag::TILE_BYTE_COUNTS),
             false => (tag::STRIP_OFFSETS, tag::STRIP_BYTE_COUNTS),
         };
-        let offsets = directory.numbers(offsets)?.unwrap_or_default();
-        let counts = directory.numbers(counts)?;
         let needed = (grid.across.checked_mul(grid.down)).and_then(|n| n.checked_mul(planes)).unwrap_or(usize::MAX);
+        let temporary = room.part();
+        // Position and size of 8 bytes each, read and then joined.
+        temporary.take(32 * needed.min(file.bytes.len()) as u64)?;
+        let offsets = directory.first_numbers(offsets, needed)?.unwrap_or_default();
+        let counts = directory.first_numbers(counts, needed)?;
         if offsets.len() < needed || counts.as_ref().is_some_and(|c| c.len() < needed) {
             let found = counts.as_ref().map_or(offsets.len(), |c| c.len().min(offsets.len()));
             return Err(malformed(format!("expected {needed} strips or tiles, found {found}")));
@@ -151,6 +155,12 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
+    /// Bytes that the page takes in memory without its pixels.
+    pub(super) fn memory(&self) -> u64 {
+        let palette = self.palette.as_ref().map_or(0, Vec::len) * size_of::<[u8; 4]>();
+        (size_of::<Self>() + 256 + palette + self.segments.len() * size_of::<(u64, u64)>()) as u64
+    }
+
     /// Bytes of the page's values once unpacked.
     pub(super) fn image_bytes(&self) -> Option<u64> {
         let values = (self.width as u64).checked_mul(self.height as u64)?.checked_mul(self.components as u64)?;
@@ -195,8 +205,9 @@ impl<'a> Page<'a> {
         self.check_size(file)
     }
 
-    /// Appends the values, in native byte order, to those of the pages before.
-    pub(super) fn decode(&self, file: &File, stack: &mut Vec<u8>) -> Result<()> {
+    /// Appends the values, in native byte order, to those of the pages before. The stack has room for them; strips and
+    /// tiles take memory of `room` one after the other.
+    pub(super) fn decode(&self, file: &File, stack: &mut Vec<u8>, room: &Room) -> Result<()> {
         let value = self.kind.width();
         let start = stack.len();
         stack.resize(start + self.width * self.height * self.components * value, 0);
@@ -204,7 +215,8 @@ impl<'a> Page<'a> {
         let Grid { width: segment_width, height: segment_height, across, down, .. } = self.grid;
         let interleaved = self.interleaved();
         for index in 0..self.segments.len() {
-            let segment = self.segment(file, index)?;
+            let temporary = room.part();
+            let segment = self.segment(file, index, &temporary)?;
             let (plane, cell) = (index / (across * down), index % (across * down));
             let (x0, y0) = (cell % across * segment_width, cell / across * segment_height);
             let columns = segment_width.min(self.width - x0);
@@ -227,31 +239,40 @@ impl<'a> Page<'a> {
     }
 
     /// The image of `count` decoded pages like this one.
-    pub(super) fn image(&self, bytes: Vec<u8>, count: usize) -> Image {
+    pub(super) fn image(&self, bytes: Vec<u8>, count: usize, room: &Room) -> Result<Image> {
+        // Values of one byte stay where they are; half precision becomes single.
+        let copied = if self.kind.width() == 1 { 0 } else { 2 * bytes.len() as u64 };
+        let held = room.held();
+        room.take(copied + if self.cmyk { bytes.len() as u64 } else { 0 })?;
         let mut samples = samples::typed(bytes, self.kind);
         let mut components = self.components;
         if self.cmyk {
             samples = rgb_of_inks(&samples, components);
             components -= 1;
         }
-        Image {
+        room.back_to(held);
+        Ok(Image {
             size: [self.width, self.height, count, 1],
             bits: self.kind.bits as u8,
             palette: self.palette.clone(),
             meaning: self.meaning,
             notes: self.notes.clone(),
             ..Image::picture(self.width, self.height * count, components, samples)
-        }
+        })
     }
 
     /// The values of a strip or tile, row by row, in native byte order.
-    fn segment(&self, file: &File, index: usize) -> Result<Vec<u8>> {
+    fn segment(&self, file: &File, index: usize, room: &Room) -> Result<Vec<u8>> {
         let (offset, count) = self.segments[index];
         let data = file.slice("strip or tile", offset, count)?;
         let rows = self.segment_rows(index);
         if self.compression == Compression::Jpeg {
-            return self.jpeg_segment(data, rows);
+            return self.jpeg_segment(data, rows, room);
         }
+        let need = self.segment_bytes(index).map_or(0, |n| n as usize);
+        // The bytes as stored, turned around and decompressed, and what is unpacked of them.
+        let values = (self.grid.width * self.interleaved() * rows * self.kind.width()) as u64;
+        room.take(if self.reversed { data.len() as u64 } else { 0 } + need as u64 + values)?;
         let reversed: Vec<u8>;
         let data = if self.reversed {
             reversed = data.iter().map(|b| b.reverse_bits()).collect();
@@ -259,13 +280,13 @@ impl<'a> Page<'a> {
         } else {
             data
         };
-        let need = self.segment_bytes(index).map_or(0, |n| n as usize);
         let bytes = codec::decompress(self.compression, data, need, need / rows, self.grid.width)?;
         let values = self.grid.width * self.interleaved();
         Ok(samples::unpack(bytes, self.kind, values, self.interleaved(), self.predictor, file.big_endian))
     }
 
-    fn jpeg_segment(&self, data: &[u8], rows: usize) -> Result<Vec<u8>> {
+    fn jpeg_segment(&self, data: &[u8], rows: usize, room: &Room) -> Result<Vec<u8>> {
+        room.take((data.len() + self.jpeg_tables.len()) as u64)?;
         let stream = codec::jpeg_file(data, self.jpeg_tables, self.photometric);
         let header = jpeg::read_header(&stream)?;
         let expected = (self.grid.width, self.interleaved());
@@ -276,7 +297,7 @@ impl<'a> Page<'a> {
                 expected.0, expected.1
             )));
         }
-        jpeg::decode(&stream, &header)
+        jpeg::decode(&stream, &header, room)
     }
 
     /// True where the pages can be layers of one image.
@@ -333,7 +354,7 @@ impl Grid {
 
 /// A tag with a value for each component, which must be the same; missing ones are 1.
 fn uniform(directory: &Directory, tag: u16, name: &str, components: u64) -> Result<u64> {
-    let values = directory.numbers(tag)?.unwrap_or_default();
+    let values = directory.first_numbers(tag, components as usize)?.unwrap_or_default();
     let first = values.first().copied().unwrap_or(1);
     match values.iter().take(components as usize).all(|&v| v == first) {
         true => Ok(first),
@@ -381,7 +402,7 @@ fn palette(
     if photometric != 3 || components != 1 || kind.bits > 16 {
         return Ok(None);
     }
-    let Some(map) = directory.numbers(tag::COLOR_MAP)? else { return Ok(None) };
+    let Some(map) = directory.first_numbers(tag::COLOR_MAP, 3 << 16)? else { return Ok(None) };
     let colours = map.len() / 3;
     // Some writers store 8 bits without shifting them up.
     let shift = if map.iter().any(|&v| v > 255) { 8 } else { 0 };
@@ -421,7 +442,7 @@ fn rgb_of_inks(samples: &Samples, components: usize) -> Samples {
 
 /// What the values mean to a viewer. A second component that is not called alpha is a layer.
 fn meaning(directory: &Directory, photometric: u64, components: usize) -> Result<Meaning> {
-    let alpha = directory.numbers(tag::EXTRA_SAMPLES)?.is_some_and(|kinds| matches!(kinds[..], [1 | 2, ..]));
+    let alpha = directory.first_numbers(tag::EXTRA_SAMPLES, 1)?.is_some_and(|kinds| matches!(kinds[..], [1 | 2, ..]));
     Ok(Meaning {
         low_is_white: photometric == 0,
         layers: components == 2 && !alpha || components > 4 && photometric != 5,

@@ -2,6 +2,7 @@
 //! write them the same way.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use crate::formats::{Companion, Error, Result};
 
@@ -79,11 +80,20 @@ impl DataFiles {
         }
     }
 
-    /// Bytes of every file, in order; stops at the first that is missing. `own` is what follows the header.
+    /// Bytes of every file, in order; stops at the first that is missing. `own` is what follows the header. Each file
+    /// holds another part of the data, so that none is named twice, and each lies below the header's folder.
     pub fn fetch<'a>(&self, format: &'static str, own: &'a [u8], companion: &Companion) -> Result<Vec<Cow<'a, [u8]>>> {
-        let one = |name: &str| match companion(beside(name)) {
-            Some(bytes) => Ok(Cow::Owned(bytes)),
-            None => Err(Error::MissingCompanion { format, name: name.to_string() }),
+        let mut named = BTreeSet::new();
+        let mut one = |name: &str| {
+            let refused = |why: &str| Error::Malformed { format, reason: format!("the data file {name:?} {why}") };
+            let path = below(name).ok_or_else(|| refused("is not below the folder of the header"))?;
+            if !named.insert(path.clone()) {
+                return Err(refused("is named twice, although each file holds another part of the data"));
+            }
+            match companion(&path)? {
+                Some(bytes) => Ok(Cow::Owned(bytes)),
+                None => Err(Error::MissingCompanion { format, name: name.to_string() }),
+            }
         };
         match self {
             DataFiles::Local => Ok(vec![Cow::Borrowed(own)]),
@@ -103,11 +113,21 @@ impl DataFiles {
     }
 }
 
+/// The path of a data file below the header's folder, its parts separated by `/`; `None` for one that leads out of it.
+///
 /// A header may name its data by a path of the machine that wrote it; only the last part can be next to it. So an
 /// absolute path is never handed on, be it an honest one or one that fishes for a file of the system.
-fn beside(name: &str) -> &str {
+pub(in crate::formats) fn below(name: &str) -> Option<String> {
     let drive = name.as_bytes().get(1) == Some(&b':');
-    if drive || name.starts_with(['/', '\\']) { name.rsplit(['/', '\\']).next().unwrap_or(name) } else { name }
+    let absolute = drive || name.starts_with(['/', '\\']);
+    // Windows separates by both; on other systems a `\` may be part of a name, but not of one that leads elsewhere.
+    let leads_out = name.split(['/', '\\']).any(|part| part == "..");
+    if absolute {
+        let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+        return (!matches!(last, "" | "." | "..")).then(|| last.to_string());
+    }
+    let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!leads_out && !parts.is_empty() && !name.contains('\0')).then(|| parts.join("/"))
 }
 
 /// The pattern with its `%d`, `%i` or `%u` (with width and zero padding) replaced by a number, as printf does.
@@ -143,7 +163,7 @@ mod tests {
         let asked = std::cell::RefCell::new(Vec::new());
         let files = pattern.fetch("test", &[], &|name| {
             asked.borrow_mut().push(name.to_string());
-            Some(vec![1])
+            Ok(Some(vec![1]))
         });
         assert_eq!(files.unwrap().len(), 3);
         assert_eq!(asked.into_inner(), ["s01.raw", "s03.raw", "s05.raw"]);
@@ -155,14 +175,27 @@ mod tests {
     #[test]
     fn endless_patterns_stop_at_the_first_missing_file() {
         let pattern = DataFiles::parse("test", "s%d.raw 0 9223372036854775807 1", &[]).unwrap();
-        let error = pattern.fetch("test", &[], &|name| (name != "s3.raw").then(Vec::new)).unwrap_err();
+        let error = pattern.fetch("test", &[], &|name| Ok((name != "s3.raw").then(Vec::new))).unwrap_err();
         assert!(error.to_string().contains("s3.raw"), "{error}");
     }
 
     #[test]
-    fn absolute_paths_are_looked_for_beside_the_header_only() {
-        assert_eq!(beside("/etc/passwd"), "passwd");
-        assert_eq!(beside(r"C:\scans\a.raw"), "a.raw");
-        assert_eq!(beside("data/a.raw"), "data/a.raw");
+    fn data_files_lie_below_the_folder_of_the_header() {
+        let path = |name: &str| below(name);
+        assert_eq!(path("/etc/passwd").as_deref(), Some("passwd"));
+        assert_eq!(path(r"C:\scans\a.raw").as_deref(), Some("a.raw"));
+        assert_eq!(path("data/a.raw").as_deref(), Some("data/a.raw"));
+        assert_eq!(path("./data//a.raw").as_deref(), Some("data/a.raw"));
+        assert_eq!(path("..a.raw").as_deref(), Some("..a.raw"));
+        for out in ["../a.raw", "data/../../a.raw", r"..\a.raw", "..", ".", "", "./", "/", "/etc/..", "a\0.raw"] {
+            assert_eq!(path(out), None, "{out}");
+        }
+    }
+
+    #[test]
+    fn no_file_is_read_twice() {
+        let twice = DataFiles::parse("test", "LIST", b"a.raw\nb.raw\n./a.raw\n").unwrap();
+        let error = twice.fetch("test", &[], &|_| Ok(Some(vec![1]))).unwrap_err().to_string();
+        assert!(error.contains("named twice"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use bytemuck::Pod;
 
 use crate::image::Samples;
+use crate::memory::{Beyond, Room};
 
 /// Volumes whose memory is kept: an image and a label map.
 const KEPT: usize = 2;
@@ -15,9 +16,16 @@ const KEPT: usize = 2;
 #[derive(Debug, Default)]
 pub struct Scratch {
     done_with: Vec<Samples>,
+    /// What the case in work has taken; what is kept is no part of it.
+    pub(crate) room: Room,
 }
 
 impl Scratch {
+    /// Nothing kept, for files of a case that has an account.
+    pub(crate) fn within(room: &Room) -> Self {
+        Self { done_with: Vec::new(), room: room.clone() }
+    }
+
     /// Keeps the memory of a volume for a later one of the same type. It takes the place of the volume kept longest
     /// where two are kept already.
     pub fn recycle(&mut self, samples: Samples) {
@@ -27,28 +35,41 @@ impl Scratch {
         }
     }
 
-    /// `count` samples of any value. Memory that is kept and does not serve is freed in exchange, so that no more
-    /// volumes are held than are in use at once.
-    pub(super) fn memory<T: Kept>(&mut self, count: usize) -> Vec<T> {
-        let place = self.done_with.iter_mut().position(|samples| room::<T>(samples, count).is_some()).unwrap_or(0);
+    /// `count` samples of any value, whose memory is taken of `room`. Memory that is kept and does not serve is freed in
+    /// exchange, so that no more volumes are held than are in use at once.
+    pub(super) fn memory<T: Kept>(&mut self, count: usize, room: &Room) -> Result<Vec<T>, Beyond> {
+        let bytes = (count as u64).saturating_mul(size_of::<T>() as u64);
+        room.take(bytes)?;
+        let place = self.done_with.iter_mut().position(|samples| fitting::<T>(samples, count).is_some()).unwrap_or(0);
         let mut taken = (place < self.done_with.len()).then(|| self.done_with.remove(place));
-        match taken.as_mut().and_then(|samples| room(samples, count)).map(std::mem::take) {
+        match taken.as_mut().and_then(|samples| fitting(samples, count)).map(std::mem::take) {
             Some(mut values) => {
                 values.resize(count, T::zeroed());
-                values
+                Ok(values)
             }
             None => {
-                // Zeros of the system cost nothing until they are written over: some more for a larger volume to come.
-                let mut values = vec![T::zeroed(); count + count / 4];
-                values.truncate(count);
-                values
+                // Some more for a larger volume to come, which costs nothing until it is written to.
+                let mut values = Vec::new();
+                values.try_reserve_exact(count + count / 4).map_err(|_| room.refused(bytes))?;
+                values.resize(count, T::zeroed());
+                Ok(values)
             }
         }
+    }
+
+    /// Bytes of memory that is kept.
+    pub(crate) fn kept(&self) -> u64 {
+        self.done_with.iter().map(Samples::reserved).sum()
+    }
+
+    /// Frees what is kept.
+    pub(crate) fn clear(&mut self) {
+        self.done_with.clear();
     }
 }
 
 /// The memory of samples that are kept, if `count` values of this type have room in it.
-fn room<T: Kept>(samples: &mut Samples, count: usize) -> Option<&mut Vec<T>> {
+fn fitting<T: Kept>(samples: &mut Samples, count: usize) -> Option<&mut Vec<T>> {
     T::vector(samples).filter(|values| values.capacity() >= count)
 }
 

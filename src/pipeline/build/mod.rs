@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
 use crate::fault::{HEAD_BYTES, pointer};
+use crate::memory::Budget;
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
@@ -27,6 +28,8 @@ pub struct BuildOptions {
     pub slices: slices::Options,
     /// Stop at the first case that fails, or whose masks were paired by index against their headers.
     pub strict: bool,
+    /// Memory that the files of cases may take.
+    pub budget: Budget,
 }
 
 /// Builds the sources that `registry` knows and `raw` holds into the dataset at `path`.
@@ -67,7 +70,7 @@ pub fn build(
     options: &BuildOptions,
     progress: &Progress,
 ) -> Result<BuildReport> {
-    let tree = Tree::open(raw)?;
+    let tree = Tree::open_within(raw, &options.budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(registry, &tree.name(), &paths);
     if found.sources.is_empty() {

@@ -13,8 +13,10 @@ use super::pictures::files_below;
 use super::{Error, ImportReport, OfSlice, Result, Wanted, problem};
 use crate::formats;
 use crate::image::{Frame, Geometry, Image, Samples, axis_lengths};
+use crate::memory::Budget;
 use crate::pipeline::slices_of::table_file;
 use crate::projection;
+use crate::raw;
 use crate::slices::placement::{Grid, Placed, Placement, place};
 use crate::slices::{Axis, Loaded, slice_size, slice_values};
 use crate::spec::Pair;
@@ -253,9 +255,13 @@ fn grid(case: &Lies, axis: Axis, slice: [u32; 2]) -> std::result::Result<Grid, S
 
 /// Reads a volume and puts it on the grid of its case.
 fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
-    let bytes = fs::read(path).map_err(|e| problem(path, e))?;
-    let companion = |name: &str| fs::read(path.with_file_name(name)).ok();
-    let image = formats::read(&path.to_string_lossy(), &bytes, &companion).map_err(|e| problem(path, e))?;
+    let room = Budget::default().room();
+    let bytes = raw::read_whole(path, &room).map_err(|e| problem(path, e.reason))?;
+    let companion = |name: &str| raw::read_companion(path, name, &room);
+    let name = path.to_string_lossy();
+    let file = formats::File::within(&name, &bytes, &room);
+    let mut scratch = formats::Scratch::within(&room);
+    let image = formats::read_file(&file, &companion, &mut scratch).map_err(|e| problem(path, e))?;
     if image.components != 1 {
         let reason =
             format!("{} values per voxel, expected one label: apply argmax to probabilities first", image.components);
@@ -263,7 +269,7 @@ fn placed(path: &Path, grid: &Grid) -> Result<Placed> {
     }
     let file = path.display().to_string();
     let loaded = Loaded { file, image, positions: None, files: Vec::new() };
-    place(grid, loaded, Pair::Grid, [None, None], &mut formats::Scratch::default()).map_err(|error| match error {
+    place(grid, loaded, Pair::Grid, [None, None], &mut scratch).map_err(|error| match error {
         crate::slices::Error::Placement { image, mask_grid, image_grid, why, .. } => problem(
             path,
             format!(

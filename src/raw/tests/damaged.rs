@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::memory::Budget;
 
 #[test]
 fn what_is_no_archive_is_told() {
@@ -124,7 +125,91 @@ fn sizes_are_bounded_and_never_believed() {
         let directory = bytes.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
         bytes[directory + 24..directory + 28].copy_from_slice(&lie.to_le_bytes());
         let (_folder, tree) = open(&[("x.zip", &bytes)]);
-        assert!(tree.read(&tree.members()[0]).is_err(), "{lie}");
+        match tree.members() {
+            [member] => assert!(tree.read(member).is_err(), "{lie}"),
+            _ => assert!(only_problem(&tree).1.contains("expands to 4.0 GB or more"), "{lie}"),
+        }
+    }
+}
+
+/// Of a zip whose entries expand to more than its size allows, those that still fit are members, and the others are
+/// problems by name; of a compressed tar what lies before the limit. An archive inside counts for the file on disk.
+#[test]
+fn archives_expand_to_what_their_size_allows() {
+    let zeros = |count: usize| (0..count).map(|i| (format!("{i:02}.raw"), vec![0; 1 << 20])).collect::<Files>();
+    let budget = Budget::new(1 << 30).with_expansion(0);
+    let kinds =
+        [("x.zip", zip(&zeros(4))), ("x.tar.gz", encode(&GZIP, &tar(&zeros(4)))), ("x.7z", seven_z(&zeros(4), true))];
+    for (name, bytes) in kinds {
+        let folder = folder(&[(name, &bytes), ("outer.zip", &zip(&vec![(name.to_string(), bytes.clone())]))]);
+        let limited = |free: u64| {
+            let tree = Tree::open_with(folder.path(), Options::within(&budget.clone().with_free_expansion(free)));
+            tree.unwrap()
+        };
+        assert!(limited(8 << 20).problems().is_empty(), "{name}: {:?}", limited(8 << 20).problems());
+        let tree = limited(5 << 19);
+        let whole: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+        let expected = ["00.raw", "01.raw"].map(|file| format!("{name}/{file}"));
+        assert_eq!(whole.iter().filter(|path| path.starts_with(name)).copied().collect::<Vec<_>>(), expected);
+        assert!(whole.len() <= 4, "{whole:?}");
+        for file in ["02.raw", "03.raw"] {
+            let path = format!("{name}/{file}");
+            let problem = tree.problems().iter().find(|problem| problem.path == path);
+            let said = problem.is_some_and(|problem| problem.reason.contains("--max-expansion"));
+            assert!(said || name == "x.tar.gz", "{path}: {:?}", tree.problems());
+        }
+        let told = |path: &str| {
+            tree.problems().iter().any(|p| p.path.starts_with(path) && p.reason.contains("--max-expansion (now 0)"))
+        };
+        assert!(told(name) && told("outer.zip"), "{:?}", tree.problems());
+        tree.members().iter().for_each(|member| assert_eq!(tree.read(member).unwrap().len(), 1 << 20));
+    }
+}
+
+/// A name or an attribute of a gigabyte is not read: neither at the beginning nor behind good entries.
+#[test]
+fn headers_of_tars_are_bounded() {
+    let long = |kind: ::tar::EntryType, size: usize| {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size as u64);
+        header.set_path("long").unwrap();
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.resize(512 + size.next_multiple_of(512), b'a');
+        bytes
+    };
+    let good = tar(&vec![("a.txt".into(), b"a".to_vec())]);
+    let good = &good[..1024];
+    for kind in [::tar::EntryType::GNULongName, ::tar::EntryType::GNULongLink, ::tar::EntryType::XHeader] {
+        let bytes = [good, &long(kind, 3 << 20), good, &[0; 1024]].concat();
+        for (name, bytes) in [("x.tar", bytes.clone()), ("x.tar.gz", encode(&GZIP, &bytes))] {
+            let (_folder, tree) = open(&[(name, &bytes)]);
+            assert_eq!(tree.members().len(), 1, "{name}");
+            assert!(only_problem(&tree).1.contains("headers of more than 1048576 bytes"), "{:?}", tree.problems());
+        }
+    }
+}
+
+/// A member that does not fit into memory is an error when it is read as a whole, and can be copied.
+#[test]
+fn members_beyond_the_memory_are_refused_before_they_are_read() {
+    let files: Files = vec![("big.raw".into(), vec![0; 41 << 20]), ("small.raw".into(), vec![1; 10])];
+    let folder = folder(&[
+        ("x.zip", &zip(&files)),
+        ("x.tar.gz", &encode(&GZIP, &tar(&files))),
+        ("x.7z", &seven_z(&files, true)),
+    ]);
+    let tree = Tree::open_within(folder.path(), &Budget::new(1 << 26)).unwrap();
+    for member in tree.members() {
+        match member.name() {
+            "big.raw" => {
+                let error = tree.read(member).unwrap_err();
+                assert!(matches!(error.reason, Reason::Memory(_)) && error.to_string().contains("--memory"), "{error}");
+                tree.copy(member, &mut std::io::sink()).unwrap();
+            }
+            _ => assert_eq!(tree.read(member).unwrap(), [1; 10]),
+        }
     }
 }
 

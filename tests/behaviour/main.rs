@@ -20,6 +20,8 @@ mod factors;
 mod facts;
 mod filelists;
 mod golden;
+#[cfg(target_os = "linux")] // memory is measured by /proc
+mod hostile_memory;
 mod keys;
 mod leaks;
 mod looks;

@@ -72,7 +72,7 @@ fn volume(image: &str, labels: &str) {
     say("sha256 of the files", sha, files.iter().map(Vec::len).sum());
 
     // The pictures as the build makes them.
-    let volume = medcosmos::formats::read(image, &files[0], &|_| None).expect("a volume");
+    let volume = medcosmos::formats::read(image, &files[0], &|_| Ok(None)).expect("a volume");
     let [width, height, slices, _] = volume.size;
     let medcosmos::image::Samples::I16(values) = &volume.samples else { panic!("16-bit values expected") };
     let pictures: Vec<Vec<u8>> = values

@@ -11,7 +11,7 @@ use medcosmos::metrics::{Comparison, MetricOptions, Spacing};
 
 /// The pixels of a 2D file that are not 0.
 fn read(path: &str) -> Result<Mask, Box<dyn Error>> {
-    let image = formats::read(path, &fs::read(path)?, &|_| None)?;
+    let image = formats::read(path, &fs::read(path)?, &|_| Ok(None))?;
     let [width, height, 1, 1] = image.size else { return Err(format!("{path}: not a 2D image").into()) };
     Ok(Mask::from_predicate(height as u32, width as u32, |i| image.samples.get(i * image.components) != 0.0))
 }

@@ -85,12 +85,11 @@ struct Global {
     /// Number of threads; does not affect results [default: one per core]
     #[arg(long, global = true, value_name = "N", help_heading = GLOBAL)]
     threads: Option<usize>,
-    /// Memory that the contents of files may take, such as 8GB, 2GiB or 50%; a case that needs more fails alone
-    /// [default: 75% of the memory, of the limits of the control groups (version 1 and 2), and of half of `ulimit -v`,
-    /// whichever is least]
+    /// Memory for the contents of files: 8GB, 2GiB, 50%; a case that needs more fails [default: 75% of the RAM, or of the
+    /// limit of the cgroup, v1 or v2]
     #[arg(long, global = true, value_name = "SIZE", help_heading = GLOBAL)]
     memory: Option<Size>,
-    /// Bytes that an archive of downloads may expand to for each byte of its file, beyond the first GiB
+    /// Bytes that an archive may expand to for each byte of its file, beyond the first GiB
     #[arg(long, global = true, value_name = "N", default_value_t = EXPANSION, help_heading = GLOBAL)]
     max_expansion: u64,
     /// Spec file that adds a source, or replaces a built-in one; may be repeated

@@ -304,7 +304,8 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
     for problem in tree.problems() {
         println!("unreadable: {}: {}", problem.path, problem.reason);
     }
-    let lists = read_lists(&mut found, &registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
+    let lists =
+        read_lists(&mut found, &registry, |file| tree.read_text(&tree.members()[file]).map_err(|e| e.to_string()));
     let Some(source) = found.sources.first() else {
         println!("\nThe source is not recognised: no release has a match for each of its evidence patterns.");
         return Ok(ExitCode::FAILURE);

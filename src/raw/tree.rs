@@ -203,6 +203,17 @@ impl Tree {
         Ok(bytes)
     }
 
+    /// As [`read`](Self::read), of a text that is taken apart into many small pieces: it may have an eighth of the memory
+    /// of a case, since the pieces take several times its bytes.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(crate) fn read_text(&self, member: &Member) -> Result<Vec<u8>, Error> {
+        let taken_apart = self.budget().check(member.size.saturating_mul(8));
+        taken_apart.map_err(|beyond| Reason::Memory(beyond).at(&member.path))?;
+        self.read(member)
+    }
+
     /// As [`read`](Self::read), into memory that is used again: for files of some megabytes fresh memory is a good part
     /// of the time that reading takes. What `memory` held is lost, and what it holds behind the member is of no use.
     ///

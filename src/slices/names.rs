@@ -21,7 +21,7 @@ pub(super) fn check(case: &Case, spec: &Spec, tree: &Tree) -> Result<Vec<(String
     for list in case.lists.iter().filter(|list| layout.list[list.part].names) {
         let member = &tree.members()[list.file];
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
-        let bytes = tree.read(member)?;
+        let bytes = tree.read_text(member)?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let json: Value = serde_json::from_slice(bytes).map_err(|e| problem(format!("not JSON: {e}")))?;
         let mut contradictions = Vec::new();

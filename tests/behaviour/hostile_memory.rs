@@ -16,7 +16,7 @@ use medcosmos::store::{CaseRow, Dataset};
 use tempfile::TempDir;
 
 use crate::phantom::{gzip, nifti, write};
-use crate::program::medcosmos;
+use crate::program::{Run, files_of, medcosmos};
 
 /// The bound that all commands get.
 const BOUND: &str = "256MB";
@@ -381,6 +381,39 @@ fn images_beyond_the_bound_fail_alone() {
     run.says("bombs/bomb-mask: ", NEEDS);
     let run = Bounded::of(medcosmos("scan").arg(&raw).arg("--spec").arg(&spec));
     assert!(run.text.contains("bombs"), "{}", run.text);
+}
+
+/// Four cases of which three fit next to each other: whoever is in the way waits and runs alone, and the dataset is the
+/// same as without a bound.
+#[test]
+fn cases_that_crowd_each_other_are_all_built() {
+    const SIDE: usize = 2000;
+    let mut rows = vec![0; SIDE * (SIDE + 1)];
+    rows.chunks_exact_mut(SIDE + 1).for_each(|row| row[200..900].fill(1));
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&rows).unwrap();
+    let picture = png(SIDE as u32, &[], &packed.finish().unwrap());
+    let slugs = ["bombs-a", "bombs-b", "bombs-c", "bombs-d"];
+    let files: Vec<(String, Vec<u8>)> = slugs
+        .iter()
+        .flat_map(|slug| ["images", "masks"].map(|folder| (format!("{slug}/{folder}/one.png"), picture.clone())))
+        .collect();
+    let (place, raw, spec) = folder(&files);
+    let run = |name: &str, options: &[&str]| {
+        let dataset = place.path().join(name);
+        let mut program = medcosmos("build");
+        program.arg(&raw).arg("--out").arg(&dataset).arg("--quiet").args(options);
+        for slug in slugs {
+            let own = spec.with_file_name(format!("{slug}.toml"));
+            let text = SPEC.replace("\"bombs\"", &format!("{slug:?}")).replace("[\"", &format!("[\"{slug}/"));
+            fs::write(&own, text).unwrap();
+            program.arg("--spec").arg(own).args(["--source", slug]);
+        }
+        Run::done(&mut program);
+        files_of(&dataset)
+    };
+    let crowded = run("crowded", &["--memory", "64MiB", "--threads", "4"]);
+    assert_eq!(crowded, run("alone", &["--threads", "1"]));
 }
 
 /// Colour profiles and texts of a PNG, and zeros behind its end, are no part of the picture.

@@ -22,6 +22,13 @@ use crate::memory::{Budget, Room, Unread};
 /// Sequences in sequences beyond this depth are refused; real files stay below ten.
 const MAX_DEPTH: usize = 64;
 
+/// Most elements of a data set or an item, without those of the items in it, and most items of a sequence. Each takes
+/// several times its bytes in memory. The frames of the largest objects, slides of microscopes, are some 100,000 items.
+const MOST_ELEMENTS: usize = 1 << 16;
+const MOST_ITEMS: usize = 1 << 18;
+/// Most elements of all items of a sequence.
+const MOST_ITEM_ELEMENTS: usize = 1 << 22;
+
 const ITEM: Tag = Tag(0xFFFE, 0xE000);
 const ITEM_END: Tag = Tag(0xFFFE, 0xE00D);
 const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
@@ -332,17 +339,23 @@ impl<'a> DataSet<'a> {
         // A sequence written as UN holds implicit VR little endian whatever the rest of the file (PS3.5 6.2.2).
         let encoding = if element.vr == Some(VR::UN) { Encoding::IMPLICIT } else { self.encoding };
         let mut cursor = Cursor { bytes: element.value, at: 0, encoding };
-        let mut items = Vec::new();
+        let (mut items, mut elements) = (Vec::new(), 0);
         while cursor.at < element.value.len() {
             let (tag, length) = cursor.item_header()?;
-            match tag {
+            let item = match tag {
                 SEQUENCE_END => break,
-                ITEM if length == UNDEFINED => items.push(cursor.data_set(1)?),
+                ITEM if length == UNDEFINED => cursor.data_set(1)?,
                 ITEM => {
                     let value = cursor.take(length as usize, || "an item".into())?;
-                    items.push(Cursor { bytes: value, at: 0, encoding }.data_set(1)?);
+                    Cursor { bytes: value, at: 0, encoding }.data_set(1)?
                 }
                 _ => return Err(malformed(format!("expected an item, found {}", name(tag)))),
+            };
+            elements += item.elements.len();
+            items.push(item);
+            if items.len() > MOST_ITEMS || elements > MOST_ITEM_ELEMENTS {
+                let what = format!("{} items of {elements} elements", items.len());
+                return Err(malformed(format!("a sequence of {what} or more, which no object has")));
             }
         }
         Ok(items)
@@ -487,6 +500,9 @@ impl<'a> Cursor<'a> {
                 break;
             }
             self.at = before;
+            if elements.len() == MOST_ELEMENTS {
+                return Err(malformed(format!("more than {MOST_ELEMENTS} elements in one data set")));
+            }
             elements.push(self.element(depth)?);
         }
         // Elements stand in ascending order by the standard; the sort is for the files where they do not.

@@ -46,6 +46,8 @@ pub(super) fn within(bytes: &[u8], room: &Room) -> Result<Option<Segments>> {
     let data = part10.data_set()?;
     let Some(table) = table_of(&data)? else { return Ok(None) };
     if table.kind == Kind::StructureSet {
+        // A number of two characters becomes one of eight bytes, and another one in a point.
+        room.take((bytes.len() as u64).saturating_mul(8))?;
         let structures = structures(&data, &table)?;
         return Ok(Some(Segments::new(table, part10.notes, Content::Structures(structures))));
     }

@@ -18,7 +18,9 @@
 mod tests;
 
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, four_axes, named_data};
+use super::voxels::{
+    Block, DataFiles, Dtype, Encoding, Endian, Header, MOST_LINES, Scratch, Skip, four_axes, named_data,
+};
 use super::{Companion, Error, Result, listed};
 use crate::image::{Geometry, Image, Scaling};
 use crate::memory::Room;
@@ -240,6 +242,9 @@ impl Fields {
             let Some((key, value)) = line.split_once(['=', ':']) else { continue };
             let (key, value) = (key.trim().to_string(), value.trim().to_string());
             let is_last = key.eq_ignore_ascii_case("ElementDataFile");
+            if fields.len() == MOST_LINES {
+                return Err(malformed(format!("a header of more than {MOST_LINES} lines")));
+            }
             fields.push((key, value));
             if is_last {
                 return Ok((Fields(fields), rest));

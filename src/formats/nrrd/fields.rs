@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{Result, malformed};
+use super::{MOST_LINES, Result, malformed};
 
 /// Field names, lower case and without blanks (the specification allows `data file` and `datafile`), with their values.
 pub(super) struct Fields {
@@ -27,6 +27,9 @@ impl Fields {
             rest = after;
             if text.is_empty() {
                 break;
+            }
+            if fields.len() + keys.len() == MOST_LINES {
+                return Err(malformed(format!("a header of more than {MOST_LINES} lines")));
             }
             if text.starts_with('#') {
                 continue;

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 use self::fields::Fields;
 pub use self::segments::{segment_table, segments};
 use super::format::Format;
-use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, Scratch, Skip, named_data};
+use super::voxels::{Block, DataFiles, Dtype, Encoding, Endian, Header, MOST_LINES, Scratch, Skip, named_data};
 use super::{Companion, Error, Result};
 use crate::image::{Image, Scaling};
 use crate::memory::Room;

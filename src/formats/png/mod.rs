@@ -58,7 +58,8 @@ fn promise(head: &[u8]) -> Option<u64> {
     width.checked_mul(8)?.checked_add(1)?.checked_mul(height)
 }
 
-fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
+/// As [`read`], in memory of `room`.
+pub(crate) fn read_within(bytes: &[u8], room: &Room) -> Result<Image> {
     let error = |e: DecodingError| match e {
         DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Error::Truncated {
             format: FORMAT,

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::MOST_LINES;
 use crate::formats::{Companion, Error, Result};
 
 /// Where the header says that its data are.
@@ -52,8 +53,12 @@ impl DataFiles {
                 let dimension = dimension.first().map(|d| d.parse()).transpose();
                 let dimension = dimension.map_err(|_| malformed(format!("{value:?} is not a list of data files")))?;
                 let text = String::from_utf8_lossy(rest);
-                let names = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_string).collect();
-                Ok(DataFiles::List { names, dimension })
+                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+                let names: Vec<String> = lines.take(MOST_LINES + 1).map(str::to_string).collect();
+                match names.len() > MOST_LINES {
+                    true => Err(malformed(format!("a list of more than {MOST_LINES} data files"))),
+                    false => Ok(DataFiles::List { names, dimension }),
+                }
             }
             [pattern, ref numbers @ ..] if pattern.contains('%') && (2..=4).contains(&numbers.len()) => {
                 let numbers: std::result::Result<Vec<i64>, _> = numbers.iter().map(|n| n.parse()).collect();
@@ -190,6 +195,14 @@ mod tests {
         for out in ["../a.raw", "data/../../a.raw", r"..\a.raw", "..", ".", "", "./", "/", "/etc/..", "a\0.raw"] {
             assert_eq!(path(out), None, "{out}");
         }
+    }
+
+    #[test]
+    fn lists_have_an_end() {
+        let endless = "a\n".repeat(MOST_LINES + 1);
+        assert!(
+            DataFiles::parse("test", "LIST", endless.as_bytes()).unwrap_err().to_string().contains("more than 65536")
+        );
     }
 
     #[test]

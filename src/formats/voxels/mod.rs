@@ -146,6 +146,9 @@ pub(super) fn four_axes(sizes: &[usize]) -> Option<[usize; 4]> {
     Some(four)
 }
 
+/// Most lines of a text header, and names in a list of data files: each takes many times its bytes in memory.
+pub(super) const MOST_LINES: usize = 1 << 16;
+
 /// Order of the bytes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endian {

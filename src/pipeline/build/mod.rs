@@ -178,7 +178,7 @@ pub(super) fn prepare(
     progress: &Progress,
 ) -> Prepared {
     settle(found, registry, tree, cache.as_deref_mut());
-    let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
+    let unread = read_lists(found, registry, |file| tree.read_text(&tree.members()[file]).map_err(|e| e.to_string()));
     let digests = digest_members(tree, found, cache, progress);
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());

@@ -1,7 +1,6 @@
 //! Predictions as a folder of PNG files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
@@ -9,8 +8,11 @@ use walkdir::WalkDir;
 use super::label_map::{self, Labels};
 use super::names::{Names, Template};
 use super::{Candidate, Error, ImportReport, OfSlice, Result, Wanted, problem};
+use crate::formats::png;
 use crate::image::{Image, Samples};
 use crate::mask::{Connectivity, Mask};
+use crate::memory::Budget;
+use crate::raw::read_whole;
 
 /// What to do about values that are no labels.
 const CURE: &str = "write the value of its label into each pixel, or write one file per mask";
@@ -202,8 +204,9 @@ fn own(picture: &Picture, size: [u32; 2]) -> Result<Mask> {
 /// The one value of each pixel, row by row.
 fn values(picture: &Picture, [height, width]: [u32; 2]) -> Result<Vec<i64>> {
     let refuse = |reason: String| Err::<Vec<i64>, Error>(problem(&picture.path, reason));
-    let bytes = fs::read(&picture.path).map_err(|e| problem(&picture.path, e))?;
-    let image = crate::formats::png::read(&bytes).map_err(|e| problem(&picture.path, e))?;
+    let room = Budget::default().room();
+    let bytes = read_whole(&picture.path, &room).map_err(|e| problem(&picture.path, e.reason))?;
+    let image = png::read_within(&bytes, &room).map_err(|e| problem(&picture.path, e))?;
     let [x, y, ..] = image.size;
     if [x, y] != [width as usize, height as usize] {
         let turned = if [y, x] == [width as usize, height as usize] { " (are rows and columns swapped?)" } else { "" };

@@ -196,8 +196,11 @@ fn print(d: &Description) {
     }
 }
 
-/// Writes the values in little endian order, piece by piece: a copy of all may be as large as the file.
+/// Writes the values in little endian order without a copy of all, which may be as large as the file.
 fn write_little_endian(samples: &Samples, out: &mut dyn Write) -> std::io::Result<()> {
+    if cfg!(target_endian = "little") {
+        return with_samples!(samples, v => out.write_all(bytemuck::cast_slice(v)));
+    }
     with_samples!(samples, v => v.chunks(1 << 14).try_for_each(|piece| {
         out.write_all(&piece.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>())
     }))

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{Error, ExportScope, Exported, write as write_file};
 use crate::slices::png;
-use crate::store::{MaskRow, Rows, SliceImage};
+use crate::store::{MaskRow, Rows, SliceImage, check_id};
 
 /// A line of `masks.csv`.
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ pub(super) fn write_images(scope: &ExportScope, to: &Path) -> Result<u64, Error>
     scope.files::<SliceImage>()?.into_par_iter().try_for_each(|file| {
         for slice in Rows::<SliceImage>::of(vec![file]) {
             let slice = slice?;
-            write_file(&to.join(image_path(&slice.slice_id)), &slice.image.bytes)?;
+            write_file(&to.join(image_path(&slice.slice_id)?), &slice.image.bytes)?;
             written.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), Error>(())
@@ -42,8 +42,15 @@ pub(super) fn write_images(scope: &ExportScope, to: &Path) -> Result<u64, Error>
     Ok(written.into_inner())
 }
 
-pub(super) fn image_path(slice_id: &str) -> String {
-    format!("images/{slice_id}.png")
+/// Path of a slice's picture in an export.
+pub(super) fn image_path(slice_id: &str) -> Result<String, Error> {
+    path_in("images", slice_id)
+}
+
+fn path_in(folder: &str, id: &str) -> Result<String, Error> {
+    let refused = |why| Error::Damaged { id: id.to_string(), reason: format!("the id cannot name a file: {why}") };
+    check_id(id).map_err(refused)?;
+    Ok(format!("{folder}/{id}.png"))
 }
 
 fn write_masks(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
@@ -53,7 +60,7 @@ fn write_masks(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
             let row = mask?;
             let mask = row.mask.decode(&row.mask_id)?;
             let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
-            let path = to.join(format!("masks/{}.png", row.mask_id));
+            let path = to.join(path_in("masks", &row.mask_id)?);
             write_file(&path, &png::encode(&pixels, mask.width(), mask.height(), 1))?;
             written.fetch_add(1, Ordering::Relaxed);
         }
@@ -72,8 +79,8 @@ pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
         let row = row?;
         let line = Line {
             mask_id: &row.mask_id,
-            image: image_path(&row.slice_id),
-            mask: format!("masks/{}.png", row.mask_id),
+            image: image_path(&row.slice_id)?,
+            mask: path_in("masks", &row.mask_id)?,
             source: &row.source,
             patient_id: &row.patient_id,
             modality: &row.modality,

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strsim::levenshtein;
 
-use super::names::{file_safe, plain_name};
+use super::ids::{file_safe, id_part};
+use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
 
@@ -256,7 +257,7 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         // Equal labels may be two encodings of one thing: whether both occur in one file, only that tells.
         let mut seen: BTreeMap<(String, Option<&str>), (&String, &Label)> = BTreeMap::new();
         for (key, label) in labels {
-            let id = file_safe(&label.name);
+            let id = id_part(&label.name);
             if let Some((other, same)) = seen.insert((id.clone(), label.laterality.as_deref()), (key, label))
                 && (&same.name, &same.object) != (&label.name, &label.object)
             {

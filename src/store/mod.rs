@@ -26,6 +26,7 @@
 mod dataset;
 mod durable;
 mod error;
+mod ids;
 mod layout;
 mod manifest;
 mod names;
@@ -46,6 +47,7 @@ pub use arrow_schema::Field;
 
 pub use dataset::Dataset;
 pub use error::{Error, Result};
+pub(crate) use ids::check_id;
 pub use layout::Partition;
 pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy};
 pub(crate) use manifest::{discard, discard_stale};

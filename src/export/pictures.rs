@@ -1,5 +1,6 @@
 //! Slices and masks as PNG, in folders named by their ids.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,22 +10,23 @@ use serde::Serialize;
 use super::{Error, ExportScope, Exported, write as write_file};
 use crate::slices::png;
 use crate::store::{MaskRow, Rows, SliceImage, check_id};
+use crate::text::cell;
 
-/// A line of `masks.csv`.
+/// A line of `masks.csv`. No [cell] of it is a formula.
 #[derive(Serialize)]
 struct Line<'a> {
-    mask_id: &'a str,
+    mask_id: Cow<'a, str>,
     image: String,
     mask: String,
-    source: &'a str,
-    patient_id: &'a str,
-    modality: &'a str,
-    object: &'a str,
-    target: &'a str,
-    label_name: &'a str,
-    laterality: Option<&'a str>,
+    source: Cow<'a, str>,
+    patient_id: Cow<'a, str>,
+    modality: Cow<'a, str>,
+    object: Cow<'a, str>,
+    target: Cow<'a, str>,
+    label_name: Cow<'a, str>,
+    laterality: Option<Cow<'a, str>>,
     instance: Option<u32>,
-    rater: Option<&'a str>,
+    rater: Option<Cow<'a, str>>,
     excluded: bool,
     area_px: u32,
 }
@@ -78,18 +80,18 @@ pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
     for row in scope.rows::<MaskRow>()? {
         let row = row?;
         let line = Line {
-            mask_id: &row.mask_id,
+            mask_id: cell(&row.mask_id),
             image: image_path(&row.slice_id)?,
             mask: path_in("masks", &row.mask_id)?,
-            source: &row.source,
-            patient_id: &row.patient_id,
-            modality: &row.modality,
-            object: &row.object,
-            target: &row.target,
-            label_name: &row.label_name,
-            laterality: row.laterality.as_deref(),
+            source: cell(&row.source),
+            patient_id: cell(&row.patient_id),
+            modality: cell(&row.modality),
+            object: cell(&row.object),
+            target: cell(&row.target),
+            label_name: cell(&row.label_name),
+            laterality: row.laterality.as_deref().map(cell),
             instance: row.instance,
-            rater: row.rater.as_deref(),
+            rater: row.rater.as_deref().map(cell),
             excluded: row.excluded,
             area_px: row.area_px,
         };

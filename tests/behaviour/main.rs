@@ -23,6 +23,7 @@ mod golden;
 mod keys;
 mod leaks;
 mod looks;
+mod names;
 mod outdated;
 mod passes;
 mod phantom;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::pipeline::Result;
+use crate::raw::Link;
 use crate::slices::placement::Placement;
 use crate::sources::{FileUse, NearMiss, Scan};
 use crate::spec::Registry;
@@ -23,6 +24,8 @@ pub struct BuildReport {
     pub near: Vec<NearMiss>,
     /// Archives and files that could not be read, with the reason.
     pub problems: Vec<(String, String)>,
+    /// Links that lead out of the folder of downloads.
+    pub links: Vec<Link>,
     /// Shards that were done before.
     pub shards_reused: usize,
     /// Shards that were done now.

@@ -11,6 +11,7 @@ use crate::slices::{CaseSlices, ObjectMask, Slice};
 use crate::sources::Case;
 use crate::spec::{Spec, bounded, id_part, make_distinct, sided_names};
 use crate::store::{CaseRow, CaseStatus, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
+use crate::text::printable_line;
 
 /// The row of a case before anything is known of its pixels.
 pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseRow {
@@ -101,7 +102,9 @@ pub(super) fn push_case(
     row.dropped_masks = cut.dropped_masks;
     row.placement = Some(cut.placement.text().into());
     row.placement_error_mm = cut.placement_error_mm;
-    row.notes = cut.notes.iter().chain(&case.notes).map(|note| case.public(note)).collect();
+    // Notes quote texts of headers.
+    let note = |note: &String| printable_line(&case.public(note)).into_owned();
+    row.notes = cut.notes.iter().chain(&case.notes).map(note).collect();
     if rows.is_empty() {
         row.status = CaseStatus::Skipped;
         row.reason = Some("no mask is large enough".into());

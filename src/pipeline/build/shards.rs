@@ -11,6 +11,7 @@ use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
+use crate::text::printable_line;
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
 const SHARD_CASES: usize = 64;
@@ -119,7 +120,8 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = (CaseStatus::Skipped, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Skipped, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {

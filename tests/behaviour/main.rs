@@ -23,6 +23,7 @@ mod golden;
 mod keys;
 mod leaks;
 mod looks;
+mod mutations;
 mod names;
 mod outdated;
 mod passes;

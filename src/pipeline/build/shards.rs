@@ -128,9 +128,10 @@ pub(in crate::pipeline) fn write_shard(
                 if options.strict {
                     return Err(Error::Strict { case: case.id.clone(), reason });
                 }
-                progress.say(&format!("failed: {}: {reason}", case.id));
+                progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = (CaseStatus::Failed, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Failed, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
         }

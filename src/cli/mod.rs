@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::pipeline::{Existing, Progress};
 use crate::spec::Registry;
+use crate::text::printable;
 
 /// Replaces the standard macro, which panics when the reader closes the pipe (`medcosmos … | head`).
 macro_rules! print {
@@ -184,7 +185,8 @@ pub fn main() -> ExitCode {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| PrintableStderr)
+        .with_ansi(false)
         .without_time()
         .with_target(false)
         .init();
@@ -196,7 +198,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }
@@ -238,9 +240,23 @@ fn shell_word(word: &str) -> String {
     if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Writes to standard output. A closed pipe ends the program without an error.
+/// Standard error for the log, which writes a line at a time: [printable].
+struct PrintableStderr;
+
+impl Write for PrintableStderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(printable(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Writes to standard output, [printable]. A closed pipe ends the program without an error.
 fn write_out(text: fmt::Arguments) {
-    match io::stdout().lock().write_fmt(text) {
+    match io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         Err(error) => {

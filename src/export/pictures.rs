@@ -1,5 +1,6 @@
 //! Slices and masks as PNG, in folders named by their ids.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,23 +9,24 @@ use serde::Serialize;
 
 use super::{Error, ExportScope, Exported, write as write_file};
 use crate::slices::png;
-use crate::store::{MaskRow, Rows, SliceImage};
+use crate::store::{MaskRow, Rows, SliceImage, check_id};
+use crate::text::cell;
 
-/// A line of `masks.csv`.
+/// A line of `masks.csv`. No [cell] of it is a formula.
 #[derive(Serialize)]
 struct Line<'a> {
-    mask_id: &'a str,
+    mask_id: Cow<'a, str>,
     image: String,
     mask: String,
-    source: &'a str,
-    patient_id: &'a str,
-    modality: &'a str,
-    object: &'a str,
-    target: &'a str,
-    label_name: &'a str,
-    laterality: Option<&'a str>,
+    source: Cow<'a, str>,
+    patient_id: Cow<'a, str>,
+    modality: Cow<'a, str>,
+    object: Cow<'a, str>,
+    target: Cow<'a, str>,
+    label_name: Cow<'a, str>,
+    laterality: Option<Cow<'a, str>>,
     instance: Option<u32>,
-    rater: Option<&'a str>,
+    rater: Option<Cow<'a, str>>,
     excluded: bool,
     area_px: u32,
 }
@@ -34,7 +36,7 @@ pub(super) fn write_images(scope: &ExportScope, to: &Path) -> Result<u64, Error>
     scope.files::<SliceImage>()?.into_par_iter().try_for_each(|file| {
         for slice in Rows::<SliceImage>::of(vec![file]) {
             let slice = slice?;
-            write_file(&to.join(image_path(&slice.slice_id)), &slice.image.bytes)?;
+            write_file(&to.join(image_path(&slice.slice_id)?), &slice.image.bytes)?;
             written.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), Error>(())
@@ -42,8 +44,15 @@ pub(super) fn write_images(scope: &ExportScope, to: &Path) -> Result<u64, Error>
     Ok(written.into_inner())
 }
 
-pub(super) fn image_path(slice_id: &str) -> String {
-    format!("images/{slice_id}.png")
+/// Path of a slice's picture in an export.
+pub(super) fn image_path(slice_id: &str) -> Result<String, Error> {
+    path_in("images", slice_id)
+}
+
+fn path_in(folder: &str, id: &str) -> Result<String, Error> {
+    let refused = |why| Error::Damaged { id: id.to_string(), reason: format!("the id cannot name a file: {why}") };
+    check_id(id).map_err(refused)?;
+    Ok(format!("{folder}/{id}.png"))
 }
 
 fn write_masks(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
@@ -53,7 +62,7 @@ fn write_masks(scope: &ExportScope, to: &Path) -> Result<u64, Error> {
             let row = mask?;
             let mask = row.mask.decode(&row.mask_id)?;
             let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
-            let path = to.join(format!("masks/{}.png", row.mask_id));
+            let path = to.join(path_in("masks", &row.mask_id)?);
             write_file(&path, &png::encode(&pixels, mask.width(), mask.height(), 1))?;
             written.fetch_add(1, Ordering::Relaxed);
         }
@@ -71,18 +80,18 @@ pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
     for row in scope.rows::<MaskRow>()? {
         let row = row?;
         let line = Line {
-            mask_id: &row.mask_id,
-            image: image_path(&row.slice_id),
-            mask: format!("masks/{}.png", row.mask_id),
-            source: &row.source,
-            patient_id: &row.patient_id,
-            modality: &row.modality,
-            object: &row.object,
-            target: &row.target,
-            label_name: &row.label_name,
-            laterality: row.laterality.as_deref(),
+            mask_id: cell(&row.mask_id),
+            image: image_path(&row.slice_id)?,
+            mask: path_in("masks", &row.mask_id)?,
+            source: cell(&row.source),
+            patient_id: cell(&row.patient_id),
+            modality: cell(&row.modality),
+            object: cell(&row.object),
+            target: cell(&row.target),
+            label_name: cell(&row.label_name),
+            laterality: row.laterality.as_deref().map(cell),
             instance: row.instance,
-            rater: row.rater.as_deref(),
+            rater: row.rater.as_deref().map(cell),
             excluded: row.excluded,
             area_px: row.area_px,
         };

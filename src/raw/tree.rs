@@ -12,7 +12,7 @@ use super::folder::{self, Found};
 use super::kept::Kept;
 use super::registry::{self, Hint};
 use super::source::Source;
-use super::{Error, Ignored, Problem, Reason, names};
+use super::{Error, Ignored, Link, Problem, Reason, names};
 
 /// A file in a folder or in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,7 @@ pub struct Tree {
     members: Vec<Member>,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
+    links: Vec<Link>,
     pub(super) enclosing: Vec<EnclosingArchive>,
     pub(super) archives: Vec<Box<dyn Archive>>,
     shared: Shared,
@@ -112,10 +113,11 @@ impl Tree {
         problems.sort();
         ignored.sort();
         ignored.dedup();
+        let links = listing.links;
         let enclosing = listing.files.into_iter();
         let enclosing =
             enclosing.map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns }).collect();
-        Ok(Self { root: root.to_owned(), members, problems, ignored, enclosing, archives, shared, digested })
+        Ok(Self { root: root.to_owned(), members, problems, ignored, links, enclosing, archives, shared, digested })
     }
 
     /// The folder or file that was opened.
@@ -129,7 +131,7 @@ impl Tree {
         if !self.root.is_dir() {
             return String::new();
         }
-        let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let named = |path: &Path| path.file_name().map(names::shown_os);
         named(&self.root).or_else(|| named(&self.root.canonicalize().ok()?)).unwrap_or_default()
     }
 
@@ -155,6 +157,11 @@ impl Tree {
     /// What is no part of a download, sorted by path.
     pub fn ignored(&self) -> &[Ignored] {
         &self.ignored
+    }
+
+    /// Links in folders that lead out of the root, sorted by path. What they lead to is in the tree as well.
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// The bytes of a member. Any number of threads may read at a time.

@@ -25,6 +25,8 @@ mod kills;
 mod leaks;
 mod looks;
 mod nothing_lost;
+mod mutations;
+mod names;
 mod outdated;
 mod passes;
 mod phantom;

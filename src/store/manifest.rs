@@ -303,8 +303,8 @@ pub fn discard(dataset: &Dataset, unwanted: impl Fn(&Receipt) -> bool) -> Result
     Ok(removed.into_keys().collect())
 }
 
-/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits
-/// it. Every file is compared with its receipt on the way.
+/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, or one that
+/// an interrupted copy left there, and commits it. Every file is compared with its receipt on the way.
 ///
 /// # Errors
 /// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and
@@ -324,6 +324,11 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
     }
     receipts.par_iter().try_for_each(|(path, receipt)| {
         for file in receipt.files.values() {
+            // A copy that was interrupted goes on.
+            let there = sha256_file(&to.join(&file.path)).ok();
+            if there.is_some_and(|there| there == (file.bytes, file.sha256.clone())) {
+                continue;
+            }
             let copied = durable::copy(to, &dataset.path().join(&file.path), &to.join(&file.path))?;
             if copied != (file.bytes, file.sha256.clone()) {
                 let reason = "does not match its receipt".to_string();

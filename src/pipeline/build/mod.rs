@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
-use crate::fault::{HEAD_BYTES, pointer};
+use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
@@ -18,7 +18,8 @@ mod shards;
 pub(super) use files::{NO_SOURCE, planned_files};
 pub use report::{BuildReport, SourceReport};
 use report::{placement_count, report, unclaimed};
-pub(super) use shards::{Digests, shards, write_shard};
+use shards::not_read;
+pub(super) use shards::{Digests, UNDONE, shards, write_shard};
 
 /// Options of the build.
 #[derive(Clone, Debug, Default)]
@@ -79,9 +80,7 @@ pub fn build(
     dataset.record_options(Stage::Build.name(), &options.slices)?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
-    if let Err(error) = cache.save() {
-        tracing::warn!("cannot store digests for the next run: {error}");
-    }
+    save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
 
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
@@ -92,14 +91,17 @@ pub fn build(
             let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
             if !(options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
                 progress.advance(work.cases.len() as u64);
-                return Ok(false);
+                return Ok((work.shard.clone(), false));
             }
         }
-        write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
-        Ok(true)
+        let receipt = write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
+        Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
     });
     progress.end();
-    let done = outcome?.into_iter().filter(|written| *written).count();
+    cache.forget_contradicted(&tree);
+    save(&cache);
+    let written = outcome?;
+    let done = written.iter().filter(|(_, written)| *written).count();
     let files = planned_files(&tree, &found, registry)?;
     for files in &files {
         if !matches!(dataset.state(&files.shard, Verify::Quick)?, ShardState::Done(_)) {
@@ -107,7 +109,7 @@ pub fn build(
         }
     }
     let files = files.into_iter().map(|files| files.shard);
-    let expected: Vec<Shard> = work.iter().map(|w| w.shard.clone()).chain(files).collect();
+    let expected: Vec<Shard> = written.into_iter().map(|(shard, _)| shard).chain(files).collect();
     discard_stale(&dataset, &expected)?;
     discard_outdated(&dataset, MEASURES)?;
     commit(&dataset, &expected, Verify::Quick)?;
@@ -119,6 +121,13 @@ pub fn build(
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)
+}
+
+/// Stores the digests for the next run, which does without them where that is not possible.
+fn save(cache: &DigestCache) {
+    if let Err(error) = cache.save() {
+        tracing::warn!("cannot store digests for the next run: {error}");
+    }
 }
 
 /// Refuses a dataset folder below the folder of downloads.
@@ -191,7 +200,10 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
     progress.end();
     let mut digests: Digests = vec![None; tree.members().len()];
     for (file, result) in used.into_iter().zip(results) {
-        digests[file] = Some(result.map_err(|e| e.to_string()));
+        digests[file] = Some(result.map_err(|error| match error.reason.fault() {
+            Fault::Unreadable => not_read(&error),
+            _ => error.to_string(),
+        }));
         let member = &tree.members()[file];
         if member.size <= HEAD_BYTES as u64
             && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))

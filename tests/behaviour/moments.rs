@@ -177,7 +177,7 @@ fn bytes_that_change_under_the_same_size_and_time_are_noticed() {
         ("groups.csv", 24, &[]),
     ] {
         change(&place.path("raw").join(file), at);
-        let run = place.build("data", &["--min-area", "7"], None);
+        let run = place.build("data", &["--min-area", "7", "--replace"], None);
         match cases {
             [] => assert_eq!(run.status, 0, "a list is read before its digest is asked for: {}{}", run.out, run.err),
             cases => place.undone(&run, "data", cases),
@@ -186,7 +186,7 @@ fn bytes_that_change_under_the_same_size_and_time_are_noticed() {
         let fresh = format!("fresh-{file}");
         place.done(&fresh, &["--min-area", "7"]);
         assert_same(&place.path("data"), &place.path(&fresh));
-        place.done("data", &[]); // the digests are those of the changed file from here on
+        place.done("data", &["--replace"]); // the digests are those of the changed file from here on
     }
 }
 
@@ -221,7 +221,7 @@ fn errors_of_the_system_leave_cases_to_the_next_run() {
         assert_same(&place.path(&first), &place.path("same"));
         // While it is decoded, when its digest is known from an earlier run.
         if !file.ends_with(".tar") {
-            let run = place.build(&first, &["--min-area", "7"], Some(&injected));
+            let run = place.build(&first, &["--min-area", "7", "--replace"], Some(&injected));
             place.undone(&run, &first, &[case]);
             let again = place.build(&first, &["--min-area", "7"], Some(&injected));
             place.undone(&again, &first, &[case]);

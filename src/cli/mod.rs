@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -204,6 +204,7 @@ impl Command {
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    OUTPUT_IS_SHOWN.store(io::stdout().is_terminal(), Ordering::Relaxed);
     if let Err(error) = interrupt::watch(arguments.command.resumes()) {
         eprintln!("warning: signals are not watched for: {error}");
     }
@@ -275,6 +276,9 @@ fn shell_word(word: &str) -> String {
 /// Set once a part of the output could not be written, for another reason than that nobody reads it.
 static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
 
+/// Set where standard output began as a terminal: one that cannot be written to is gone.
+static OUTPUT_IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
 /// Writes to standard output. What cannot be written ends no stage halfway: where nobody reads it that is no error, and
 /// else the program ends with an error once its work is done.
 fn write_out(text: fmt::Arguments) {
@@ -282,11 +286,10 @@ fn write_out(text: fmt::Arguments) {
 }
 
 fn keep_outcome(written: io::Result<()>) {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe && !OUTPUT_LOST.swap(true, Ordering::Relaxed) => {
-            eprintln!("error: cannot write to standard output: {error}");
-        }
-        _ => {}
+    let Err(error) = written else { return };
+    let gone = error.kind() == io::ErrorKind::BrokenPipe || OUTPUT_IS_SHOWN.load(Ordering::Relaxed);
+    if !gone && !OUTPUT_LOST.swap(true, Ordering::Relaxed) {
+        eprintln!("error: cannot write to standard output: {error}");
     }
 }
 

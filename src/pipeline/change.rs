@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, Result};
+use super::{Error, Result, inputs};
 use crate::digest::sha256;
 use crate::store::{Change, Changed, Dataset, Fate, Receipt, Shard, Stage, Table, Verify, apply};
 use crate::text::grouped;
@@ -212,7 +212,13 @@ pub(super) fn differences(name: &str, before: &str, now: &str) -> Vec<String> {
 /// # Errors
 /// Those of the store.
 pub(super) fn finish(dataset: &Dataset, expected: &[Shard], options: BTreeMap<String, Value>) -> Result<Outdated> {
-    let after = After::of(&dataset.sound_receipts()?, expected);
+    let committed = dataset.sound_receipts()?;
+    let after = After::of(&committed, expected);
+    let predicted: BTreeSet<&str> =
+        committed.iter().filter(|r| r.stage == Stage::Predict).filter_map(|r| r.key.get("build")).collect();
+    let removed = committed.iter().filter(|r| r.stage == Stage::Build && !after.builds.contains(&r.id.to_string()));
+    let removed: Vec<&Receipt> = removed.filter(|r| predicted.contains(r.id.to_string().as_str())).collect();
+    inputs::keep(dataset, &removed)?;
     let change = Change { expected, options, others: &|receipt| after.fate(receipt), verify: Verify::Quick };
     let Changed { gone, .. } = apply(dataset, &change)?;
     let own: BTreeSet<Stage> = expected.iter().map(Shard::stage).collect();

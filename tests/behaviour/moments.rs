@@ -197,12 +197,13 @@ fn errors_of_the_system_leave_cases_to_the_next_run() {
     let place = Place::new();
     place.done("same", &[]);
     place.done("other", &["--min-area", "7"]);
-    for (number, (error, file, case)) in [
-        (5, "b_values.raw", "mine/b"),
-        (12, "c_seg.nii", "mine/c"),
-        (23, "a_img.mhd", "mine/a"),
-        (24, "more.tar", "mine/d"),
-        (116, "b_seg.nii", "mine/b"),
+    for (number, (error, file, cases)) in [
+        (5, "b_values.raw", &["mine/b"][..]),
+        (12, "c_seg.nii", &["mine/c"]),
+        (23, "a_img.mhd", &["mine/a"]),
+        (24, "more.tar", &["mine/d"]),
+        (116, "b_seg.nii", &["mine/b"]),
+        (5, "groups.csv", &["mine/a", "mine/b", "mine/c", "mine/d"]),
     ]
     .into_iter()
     .enumerate()
@@ -215,18 +216,18 @@ fn errors_of_the_system_leave_cases_to_the_next_run() {
             assert_eq!(run.status, 3, "{}{}", run.out, run.err);
             assert!(run.out.contains("more.tar: cannot be read"), "{}", run.out);
         } else {
-            place.undone(&run, &first, &[case]);
+            place.undone(&run, &first, cases);
         }
         place.done(&first, &[]);
         assert_same(&place.path(&first), &place.path("same"));
         // While it is decoded, when its digest is known from an earlier run.
         if !file.ends_with(".tar") {
             let run = place.build(&first, &["--min-area", "7", "--replace"], Some(&injected));
-            place.undone(&run, &first, &[case]);
+            place.undone(&run, &first, cases);
             let again = place.build(&first, &["--min-area", "7"], Some(&injected));
-            place.undone(&again, &first, &[case]);
+            place.undone(&again, &first, cases);
             let strict = place.build(&first, &["--min-area", "7", "--strict"], Some(&injected));
-            strict.failed(1, &[case, "not read"]);
+            strict.failed(1, &[cases[0], "not read"]);
             place.done(&first, &["--min-area", "7"]);
             assert_same(&place.path(&first), &place.path("other"));
         }

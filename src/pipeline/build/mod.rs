@@ -1,5 +1,7 @@
 //! The stage `build`: from downloads to the tables `cases`, `slices`, `masks` and `files`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::change::{admit, finish};
@@ -189,8 +191,14 @@ pub(super) fn prepare(
     progress: &Progress,
 ) -> Prepared {
     settle(found, registry, tree, cache.as_deref_mut());
-    let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
-    let digests = digest_members(tree, found, cache, progress);
+    let lists = RefCell::new(BTreeMap::new());
+    let unread = read_lists(found, registry, |file| {
+        let read = tree.read(&tree.members()[file]).map_err(|error| not_read(&error));
+        read.inspect_err(|reason| drop(lists.borrow_mut().insert(file, reason.clone())))
+    });
+    let mut digests = digest_members(tree, found, cache, progress);
+    // Whether or not it has a digest: its cases lack what it says of them.
+    lists.into_inner().into_iter().for_each(|(file, reason)| digests[file] = Some(Err(reason)));
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());
     Prepared { digests, unread }

@@ -51,8 +51,9 @@ pub use arrow_array::RecordBatch;
 pub use arrow_schema::Field;
 
 pub use audit::{Audit, Problem, audit};
+pub(crate) use checksums::check_columns;
 #[cfg(feature = "query")]
-pub(crate) use checksums::{check_columns, check_size};
+pub(crate) use checksums::check_size;
 pub(crate) use commit::{Change, Changed, Fate, apply, noted};
 pub use commit::{commit, copy};
 pub use dataset::Dataset;

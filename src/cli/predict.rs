@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// Store embeddings in the dataset's folder (2 MiB per slice, half precision) and reuse stored ones
     #[arg(long)]
     keep_embeddings: bool,
+    /// Remove predictions of the model that were made with other options, instead of refusing to run
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     selection: SelectionArguments,
     #[command(flatten)]
@@ -175,6 +178,7 @@ impl Arguments {
                 seed: selection.sample_seed,
                 limit: selection.limit,
             },
+            replace: self.replace,
         }
     }
 }
@@ -192,13 +196,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
 /// The summary of a prediction run, one line.
 pub(super) fn sentence(report: &PredictReport) -> String {
-    let PredictReport { model, slices, predictions, shards_reused, seconds, .. } = report;
-    let mut line = format!("{model}: {} predictions for {} slices", grouped(*predictions), grouped(*slices));
+    let PredictReport { model, slices, masks, masks_reused, predictions, seconds, .. } = report;
+    let mut line = format!(
+        "{model}: {} predictions of {} masks on {} slices",
+        grouped(*predictions),
+        grouped(*masks),
+        grouped(*slices)
+    );
     if *slices > 0 {
         line.push_str(&format!(" in {seconds:.1} s ({:.2} slices/s)", *slices as f64 / seconds.max(1e-9)));
     }
-    if *shards_reused > 0 {
-        line.push_str(&format!("; {shards_reused} shard(s) reused"));
+    if *masks_reused > 0 {
+        line.push_str(&format!("; {} masks had been predicted before", grouped(*masks_reused)));
     }
     line
 }

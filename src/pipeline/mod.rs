@@ -72,6 +72,14 @@ pub enum Error {
         /// What was expected and found.
         reason: String,
     },
+    /// What is asked for cannot be added to what is there.
+    #[error("{path}: {reason}")]
+    Conflict {
+        /// The dataset.
+        path: PathBuf,
+        /// What would have to go, and what to do.
+        reason: String,
+    },
     /// A condition that chooses masks cannot be answered.
     #[error("the condition {condition:?}: {reason}")]
     Condition {

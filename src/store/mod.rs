@@ -26,6 +26,7 @@
 mod dataset;
 mod durable;
 mod error;
+mod journal;
 mod layout;
 mod manifest;
 mod names;
@@ -52,8 +53,8 @@ pub(crate) use manifest::{discard, discard_stale};
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use rows::{
-    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
-    Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictedMask,
+    PredictionRow, Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};

@@ -7,6 +7,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod adding;
 mod architecture;
 mod archives;
 mod bad_input;

@@ -175,15 +175,14 @@ fn a_damaged_shard_is_made_again_and_others_stay() {
     predict(&data, &["--limit", "4"]);
     assert_eq!(files_of(&data), before);
     for at in [whole.len() / 3, whole.len() / 2, whole.len() - 20] {
+        let data = place.dataset(&format!("changed-{at}"));
+        predict(&data, &["--limit", "4"]);
         let mut bytes = whole.clone();
         bytes[at] ^= 4;
         fs::write(data.join(path), bytes).unwrap();
         let run = Run::done(&mut command(&data, &[]));
         assert!(run.err.contains("are damaged"), "{}", run.err);
         assert_same(&data, &at_once);
-        fs::remove_dir_all(data.join("predictions")).unwrap();
-        fs::remove_dir_all(data.join("receipts/predict")).unwrap();
-        predict(&data, &["--limit", "4"]);
     }
 }
 
@@ -280,7 +279,9 @@ fn failed_run(dataset: &Path, marks: &Path, works: u64) {
     let slow = Slow { pause: Duration::ZERO, marks: marks.into(), works };
     let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
     let opened = Dataset::open(dataset).unwrap();
-    let error = predict_with(&opened, &slow, &options, &Progress::new(true)).unwrap_err();
+    let run = || predict_with(&opened, &slow, &options, &Progress::new(true));
+    // One thread, so that it is the first slices that are finished.
+    let error = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(run).unwrap_err();
     assert!(error.to_string().contains("gave up"), "{error}");
 }
 

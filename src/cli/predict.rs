@@ -126,7 +126,7 @@ struct EverythingArguments {
 
 fn model_help() -> String {
     let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
-    format!("Model: the name of an installed SAM, or a folder with model.toml{built_in}")
+    format!("Model: the name of an installed SAM, or the path of a folder with model.toml, such as ./mine{built_in}")
 }
 
 fn strategies_help() -> String {

@@ -42,6 +42,8 @@ mod segments;
 mod sharing;
 #[cfg(all(feature = "query", unix))] // messages of the system are those of Unix
 mod snapshots;
+#[cfg(unix)] // scripts stand for programs
+mod surroundings;
 mod trace;
 mod verify;
 mod volumes;

@@ -478,9 +478,8 @@ fn imports_add_and_replace_only_what_they_are_asked_to() {
 fn imports_and_computed_predictions_do_not_take_one_another_away() {
     let place = Place::cardiac();
     label_map(&place, "all", [0, 1, 2, 3]);
-    let predict = |more: &[&str]| {
-        Run::of(medcosmos("predict").arg(place.path("data")).args(["--model", "otsu-box"]).args(more))
-    };
+    let predict =
+        |more: &[&str]| Run::of(medcosmos("predict").arg(place.path("data")).args(["--model", "otsu-box"]).args(more));
     let import = |more: &[&str]| place.add("all", &[&["--model", "otsu-box"], more].concat());
     assert_eq!(predict(&[]).status, 0);
     let before = files_of(&place.path("data"));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome, SOME_FAILED};
+use super::{Global, Outcome, ReplaceArguments, SOME_FAILED};
 use crate::pipeline::{self, IMPORTED, ImportOptions, LEAST_IOU};
 use crate::store::Dataset;
 use crate::text::{at_most, grouped};
@@ -57,9 +57,8 @@ pub(super) struct Arguments {
     /// Template of file names, with {source}, {case}, {slice}, {mask}, such as `{case}_pred.nii.gz`
     #[arg(long = "match", value_name = "TEMPLATE")]
     template: Option<String>,
-    /// Replace predictions of the same masks that differ, instead of refusing to import
-    #[arg(long)]
-    replace: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
@@ -71,7 +70,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         candidates: *candidates,
         annotations: annotations.clone(),
         template: template.clone(),
-        replace: *replace,
+        existing: replace.existing(),
     };
     let report = pipeline::import(&dataset, from, &options, &global.registry()?, &global.progress())?;
     if global.json {

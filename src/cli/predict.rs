@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::named::named;
-use super::{Global, Outcome};
+use super::{Global, Outcome, ReplaceArguments};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
 use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
 use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
@@ -36,9 +36,8 @@ pub(super) struct Arguments {
     /// Store embeddings in the dataset's folder (2 MiB per slice, half precision) and reuse stored ones
     #[arg(long)]
     keep_embeddings: bool,
-    /// Remove predictions of the model that were made with other options, instead of refusing to run
-    #[arg(long)]
-    replace: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     #[command(flatten)]
     selection: SelectionArguments,
     #[command(flatten)]
@@ -178,7 +177,7 @@ impl Arguments {
                 seed: selection.sample_seed,
                 limit: selection.limit,
             },
-            replace: self.replace,
+            existing: self.replace.existing(),
         }
     }
 }

@@ -93,7 +93,8 @@ impl Journal {
         }
         let name = path.display().to_string();
         let (model, source) = (self.model.clone(), self.source.clone());
-        let file = ShardFile { bytes, first: String::new(), last: String::new(), path: name, rows: 0, sha256 };
+        let empty = String::new;
+        let file = ShardFile { bytes, checksums: empty(), first: empty(), last: empty(), path: name, rows: 0, sha256 };
         let mut file = TableFile { path, table: Table::Predictions, model, source, file };
         let mut masks: Vec<String> = Vec::new();
         for row in Rows::<PredictedMask>::of(vec![file.clone()]) {

@@ -28,15 +28,16 @@ use serde::Serialize;
 
 use self::label_map::Labels;
 use self::names::Names;
+use super::change::finish_without;
 use super::slices_of::{build_shards, table_file};
-use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
+use super::standing::{is_whole, predictions_of, shard_of};
+use super::{Error, Existing, Progress, Result};
 use crate::digest::canonical_json;
 use crate::mask::Mask;
 use crate::projection;
 use crate::spec::{Decode, MaskPart, Registry, number_range};
 use crate::store::{
     Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, ShardState, Stage, Table, Verify,
-    commit, discard, discard_stale,
 };
 
 pub use self::matching::LEAST_IOU;
@@ -57,8 +58,8 @@ pub struct ImportOptions {
     pub annotations: Option<PathBuf>,
     /// Template of the files' names: `{case}_seg.png`.
     pub template: Option<String>,
-    /// Replace predictions of the same masks that differ, instead of refusing to import.
-    pub replace: bool,
+    /// What becomes of other predictions of the same masks.
+    pub existing: Existing,
 }
 
 /// What an import did.
@@ -140,7 +141,7 @@ projection! {
 /// # Errors
 /// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
 /// prediction that belongs to a mask of the dataset. [`Error::Conflict`] where a mask has other predictions under this
-/// name and strategy, unless [`replace`](ImportOptions::replace) is set. The dataset is then as it was before.
+/// name and strategy, unless they are to be replaced. The dataset is then as it was before.
 pub fn import(
     dataset: &Dataset,
     from: &Path,
@@ -148,27 +149,23 @@ pub fn import(
     registry: &Registry,
     progress: &Progress,
 ) -> Result<ImportReport> {
-    let before = committed(dataset)?;
+    let _lock = dataset.lock()?;
     let mut written = Vec::new();
     let report = take_in(dataset, from, options, registry, progress, &mut written);
     if report.is_err() {
-        // What is refused halfway leaves nothing.
-        discard(dataset, |receipt| {
-            let id = receipt.id.to_string();
-            written.contains(&id) && !before.contains(&id)
-        })?;
+        dataset.drop_uncommitted(&written)?; // what is refused halfway leaves nothing
     }
     report
 }
 
-/// The import; ids of the shards that it writes go to `written`.
+/// The import; the shards that it writes go to `written`.
 fn take_in(
     dataset: &Dataset,
     from: &Path,
     options: &ImportOptions,
     registry: &Registry,
     progress: &Progress,
-    written: &mut Vec<String>,
+    written: &mut Vec<Shard>,
 ) -> Result<ImportReport> {
     let builds = build_shards(dataset)?;
     let standing = Standing::of(dataset, &builds, options)?;
@@ -206,10 +203,7 @@ fn take_in(
     found.check(from, &labels, &mut report)?;
     refuse_other(dataset, options, &other)?;
     shards.extend(standing.others);
-    discard_stale(dataset, &shards)?;
-    discard(dataset, |receipt| standing.computed.contains(&receipt.id.to_string()))?;
-    discard_outdated(dataset, MEASURES)?;
-    commit(dataset, &shards, Verify::Quick)?;
+    finish_without(dataset, &shards, BTreeMap::new(), &|receipt| standing.computed.contains(&receipt.id.to_string()))?;
     Ok(report)
 }
 
@@ -235,7 +229,7 @@ impl ImportReport {
         self.predictions += new.len() as u64;
         match old {
             Some(old) if canonical_json(&old) == canonical_json(&new) => self.unchanged += 1,
-            Some(_) if options.replace => self.replaced += 1,
+            Some(_) if options.existing == Existing::Replace => self.replaced += 1,
             Some(_) => other.push(mask.to_string()),
             None => {}
         }
@@ -249,7 +243,7 @@ struct Standing {
     imported: Vec<Receipt>,
     /// Ids of shards that were computed under the same strategy.
     computed: BTreeSet<String>,
-    /// Shards that the import does not concern: of other strategies, and of builds that are no more.
+    /// Shards that the import does not concern: of other strategies.
     others: Vec<Shard>,
 }
 
@@ -262,14 +256,12 @@ impl Standing {
         let ImportOptions { model, strategy, .. } = options;
         let mut standing = Standing { imported: Vec::new(), computed: BTreeSet::new(), others: Vec::new() };
         let mut computed = 0;
-        for receipt in dataset.receipts()? {
-            if receipt.stage != Stage::Predict || receipt.model.as_deref() != Some(model) {
-                continue;
-            }
+        for receipt in predictions_of(dataset, model)? {
             let of_build = builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()));
             if receipt.key.get("pass") != Some(strategy) || !of_build {
-                let partition = Partition::model(model, &receipt.source)?;
-                standing.others.push(Shard::new(Stage::Predict, partition, receipt.key));
+                if is_whole(dataset, &receipt, Verify::Quick, "they are removed: predict or import them again")? {
+                    standing.others.push(shard_of(&receipt)?);
+                }
             } else if receipt.key.get("rows").is_some() {
                 standing.imported.push(receipt);
             } else {
@@ -277,7 +269,7 @@ impl Standing {
                 standing.computed.insert(receipt.id.to_string());
             }
         }
-        if computed > 0 && !options.replace {
+        if computed > 0 && options.existing == Existing::Keep {
             let reason = format!(
                 "{computed} predictions of {model} with the strategy {strategy} were computed by `medcosmos predict` and \
                  would have to go. Nothing was imported. Use another `--strategy` or `--model`, or `--replace` to remove \
@@ -292,14 +284,7 @@ impl Standing {
     fn rows_of(&self, dataset: &Dataset, build: &Receipt) -> Result<HashMap<String, Vec<PredictionRow>>> {
         let mut rows: HashMap<String, Vec<PredictionRow>> = HashMap::new();
         for receipt in self.imported.iter().filter(|r| r.key.get("build") == Some(&build.id.to_string())) {
-            let model = receipt.model.as_deref().unwrap_or_default();
-            let shard = Shard::new(Stage::Predict, Partition::model(model, &receipt.source)?, receipt.key.clone());
-            if !matches!(dataset.state(&shard, Verify::Full)?, ShardState::Done(_)) {
-                tracing::warn!(
-                    "{model} on {}: the imported predictions of shard {} are damaged and are left out; import them again",
-                    receipt.source,
-                    receipt.id
-                );
+            if !is_whole(dataset, receipt, Verify::Full, "they are left out: import them again")? {
                 continue;
             }
             for row in Rows::<PredictionRow>::of(table_file(dataset, receipt, Table::Predictions)) {
@@ -390,13 +375,13 @@ fn prediction(mask: &MaskRow, options: &ImportOptions, index: usize, candidate: 
     }
 }
 
-/// Writes the predictions of one build shard, unless they are there; its id goes to `written`.
+/// Writes the predictions of one build shard, unless they are there; it goes to `written`.
 fn write(
     dataset: &Dataset,
     build: &Receipt,
     options: &ImportOptions,
     rows: Vec<PredictionRow>,
-    written: &mut Vec<String>,
+    written: &mut Vec<Shard>,
 ) -> Result<Shard> {
     let described = rows.iter().map(canonical_json);
     let key = ShardKey::new()
@@ -408,7 +393,7 @@ fn write(
         let mut writer = dataset.begin(&shard);
         rows.into_iter().try_for_each(|row| writer.push(row))?;
         writer.finish()?;
-        written.push(shard.id().to_string());
+        written.push(shard.clone());
     }
     Ok(shard)
 }

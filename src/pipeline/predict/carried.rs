@@ -108,6 +108,7 @@ mod tests {
             source: String::new(),
             file: ShardFile {
                 bytes: 0,
+                checksums: String::new(),
                 first: first.into(),
                 last: last.into(),
                 path: String::new(),

@@ -4,17 +4,20 @@
 //! build. All passes of a build shard run together, so the model prepares each slice once. A run adds to what is there:
 //! masks that a pass has are carried over into the shard that holds more of them.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde::Serialize;
 
+use super::change::finish_without;
 use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
-use super::{Error, MEASURES, Progress, Result, discard, discard_outdated};
+use super::standing::predictions_of;
+use super::{Error, Existing, Progress, Result};
 use crate::mask::Mask;
 use crate::models::{ClickOptions, Segmenter};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Dataset, MaskRow, Receipt, Shard, Stage, Verify, commit, discard_stale};
+use crate::store::{Dataset, MaskRow, Receipt, ShardId, Stage, noted};
 
 mod carried;
 mod conflict;
@@ -52,8 +55,8 @@ pub struct PredictOptions {
     pub keep_candidates: bool,
     /// Which masks.
     pub selection: Selection,
-    /// Remove predictions of the same model that were made with other options, instead of refusing to run.
-    pub replace: bool,
+    /// What becomes of predictions of the same model that were made with other options.
+    pub existing: Existing,
 }
 
 impl Default for PredictOptions {
@@ -67,7 +70,7 @@ impl Default for PredictOptions {
             everything: EverythingOptions::default(),
             keep_candidates: false,
             selection: Selection::default(),
-            replace: false,
+            existing: Existing::default(),
         }
     }
 }
@@ -115,8 +118,8 @@ struct Job<'a> {
 ///
 /// # Errors
 /// No dataset or an empty one, a model that does not work or takes nothing of what is asked, a selection of nothing.
-/// [`Error::Conflict`] where predictions of the model were made with other options, unless
-/// [`replace`](PredictOptions::replace) is set; nothing is changed then.
+/// [`Error::Conflict`] where predictions of the model were made with other options, unless they are to be replaced;
+/// nothing is changed then.
 pub fn predict(
     dataset: &Dataset,
     model: &dyn Segmenter,
@@ -124,9 +127,9 @@ pub fn predict(
     progress: &Progress,
 ) -> Result<PredictReport> {
     let started = Instant::now();
+    let _lock = dataset.lock()?;
     let job = Job::admit(dataset, model, options)?;
     let plan = plan(&job)?;
-    dataset.record_options(&format!("{} {}", Stage::Predict, model.name()), &job.key())?;
     progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());
     let mut report = job.run(&plan, progress)?;
     progress.end();
@@ -153,8 +156,8 @@ impl<'a> Job<'a> {
         }
         model.load()?;
         let of_build = |receipt: &Receipt| builds.iter().any(|b| receipt.key.get("build") == Some(&b.id.to_string()));
-        let mut standing = dataset.receipts()?;
-        standing.retain(|r| r.stage == Stage::Predict && r.model.as_deref() == Some(model.name()) && of_build(r));
+        let mut standing = predictions_of(dataset, model.name())?;
+        standing.retain(of_build);
         Ok(Job { dataset, model, options, builds, chosen, passes, standing })
     }
 
@@ -198,15 +201,11 @@ impl<'a> Job<'a> {
     /// Makes the shards of the plan those of the model, takes away what they replace and what was measured of it, and
     /// removes journals that are of no more use.
     fn commit(&self, plan: &Plan) -> Result<()> {
-        discard_stale(self.dataset, &plan.shards)?;
-        if self.options.replace {
-            let conflicting: Vec<Shard> =
-                self.standing.iter().filter(|r| self.conflicts(r)).map(|r| self.shard_of(r)).collect::<Result<_>>()?;
-            discard(self.dataset, |receipt| conflicting.iter().any(|shard| *shard.id() == receipt.id))?;
-        }
-        discard_outdated(self.dataset, &[Stage::Predict])?;
-        discard_outdated(self.dataset, MEASURES)?;
-        commit(self.dataset, &plan.shards, Verify::Quick)?;
+        let replaced: BTreeSet<&ShardId> =
+            self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
+        let name = format!("{} {}", Stage::Predict, self.model.name());
+        let options = noted(self.dataset, &name, &self.key())?;
+        finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
         plan.journals.iter().try_for_each(|base| Ok(self.dataset.journal(base).remove()?))
     }
 }

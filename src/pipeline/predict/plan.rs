@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::carried::Carried;
 use super::{Job, Pass, Result};
 use crate::pipeline::slices_of::table_file;
+use crate::pipeline::standing::{is_whole, shard_of, warn};
 use crate::projection;
 use crate::store::{
-    Partition, PredictedMask, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, TableFile, Verify,
+    Partition, PredictedMask, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify,
 };
 
 projection! {
@@ -193,7 +194,7 @@ impl Job<'_> {
             }
             match self.masks_of(receipt) {
                 Some(there) => masks.extend(there),
-                None => self.warn(receipt, "and which masks they are of is not known"),
+                None => warn(receipt, "which masks they are of is not known"),
             }
         }
         if masks.len() as u64 == build.rows(Table::Masks) {
@@ -208,11 +209,14 @@ impl Job<'_> {
     fn carry_shards(&self, open: &mut Open) -> Result<()> {
         for receipt in self.standing_of(&open.base) {
             // Every byte is compared: damaged rows must not get into a new shard.
-            let state = self.dataset.state(&self.shard_of(receipt)?, Verify::Full)?;
-            match (state, self.masks_of(receipt), self.file_of(receipt)) {
-                (ShardState::Done(_), Some(masks), Some(file)) => open.carried.add(file, masks),
-                (ShardState::Done(_), _, None) => {}
-                _ => self.warn(receipt, "and are predicted again as far as they are selected"),
+            let again = "those that are selected are predicted again";
+            if !is_whole(self.dataset, receipt, Verify::Full, again)? {
+                continue;
+            }
+            if let (Some(masks), Some(file)) =
+                (self.masks_of(receipt), self.dataset.file_of(receipt, Table::Predictions))
+            {
+                open.carried.add(file, masks);
             }
         }
         Ok(())
@@ -234,34 +238,13 @@ impl Job<'_> {
     fn other_shards(&self, bases: &BTreeSet<ShardId>) -> Result<Vec<Shard>> {
         let mut others = Vec::new();
         for receipt in self.standing.iter().filter(|receipt| !self.conflicts(receipt)) {
-            let shard = self.shard_of(receipt)?;
+            let shard = shard_of(receipt)?;
             let base = Shard::new(Stage::Predict, shard.partition().clone(), receipt.key.clone().without("masks"));
-            if bases.contains(base.id()) {
-                continue;
-            }
-            match self.dataset.state(&shard, Verify::Quick)? {
-                ShardState::Done(_) => others.push(shard),
-                _ => self.warn(receipt, "and are removed; predict them again"),
+            let removed = "they are removed: predict or import them again";
+            if !bases.contains(base.id()) && is_whole(self.dataset, receipt, Verify::Quick, removed)? {
+                others.push(shard);
             }
         }
         Ok(others)
-    }
-
-    pub(super) fn shard_of(&self, receipt: &Receipt) -> Result<Shard> {
-        let partition = Partition::model(self.model.name(), &receipt.source)?;
-        Ok(Shard::new(Stage::Predict, partition, receipt.key.clone()))
-    }
-
-    fn file_of(&self, receipt: &Receipt) -> Option<TableFile> {
-        self.dataset.file_of(receipt, Table::Predictions)
-    }
-
-    fn warn(&self, receipt: &Receipt, consequence: &str) {
-        let (model, source) = (self.model.name(), &receipt.source);
-        let pass = receipt.key.get("pass").unwrap_or_default();
-        tracing::warn!(
-            "{model} {pass} on {source}: the predictions of shard {} are damaged, {consequence}",
-            receipt.id
-        );
     }
 }

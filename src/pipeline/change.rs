@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Error, Result};
+use super::{Error, Result, inputs};
 use crate::digest::sha256;
 use crate::store::{Change, Changed, Dataset, Fate, Receipt, Shard, Stage, Table, Verify, apply};
 use crate::text::grouped;
@@ -228,6 +228,11 @@ pub(super) fn finish_without(
     let mut committed = dataset.sound_receipts()?;
     committed.retain(|receipt| !unwanted(receipt));
     let after = After::of(&committed, expected);
+    let predicted: BTreeSet<&str> =
+        committed.iter().filter(|r| r.stage == Stage::Predict).filter_map(|r| r.key.get("build")).collect();
+    let removed = committed.iter().filter(|r| r.stage == Stage::Build && !after.builds.contains(&r.id.to_string()));
+    let removed: Vec<&Receipt> = removed.filter(|r| predicted.contains(r.id.to_string().as_str())).collect();
+    inputs::keep(dataset, &removed)?;
     let others = |receipt: &Receipt| if unwanted(receipt) { Fate::Remove } else { after.fate(receipt) };
     let change = Change { expected, options, others: &others, verify: Verify::Quick };
     let Changed { gone, .. } = apply(dataset, &change)?;

@@ -13,6 +13,7 @@ mod build;
 mod change;
 mod evaluate;
 mod import;
+mod inputs;
 mod leaks;
 mod predict;
 mod progress;

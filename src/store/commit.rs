@@ -22,8 +22,9 @@ use super::manifest::Manifest;
 #[cfg(test)]
 use super::manifest::ManifestShard;
 use super::names::Stage;
+use super::reader::TableFile;
 use super::schema::Table;
-use super::shard::{FileFault, Receipt, Shard, Verify};
+use super::shard::{FileFault, Receipt, Shard, ShardId, Verify};
 
 /// A change of a dataset, made in one step.
 pub(crate) struct Change<'a> {
@@ -258,6 +259,33 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// Keeps digests of what predictions were computed from, by mask, with those of a build shard that are set aside.
+    ///
+    /// # Errors
+    /// Errors of writing.
+    pub(crate) fn park_inputs(&self, build: &ShardId, inputs: &BTreeMap<String, String>) -> Result<()> {
+        durable::write_json(self.path(), &layout::parked_inputs(self.path(), &build.to_string()), inputs)
+    }
+
+    /// The digests kept for a build shard; `None` where there are none that can be read.
+    pub(crate) fn parked_inputs(&self, build: &str) -> Option<BTreeMap<String, String>> {
+        let bytes = fs::read(layout::parked_inputs(self.path(), build)).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The predictions of a parked shard; `None` where it has no row.
+    pub(crate) fn parked_file(&self, receipt: &Receipt) -> Option<TableFile> {
+        Dataset::at(&layout::parked(self.path())).file_of(receipt, Table::Predictions)
+    }
+
+    /// Removes a parked shard, whose predictions are committed elsewhere.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn discard_parked(&self, receipt: &Receipt) -> Result<()> {
+        remove_shard(&layout::parked(self.path()), receipt)
     }
 
     /// Puts a parked shard back in its place, where it is finished and not committed.

@@ -160,6 +160,11 @@ pub(super) fn analysis_cache(root: &Path, name: &str) -> PathBuf {
     root.join(OWN).join("analyses").join(if name.is_empty() { "default" } else { name })
 }
 
+/// File with digests of what predictions of a build shard were computed from.
+pub(super) fn parked_inputs(root: &Path, build: &str) -> PathBuf {
+    parked(root).join("inputs").join(format!("{build}.json"))
+}
+
 /// Folder with embeddings of slices that were computed before.
 pub(super) fn embedding_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("embeddings")

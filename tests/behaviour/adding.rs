@@ -186,6 +186,37 @@ fn a_damaged_shard_is_made_again_and_others_stay() {
     }
 }
 
+#[test]
+fn predictions_follow_their_masks_into_another_build() {
+    let place = Place::new();
+    let build = |dataset: &Path, options: &[&str]| {
+        let mut program = medcosmos("build");
+        Run::done(program.arg(place.path("raw")).arg("--out").arg(dataset).arg("--quiet").args(options));
+    };
+    let (data, fresh) = (place.dataset("data"), place.path("fresh"));
+    let first = count(&predict(&data, &["--jitter", "0-10"]), "masks");
+    // Fewer masks, one more case, and a case whose labels change.
+    phantom::cardiac_case(&place.path("raw"), 3, 1);
+    let [_, mask] = phantom::cardiac_paths(2, 1);
+    let other = phantom::gzip(&phantom::nifti(phantom::SIZE, &phantom::labels(7)));
+    phantom::write(&place.path("raw").join(mask), &other);
+    let options = ["--replace", "--min-area", "60"];
+    build(&data, &options);
+    build(&fresh, &options);
+    let expected = predict(&fresh, &["--jitter", "0-10"]);
+    let report = predict(&data, &["--jitter", "0-10"]);
+    assert!(count(&report, "masks_reused") > 0 && count(&report, "masks") < first, "{report}");
+    assert_eq!(count(&report, "masks_reused") + count(&report, "masks"), count(&expected, "masks"));
+    assert_same(&data, &fresh);
+    Run::done(medcosmos("verify").arg(&data));
+    // A selection after a build brings back what fits, whatever it selects of the shard.
+    let before = rows(&data).len();
+    build(&data, &["--replace"]);
+    let report = predict(&data, &["--jitter", "0-10", "--limit", "1"]);
+    assert_eq!(count(&report, "slices"), 0, "{report}");
+    assert!(rows(&data).len() > before / 2, "{}", rows(&data).len());
+}
+
 /// The baseline, with a pause for each slice and a mark of it in a file.
 struct Slow {
     pause: Duration,

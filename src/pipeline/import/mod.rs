@@ -30,7 +30,7 @@ use self::label_map::Labels;
 use self::names::Names;
 use super::change::finish_without;
 use super::slices_of::{build_shards, table_file};
-use super::standing::{is_whole, predictions_of, shard_of};
+use super::standing::{Fitting, fitting, is_whole, predictions_of, shard_of};
 use super::{Error, Existing, Progress, Result};
 use crate::digest::canonical_json;
 use crate::mask::Mask;
@@ -241,6 +241,8 @@ impl ImportReport {
 struct Standing {
     /// Imported under the same strategy.
     imported: Vec<Receipt>,
+    /// Imported under the same strategy, and set aside when their build went.
+    parked: Vec<Receipt>,
     /// Ids of shards that were computed under the same strategy.
     computed: BTreeSet<String>,
     /// Shards that the import does not concern: of other strategies.
@@ -254,7 +256,12 @@ impl Standing {
     /// [`Error::Conflict`] where predictions of the strategy were computed, unless they are to be replaced.
     fn of(dataset: &Dataset, builds: &[Receipt], options: &ImportOptions) -> Result<Standing> {
         let ImportOptions { model, strategy, .. } = options;
-        let mut standing = Standing { imported: Vec::new(), computed: BTreeSet::new(), others: Vec::new() };
+        let mut parked = dataset.parked()?;
+        parked.retain(|receipt| {
+            let imported = receipt.key.get("rows").is_some();
+            imported && receipt.model.as_deref() == Some(model) && receipt.key.get("pass") == Some(strategy)
+        });
+        let mut standing = Standing { imported: Vec::new(), parked, computed: BTreeSet::new(), others: Vec::new() };
         let mut computed = 0;
         for receipt in predictions_of(dataset, model)? {
             let of_build = builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()));
@@ -288,6 +295,13 @@ impl Standing {
                 continue;
             }
             for row in Rows::<PredictionRow>::of(table_file(dataset, receipt, Table::Predictions)) {
+                let row = row?;
+                rows.entry(row.mask_id.clone()).or_default().push(row);
+            }
+        }
+        for Fitting { file, masks, .. } in fitting(dataset, &self.parked, build)? {
+            let masks: BTreeSet<String> = masks.into_iter().filter(|mask| !rows.contains_key(mask)).collect();
+            for row in Rows::<PredictionRow>::of(vec![file]).only(masks) {
                 let row = row?;
                 rows.entry(row.mask_id.clone()).or_default().push(row);
             }

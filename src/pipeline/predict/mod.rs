@@ -111,6 +111,8 @@ struct Job<'a> {
     passes: Vec<Pass>,
     /// Predictions of the model for masks of the build.
     standing: Vec<Receipt>,
+    /// Those that were set aside when their build went.
+    parked: Vec<Receipt>,
 }
 
 /// Predicts every object of a dataset, or those of a selection. What is there stays: masks that were predicted with the
@@ -158,7 +160,9 @@ impl<'a> Job<'a> {
         let of_build = |receipt: &Receipt| builds.iter().any(|b| receipt.key.get("build") == Some(&b.id.to_string()));
         let mut standing = predictions_of(dataset, model.name())?;
         standing.retain(of_build);
-        Ok(Job { dataset, model, options, builds, chosen, passes, standing })
+        let mut parked = dataset.parked()?;
+        parked.retain(|receipt| receipt.model.as_deref() == Some(model.name()));
+        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked })
     }
 
     /// Predicts what is open. Where that fails, what is finished is in the journals.
@@ -199,13 +203,14 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the shards of the plan those of the model, takes away what they replace and what was measured of it, and
-    /// removes journals that are of no more use.
+    /// removes what is in them now: journals, and predictions that were set aside.
     fn commit(&self, plan: &Plan) -> Result<()> {
         let replaced: BTreeSet<&ShardId> =
             self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
         let options = noted(self.dataset, &name, &self.key())?;
         finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
         plan.journals.iter().try_for_each(|base| Ok(self.dataset.journal(base).remove()?))
     }
 }

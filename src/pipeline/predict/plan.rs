@@ -4,17 +4,15 @@
 //! so that another selection adds to it. The key names them where they are not all masks of the build: what a complete
 //! shard holds does not depend on how it came to be.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::carried::Carried;
 use super::{Job, Pass, Result};
 use crate::pipeline::slices_of::table_file;
-use crate::pipeline::standing::{is_whole, shard_of, warn};
+use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, shard_of, warn};
 use crate::projection;
-use crate::store::{
-    Partition, PredictedMask, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify,
-};
+use crate::store::{Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
 
 projection! {
     /// A mask, by its id alone.
@@ -30,6 +28,8 @@ pub(super) struct Plan<'a> {
     pub(super) work: Vec<Work<'a>>,
     /// Shards, each without its masks, whose journals are of no use once the job is committed.
     pub(super) journals: Vec<Shard>,
+    /// Predictions that were set aside, and are all in shards of the job.
+    pub(super) parked: Vec<Receipt>,
     /// Shards of the job that were done before.
     pub(super) shards_reused: usize,
     /// Masks of the selection that every pass had before.
@@ -80,23 +80,35 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
     job.refuse_conflicts()?;
     let mut plan = Plan::default();
     let mut bases = BTreeSet::new();
+    // Masks of parked shards that are in none of the job.
+    let mut set_aside: BTreeMap<ShardId, (usize, Receipt)> = BTreeMap::new();
     for (at, build) in job.builds.iter().enumerate() {
         let chosen = job.chosen.as_ref().map(|shards| shards[at].as_slice());
         if chosen.is_some_and(<[String]>::is_empty) {
             continue;
         }
         let mut passes = Vec::new();
+        let parked = fitting(job.dataset, &job.parked, build)?;
         for pass in &job.passes {
             let base = job.shard(build, None, pass)?;
             bases.insert(base.id().clone());
-            let masks = job.masks_to_be(build, &base, chosen)?;
+            let parked: Vec<&Fitting> = parked.iter().filter(|fitting| is_made_as(&fitting.receipt, &base)).collect();
+            let masks = job.masks_to_be(build, &base, chosen, &parked)?;
             let shard = job.shard(build, masks.as_deref(), pass)?;
+            job.unpark(&shard)?;
             plan.shards.push(shard.clone());
             let masks = masks.map(|masks| Arc::new(HashSet::from_iter(masks)));
             let mut open = Open { pass, shard, base, carried: Carried::default(), masks };
             let done = matches!(job.dataset.state(&open.shard, Verify::Quick)?, ShardState::Done(_));
             if !done {
                 job.carry_shards(&mut open)?;
+                for Fitting { file, masks, .. } in &parked {
+                    open.carried.add(file.clone(), masks.iter().cloned());
+                }
+            }
+            for Fitting { receipt, masks, of, .. } in parked {
+                let (left, _) = set_aside.entry(receipt.id.clone()).or_insert((*of, receipt.clone()));
+                *left = left.saturating_sub(masks.len());
             }
             if job.carry_journal(&mut open)? {
                 plan.journals.push(open.base.clone());
@@ -109,6 +121,7 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
         }
         plan.add(job, Work { build, slices: 0, passes }, chosen)?;
     }
+    plan.parked = set_aside.into_values().filter(|(left, _)| *left == 0).map(|(_, receipt)| receipt).collect();
     plan.shards.extend(job.other_shards(&bases)?);
     Ok(plan)
 }
@@ -139,6 +152,12 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Whether predictions for another build were made with the setting and the pass of a shard.
+fn is_made_as(receipt: &Receipt, base: &Shard) -> bool {
+    let setting = |key: &ShardKey| key.clone().without("build").without("masks");
+    setting(&receipt.key) == setting(base.key())
+}
+
 impl Job<'_> {
     /// What decides the predictions of the model, whatever the pass and the masks.
     pub(super) fn key(&self) -> ShardKey {
@@ -166,16 +185,7 @@ impl Job<'_> {
 
     /// The masks that predictions are of, in the order of the table; `None` where that cannot be read.
     pub(super) fn masks_of(&self, receipt: &Receipt) -> Option<Vec<String>> {
-        let mut masks: Vec<String> = Vec::new();
-        for row in Rows::<PredictedMask>::of(table_file(self.dataset, receipt, Table::Predictions)) {
-            let PredictedMask { mask_id } = row.ok()?;
-            if masks.last() != Some(&mask_id) {
-                masks.push(mask_id);
-            }
-        }
-        let stated = receipt.key.get("masks");
-        let digest = ShardKey::new().with_digest_of("masks", &masks);
-        (stated.is_none() || stated == digest.get("masks")).then_some(masks)
+        masks_of(receipt, self.dataset.file_of(receipt, Table::Predictions))
     }
 
     /// The predictions of the pass that `base` stands for: of any of its masks, and made as is asked for.
@@ -184,10 +194,17 @@ impl Job<'_> {
     }
 
     /// The masks that a shard has when the job is done, in the order of the table: those that are chosen, and those that
-    /// it has. `None` for all of the build shard.
-    fn masks_to_be(&self, build: &Receipt, base: &Shard, chosen: Option<&[String]>) -> Result<Option<Vec<String>>> {
+    /// it has or had in an earlier build. `None` for all of the build shard.
+    fn masks_to_be(
+        &self,
+        build: &Receipt,
+        base: &Shard,
+        chosen: Option<&[String]>,
+        parked: &[&Fitting],
+    ) -> Result<Option<Vec<String>>> {
         let Some(chosen) = chosen else { return Ok(None) };
         let mut masks: HashSet<String> = chosen.iter().cloned().collect();
+        masks.extend(parked.iter().flat_map(|fitting| fitting.masks.iter().cloned()));
         for receipt in self.standing_of(base) {
             if receipt.key.get("masks").is_none() {
                 return Ok(None);
@@ -203,6 +220,16 @@ impl Job<'_> {
         let mut in_order = self.masks_of_build(build)?;
         in_order.retain(|mask| masks.contains(mask));
         Ok(Some(in_order))
+    }
+
+    /// Puts a shard back that was set aside, where the build has gone back to what it was.
+    fn unpark(&self, shard: &Shard) -> Result<()> {
+        match self.parked.iter().find(|receipt| receipt.id == *shard.id()) {
+            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.path.exists()) => {
+                Ok(self.dataset.unpark(receipt)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Finds the predictions of committed shards that go into an open one.

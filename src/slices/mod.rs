@@ -261,6 +261,13 @@ impl Error {
     fn is_crowded(&self) -> bool {
         self.beyond_memory().is_some_and(Beyond::is_crowded)
     }
+
+    /// True where the same files may well be read another time. Files of a case are read twice, for their digests and
+    /// for their pixels: one of which only the first succeeds has changed, or the system failed. With another
+    /// bound on memory, more may fit.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Error::Raw(_)) || self.beyond_memory().is_some()
+    }
 }
 
 fn shape(size: &[usize; 4]) -> String {

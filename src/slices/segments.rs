@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::cut::{Add, MaskReader, give};
-use super::load::{companion, load_from, with_bytes};
+use super::load::{load_from, with_bytes, with_companions};
 use super::placement::{Placed, Placement, place};
 use super::{Error, Loaded, Scratch};
 use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target};
@@ -68,8 +68,8 @@ pub(super) fn add_each(
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
         let segments = with_bytes(reader.tree, member, scratch, |bytes, volumes| {
             let file = File::within(&member.path, bytes, &volumes.room);
-            formats::read_segments(&file, &companion(reader.tree, member, &volumes.room))
-                .map_err(|source| Error::Format { file: member.path.clone(), source })
+            let read = |companion: &formats::Companion| formats::read_segments(&file, companion);
+            with_companions(reader.tree, member, &volumes.room, read)
         })?
         .ok_or_else(|| problem("the spec reads segments by name, but the file has none".into()))?;
         let mut notes = segments.notes.clone();

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::checksums;
 use super::durable::{self, Staged};
 use super::error::{Error, Result, io};
 use super::layout::{self, Partition};
@@ -59,6 +60,17 @@ impl ShardKey {
         }
         let digest = format!("sha256:{}", hex(&hasher.finalize()));
         self.with(name, digest)
+    }
+
+    /// The key without a name.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// Names and values, sorted by name.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The value of a name.
@@ -143,6 +155,9 @@ impl Shard {
 pub struct ShardFile {
     /// Size.
     pub bytes: u64,
+    /// CRC-32 of each column chunk and of the footer (`checksums.rs`); empty in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksums: String,
     /// Id of the first row.
     pub first: String,
     /// Id of the last row.
@@ -203,6 +218,15 @@ impl Receipt {
             }
         }
         Ok(shard)
+    }
+
+    /// Its path, relative to the dataset.
+    pub(super) fn path(&self) -> String {
+        let folder = match &self.model {
+            Some(model) => format!("model={model}/source={}", self.source),
+            None => format!("source={}", self.source),
+        };
+        format!("{}/{}/{folder}/{}.json", layout::RECEIPTS, self.stage, self.id)
     }
 
     /// Reads a receipt and checks that it belongs where it lies; `None` where there is none.
@@ -333,6 +357,16 @@ impl<'a> ShardWriter<'a> {
         *self.counts.entry(reason.to_string()).or_default() += n;
     }
 
+    /// As [`finish`](Self::finish), as another shard of the same stage and partition: for one whose content turned out
+    /// to depend on more than was planned.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(crate) fn finish_as(mut self, key: ShardKey) -> Result<Receipt> {
+        self.shard = Shard::new(self.shard.stage, self.shard.partition, key);
+        self.finish()
+    }
+
     /// Puts the files in place, then the receipt.
     ///
     /// # Errors
@@ -344,8 +378,9 @@ impl<'a> ShardWriter<'a> {
         let mut files = BTreeMap::new();
         for (table, Written { staged, rows, first, last }) in written {
             let path = layout::table_file(table, &shard.partition, &shard.id);
+            let checksums = checksums::of_file(staged.path())?;
             let (bytes, sha256) = staged.publish(root, &root.join(&path))?;
-            files.insert(table, ShardFile { bytes, first, last, path, rows, sha256 });
+            files.insert(table, ShardFile { bytes, checksums, first, last, path, rows, sha256 });
         }
         let receipt_path = root.join(shard.receipt_path());
         let receipt = Receipt {

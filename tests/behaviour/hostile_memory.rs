@@ -416,6 +416,33 @@ fn cases_that_crowd_each_other_are_all_built() {
     assert_eq!(crowded, run("alone", &["--threads", "1"]));
 }
 
+/// A case that was beyond the bound is undone: with a larger one the next build builds it.
+#[test]
+fn a_larger_bound_builds_what_was_beyond_the_smaller_one() {
+    const SIDE: usize = 4000;
+    let mut rows = vec![0; SIDE * (SIDE + 1)];
+    rows.chunks_exact_mut(SIDE + 1).for_each(|row| row[200..900].fill(1));
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(&rows).unwrap();
+    let picture = png(SIDE as u32, &[], &packed.finish().unwrap());
+    let mut files = good();
+    files.extend(["images", "masks"].map(|folder| (format!("{folder}/large.png"), picture.clone())));
+    let (place, raw, spec) = folder(&files);
+    let run = |memory: &str, status: i32, built: u64| {
+        let mut program = medcosmos("build");
+        program.arg(&raw).arg("--out").arg(place.path().join("data")).arg("--spec").arg(&spec).arg("--json");
+        let run = Run::of(program.args(["--source", "bombs", "--quiet", "--memory", memory]));
+        assert_eq!(run.status, status, "{}{}", run.out, run.err);
+        assert_eq!(run.json()["sources"]["bombs"]["cases"], built, "{}", run.out);
+        run
+    };
+    // 40 MiB for a case, which needs 16 MB for its image, its mask and its pictures each, and is in no one's way.
+    let small = run("64MiB", 3, 3);
+    let reason = small.json()["sources"]["bombs"]["failed"][0][1].to_string();
+    assert!(reason.contains("raise it with --memory"), "{reason}");
+    run("256MB", 0, 4);
+}
+
 /// Colour profiles and texts of a PNG, and zeros behind its end, are no part of the picture.
 #[test]
 fn what_is_not_needed_is_not_decoded() {

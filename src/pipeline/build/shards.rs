@@ -1,5 +1,9 @@
 //! The shards of a build: planning and writing.
 
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};
 use crate::digest::canonical_json;
@@ -11,11 +15,15 @@ use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
+use crate::text::printable_line;
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
 const SHARD_CASES: usize = 64;
 /// … or this many raw bytes: small enough to spread over threads and hosts, large enough to keep files few.
 const SHARD_BYTES: u64 = 512 << 20;
+/// One case in this many ends its shard whatever the size, by the digest of its id: a case that is added or removed
+/// moves the bounds of its own shard only, and the others stay as they are.
+const BOUND_EVERY: u8 = 32;
 
 /// A shard and the cases in it.
 pub(in crate::pipeline) struct Work<'a> {
@@ -46,6 +54,9 @@ pub(in crate::pipeline) fn shards<'a>(
             while let Some(case) = cases.next_if(|_| taken.len() < SHARD_CASES && size < SHARD_BYTES) {
                 size += bytes(case);
                 taken.push(case);
+                if ends_shard(&case.id) {
+                    break;
+                }
             }
             let key = shard_key(tree, spec, &source.release, &taken, options, digests);
             let shard = Shard::new(Stage::Build, Partition::source(&source.slug)?, key);
@@ -53,6 +64,10 @@ pub(in crate::pipeline) fn shards<'a>(
         }
     }
     Ok(work)
+}
+
+fn ends_shard(case_id: &str) -> bool {
+    Sha256::digest(case_id)[0].is_multiple_of(BOUND_EVERY)
 }
 
 fn shard_key(
@@ -81,6 +96,9 @@ fn shard_key(
 
 /// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
 ///
+/// Cases that could not be read this time are undone: the receipt is that of another shard, whose key names them with
+/// their reasons. The planned one stays missing, so that the next run does it.
+///
 /// # Errors
 /// The disk, and with `strict` the first case that fails. Else cases fail alone.
 pub(in crate::pipeline) fn write_shard(
@@ -92,6 +110,7 @@ pub(in crate::pipeline) fn write_shard(
     progress: &Progress,
 ) -> Result<Receipt> {
     let mut writer = dataset.begin(&work.shard);
+    let mut undone: BTreeMap<&str, String> = BTreeMap::new();
     for case in &work.cases {
         let mut row = case_row(case, work.release, tree, digests);
         let unread = case.files().find_map(|f| match &digests[f] {
@@ -108,6 +127,11 @@ pub(in crate::pipeline) fn write_shard(
                     Err(reason) => Outcome::Failed(reason),
                 },
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
+                Err(error) if error.is_passing() => {
+                    let reason = case.public(&not_read(&error));
+                    undone.insert(&case.id, reason.clone());
+                    Outcome::Failed(reason)
+                }
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
@@ -119,22 +143,35 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = (CaseStatus::Skipped, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Skipped, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {
                 if options.strict {
                     return Err(Error::Strict { case: case.id.clone(), reason });
                 }
-                progress.say(&format!("failed: {}: {reason}", case.id));
+                progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = (CaseStatus::Failed, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Failed, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
         }
         progress.advance(1);
     }
-    Ok(writer.finish()?)
+    Ok(match undone.is_empty() {
+        true => writer.finish()?,
+        false => writer.finish_as(work.shard.key().clone().with_json(UNDONE, &undone))?,
+    })
+}
+
+/// Name of the part of a key that holds the cases which were left undone, with their reasons.
+pub(in crate::pipeline) const UNDONE: &str = "undone";
+
+/// Why a case is undone, or a file has no digest, where the next run may succeed.
+pub(super) fn not_read(error: &impl std::fmt::Display) -> String {
+    format!("not read: {error}; run the same build again to try it again")
 }
 
 /// What is known to be wrong with the files of a case, to be put behind an error.

@@ -119,8 +119,9 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let distance = |known: &&str| levenshtein(known, name);
     let near = known.min_by_key(distance).filter(|known| distance(known) <= name.chars().count() / 2);
     let near = near.map_or_else(String::new, |known| format!(" (closest: {known:?})"));
+    let article = if kind.starts_with('o') { "an" } else { "a" };
     format!(
-        "{name:?} is not in the taxonomy of {kind} names{near}; define it with [[{kind}]], or for a built-in source in \
+        "{name:?} is not {article} {kind} of the taxonomy{near}; define it with [[{kind}]], or for a built-in source in \
          dataset_specs/taxonomy.toml"
     )
 }

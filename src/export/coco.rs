@@ -50,7 +50,7 @@ pub(super) fn write(scope: &ExportScope, folder: &Folder) -> Result<Exported, Er
     let licences: Vec<Licence> = scope.terms.iter().zip(1..).map(licence).collect();
 
     // Slices are numbered as they come; the masks come in the same order.
-    let images = scope.rows::<Picture>()?.zip(1u64..).map(|(picture, id)| Ok::<_, Error>(image(picture?, id, scope)));
+    let images = scope.rows::<Picture>()?.zip(1u64..).map(|(picture, id)| image(picture?, id, scope));
     let mut pictures = scope.rows::<Picture>()?.zip(1u64..).peekable();
     let mut masks = 0u64;
     let annotations = scope.rows::<MaskRow>()?.map(|row| {
@@ -71,10 +71,10 @@ pub(super) fn write(scope: &ExportScope, folder: &Folder) -> Result<Exported, Er
     Ok(Exported { slices, masks, ..Exported::default() })
 }
 
-fn image(picture: Picture, id: u64, scope: &ExportScope) -> Image {
-    Image {
+fn image(picture: Picture, id: u64, scope: &ExportScope) -> Result<Image, Error> {
+    Ok(Image {
         id: id.into(),
-        file_name: image_path(&picture.slice_id).trim_start_matches("images/").to_string(),
+        file_name: image_path(&picture.slice_id)?.trim_start_matches("images/").to_string(),
         height: picture.height,
         width: picture.width,
         license: scope.terms.iter().position(|t| t.source == picture.source).map_or(0, |at| at + 1),
@@ -82,7 +82,7 @@ fn image(picture: Picture, id: u64, scope: &ExportScope) -> Image {
         patient_id: picture.patient_id,
         split: picture.split,
         modality: picture.modality,
-    }
+    })
 }
 
 fn annotation(row: MaskRow, id: u64, image_id: u64, categories: &BTreeMap<&(String, String), usize>) -> Annotation {

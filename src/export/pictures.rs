@@ -1,5 +1,7 @@
 //! Slices and masks as PNG, in folders named by their ids.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -8,26 +10,27 @@ use crate::formats;
 use crate::image::Samples;
 use crate::mask::Mask;
 use crate::slices::{pixels_sha256, png};
-use crate::store::{self, EncodedImage, MaskRow, Projection, Rows, TableFile, check_columns};
+use crate::store::{self, EncodedImage, MaskRow, Projection, Rows, TableFile, check_columns, check_id};
+use crate::text::cell;
 
 /// The table of masks.
 const TABLE: &str = "masks.csv";
 
-/// A line of `masks.csv`.
+/// A line of `masks.csv`. No [cell] of it is a formula.
 #[derive(Serialize)]
 struct Line<'a> {
-    mask_id: &'a str,
+    mask_id: Cow<'a, str>,
     image: String,
     mask: String,
-    source: &'a str,
-    patient_id: &'a str,
-    modality: &'a str,
-    object: &'a str,
-    target: &'a str,
-    label_name: &'a str,
-    laterality: Option<&'a str>,
+    source: Cow<'a, str>,
+    patient_id: Cow<'a, str>,
+    modality: Cow<'a, str>,
+    object: Cow<'a, str>,
+    target: Cow<'a, str>,
+    label_name: Cow<'a, str>,
+    laterality: Option<Cow<'a, str>>,
     instance: Option<u32>,
-    rater: Option<&'a str>,
+    rater: Option<Cow<'a, str>>,
     excluded: bool,
     area_px: u32,
 }
@@ -56,7 +59,7 @@ pub(super) fn write_images(scope: &ExportScope, folder: &Folder) -> Result<(u64,
             Samples::U8(pixels) if pixels_sha256(pixels) == slice.pixels_sha256 => {}
             _ => return Err(damage(&slice.slice_id, "the pixels are not those that its pixels_sha256 states").into()),
         }
-        folder.write(&image_path(&slice.slice_id), &slice.image.bytes)
+        folder.write(&image_path(&slice.slice_id)?, &slice.image.bytes)
     })?;
     Ok((written, {
         damaged.extend(more);
@@ -64,16 +67,22 @@ pub(super) fn write_images(scope: &ExportScope, folder: &Folder) -> Result<(u64,
     }))
 }
 
-pub(super) fn image_path(slice_id: &str) -> String {
-    format!("images/{slice_id}.png")
+/// Path of a slice's picture in an export.
+pub(super) fn image_path(slice_id: &str) -> Result<String, Error> {
+    path_in("images", slice_id)
+}
+
+fn path_in(folder: &str, id: &str) -> Result<String, Error> {
+    let refused = |why| Error::Damaged { id: id.to_string(), reason: format!("the id cannot name a file: {why}") };
+    check_id(id).map_err(refused)?;
+    Ok(format!("{folder}/{id}.png"))
 }
 
 fn write_masks(scope: &ExportScope, folder: &Folder) -> Result<(u64, Vec<Damage>), Error> {
     each_row(scope.files::<MaskRow>()?, |row: MaskRow| {
         let mask = sound(&row)?;
         let pixels: Vec<u8> = mask.to_bitmap().into_iter().map(|inside| 255 * inside).collect();
-        let path = format!("masks/{}.png", row.mask_id);
-        folder.write(&path, &png::encode(&pixels, mask.width(), mask.height(), 1))
+        folder.write(&path_in("masks", &row.mask_id)?, &png::encode(&pixels, mask.width(), mask.height(), 1))
     })
 }
 
@@ -152,18 +161,18 @@ pub(super) fn write(scope: &ExportScope, folder: &Folder) -> Result<Exported, Er
     for row in scope.rows::<MaskRow>()? {
         let row = row?;
         let line = Line {
-            mask_id: &row.mask_id,
-            image: image_path(&row.slice_id),
-            mask: format!("masks/{}.png", row.mask_id),
-            source: &row.source,
-            patient_id: &row.patient_id,
-            modality: &row.modality,
-            object: &row.object,
-            target: &row.target,
-            label_name: &row.label_name,
-            laterality: row.laterality.as_deref(),
+            mask_id: cell(&row.mask_id),
+            image: image_path(&row.slice_id)?,
+            mask: path_in("masks", &row.mask_id)?,
+            source: cell(&row.source),
+            patient_id: cell(&row.patient_id),
+            modality: cell(&row.modality),
+            object: cell(&row.object),
+            target: cell(&row.target),
+            label_name: cell(&row.label_name),
+            laterality: row.laterality.as_deref().map(cell),
             instance: row.instance,
-            rater: row.rater.as_deref(),
+            rater: row.rater.as_deref().map(cell),
             excluded: row.excluded,
             area_px: row.area_px,
         };

@@ -206,5 +206,14 @@ pub struct Ignored {
     pub reason: &'static str,
 }
 
+/// A symbolic link that leads out of the root of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Link {
+    /// Path of the link below the root, '/'-separated.
+    pub path: String,
+    /// Absolute path of what it leads to.
+    pub target: String,
+}
+
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::kept::Kept;
 use super::known::Known;
 use super::registry::{self, Hint};
 use super::source::Source;
-use super::{Error, Ignored, Problem, Reason, names};
+use super::{Error, Ignored, Link, Problem, Reason, names};
 use crate::digest::sha256;
 
 /// A file in a folder or in an archive.
@@ -69,6 +69,7 @@ pub struct Tree {
     members: Vec<Member>,
     problems: Vec<Problem>,
     ignored: Vec<Ignored>,
+    links: Vec<Link>,
     pub(super) enclosing: Vec<EnclosingArchive>,
     pub(super) archives: Vec<Box<dyn Archive>>,
     shared: Shared,
@@ -116,6 +117,7 @@ impl Tree {
         problems.sort();
         ignored.sort();
         ignored.dedup();
+        let links = listing.links;
         let enclosing = listing.files.into_iter();
         let enclosing =
             enclosing.map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns }).collect();
@@ -124,6 +126,7 @@ impl Tree {
             members,
             problems,
             ignored,
+            links,
             enclosing,
             archives,
             shared,
@@ -143,7 +146,7 @@ impl Tree {
         if !self.root.is_dir() {
             return String::new();
         }
-        let named = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let named = |path: &Path| path.file_name().map(names::shown_os);
         named(&self.root).or_else(|| named(&self.root.canonicalize().ok()?)).unwrap_or_default()
     }
 
@@ -169,6 +172,11 @@ impl Tree {
     /// What is no part of a download, sorted by path.
     pub fn ignored(&self) -> &[Ignored] {
         &self.ignored
+    }
+
+    /// Links in folders that lead out of the root, sorted by path. What they lead to is in the tree as well.
+    pub fn links(&self) -> &[Link] {
+        &self.links
     }
 
     /// The bytes of a member. Any number of threads may read at a time.

@@ -22,6 +22,7 @@ use super::manifest::Manifest;
 #[cfg(test)]
 use super::manifest::ManifestShard;
 use super::names::Stage;
+use super::reader::TableFile;
 use super::schema::Table;
 use super::shard::{FileFault, Receipt, Shard, ShardId, Verify};
 
@@ -272,6 +273,19 @@ impl Dataset {
     pub(crate) fn parked_inputs(&self, build: &str) -> Option<BTreeMap<String, String>> {
         let bytes = fs::read(layout::parked_inputs(self.path(), build)).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The predictions of a parked shard; `None` where it has no row.
+    pub(crate) fn parked_file(&self, receipt: &Receipt) -> Option<TableFile> {
+        Dataset::at(&layout::parked(self.path())).file_of(receipt, Table::Predictions)
+    }
+
+    /// Removes a parked shard, whose predictions are committed elsewhere.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn discard_parked(&self, receipt: &Receipt) -> Result<()> {
+        remove_shard(&layout::parked(self.path()), receipt)
     }
 
     /// Puts a parked shard back in its place, where it is finished and not committed.

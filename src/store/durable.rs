@@ -48,6 +48,11 @@ impl Staged {
         &self.path
     }
 
+    /// SHA-256 of what was written so far, in hex.
+    pub(super) fn digest(&self) -> String {
+        self.sha256.clone().finish()
+    }
+
     /// Moves the file to its place inside the folder `root`, and returns once that survives a power cut. Gives its size
     /// and its SHA-256 in hex.
     pub(super) fn publish(self, root: &Path, to: &Path) -> Result<(u64, String)> {

@@ -29,6 +29,8 @@ mod commit;
 mod dataset;
 mod durable;
 mod error;
+mod ids;
+mod journal;
 mod layout;
 mod lock;
 mod manifest;
@@ -57,6 +59,7 @@ pub(crate) use commit::{Change, Changed, Fate, apply, noted};
 pub use commit::{commit, copy};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
+pub(crate) use ids::check_id;
 pub use layout::Partition;
 pub use lock::WriteLock;
 pub use manifest::{Manifest, ManifestShard, TableTotal};
@@ -64,8 +67,8 @@ pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use repair::Repair;
 pub use rows::{
-    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
-    Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictedMask,
+    PredictionRow, Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};

@@ -7,6 +7,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod adding;
 mod architecture;
 mod archives;
 mod bad_input;
@@ -27,6 +28,8 @@ mod kills;
 mod leaks;
 mod looks;
 mod moments;
+mod mutations;
+mod names;
 mod nothing_lost;
 mod outdated;
 mod passes;
@@ -46,6 +49,8 @@ mod segments;
 mod sharing;
 #[cfg(all(feature = "query", unix))] // messages of the system are those of Unix
 mod snapshots;
+#[cfg(unix)] // scripts stand for programs
+mod surroundings;
 mod trace;
 mod verify;
 mod volumes;

@@ -122,6 +122,7 @@ pub fn build(
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
+    report.links = tree.links().to_vec();
     report.unclaimed = unclaimed(&found, &paths);
     report.near = near_misses(registry, &found, &tree.name(), &paths);
     report.outdated = outdated;

@@ -15,6 +15,7 @@ use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
+use crate::text::printable_line;
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
 const SHARD_CASES: usize = 64;
@@ -142,16 +143,18 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = (CaseStatus::Skipped, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Skipped, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {
                 if options.strict {
                     return Err(Error::Strict { case: case.id.clone(), reason });
                 }
-                progress.say(&format!("failed: {}: {reason}", case.id));
+                progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = (CaseStatus::Failed, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Failed, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
         }

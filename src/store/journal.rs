@@ -6,7 +6,7 @@
 //! the data: rows count once a shard that holds them is committed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::dataset::Dataset;
 use super::durable::Staged;
@@ -40,10 +40,32 @@ impl Dataset {
     pub(crate) fn journal(&self, shard: &Shard) -> Journal {
         Journal {
             root: self.path().to_path_buf(),
-            folder: layout::journal(self.path(), shard.id()),
+            folder: self.journals_of(shard.partition().model_name().unwrap_or_default()).join(shard.id().to_string()),
             model: shard.partition().model_name().map(String::from),
             source: shard.partition().source_name().to_string(),
         }
+    }
+}
+
+impl Dataset {
+    fn journals_of(&self, model: &str) -> PathBuf {
+        layout::journals(self.path()).join(model)
+    }
+
+    /// Removes all journals of a model, whatever its setting was.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn remove_journals(&self, model: &str) -> Result<()> {
+        remove_folder(&self.journals_of(model))
+    }
+}
+
+/// Removes a folder that may be gone already.
+pub(super) fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, "remove")(error)),
+        _ => Ok(()),
     }
 }
 
@@ -114,12 +136,11 @@ impl Journal {
     /// # Errors
     /// Errors of removing.
     pub(crate) fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(&self.folder, "remove")(error)),
-            _ => {
-                let _ = self.folder.parent().map(fs::remove_dir); // refused where it holds others
-                Ok(())
-            }
+        remove_folder(&self.folder)?;
+        // The folders above too, where they hold no other.
+        for folder in self.folder.ancestors().skip(1).take(2) {
+            let _ = fs::remove_dir(folder);
         }
+        Ok(())
     }
 }

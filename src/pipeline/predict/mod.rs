@@ -113,6 +113,8 @@ struct Job<'a> {
     standing: Vec<Receipt>,
     /// Those that were set aside when their build went.
     parked: Vec<Receipt>,
+    /// Those that an interrupted run has finished, and that are not part of the dataset.
+    uncommitted: Vec<Receipt>,
 }
 
 /// Predicts every object of a dataset, or those of a selection. What is there stays: masks that were predicted with the
@@ -162,7 +164,8 @@ impl<'a> Job<'a> {
         standing.retain(of_build);
         let mut parked = dataset.parked()?;
         parked.retain(|receipt| receipt.model.as_deref() == Some(model.name()));
-        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked })
+        let uncommitted = dataset.uncommitted_predictions(model.name())?;
+        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked, uncommitted })
     }
 
     /// Predicts what is open. Where that fails, what is finished is in the journals.
@@ -203,7 +206,7 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the shards of the plan those of the model, takes away what they replace and what was measured of it, and
-    /// removes what is in them now: journals, and predictions that were set aside.
+    /// removes what is in them now: journals, and predictions that were set aside or left by an interrupted run.
     fn commit(&self, plan: &Plan) -> Result<()> {
         let replaced: BTreeSet<&ShardId> =
             self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
@@ -211,6 +214,10 @@ impl<'a> Job<'a> {
         let options = noted(self.dataset, &name, &self.key())?;
         finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
         plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
+        self.dataset.drop_uncommitted(&plan.uncommitted)?;
+        if self.options.existing == Existing::Replace {
+            self.dataset.remove_journals(self.model.name())?;
+        }
         plan.journals.iter().try_for_each(|base| Ok(self.dataset.journal(base).remove()?))
     }
 }

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::spec::Sharing;
 use crate::store::{self, Dataset, SourceRow, Stage, Table};
+use crate::text::{markdown, markdown_link, printable};
 
 /// One source's terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -260,14 +261,14 @@ pub fn attribution(terms: &[Terms], permissions: &Permissions) -> String {
         "# Attribution\n\nThese slices and masks were built by medcosmos from the datasets below. Changes: volumes were cut into 2D slices, intensities were converted to 8 bits, labels were converted to one mask per object, and small masks and slices without a mask were left out. Each part remains under the licence of its source.\n",
     );
     for source in terms {
-        let _ = writeln!(text, "\n## {}\n", source.title());
+        let _ = writeln!(text, "\n## {}\n", markdown(&source.title()));
         if !source.home.is_empty() {
-            let _ = writeln!(text, "- Home: <{}>", source.home);
+            let _ = writeln!(text, "- Home: {}", markdown_link(&source.home));
         }
-        let _ = writeln!(text, "- In the tables: `source={}`", source.source);
-        let _ = writeln!(text, "- Licence: {}", source.licence);
+        let _ = writeln!(text, "- In the tables: `source={}`", source.source.replace('`', "'"));
+        let _ = writeln!(text, "- Licence: {}", markdown(&source.licence));
         if !source.terms.is_empty() {
-            let _ = writeln!(text, "- Terms: {}", source.terms);
+            let _ = writeln!(text, "- Terms: {}", markdown(&source.terms));
         }
         if permissions.granted.contains(&source.source) {
             let _ = writeln!(
@@ -277,7 +278,11 @@ pub fn attribution(terms: &[Terms], permissions: &Permissions) -> String {
             );
         }
         if !source.citation.trim().is_empty() {
-            let _ = writeln!(text, "\n```bibtex\n{}\n```", source.citation.trim());
+            let citation = source.citation.trim();
+            // Longer than any that the citation has, which would end it.
+            let longest = citation.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+            let fence = "`".repeat(longest.max(2) + 1);
+            let _ = writeln!(text, "\n{fence}bibtex\n{}\n{fence}", printable(citation));
         }
     }
     text

@@ -1,5 +1,82 @@
 //! Tables as plain text for a terminal or a log: aligned columns, a rule under the header, as many digits as a reader
 //! needs, and never wider than requested.
+//!
+//! Names, texts of headers and of specs come from anyone. [`printable`] is how they reach a terminal, [`cell`] how they
+//! reach a spreadsheet, and [`markdown`] how they reach a page.
+
+use std::borrow::Cow;
+
+/// A text as a terminal may show it: characters that a terminal obeys, or that change the order in which others are
+/// shown, become `\uXXXX`, as JSON writes them. Line breaks and tabs stay.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_obeyed(c) && !matches!(c, '\n' | '\t'))
+}
+
+/// As [`printable`], for a text within a line: line breaks and tabs are escaped too.
+pub fn printable_line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_obeyed)
+}
+
+fn escaped(text: &str, obeyed: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if obeyed(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Control characters (C0, DEL, C1), line and paragraph separators, and marks that embed, override or isolate a
+/// direction of writing.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text as a cell of a CSV file. Spreadsheets take a cell for a formula if it begins with `=`, `+`, `-`, `@`, a tab
+/// or a carriage return: `'` before it makes it text. Numbers stay numbers.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    let is_number = || text.parse::<f64>().is_ok_and(f64::is_finite);
+    if is_formula && !is_number() { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+/// A text within a line of Markdown, which shows it as it is: no character of it is markup, and it has no line breaks.
+pub fn markdown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in printable_line(&text.replace(['\r', '\n', '\t'], " ")).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '!' | '#' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A link of a spec as Markdown: `<https://…>` where it is one of the web, else its text. Schemes such as `javascript:`
+/// and `data:` are no links.
+pub fn markdown_link(link: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !is_obeyed(c) && !"<>\"`\\".contains(c);
+    match is_web(link) && link.chars().all(plain) {
+        true => format!("<{link}>"),
+        false => markdown(link),
+    }
+}
+
+/// Whether a link leads to the web.
+pub fn is_web(link: &str) -> bool {
+    ["https://", "http://"]
+        .iter()
+        .any(|scheme| link.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme)))
+}
 
 /// Width of a line, in characters, that fits a terminal and a page.
 pub const LINE_WIDTH: usize = 100;
@@ -30,14 +107,15 @@ impl TextTable {
         Self::default()
     }
 
-    /// Adds a column of words, aligned to the left. Control characters become spaces.
+    /// Adds a column of words, aligned to the left. Line breaks and tabs become spaces, other characters that a
+    /// terminal obeys are escaped.
     pub fn words(mut self, name: &str, cells: impl IntoIterator<Item = Option<String>>) -> Self {
         let plain = |cell: Option<String>| match cell {
-            Some(cell) => cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+            Some(cell) => printable_line(&cell.replace(['\r', '\n', '\t'], " ")).into_owned(),
             None => MISSING.to_string(),
         };
         let cells = cells.into_iter().map(plain).collect();
-        self.columns.push(TextColumn { name: name.to_string(), cells, numeric: false });
+        self.columns.push(TextColumn { name: printable_line(name).into_owned(), cells, numeric: false });
         self
     }
 
@@ -179,9 +257,9 @@ pub fn byte_size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A list of at most `limit` lines, and how many more there are.
+/// A list of at most `limit` lines, and how many more there are. A line break within one is escaped.
 pub fn at_most(lines: &[String], limit: usize) -> String {
-    let mut out: String = lines.iter().take(limit).map(|l| format!("  {l}\n")).collect();
+    let mut out: String = lines.iter().take(limit).map(|l| format!("  {}\n", printable_line(l))).collect();
     if lines.len() > limit {
         out.push_str(&format!("  … and {} more\n", lines.len() - limit));
     }
@@ -221,6 +299,41 @@ mod tests {
         assert_eq!(cells, ["0.5", "-1.0e-7", "0.0", "0.0", "inf", "2.0e12"]);
         assert_eq!(number_cells(&[Some(3.0), Some(-40.0)]), ["3", "-40"]);
         assert_eq!(p_value(0.0), "<1e-307");
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped() {
+        let hostile = "a\u{1b}[2J\u{7}\r\u{9b}31m\u{202e}gnp\u{2066}\u{7f}\n\tb";
+        let text = r"a\u001b[2J\u0007\u000d\u009b31m\u202egnp\u2066\u007f";
+        assert_eq!(printable(hostile), format!("{text}\n\tb"));
+        assert_eq!(printable_line(hostile), format!(r"{text}\u000a\u0009b"));
+        assert_eq!(printable("Jörg, 患者 – ±0.5\n"), "Jörg, 患者 – ±0.5\n");
+        let json = format!("\"{}\"", printable_line("\u{202e}\u{9b}"));
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), "\u{202e}\u{9b}", "as JSON reads it");
+        let table = TextTable::new().words("a\u{1b}", [Some("x\u{1b}[0m\ny".to_string())]).render(LINE_WIDTH);
+        assert!(table.contains(r"a\u001b") && table.contains(r"x\u001b[0m y"), "{table}");
+    }
+
+    #[test]
+    fn cells_are_no_formulas_and_numbers_stay() {
+        for formula in ["=cmd|' /C calc'!A0", "+1+2", "-1-x", "@SUM(A1)", "\t=1", "\r=1", "-", "＝1", "-inf", "--5"] {
+            assert_eq!(cell(formula), format!("'{formula}"));
+        }
+        for text in ["-0.5", "+3", "-1e-7", "0.5", "liver", "a=b", "", "'=1"] {
+            assert_eq!(cell(text), text);
+        }
+    }
+
+    #[test]
+    fn markup_of_a_text_is_shown_and_only_links_of_the_web_are_links() {
+        assert_eq!(
+            markdown("<img src=x onerror=a()>|[x](javascript:y)\n# *b* & CC BY-NC 4.0"),
+            r"&lt;img src=x onerror=a()&gt;\|\[x\](javascript:y) \# \*b\* &amp; CC BY-NC 4.0"
+        );
+        assert_eq!(markdown_link("https://a.org/x_y?z=1&b"), "<https://a.org/x_y?z=1&b>");
+        for link in ["javascript:alert(1)", "data:text/html,x", "https://a> <script>", "JavaScript:x", "httpsx"] {
+            assert!(!markdown_link(link).contains('<'), "{link}");
+        }
     }
 
     #[test]

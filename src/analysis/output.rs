@@ -2,7 +2,7 @@
 
 use super::AnalysisError;
 use super::frame_to_text;
-use crate::text::LINE_WIDTH;
+use crate::text::{LINE_WIDTH, cell};
 use polars::prelude::*;
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::Value;
@@ -14,7 +14,8 @@ pub enum Format {
     /// A table to read in a terminal, the first rows of many.
     #[default]
     Text,
-    /// Comma-separated values with a header. Lists and structs are JSON.
+    /// Comma-separated values with a header. Lists and structs are JSON. Text that a spreadsheet would take for a
+    /// formula has a `'` before it.
     Csv,
     /// One JSON object a line (NDJSON). Missing and infinite numbers are null, bytes that are not text are hexadecimal.
     JsonLines,
@@ -96,19 +97,21 @@ impl Serialize for JsonRow<'_> {
     }
 }
 
-/// A frame whose lists, structs and bytes are JSON words, for a format that has no such types.
+/// A frame for a spreadsheet: lists, structs and bytes, of which CSV has no types, are JSON words, and no text is a
+/// formula.
 fn flat(frame: &DataFrame) -> PolarsResult<DataFrame> {
     let flat_column = |column: &Column| {
-        if !(column.dtype().is_nested() || column.dtype().is_binary()) {
-            return Ok(column.clone());
+        let name = PlSmallStr::from(cell(column.name()).as_ref());
+        if column.dtype().is_primitive_numeric() || column.dtype().is_bool() || column.dtype().is_temporal() {
+            return Ok(column.clone().with_name(name));
         }
         let word = |row| match json(&column.get(row)?) {
             Value::Null => Ok(None),
-            Value::String(word) => Ok(Some(word)),
+            Value::String(word) => Ok(Some(cell(&word).into_owned())),
             other => Ok(Some(other.to_string())),
         };
         let words: PolarsResult<Vec<Option<String>>> = (0..column.len()).map(word).collect();
-        Ok(Column::new(column.name().clone(), words?))
+        Ok(Column::new(name, words?))
     };
     DataFrame::new(frame.height(), frame.columns().iter().map(flat_column).collect::<PolarsResult<_>>()?)
 }
@@ -185,6 +188,17 @@ mod tests {
              \"a,b\",1,0.9,0.30000000000000004,true,abc,\"[1.5,2.0]\"\n\
              \"c\"\"d\",2,,NaN,false,ff00,[0.5]\n"
         );
+    }
+
+    #[test]
+    fn csv_holds_no_formulas_and_parquet_keeps_the_text() {
+        let frame = df!("=id" => ["=1+1", "-0.5", "@x"], "d" => [-0.5, 1.0, -2.0], "n" => [-1i8, 0, 1]).unwrap();
+        let mut bytes = Vec::new();
+        write_frame(&frame, Format::Csv, &mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap(), "'=id,d,n\n'=1+1,-0.5,-1\n-0.5,1.0,0\n'@x,-2.0,1\n");
+        let mut bytes = Vec::new();
+        write_frame(&frame, Format::Parquet, &mut bytes).unwrap();
+        assert!(ParquetReader::new(std::io::Cursor::new(bytes)).finish().unwrap().equals(&frame));
     }
 
     #[test]

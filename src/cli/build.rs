@@ -170,6 +170,7 @@ pub(super) fn print(report: &BuildReport) {
         let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
         print!("\nUnreadable:\n{}", at_most(&lines, 100));
     }
+    super::scan::print_links(&report.links);
     match &report.chosen {
         _ if report.unclaimed.is_empty() => {}
         Some(chosen) => {

@@ -11,6 +11,8 @@ use crate::digest::sha256;
 use crate::formats;
 use crate::formats::segments::{Kind, Segment, Table};
 use crate::image::{Frame, Geometry, Image, Samples};
+use crate::text::printable_line;
+use crate::whole_file::WholeFile;
 use crate::with_samples;
 
 /// Options of `inspect`.
@@ -82,7 +84,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
                 }
                 let file = file.display().to_string();
                 if !global.json {
-                    println!("{file}");
+                    println!("{}", printable_line(&file));
                     println!("  {container} · {} of contours, without pixels", table.kind.text());
                     print_segments(&table.segments, "structure");
                 }
@@ -107,7 +109,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
                     true => {
                         descriptions.push(serde_json::json!({ "file": file.to_string(), "error": error.to_string() }))
                     }
-                    false => eprintln!("error: {file}: {error}"),
+                    false => eprintln!("error: {}", printable_line(&format!("{file}: {error}"))),
                 }
             }
         }
@@ -175,7 +177,7 @@ fn print_segments(segments: &[Segment], what: &str) {
 
 fn print(d: &Description) {
     let [x, y, z, t] = d.size;
-    println!("{}", d.file);
+    println!("{}", printable_line(&d.file));
     println!(
         "  {} · {x} x {y} x {z} x {t} (x, y, z, t) · {} component(s) of {} ({} bits)",
         d.container, d.components, d.dtype, d.bits
@@ -190,7 +192,7 @@ fn print(d: &Description) {
     }
     print_segments(&d.segments, "segment");
     for note in &d.notes {
-        println!("  note: {note}");
+        println!("  note: {}", printable_line(note));
     }
 }
 
@@ -226,10 +228,13 @@ fn write_npy(path: &Path, image: &Image) -> Result<(), Failure> {
         header.push(' ');
     }
     header.push('\n');
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    file.write_all(&(header.len() as u16).to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
-    file.write_all(&little_endian(&image.samples))?;
-    Ok(file.flush()?)
+    let put = || {
+        let mut file = WholeFile::create(path)?;
+        file.write_all(b"\x93NUMPY\x01\x00")?;
+        file.write_all(&(header.len() as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        file.write_all(&little_endian(&image.samples))?;
+        file.finish()
+    };
+    put().map_err(|e: std::io::Error| format!("{}: {e}", path.display()).into())
 }

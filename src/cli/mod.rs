@@ -1,20 +1,25 @@
 //! Commands: parse, call the library, print. One file for each.
 //!
 //! Results go to standard output, progress and messages to standard error. Exit statuses: 0 success, 1 error, 2 usage
-//! error, 3 completed with failed cases (which are listed).
+//! error, 3 completed with failed cases (which are listed), 130 interrupted, 143 terminated. They do not depend on
+//! whether anybody reads the output: a closed pipe (`medcosmos … | head`) ends no stage halfway.
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
+use crate::interrupt;
 use crate::pipeline::{Existing, Progress};
 use crate::spec::Registry;
+use crate::text::printable;
 
 /// Replaces the standard macro, which panics when the reader closes the pipe (`medcosmos … | head`).
+/// `eprintln!` is replaced for the whole crate (`lib.rs`).
 macro_rules! print {
     ($($argument:tt)*) => { $crate::cli::write_out(format_args!($($argument)*)) };
 }
@@ -179,15 +184,42 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+impl Command {
+    /// True where the same command, run again, goes on where it stopped.
+    fn resumes(&self) -> bool {
+        use Command::{Build, Demo, Evaluate, Export, Import, Leaks, Package, Predict, Run, Setup, Split};
+        matches!(
+            self,
+            Build(_)
+                | Leaks(_)
+                | Split(_)
+                | Predict(_)
+                | Import(_)
+                | Evaluate(_)
+                | Export(_)
+                | Package(_)
+                | Setup(_)
+                | Run(_)
+                | Demo(_)
+        )
+    }
+}
+
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    OUTPUT_IS_SHOWN.store(io::stdout().is_terminal(), Ordering::Relaxed);
+    if let Err(error) = interrupt::watch(arguments.command.resumes()) {
+        eprintln!("warning: signals are not watched for: {error}");
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG").unwrap_or_else(|_| {
         tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" })
     });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| PrintableStderr)
+        .with_ansi(false)
+        .log_internal_errors(false) // which would panic where standard error is closed
         .without_time()
         .with_target(false)
         .init();
@@ -195,14 +227,19 @@ pub fn main() -> ExitCode {
         // Fails only if a pool already exists, and nothing before this line creates one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     }
-    match dispatch(&arguments.command, &arguments.global) {
+    let code = match dispatch(&arguments.command, &arguments.global) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
+    };
+    keep_outcome(io::stdout().flush());
+    if OUTPUT_LOST.load(Ordering::Relaxed) && [ExitCode::SUCCESS, ExitCode::from(SOME_FAILED)].contains(&code) {
+        return ExitCode::FAILURE;
     }
+    code
 }
 
 fn dispatch(command: &Command, global: &Global) -> Outcome {
@@ -242,15 +279,37 @@ fn shell_word(word: &str) -> String {
     if word.chars().all(plain) { word.to_string() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Writes to standard output. A closed pipe ends the program without an error.
+/// Standard error for the log, which writes a line at a time: [printable].
+struct PrintableStderr;
+
+impl Write for PrintableStderr {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(printable(&String::from_utf8_lossy(line)).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+/// Set once a part of the output could not be written, for another reason than that nobody reads it.
+static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Set where standard output began as a terminal: one that cannot be written to is gone.
+static OUTPUT_IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output, [printable]. What cannot be written ends no stage halfway: where nobody reads it that is no error, and
+/// else the program ends with an error once its work is done.
 fn write_out(text: fmt::Arguments) {
-    match io::stdout().lock().write_fmt(text) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            std::process::exit(1);
-        }
+    keep_outcome(io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()));
+}
+
+fn keep_outcome(written: io::Result<()>) {
+    let Err(error) = written else { return };
+    let gone = error.kind() == io::ErrorKind::BrokenPipe || OUTPUT_IS_SHOWN.load(Ordering::Relaxed);
+    if !gone && !OUTPUT_LOST.swap(true, Ordering::Relaxed) {
+        eprintln!("error: cannot write to standard output: {error}");
     }
 }
 

@@ -12,6 +12,7 @@ use toml::{Table, Value};
 
 use super::{Command, Failure, Global, Outcome, SOME_FAILED, dispatch, shell_word};
 use crate::models::{self, ModelOptions};
+use crate::text::printable;
 
 /// Exit status of wrong usage, that of clap.
 const WRONG_USAGE: u8 = 2;
@@ -74,7 +75,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let stages = match stages(&text, arguments, global) {
         Ok(stages) => stages,
         Err(error) => {
-            eprintln!("error: {}", about(&arguments.file, error));
+            eprintln!("error: {}", printable(&about(&arguments.file, error).to_string()));
             return Ok(ExitCode::from(WRONG_USAGE));
         }
     };

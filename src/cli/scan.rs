@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::{Global, Outcome};
-use crate::raw::Tree;
+use crate::raw::{Link, Tree};
 use crate::sources::{Completeness, FileUse, NearMiss, Scan, Source, near_misses, scan_tree};
 use crate::spec::{Registry, Spec};
-use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped, printable_line};
 
 /// Options of `scan`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +32,7 @@ struct Report {
     notes: Vec<(String, Vec<String>)>,
     near: Vec<NearMiss>,
     problems: Vec<(String, String)>,
+    links: Vec<Link>,
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
@@ -54,6 +55,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         notes: of_sources(&scan, &registry, |source, _| source.notes.clone()),
         near: near_misses(&registry, &scan, &tree.name(), &paths),
         problems: tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect(),
+        links: tree.links().to_vec(),
     };
     if global.json {
         global.print_json(&report)?;
@@ -113,6 +115,7 @@ fn print(report: &Report, raw: &str) {
         println!("\n{} of these match no source:", grouped(report.unclaimed.len() as u64));
         print!("{}", at_most(&report.unclaimed, 10));
     }
+    print_links(&report.links);
     if !report.problems.is_empty() {
         println!("\n{} unreadable:", grouped(report.problems.len() as u64));
         let lines: Vec<String> = report.problems.iter().map(|(path, reason)| format!("{path}: {reason}")).collect();
@@ -120,13 +123,25 @@ fn print(report: &Report, raw: &str) {
     }
 }
 
+/// Says how many links lead out of the downloads: what they lead to is read, and may change or be missing elsewhere.
+pub(super) fn print_links(links: &[Link]) {
+    if links.is_empty() {
+        return;
+    }
+    println!("\n{} link(s) lead outside the downloads and are followed:", grouped(links.len() as u64));
+    let lines: Vec<String> = links.iter().map(|link| format!("{} -> {}", link.path, link.target)).collect();
+    print!("{}", at_most(&lines, 10));
+}
+
 fn print_files(files: &[FileUse], paths: &[&str]) {
     println!("\nUnused files:");
     for (file, path) in files.iter().zip(paths) {
         match file {
             FileUse::Used { .. } => {}
-            FileUse::Skipped { source, reason } => println!("  {path}\n      {source}: {reason}"),
-            FileUse::Unclaimed => println!("  {path}\n      matches no source"),
+            FileUse::Skipped { source, reason } => {
+                println!("  {}\n      {source}: {}", printable_line(path), printable_line(reason));
+            }
+            FileUse::Unclaimed => println!("  {}\n      matches no source", printable_line(path)),
         }
     }
 }

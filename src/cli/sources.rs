@@ -14,7 +14,7 @@ use crate::sources::{Case, CaseState, FileUse, Source, read_lists, scan_tree};
 use crate::spec::pattern::{Pattern, Template, composed};
 use crate::spec::{Decode, Label, MaskPart, OwnName, Registry, Sharing, Spec, taxonomy};
 use crate::store::{Dataset, Table};
-use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
+use crate::text::{LINE_WIDTH, TextTable, at_most, grouped, printable_line};
 
 /// Options of `sources`.
 #[derive(Debug, clap::Args)]
@@ -302,7 +302,7 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
         layout.list.iter().flat_map(|l| &l.path).for_each(|p| print_matches(spec, "list", p, &names));
     }
     for problem in tree.problems() {
-        println!("unreadable: {}: {}", problem.path, problem.reason);
+        println!("unreadable: {}", printable_line(&format!("{}: {}", problem.path, problem.reason)));
     }
     let lists = read_lists(&mut found, &registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
     let Some(source) = found.sources.first() else {
@@ -312,8 +312,8 @@ fn check(spec: &str, raw: &Path, global: &Global) -> Outcome {
     let complete = source.cases.iter().filter(|c| c.state == CaseState::Complete).count();
     println!("\nRecognised as release {:?}: {complete} case(s) can be built.", source.release);
     print_joins(source, spec, &paths);
-    source.notes.iter().for_each(|note| println!("note: {note}"));
-    lists.iter().for_each(|(file, reason)| println!("error: {}: {reason}", paths[*file]));
+    source.notes.iter().for_each(|note| println!("note: {}", printable_line(note)));
+    lists.iter().for_each(|(file, reason)| println!("error: {}: {reason}", printable_line(paths[*file])));
     let fitting = print_sample(source, spec, &tree);
     let skipped: Vec<String> = source
         .cases
@@ -349,7 +349,7 @@ fn print_matches(spec: &Spec, what: &str, pattern: &str, names: &[String]) {
     let matched: Vec<&String> = names.iter().filter(|p| compiled.matches(p)).collect();
     println!("  {what:<8} {:>7} match  {pattern}", grouped(matched.len() as u64));
     if let Some(first) = matched.first() {
-        println!("  {:>16}        e.g. {first}", "");
+        println!("  {:>16}        e.g. {}", "", printable_line(first));
     }
 }
 
@@ -431,12 +431,12 @@ fn print_sample(source: &Source, spec: &Spec, tree: &Tree) -> bool {
                         cut.slices.len(),
                         cut.n_slices
                     );
-                    cut.notes.iter().for_each(|note| println!("        {note}"));
+                    cut.notes.iter().for_each(|note| println!("        {}", printable_line(note)));
                 }
                 Err(slices::Error::Unlabelled { .. }) => println!("  unlabelled: {}", case.id),
                 Err(error) => {
                     all_fit = false;
-                    println!("  failed: {}: {error}", case.id);
+                    println!("  failed: {}: {}", case.id, printable_line(&error.to_string()));
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::{Global, Outcome};
 use crate::integrity::{ByModel, FileTrace, RawTrace, Trace, trace, uses_of};
 use crate::store::Dataset;
-use crate::text::{byte_size, fixed, grouped};
+use crate::text::{byte_size, fixed, grouped, printable_line};
 
 /// Options of `trace`.
 #[derive(Debug, clap::Args)]
@@ -58,9 +58,9 @@ fn join(numbers: &[f64]) -> String {
 
 /// A block: a heading, and lines of a name and a value. Values that are empty are left out.
 fn block(kind: &str, title: &str, lines: &[(&str, String)]) {
-    println!("{}", format!("{kind:<8}{title}").trim_end());
+    println!("{}", format!("{kind:<8}{}", printable_line(title)).trim_end());
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        println!("        {name:<13}{value}");
+        println!("        {name:<13}{}", printable_line(value));
     }
 }
 

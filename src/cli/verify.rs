@@ -234,6 +234,7 @@ fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
             println!("\nNo checksums to compare with: `medcosmos verify {path} --write` creates them.");
         }
     }
+    super::scan::print_links(&report.links);
     print_findings(&report.findings);
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::Error;
 use crate::licences::{CombinedTerms, Terms};
 use crate::store::{Dataset, Table, schema};
-use crate::text::grouped;
+use crate::text::{grouped, markdown};
 
 pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> {
     let mut tables = Vec::new();
@@ -39,13 +39,13 @@ pub(super) fn card(dataset: &Dataset, terms: &[Terms]) -> Result<String, Error> 
     );
     for t in terms {
         let (slices, masks) = (grouped(t.slices), grouped(t.masks));
-        let _ =
-            writeln!(text, "| `{}` | {} | {} | {slices} | {masks} |", t.source, t.name.replace('|', "\\|"), t.licence);
+        let (name, licence) = (markdown(&t.name), markdown(&t.licence));
+        let _ = writeln!(text, "| `{}` | {name} | {licence} | {slices} | {masks} |", t.source.replace('`', "'"));
     }
     let combined = CombinedTerms::of(terms);
     text.push('\n');
     for sentence in combined.sentences() {
-        let _ = writeln!(text, "- {sentence}");
+        let _ = writeln!(text, "- {}", markdown(&sentence));
     }
     text.push_str("\n## Tables\n\n| table | rows | contents of a row |\n|---|---:|---|\n");
     for (table, rows) in &tables {

@@ -9,7 +9,7 @@ use super::checksums::{Checksum, Checksums, Comparison};
 use super::content::{Probe, Probed, is_data};
 use super::{Error, Finding, Kind, Result};
 use crate::pipeline::Progress;
-use crate::raw::{self, CHECKSUMS, Member, PHANTOMS, Tree};
+use crate::raw::{self, CHECKSUMS, Link, Member, PHANTOMS, Tree};
 use crate::sources::{CaseState, Completeness, FileUse, Scan, Source, absent_numbers, scan_below, scan_tree};
 use crate::spec::Registry;
 use crate::spec::pattern::Pattern;
@@ -39,6 +39,8 @@ pub struct DownloadsReport {
     pub sources: Vec<SourceState>,
     /// What was done with a list of checksums, where there is one.
     pub checksums: Option<ChecksumsReport>,
+    /// Links that lead out of the folder.
+    pub links: Vec<Link>,
     /// Faults and remarks, sorted by kind and path.
     pub findings: Vec<Finding>,
 }
@@ -145,6 +147,7 @@ pub fn verify_downloads(
         bytes: members.iter().map(|member| member.size).sum(),
         sources,
         checksums,
+        links: tree.links().to_vec(),
         findings,
     })
 }

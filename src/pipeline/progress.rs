@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::text::printable;
+
 /// Reports progress to standard error. Results never depend on it.
 #[derive(Debug)]
 pub struct Progress {
@@ -86,8 +88,9 @@ impl Progress {
         if self.quiet {
             return;
         }
+        let line = printable(line);
         match self.lock().as_ref().filter(|r| !r.bar.is_hidden()) {
-            Some(running) => running.bar.println(line),
+            Some(running) => running.bar.println(line.as_ref()),
             None => eprintln!("{line}"),
         }
     }

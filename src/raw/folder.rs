@@ -1,7 +1,7 @@
 //! Lists the files below a root, and joins the parts of split archives.
 //!
 //! Links are followed, since downloads are often linked into place; a link that leads back to a folder above it is a
-//! problem. Names that are not UTF-8 are shown with replacement characters.
+//! problem, and one that leads out of the root is noted. Names that are not UTF-8 are escaped ([`names::shown`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
@@ -13,7 +13,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::parts::{Part, split_part};
 use super::source::Source;
-use super::{Error, Fault, Ignored, Looks, Problem, Reason, names, rar, zip};
+use super::{Error, Fault, Ignored, Link, Looks, Problem, Reason, names, rar, zip};
 use crate::fault::annex_pointer;
 
 /// A file, or the parts of a split archive joined.
@@ -31,6 +31,8 @@ pub(super) struct Listing {
     pub files: Vec<Found>,
     pub problems: Vec<Problem>,
     pub ignored: Vec<Ignored>,
+    /// Links that lead out of the root.
+    pub links: Vec<Link>,
 }
 
 /// A file as the directory shows it.
@@ -79,7 +81,7 @@ pub(super) fn list(root: &Path) -> Result<Listing, Error> {
         std::fs::read_dir(root).map_err(failed)?;
         walk(root, &mut listing)
     } else if metadata.is_file() {
-        let name = root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned();
+        let name = names::shown_os(root.file_name().unwrap_or(root.as_os_str()));
         match split_part(&name) {
             Some(part) => parts_beside(root, part.whole).map_err(failed)?,
             None => vec![File::new(name, root.to_owned(), &metadata)],
@@ -97,7 +99,7 @@ fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
+        let name = names::shown_os(&entry.file_name());
         if split_part(&name).is_some_and(|part| part.whole == whole) {
             files.push(File::new(name, entry.path(), &entry.path().metadata()?));
         }
@@ -108,6 +110,7 @@ fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
 
 fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
     let mut files = Vec::new();
+    let inside = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let mut walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
@@ -126,7 +129,12 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             if entry.file_type().is_dir() {
                 walk.skip_current_dir();
             }
-        } else if entry.depth() == 1 && is_checksum_list(&entry) {
+            continue;
+        }
+        if let Some(target) = target_outside(&entry, &inside) {
+            listing.links.push(Link { path: path.clone(), target });
+        }
+        if entry.depth() == 1 && is_checksum_list(&entry) {
             listing.ignored.push(Ignored { path, reason: "the list of checksums that `medcosmos verify` wrote" });
         } else if entry.file_type().is_file() {
             match DirEntry::metadata(&entry) {
@@ -138,6 +146,12 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
         }
     }
     files
+}
+
+/// Where a link leads, if that is not below `root`.
+fn target_outside(entry: &DirEntry, root: &Path) -> Option<String> {
+    let target = entry.path_is_symlink().then(|| entry.path().canonicalize().ok())??;
+    (!target.starts_with(root)).then(|| names::shown_os(target.as_os_str()))
 }
 
 /// Whether a file of the root is a list of checksums of this program; another one of the same name is a file like
@@ -160,11 +174,10 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
             return Problem { path, fault, reason: format!("{what}{advice}") };
         }
         if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Problem {
-                path,
-                fault: Fault::Unreadable,
-                reason: format!("a link to {target}, which does not exist"),
-            };
+            // The folders above the downloads are nobody's concern: tables hold this reason.
+            let target = if target.starts_with('/') { target.rsplit('/').next().unwrap_or_default() } else { &*target };
+            let reason = format!("a link to {target}, which does not exist");
+            return Problem { path, fault: Fault::Unreadable, reason };
         }
     }
     let reason = match (error.loop_ancestor(), error.io_error()) {
@@ -179,7 +192,7 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
 
 fn below(root: &Path, path: &Path) -> String {
     let path = path.strip_prefix(root).unwrap_or(path);
-    let components: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+    let components: Vec<_> = path.components().map(|c| names::shown_os(c.as_os_str())).collect();
     components.join("/")
 }
 

@@ -7,6 +7,36 @@
 //! In the wild: a leading `./` (every `tar c .`), doubled slashes, backslashes as separators (zip files written by old
 //! .NET programs), `__MACOSX/` shadow trees, and names in CP437 or in UTF-8 without the flag that says so.
 
+/// A name of bytes as text: a file's in a folder, or an entry's in an archive, whose components `/` separates.
+///
+/// Names of UTF-8 stay as they are. In a component that is not UTF-8 each byte that is no part of a character becomes
+/// `\xNN`, and each backslash is doubled: `b\xff_img.png`. A component of UTF-8 in which `\xNN` is written out has its
+/// backslashes doubled too, so that two names never become the same text, and bytes can be found again.
+pub(super) fn shown(name: &[u8]) -> String {
+    let components: Vec<String> = name.split(|&b| b == b'/').map(shown_component).collect();
+    components.join("/")
+}
+
+/// The text of a name of the system: see [`shown`].
+pub(super) fn shown_os(name: &std::ffi::OsStr) -> String {
+    shown(name.as_encoded_bytes())
+}
+
+fn shown_component(name: &[u8]) -> String {
+    let is_escape = |w: &[u8]| w.starts_with(b"\\x") && w[2..].iter().all(u8::is_ascii_hexdigit);
+    if let Ok(text) = std::str::from_utf8(name)
+        && !name.windows(4).any(is_escape)
+    {
+        return text.to_string();
+    }
+    let mut out = String::with_capacity(name.len() + 8);
+    for chunk in name.utf8_chunks() {
+        out.push_str(&chunk.valid().replace('\\', r"\\"));
+        chunk.invalid().iter().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
+    }
+    out
+}
+
 /// The '/'-separated path that an entry's name stands for, below its archive; `None` where the name is of a folder.
 ///
 /// Leading `./`, inner `/./` and doubled slashes are dropped. `backslash` tells whether `\` separates folders too, as
@@ -103,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_not_utf8_are_escaped_and_stay_apart() {
+        assert_eq!(shown(b"a/b\xff_img.png"), r"a/b\xff_img.png");
+        assert_eq!(shown(br"a/b\xff_img.png"), r"a/b\\xff_img.png", "a backslash that is written out");
+        assert_eq!(shown(b"a\\b/\xc3\xa9\xc3.png"), "a\\b/é\\xc3.png");
+        assert_eq!(shown(br"a\b.png"), r"a\b.png");
+    }
+
+    #[test]
     fn folders_are_no_members() {
         for name in ["a/", "a/b/", "./", ".", "a/.", "a\\"] {
             assert_eq!(normalise(name, true), Ok(None), "{name:?}");
@@ -127,7 +165,35 @@ mod tests {
         assert_eq!(leftover_in("a/.github/thumbs.db.png"), None);
     }
 
+    /// The bytes of a text that [`shown`] gave.
+    fn bytes_of(text: &str) -> Vec<u8> {
+        let component = |text: &str| {
+            let escape = |rest: &str| rest.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+            let is_escaped = text.match_indices("\\x").any(|(at, _)| escape(&text[at + 2..]).is_some());
+            let mut out = Vec::new();
+            let mut rest = text;
+            while let Some(c) = rest.chars().next() {
+                match rest.strip_prefix("\\x").and_then(escape).filter(|_| is_escaped) {
+                    Some(byte) => (out.push(byte), rest = &rest[4..]).1,
+                    None => {
+                        out.extend(c.to_string().bytes());
+                        let doubled = is_escaped && rest.starts_with(r"\\");
+                        rest = &rest[if doubled { 2 } else { c.len_utf8() }..];
+                    }
+                }
+            }
+            out
+        };
+        text.split('/').map(component).collect::<Vec<_>>().join(&b'/')
+    }
+
     proptest! {
+        /// Every name has a text of its own, from which its bytes come back.
+        #[test]
+        fn shown_names_can_be_reversed(name in prop::collection::vec(prop::sample::select(&b"\\xf0a/\xff\xc3\xa9"[..]), 0..12)) {
+            prop_assert_eq!(bytes_of(&shown(&name)), name);
+        }
+
         /// Whatever the name, the result is relative, goes down only, and normalising it again changes nothing.
         #[test]
         fn a_normalised_name_goes_down_only(name in "[a./\\\\:\0é ]{0,12}") {

@@ -99,7 +99,7 @@ mod with_decoder {
             for header in unrar::Archive::new(path).open_for_listing().map_err(reason)? {
                 match header {
                     Ok(header) => headers.push(Header {
-                        name: header.filename.to_string_lossy().into_owned(),
+                        name: super::super::names::shown_os(header.filename.as_os_str()),
                         size: header.unpacked_size,
                         is_folder: header.is_directory(),
                         is_encrypted: header.is_encrypted(),

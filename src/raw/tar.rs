@@ -14,7 +14,7 @@ use super::Reason;
 use super::archive::{Archive, ArchiveKind, Entry, Opened, Shared, copy};
 use super::codec::Codec;
 use super::cursors::{Cursor, Cursors, Sequential};
-use super::names::normalise;
+use super::names::{normalise, shown};
 use super::source::Source;
 use crate::fault::is_zeros;
 
@@ -113,13 +113,12 @@ impl Index {
     /// The entry of a header; `None` where it stands for no file.
     fn entry<R: Read>(&mut self, mut item: ::tar::Entry<'_, R>, by_path: &HashMap<String, usize>) -> Option<Entry> {
         let kind = item.header().entry_type();
-        let name = String::from_utf8_lossy(&item.path_bytes()).into_owned();
+        let name = shown(&item.path_bytes());
         // Before POSIX, a slash at the end of the name was the only mark of a folder.
         if kind.is_dir() || kind.is_pax_global_extensions() || name.ends_with('/') {
             return None;
         }
-        let link =
-            item.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned()).unwrap_or_default();
+        let link = item.link_name_bytes().map(|target| shown(&target)).unwrap_or_default();
         let span = if kind.is_hard_link() {
             let target = normalise(&link, false).ok().flatten().and_then(|path| by_path.get(&path));
             match target.map(|&entry| &self.entries[entry]) {

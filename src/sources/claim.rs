@@ -11,7 +11,8 @@ use super::place::{Places, known_folders};
 use crate::formats::companions;
 use crate::spec::pattern::{Pattern, Template, natural_order};
 use crate::spec::{
-    Absent, Decode, FourthAxis, Label, LabelTable, Layout, MaskPart, Pair, Spec, file_safe, number_range,
+    Absent, Decode, FourthAxis, Label, LabelTable, Layout, MaskPart, Pair, Spec, bounded, id_part, make_distinct,
+    number_range,
 };
 
 /// A source that was found in a tree.
@@ -47,6 +48,25 @@ enum Unused {
 }
 
 impl Source {
+    /// Gives every case its id, distinct for each name.
+    fn name_cases(&mut self) {
+        let mut parts: BTreeMap<String, String> = self.cases.iter().map(|case| case.names.case()).collect();
+        make_distinct(&mut parts);
+        for case in &mut self.cases {
+            let (name, _) = case.names.case();
+            case.id = format!("{}/{}", self.slug, parts[&name]);
+        }
+    }
+
+    /// Gives every patient an id, distinct for each name.
+    pub(super) fn name_patients(&mut self) {
+        let mut parts: BTreeMap<String, String> = self.cases.iter().map(|case| case.names.patient()).collect();
+        make_distinct(&mut parts);
+        for case in &mut self.cases {
+            case.patient = format!("{}/{}", self.slug, parts[&case.names.patient]);
+        }
+    }
+
     /// By what images and masks were joined: one line for all layouts that have it in common.
     pub(crate) fn joined_by(&self, spec: &Spec) -> Vec<String> {
         let mut layouts: Vec<(String, Vec<&str>)> = Vec::new();
@@ -132,6 +152,34 @@ pub struct Case {
     pub state: CaseState,
     /// What stands in the tables for a name or a birth date in its files' names.
     pub pseudonym: Option<Pseudonym>,
+    /// The names that its ids stand for.
+    pub(super) names: CaseNames,
+}
+
+/// What a case and its patient are called in the names of files and in lists, of which ids are made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CaseNames {
+    /// Name of the image.
+    pub(super) image: String,
+    /// Sequence, where several along the fourth axis have one image.
+    pub(super) sequence: Option<String>,
+    /// Name of the patient.
+    pub(super) patient: String,
+}
+
+impl CaseNames {
+    /// The whole name of the case, and the part of its id for it.
+    fn case(&self) -> (String, String) {
+        let part = id_part(&self.image);
+        match &self.sequence {
+            Some(sequence) => (format!("{}_{sequence}", self.image), bounded(format!("{part}_{}", id_part(sequence)))),
+            None => (self.image.clone(), part),
+        }
+    }
+
+    fn patient(&self) -> (String, String) {
+        (self.patient.clone(), id_part(&self.patient))
+    }
 }
 
 impl Case {
@@ -256,7 +304,6 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             matches.push(found);
         }
         for (at, image) in images.iter().enumerate() {
-            let name = id_part(&names[at]);
             used.extend(&image.files);
             let (found, copies) = collect_masks(spec, layout, &masks, &matches, (at, image), &path_of);
             reasons.extend(copies.into_iter().map(|(file, reason)| (file, Unused::Other(reason))));
@@ -267,7 +314,7 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
             });
             let state = completeness(layout, &found, elsewhere, &path_of);
             let lists = lists_of(&lists, layout, image);
-            source.cases.extend(cases_of(spec, index, &name, image, &found, &lists, &state));
+            source.cases.extend(cases_of(spec, index, &names[at], image, &found, &lists, &state));
         }
         for (part, matches) in masks.iter().zip(&matches) {
             for (&mask, &image) in &matches.apart {
@@ -336,6 +383,8 @@ pub(super) fn claim(spec: &Spec, paths: &[(usize, &str)]) -> Option<Source> {
         source.skipped.push((file, reason));
     }
     source.skipped.sort();
+    source.name_cases();
+    source.name_patients();
     source.cases.sort_by(|a, b| a.id.cmp(&b.id));
     Some(source)
 }
@@ -497,7 +546,7 @@ fn cases_of(
     let rules = &spec.layout[layout];
     let fill = |text: &str| Template::new(text).fill(&image.captures);
     let patient = rules.patient.as_deref().map(|t| renamed(fill(t), &rules.patient_names));
-    let patient = patient.map_or_else(|| name.to_string(), |p| id_part(&p));
+    let patient = patient.unwrap_or_else(|| name.to_string());
     let split = rules.split.as_deref().map(fill).filter(|s| !s.is_empty());
     let split = split.map(|s| renamed(s, &rules.split_names));
     let sequences: Vec<(String, Option<usize>)> = match rules.image.fourth_axis {
@@ -520,15 +569,16 @@ fn cases_of(
                 )),
                 _ => state.clone(),
             };
-            let id = match channel {
-                Some(_) => format!("{}/{name}_{}", spec.slug, file_safe(&sequence)),
-                None => format!("{}/{name}", spec.slug),
+            let names = CaseNames {
+                image: name.to_string(),
+                sequence: channel.map(|_| sequence.clone()),
+                patient: patient.clone(),
             };
             Case {
-                id,
+                id: String::new(),
                 source: spec.slug.clone(),
                 layout,
-                patient: format!("{}/{patient}", spec.slug),
+                patient: String::new(),
                 split: split.clone(),
                 sequence,
                 modality: modality.unwrap_or_default(),
@@ -543,15 +593,10 @@ fn cases_of(
                 notes: Vec::new(),
                 state,
                 pseudonym: None,
+                names,
             }
         })
         .collect()
-}
-
-/// A text as the whole of an id's part: never empty, and never a name that means a folder (`.`, `..`).
-fn id_part(text: &str) -> String {
-    let name = file_safe(text);
-    if name.bytes().all(|b| b == b'.') { format!("_{}", name.replace('.', "_")) } else { name }
 }
 
 /// Patterns as a sentence offers them: `"a" or "b"`.

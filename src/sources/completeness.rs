@@ -188,6 +188,7 @@ mod tests {
             state: CaseState::Complete,
             notes: Vec::new(),
             pseudonym: None,
+            names: Default::default(),
         };
         Source {
             slug: "acdc".into(),

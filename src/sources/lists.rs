@@ -59,6 +59,7 @@ pub fn read_lists(
         for (case, named) in source.cases.iter_mut().zip(&mut named) {
             *named = lists.complete(case);
         }
+        source.name_patients();
         source.notes.extend(lists.notes(&source.cases, &named));
         problems.extend(lists.problems);
     }
@@ -88,8 +89,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
             if rules.names {
                 continue;
             }
-            let read = (self.read)(list.file).and_then(|bytes| entries(&bytes, rules));
-            match read.and_then(|entries| distinct_patients(entries, self.layout(case))) {
+            match (self.read)(list.file).and_then(|bytes| entries(&bytes, rules)) {
                 Ok(entries) => drop(self.known.insert(key, entries)),
                 Err(reason) => drop(self.problems.insert(list.file, reason)),
             }
@@ -202,7 +202,7 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
                 case.split = Some(split);
             }
             if let Some(patient) = patient {
-                case.patient = format!("{}/{}", case.source, file_safe(&patient));
+                case.names.patient = patient;
             }
         }
         named
@@ -235,22 +235,6 @@ impl<R: Fn(usize) -> Result<Vec<u8>, String>> Lists<'_, R> {
         }
         notes
     }
-}
-
-/// Refuses a list whose patients would be one person in the tables although they are not.
-fn distinct_patients(entries: Entries, layout: &Layout) -> Result<Entries, String> {
-    let mut ids: BTreeMap<String, String> = BTreeMap::new();
-    for who in entries.values().filter_map(|entry| entry.patient.as_ref()) {
-        let who = renamed(who.clone(), &layout.patient_names);
-        if let Some(other) = ids.insert(file_safe(&who), who.clone()).filter(|other| *other != who) {
-            return Err(format!(
-                "the patients {other:?} and {who:?} would share the id {:?}. The list is ignored; rename them in \
-                 [layout.patient_names]",
-                file_safe(&who)
-            ));
-        }
-    }
-    Ok(entries)
 }
 
 /// A key with the leading zeros of its numbers left out.

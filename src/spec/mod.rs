@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+mod ids;
 mod model;
 mod names;
 pub(crate) mod pattern;
@@ -15,8 +16,9 @@ mod registry;
 mod taxonomy;
 mod validate;
 
+pub(crate) use ids::{bounded, file_safe, id_part, is_device, make_distinct};
 pub use model::*;
-pub(crate) use names::{compare_names, file_safe, plain_name, sided_names};
+pub(crate) use names::{compare_names, plain_name, sided_names};
 pub use registry::Registry;
 pub use taxonomy::{Taxonomy, TaxonomyObject, taxonomy};
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ids::id_part;
 use super::pattern::Pattern;
 use super::{Label, LabelTable, Layout, Spec, number_range};
 
@@ -10,19 +11,6 @@ use super::{Label, LabelTable, Layout, Spec, number_range};
 pub fn plain_name(name: &str) -> String {
     let words = name.split(|c: char| c.is_whitespace() || c == '_').filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join(" ").to_lowercase().replace("tumor", "tumour")
-}
-
-/// A text as part of an id: letters, digits, dots, dashes and underscores stay, runs of anything else become one `_`.
-pub fn file_safe(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') {
-            out.push(c);
-        } else if !out.ends_with('_') && !out.is_empty() {
-            out.push('_');
-        }
-    }
-    out.trim_end_matches('_').to_string()
 }
 
 /// Names of labels, as they stand in ids, that a layout has on more than one side: only the side tells their masks
@@ -40,7 +28,7 @@ pub fn sided_names(spec: &Spec, layout: &Layout) -> BTreeSet<String> {
             .as_deref()
             .is_some_and(|side| !layout.image.path.iter().any(|path| in_name(path, side)));
         for label in mask.label.iter().chain(table) {
-            let found = sides.entry(file_safe(&label.name)).or_default();
+            let found = sides.entry(id_part(&label.name)).or_default();
             match several {
                 true => found.extend([Some("left"), Some("right")]),
                 false => _ = found.insert(label.laterality.as_deref()),

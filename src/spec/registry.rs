@@ -25,7 +25,7 @@ const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/built_in_s
 /// assert_eq!(hearts.specs().len(), 1);
 /// # Ok::<(), medcosmos::spec::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Registry {
     specs: Vec<Spec>,
     /// Slugs that [`Registry::select`] was given.

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strsim::levenshtein;
 
-use super::names::{file_safe, plain_name};
+use super::ids::{file_safe, id_part};
+use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
+use crate::text::is_web;
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
     let mut problems = Vec::new();
     if spec.slug.is_empty() || !spec.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         problems.push(format!("slug {:?}: expected lower-case letters, digits and hyphens", spec.slug));
+    }
+    if !spec.home.is_empty() && !is_web(&spec.home) {
+        problems.push(format!("home {:?}: expected an address that begins with https:// or http://", spec.home));
     }
     let common = taxonomy();
     let objects = common.object.iter().flat_map(|o| {
@@ -261,7 +266,7 @@ fn check_mask(spec: &Spec, place: &str, mask: &MaskPart, problems: &mut Vec<Stri
         // Equal labels may be two encodings of one thing: whether both occur in one file, only that tells.
         let mut seen: BTreeMap<(String, Option<&str>), (&String, &Label)> = BTreeMap::new();
         for (key, label) in labels {
-            let id = file_safe(&label.name);
+            let id = id_part(&label.name);
             if let Some((other, same)) = seen.insert((id.clone(), label.laterality.as_deref()), (key, label))
                 && (&same.name, &same.object) != (&label.name, &label.object)
             {

@@ -29,6 +29,7 @@ mod commit;
 mod dataset;
 mod durable;
 mod error;
+mod ids;
 mod journal;
 mod layout;
 mod lock;
@@ -51,12 +52,14 @@ pub use arrow_array::RecordBatch;
 pub use arrow_schema::Field;
 
 pub use audit::{Audit, Problem, audit};
+pub(crate) use checksums::check_columns;
 #[cfg(feature = "query")]
-pub(crate) use checksums::{check_columns, check_size};
+pub(crate) use checksums::check_size;
 pub(crate) use commit::{Change, Changed, Fate, apply, noted};
 pub use commit::{commit, copy};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
+pub(crate) use ids::check_id;
 pub use layout::Partition;
 pub use lock::WriteLock;
 pub use manifest::{Manifest, ManifestShard, TableTotal};

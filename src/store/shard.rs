@@ -357,6 +357,16 @@ impl<'a> ShardWriter<'a> {
         *self.counts.entry(reason.to_string()).or_default() += n;
     }
 
+    /// As [`finish`](Self::finish), as another shard of the same stage and partition: for one whose content turned out
+    /// to depend on more than was planned.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(crate) fn finish_as(mut self, key: ShardKey) -> Result<Receipt> {
+        self.shard = Shard::new(self.shard.stage, self.shard.partition, key);
+        self.finish()
+    }
+
     /// Puts the files in place, then the receipt.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
-//! The same input gives the same bytes: on one thread, on two, and however often the program is killed.
+//! The same input gives the same bytes: on one thread, on two, wherever and in whatever order its files lie, whatever
+//! the environment, and however often the program is killed.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::program::{Run, assert_same, files_of, medcosmos};
 use crate::{phantom, samples};
@@ -123,4 +125,48 @@ fn phantoms_on_any_threads_and_killed() {
 fn samples_on_any_threads_and_killed() {
     let Some(raw) = samples::folder("raw") else { return };
     check(&raw, &SMALL_SOURCES);
+}
+
+/// Copies a folder whose files are then created in reverse, with other times.
+fn copied_backwards(from: &Path, to: &Path) {
+    let entries = walkdir::WalkDir::new(from).sort_by_file_name().into_iter().map(Result::unwrap);
+    let files: Vec<_> = entries.filter(|entry| entry.file_type().is_file()).collect();
+    for file in files.iter().rev() {
+        let target = to.join(file.path().strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(&target, fs::read(file.path()).unwrap()).unwrap();
+        let old = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        fs::File::options().write(true).open(&target).unwrap().set_modified(old).unwrap();
+    }
+}
+
+/// All stages of a build and an evaluation, each run from a folder with an environment.
+fn in_environment(folder: &Path, raw: &Path, dataset: &Path, threads: &str, environment: &[(&str, &str)]) {
+    let run = |command: &str, options: &[&str], paths: &[&Path]| {
+        let mut program = medcosmos(command);
+        program.current_dir(folder).args(["--quiet", "--threads", threads]).args(options).args(paths);
+        environment.iter().for_each(|(name, value)| _ = program.env(name, value));
+        Run::done(&mut program);
+    };
+    run("build", &["--source", "acdc", "--source", "msd", "--out"], &[dataset, raw]);
+    run("leaks", &[], &[dataset]);
+    run("split", &["--folds", "2"], &[dataset]);
+    run("predict", &["--model", "otsu-box"], &[dataset]);
+    run("evaluate", &[], &[dataset]);
+}
+
+#[test]
+fn neither_place_nor_order_nor_environment_changes_a_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("raw");
+    (1..=3).for_each(|patient| phantom::cardiac_case(&raw, patient, 1));
+    (1..=2).for_each(|number| phantom::spleen_case(&raw, number));
+    let elsewhere = folder.path().join("another place/ü/raw");
+    copied_backwards(&raw, &elsewhere);
+    let [plain, other] = ["plain", "other"].map(|name| folder.path().join(name));
+    in_environment(folder.path(), &raw, &plain, "1", &[("TZ", "UTC"), ("LC_ALL", "C"), ("LANG", "C")]);
+    let foreign = [("TZ", "Asia/Kathmandu"), ("LC_ALL", "tr_TR.UTF-8"), ("LANG", "de_DE.UTF-8"), ("HOME", "/nowhere")];
+    // By a relative path, from a folder of its own, on other threads.
+    in_environment(elsewhere.parent().unwrap(), Path::new("raw"), &other, "3", &foreign);
+    assert_same(&plain, &other);
 }

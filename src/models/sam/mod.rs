@@ -21,7 +21,7 @@ pub mod everything;
 pub mod install;
 mod interface;
 pub mod model;
-mod onnx;
+pub mod onnx;
 mod packages;
 mod resize;
 mod runtime;

@@ -9,6 +9,7 @@ use super::runtime::neutral_command;
 use super::setup::{SetupError, SetupEvent, SetupOptions};
 use super::staging::Staging;
 use crate::digest::sha256;
+use crate::interrupt;
 
 /// No file that is looked for is larger; what is longer is not read on.
 const LARGEST_MEMBER: u64 = 256 << 20;
@@ -59,13 +60,9 @@ pub(super) fn obtain(
         Staging::new(&options.cache).map_err(|source| SetupError::Write { path: options.cache.clone(), source })?;
     let command = format!("{} {}", client.join(" "), request.arguments);
     report(SetupEvent::Fetching { command: command.clone() });
-    let output = Command::new(&client[0])
-        .args(&client[1..])
-        .args(request.arguments.split(' ').filter(|a| !a.is_empty()))
-        .current_dir(folder.path())
-        .env("TMPDIR", folder.path())
-        .stdin(Stdio::null())
-        .output()
+    let mut fetch = Command::new(&client[0]);
+    fetch.args(&client[1..]).args(request.arguments.split(' ').filter(|a| !a.is_empty()));
+    let output = interrupt::output(fetch.current_dir(folder.path()).env("TMPDIR", folder.path()).stdin(Stdio::null()))
         .map_err(|e| SetupError::Client { command: command.clone(), reason: e.to_string() })?;
     if !output.status.success() {
         return Err(SetupError::Client { command, reason: last_message(&output.stderr) });

@@ -8,6 +8,7 @@ use crate::raw::Tree;
 use crate::sources::{FileUse, Pseudonyms, Scan};
 use crate::spec::{Registry, Spec};
 use crate::store::{Dataset, FileRow, FileStatus, Partition, Receipt, Row, Shard, ShardKey, SourceRow, Stage};
+use crate::text::printable_line;
 
 /// Source name of the partition of files that no source claims.
 pub(in crate::pipeline) const NO_SOURCE: &str = "unclaimed";
@@ -44,7 +45,8 @@ pub(in crate::pipeline) fn planned_files(tree: &Tree, found: &Scan, registry: &R
     let pseudonyms = Pseudonyms::of(found);
     let mut add = |source: &str, path: &str, size: Option<u64>, status: FileStatus, reason: Option<String>| {
         let source = source.to_string();
-        let (path, reason) = (pseudonyms.hide(path), reason.map(|reason| pseudonyms.hide(&reason)));
+        let (path, reason) =
+            (pseudonyms.hide(path), reason.map(|reason| printable_line(&pseudonyms.hide(&reason)).into_owned()));
         let row = FileRow { path, source: source.clone(), size, status, reason };
         rows.entry(source).or_default().push(row);
     };

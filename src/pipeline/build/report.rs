@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::pipeline::{Outdated, Result};
+use crate::raw::Link;
 use crate::slices::placement::Placement;
 use crate::sources::{FileUse, NearMiss, Scan};
 use crate::spec::Registry;
@@ -25,6 +26,8 @@ pub struct BuildReport {
     pub problems: Vec<(String, String)>,
     /// Results of later stages that belonged to what this build replaced.
     pub outdated: Outdated,
+    /// Links that lead out of the folder of downloads.
+    pub links: Vec<Link>,
     /// Shards that were done before.
     pub shards_reused: usize,
     /// Shards that were done now.

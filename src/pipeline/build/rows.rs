@@ -1,6 +1,6 @@
 //! The rows of a case, its slices and its masks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::placement_count;
 use super::shards::Digests;
@@ -9,8 +9,9 @@ use crate::pipeline::Result;
 use crate::raw::Tree;
 use crate::slices::{CaseSlices, ObjectMask, Slice};
 use crate::sources::Case;
-use crate::spec::{Spec, file_safe, sided_names};
+use crate::spec::{Spec, bounded, id_part, make_distinct, sided_names};
 use crate::store::{CaseRow, CaseStatus, EncodedImage, MaskRow, RawMember, Rle, ShardWriter, SliceRow};
+use crate::text::printable_line;
 
 /// The row of a case before anything is known of its pixels.
 pub(super) fn case_row(case: &Case, release: &str, tree: &Tree, digests: &Digests) -> CaseRow {
@@ -61,7 +62,11 @@ pub(super) type SliceRows = Vec<(SliceRow, Vec<MaskRow>)>;
 /// one id.
 pub(super) fn slice_rows(spec: &Spec, case: &Case, slices: Vec<Slice>) -> std::result::Result<SliceRows, String> {
     let sided = sided_names(spec, &spec.layout[case.layout]);
-    let rows: SliceRows = slices.into_iter().map(|slice| rows_of(case, &sided, slice)).collect();
+    let raters = case.masks.iter().filter_map(|mask| mask.rater.clone());
+    let mut raters: BTreeMap<String, String> = raters.map(|rater| (rater.clone(), id_part(&rater))).collect();
+    make_distinct(&mut raters);
+    let names = MaskNames { sided, raters };
+    let rows: SliceRows = slices.into_iter().map(|slice| rows_of(case, &names, slice)).collect();
     for (_, masks) in &rows {
         if let Some([a, b]) = masks.array_windows().find(|[a, b]| a.mask_id == b.mask_id) {
             let described = |mask: &MaskRow| format!("{:?} ({})", mask.label_name, mask.label_value);
@@ -97,7 +102,9 @@ pub(super) fn push_case(
     row.dropped_masks = cut.dropped_masks;
     row.placement = Some(cut.placement.text().into());
     row.placement_error_mm = cut.placement_error_mm;
-    row.notes = cut.notes.iter().chain(&case.notes).map(|note| case.public(note)).collect();
+    // Notes quote texts of headers.
+    let note = |note: &String| printable_line(&case.public(note)).into_owned();
+    row.notes = cut.notes.iter().chain(&case.notes).map(note).collect();
     if rows.is_empty() {
         row.status = CaseStatus::Skipped;
         row.reason = Some("no mask is large enough".into());
@@ -117,9 +124,17 @@ pub(super) fn push_case(
     Ok(())
 }
 
-fn rows_of(case: &Case, sided: &BTreeSet<String>, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
+/// What mask ids of a case depend on besides the mask.
+struct MaskNames {
+    /// Labels that only the side tells apart.
+    sided: BTreeSet<String>,
+    /// The part of an id for each rater.
+    raters: BTreeMap<String, String>,
+}
+
+fn rows_of(case: &Case, names: &MaskNames, slice: Slice) -> (SliceRow, Vec<MaskRow>) {
     let slice_id = format!("{}/{}", case.id, slice.name);
-    let row = |object| mask_row(case, (&slice_id, sided), slice.spacing, object);
+    let row = |object| mask_row(case, (&slice_id, names), slice.spacing, object);
     let mut masks: Vec<MaskRow> = slice.masks.iter().map(row).collect();
     masks.sort_by(|a, b| a.mask_id.cmp(&b.mask_id));
     let row = SliceRow {
@@ -149,24 +164,25 @@ fn rows_of(case: &Case, sided: &BTreeSet<String>, slice: Slice) -> (SliceRow, Ve
 
 /// `<slice>/<label>`, `_left` or `_right` where only the side tells labels of the layout apart, then `-<instance>` and
 /// `@<rater>` where there are several: instances are padded, so that they sort as they count.
-fn mask_id(slice_id: &str, sided: &BTreeSet<String>, object: &ObjectMask) -> String {
-    let name = file_safe(&object.label.name);
-    let mut id = format!("{slice_id}/{name}");
-    if let Some(side) = object.label.laterality.as_deref().filter(|_| sided.contains(&name)) {
-        id.push_str(&format!("_{side}"));
+fn mask_id(slice_id: &str, names: &MaskNames, object: &ObjectMask) -> String {
+    let label = id_part(&object.label.name);
+    let mut name = label.clone();
+    if let Some(side) = object.label.laterality.as_deref().filter(|_| names.sided.contains(&label)) {
+        name.push_str(&format!("_{side}"));
     }
     if let Some(instance) = object.instance {
-        id.push_str(&format!("-{instance:05}"));
+        name.push_str(&format!("-{instance:05}"));
     }
     if let Some(rater) = object.rater.as_deref().filter(|_| object.rater_rank > 0) {
-        id.push_str(&format!("@{}", file_safe(rater)));
+        let part = names.raters.get(rater).cloned().unwrap_or_else(|| id_part(rater));
+        name.push_str(&format!("@{part}"));
     }
-    id
+    format!("{slice_id}/{}", bounded(name))
 }
 
 fn mask_row(
     case: &Case,
-    (slice_id, sided): (&str, &BTreeSet<String>),
+    (slice_id, names): (&str, &MaskNames),
     spacing: Option<(f64, f64)>,
     object: &ObjectMask,
 ) -> MaskRow {
@@ -174,7 +190,7 @@ fn mask_row(
     let area = mask.area();
     let (centroid_x, centroid_y) = mask.centroid().unwrap_or_default();
     MaskRow {
-        mask_id: mask_id(slice_id, sided, object),
+        mask_id: mask_id(slice_id, names, object),
         slice_id: slice_id.to_string(),
         case_id: case.id.clone(),
         patient_id: case.patient.clone(),

@@ -1,5 +1,7 @@
 //! The shards of a build: planning and writing.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::BuildOptions;
@@ -13,6 +15,7 @@ use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
 use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
+use crate::text::printable_line;
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
 const SHARD_CASES: usize = 64;
@@ -93,6 +96,9 @@ fn shard_key(
 
 /// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
 ///
+/// Cases that could not be read this time are undone: the receipt is that of another shard, whose key names them with
+/// their reasons. The planned one stays missing, so that the next run does it.
+///
 /// # Errors
 /// The disk, and with `strict` the first case that fails. Else cases fail alone.
 pub(in crate::pipeline) fn write_shard(
@@ -104,6 +110,7 @@ pub(in crate::pipeline) fn write_shard(
     progress: &Progress,
 ) -> Result<Receipt> {
     let mut writer = dataset.begin(&work.shard);
+    let mut undone: BTreeMap<&str, String> = BTreeMap::new();
     for case in &work.cases {
         let mut row = case_row(case, work.release, tree, digests);
         let unread = case.files().find_map(|f| match &digests[f] {
@@ -120,6 +127,11 @@ pub(in crate::pipeline) fn write_shard(
                     Err(reason) => Outcome::Failed(reason),
                 },
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
+                Err(error) if error.is_passing() => {
+                    let reason = case.public(&not_read(&error));
+                    undone.insert(&case.id, reason.clone());
+                    Outcome::Failed(reason)
+                }
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
@@ -131,22 +143,35 @@ pub(in crate::pipeline) fn write_shard(
             Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
             Outcome::Skipped(reason) => {
                 writer.count("case_skipped", 1);
-                (row.status, row.reason) = (CaseStatus::Skipped, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Skipped, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
             Outcome::Failed(reason) => {
                 if options.strict {
                     return Err(Error::Strict { case: case.id.clone(), reason });
                 }
-                progress.say(&format!("failed: {}: {reason}", case.id));
+                progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
                 writer.count("case_failed", 1);
-                (row.status, row.reason) = (CaseStatus::Failed, Some(case.public(&reason)));
+                (row.status, row.reason) =
+                    (CaseStatus::Failed, Some(printable_line(&case.public(&reason)).into_owned()));
                 writer.push(row)?;
             }
         }
         progress.advance(1);
     }
-    Ok(writer.finish()?)
+    Ok(match undone.is_empty() {
+        true => writer.finish()?,
+        false => writer.finish_as(work.shard.key().clone().with_json(UNDONE, &undone))?,
+    })
+}
+
+/// Name of the part of a key that holds the cases which were left undone, with their reasons.
+pub(in crate::pipeline) const UNDONE: &str = "undone";
+
+/// Why a case is undone, or a file has no digest, where the next run may succeed.
+pub(super) fn not_read(error: &impl std::fmt::Display) -> String {
+    format!("not read: {error}; run the same build again to try it again")
 }
 
 /// What is known to be wrong with the files of a case, to be put behind an error.

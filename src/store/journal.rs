@@ -36,11 +36,12 @@ pub(crate) struct Segment {
 }
 
 impl Dataset {
-    /// The journal of a shard; empty where none was begun.
-    pub(crate) fn journal(&self, shard: &Shard) -> Journal {
+    /// The journal of a shard, among those of its setting; empty where none was begun.
+    pub(crate) fn journal(&self, setting: &str, shard: &Shard) -> Journal {
+        let model = shard.partition().model_name().unwrap_or_default();
         Journal {
             root: self.path().to_path_buf(),
-            folder: self.journals_of(shard.partition().model_name().unwrap_or_default()).join(shard.id().to_string()),
+            folder: self.journals_of(model).join(setting).join(shard.id().to_string()),
             model: shard.partition().model_name().map(String::from),
             source: shard.partition().source_name().to_string(),
         }
@@ -52,12 +53,20 @@ impl Dataset {
         layout::journals(self.path()).join(model)
     }
 
-    /// Removes all journals of a model, whatever its setting was.
+    /// Removes the journals of a model that are of another setting.
     ///
     /// # Errors
     /// Errors of removing.
-    pub(crate) fn remove_journals(&self, model: &str) -> Result<()> {
-        remove_folder(&self.journals_of(model))
+    pub(crate) fn remove_other_journals(&self, model: &str, setting: &str) -> Result<()> {
+        let folder = self.journals_of(model);
+        let entries = match fs::read_dir(&folder) {
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(io(&folder, "list the folder"))?,
+        };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name() != setting)
+            .try_for_each(|entry| remove_folder(&entry.path()))
     }
 }
 
@@ -138,7 +147,7 @@ impl Journal {
     pub(crate) fn remove(&self) -> Result<()> {
         remove_folder(&self.folder)?;
         // The folders above too, where they hold no other.
-        for folder in self.folder.ancestors().skip(1).take(2) {
+        for folder in self.folder.ancestors().skip(1).take(3) {
             let _ = fs::remove_dir(folder);
         }
         Ok(())

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::carried::Carried;
 use super::{Job, Pass, Result};
+use crate::digest::{canonical_json, sha256};
 use crate::pipeline::slices_of::table_file;
 use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, shard_of, warn};
 use crate::projection;
-use crate::store::{Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
+use crate::store::{Journal, Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
 
 projection! {
     /// A mask, by its id alone.
@@ -176,6 +177,16 @@ impl Job<'_> {
         self.model.key(key)
     }
 
+    /// The journal of a shard, by the shard without its masks.
+    pub(super) fn journal(&self, base: &Shard) -> Journal {
+        self.dataset.journal(&self.setting(), base)
+    }
+
+    /// Name of the setting that the predictions of the model share.
+    pub(super) fn setting(&self) -> String {
+        sha256(canonical_json(&self.key()).as_bytes())[..16].to_string()
+    }
+
     /// The shard of a pass for these masks, in the order of the table; `None` for all masks of the build shard.
     fn shard(&self, build: &Receipt, masks: Option<&[String]>, pass: &Pass) -> Result<Shard> {
         let key = pass.key(self.key()).with("build", build.id.to_string());
@@ -280,7 +291,7 @@ impl Job<'_> {
     /// Finds the predictions of a journal that go into an open shard. True where the journal has no others.
     fn carry_journal(&self, open: &mut Open) -> Result<bool> {
         let mut spent = true;
-        for segment in self.dataset.journal(&open.base).segments()? {
+        for segment in self.journal(&open.base).segments()? {
             let (meant, others) = open.divided(segment.masks);
             spent &= others.is_empty();
             open.carried.add(segment.file, meant);

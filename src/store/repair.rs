@@ -8,6 +8,7 @@ use super::audit::{Audit, Problem};
 use super::commit::{remove, remove_shard};
 use super::dataset::Dataset;
 use super::error::Result;
+use super::journal::remove_folder;
 use super::layout;
 use super::manifest::Manifest;
 use super::names::Stage;
@@ -110,6 +111,7 @@ impl Repair {
             audit.receipts.iter().filter(uncommitted).try_for_each(|receipt| remove_shard(dataset.path(), receipt))?;
             let parked = layout::parked(dataset.path());
             dataset.parked()?.iter().try_for_each(|receipt| remove_shard(&parked, receipt))?;
+            remove_folder(&layout::journals(dataset.path()))?;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Terms {
 /// Those of reading the tables.
 pub fn terms(dataset: &Dataset) -> store::Result<Vec<Terms>> {
     let mut rows: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for receipt in dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build) {
+    for receipt in dataset.receipts_of(Stage::Build)? {
         let sum = rows.entry(receipt.source.clone()).or_default();
         *sum = (sum.0 + receipt.rows(Table::Slices), sum.1 + receipt.rows(Table::Masks));
     }

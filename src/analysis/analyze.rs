@@ -1,16 +1,17 @@
 //! The whole analysis of a dataset: from its metrics and factors to the tables of a paper, written to
-//! `<dataset>/analysis/`, each as Parquet and as CSV.
+//! `<dataset>/analysis/`, each as Parquet and as CSV. Analyses of other metrics lie in folders below it.
 
 use super::AnalysisError;
 use super::clicks::{self, ClickRow, ClicksNeededRow};
 use super::correlations::{self, CorrelationRow};
 use super::curves::{self, CurveRow};
-use super::join::Evaluation;
+use super::join::{Condition, Evaluation};
 use super::options::AnalysisOptions;
 use super::output::{Format, write_frame};
 use super::paired::{self, PairedRow};
 use super::randomness::{self, RandomnessRow};
 use super::summary::{Summary, summarise};
+use crate::text::grouped;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,45 @@ pub struct Analysis {
     pub clicks: Vec<ClickRow>,
     /// How many of them a target takes.
     pub clicks_needed: Vec<ClicksNeededRow>,
+    /// Models and strategies whose metrics are those of a part of the masks.
+    #[serde(default)]
+    pub partial: Vec<Coverage>,
+}
+
+/// How many masks of a dataset a model and strategy have metrics of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Model.
+    pub model: String,
+    /// Strategy.
+    pub strategy: String,
+    /// Masks with metrics.
+    pub masks: usize,
+    /// Masks of the dataset.
+    pub of: usize,
+}
+
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [masks, of] = [self.masks, self.of].map(|n| grouped(n as u64));
+        write!(f, "{} {}: {masks} of {of} masks", self.model, self.strategy)
+    }
+}
+
+/// Finds the models and strategies that have metrics of a part of the masks only.
+fn partial(evaluation: &Evaluation, conditions: &[Condition]) -> Result<Vec<Coverage>, AnalysisError> {
+    let of = evaluation.masks()?;
+    let mut first: BTreeMap<(&str, &str), &Condition> = BTreeMap::new();
+    for condition in conditions {
+        first.entry((&condition.model, &condition.strategy)).or_insert(condition);
+    }
+    let none = BTreeSet::new();
+    let coverage = first.into_iter().map(|((model, strategy), condition)| {
+        let masks = evaluation.rows(condition, &none, &none)?.failed.len();
+        Ok(Coverage { model: model.to_string(), strategy: strategy.to_string(), masks, of })
+    });
+    let coverage: Vec<Coverage> = coverage.collect::<Result<_, AnalysisError>>()?;
+    Ok(coverage.into_iter().filter(|coverage| coverage.masks < coverage.of).collect())
 }
 
 /// Analyses a dataset and writes nothing.
@@ -94,6 +134,7 @@ pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
         randomness: randomness::drops(&evaluation, &conditions, options)?,
         clicks,
         clicks_needed,
+        partial: partial(&evaluation, &conditions)?,
     })
 }
 
@@ -135,13 +176,14 @@ impl Analysis {
         Ok(frames)
     }
 
-    /// Writes every table as Parquet and CSV into the dataset's folder `analysis`, and the options next to them. Each
-    /// file is replaced at once; tables of an earlier analysis that this one does not have are removed.
+    /// Writes every table as Parquet and CSV into the dataset's folder `analysis` or one below it
+    /// ([`AnalysisOptions::folder`]), and the options next to them. Each file is replaced at once; tables of an earlier
+    /// analysis in this folder that this one does not have are removed.
     ///
     /// # Errors
     /// [`AnalysisError::Io`] and [`AnalysisError::Format`].
     pub fn write(&self, dataset: &Path) -> Result<(), AnalysisError> {
-        let folder = dataset.join(FOLDER);
+        let folder = dataset.join(FOLDER).join(self.options.folder());
         fs::create_dir_all(&folder).map_err(|source| AnalysisError::Io { path: folder.clone(), source })?;
         let earlier = fs::read(folder.join(RECORD)).ok();
         let earlier: Option<EarlierRecord> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());

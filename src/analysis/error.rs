@@ -17,14 +17,9 @@ pub enum AnalysisError {
         /// The command that writes it.
         command: &'static str,
     },
-    /// A file of a table is cut short or is something else.
-    #[error("{}: not a complete Parquet file; remove it and run `medcosmos {command}` again", path.display())]
-    NotParquet {
-        /// The file.
-        path: PathBuf,
-        /// The command that writes the table.
-        command: &'static str,
-    },
+    /// The dataset cannot be read.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
     /// A column asked for is in none of the tables that could have it.
     #[error("no column `{column}` in {tables}; available columns: {available}")]
     MissingColumn {

@@ -222,6 +222,16 @@ impl Evaluation {
         numbers_of(&frame, name)
     }
 
+    /// Number of masks of the dataset, excluded ones left out as in the rows.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    pub fn masks(&self) -> Result<usize, AnalysisError> {
+        let what = "table `factors`";
+        let frame = collect(tables::scan(&self.dataset, Table::Factors)?.select([col("excluded")]), what)?;
+        Ok(self.leave_out_excluded(frame, what)?.0.height())
+    }
+
     /// Which table to take each column from. Tables that are not there are passed over, but where a column is found
     /// nowhere, missing factors are the likelier reason.
     fn tables_of<'a>(&self, wanted: &BTreeSet<&'a str>) -> Result<Vec<(Table, Vec<&'a str>)>, AnalysisError> {

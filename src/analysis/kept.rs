@@ -22,7 +22,7 @@ struct File<A> {
     analysis: A,
 }
 
-/// Analyses a dataset and writes the results to its folder `analysis`. The same tables and options give the same
+/// Analyses a dataset and writes the results to its folder `analysis`, those of other metrics and masks below it. The same tables and options give the same
 /// bytes.
 ///
 /// # Errors
@@ -43,7 +43,7 @@ pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
 /// As [`compute`] where there are no tables.
 pub fn kept(dataset: &Path, options: &AnalysisOptions) -> Result<Option<Analysis>, AnalysisError> {
     let Some((dataset, made_from)) = inputs(dataset, options)? else { return Ok(None) };
-    let bytes = fs::read(dataset.analysis_cache()).unwrap_or_default();
+    let bytes = fs::read(dataset.analysis_cache(&options.folder())).unwrap_or_default();
     let found: Option<File<Analysis>> = rmp_serde::from_slice(&bytes).ok();
     let found = found.filter(|file| file.made_from == made_from);
     Ok(found.map(|file| Analysis { options: options.clone(), ..file.analysis }))
@@ -52,7 +52,7 @@ pub fn kept(dataset: &Path, options: &AnalysisOptions) -> Result<Option<Analysis
 /// Keeps the results of an analysis, in the place of those kept before.
 pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisError> {
     let Some((dataset, made_from)) = inputs(dataset, &analysis.options)? else { return Ok(()) };
-    let path = dataset.analysis_cache();
+    let path = dataset.analysis_cache(&analysis.options.folder());
     let failed = |source: io::Error| AnalysisError::Io { path: path.clone(), source };
     let bytes = rmp_serde::to_vec_named(&File { made_from, analysis }).map_err(|e| failed(io::Error::other(e)))?;
     if let Some(folder) = path.parent() {
@@ -61,17 +61,15 @@ pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisEr
     replace(&path, &bytes)
 }
 
-/// A digest of what decides an analysis: the program, its options, the manifest, and which files there are, since a
-/// stage that did not come to its end leaves files that no manifest has. `None` of a folder without a manifest.
+/// A digest of what decides an analysis: the program, its options and the manifest. `None` of a folder without a
+/// manifest.
 fn inputs(dataset: &Path, options: &AnalysisOptions) -> Result<Option<(Dataset, String)>, AnalysisError> {
-    let metrics = files(dataset, Table::Metrics)?;
-    let factors = files(dataset, Table::Factors)?;
+    files(dataset, Table::Metrics)?;
+    files(dataset, Table::Factors)?;
     let Ok(opened) = Dataset::open(dataset) else { return Ok(None) };
     let Ok(Some(manifest)) = Manifest::digest(&opened) else { return Ok(None) };
     let Ok(options) = serde_json::to_string(options) else { return Ok(None) };
     let tool = env!("CARGO_PKG_VERSION");
-    let paths = metrics.iter().chain(&factors).map(|file| file.strip_prefix(dataset).unwrap_or(file));
-    let paths: Vec<String> = paths.map(|path| format!("\n{}", path.display())).collect();
-    let parts = [tool, "\n", &options, "\n", &manifest].into_iter().chain(paths.iter().map(String::as_str));
+    let parts = [tool, "\n", &options, "\n", &manifest];
     Ok(Some((opened, sha256_parts(parts.map(str::as_bytes)))))
 }

@@ -1,5 +1,5 @@
 //! Everything that decides a number of the analysis, with its default and where that comes from: **P** the paper,
-//! **R** our decision. Written next to the results as `analysis/analysis.json`.
+//! **R** our decision. Written next to the results as `analysis.json`.
 
 use super::AnalysisError;
 use super::statistics::adjust::Adjustment;
@@ -44,6 +44,24 @@ pub struct Curve {
     pub factor: String,
     /// How the factor is cut.
     pub bins: Binning,
+}
+
+impl AnalysisOptions {
+    /// The folder of the results below `analysis/`: none for Dice of the default masks and factors, else the metric and
+    /// what differs, so that the results of several analyses lie side by side: `hd95`, `dice_with_excluded`.
+    pub fn folder(&self) -> String {
+        let default = AnalysisOptions::default();
+        let mut name = self.metric.clone();
+        if self.include_excluded {
+            name += "_with_excluded";
+        }
+        if self.factors != default.factors {
+            let other: Vec<&str> =
+                self.factors.iter().filter(|f| !default.factors.contains(f)).map(String::as_str).collect();
+            name += &format!("_by_{}", if other.is_empty() { "fewer".to_string() } else { other.join("_") });
+        }
+        if name == default.metric { String::new() } else { name }
+    }
 }
 
 impl Default for AnalysisOptions {

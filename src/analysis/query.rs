@@ -4,6 +4,7 @@ use super::AnalysisError;
 use super::frame::frame_of;
 use super::statement;
 use super::tables::{self, Table};
+use crate::store::Dataset;
 use polars::prelude::*;
 use polars::sql::SQLContext;
 use sqlparser::ast::{Query, Statement, Value as Literal};
@@ -23,6 +24,7 @@ use std::path::Path;
 /// [`AnalysisError::MissingTable`] with the command that writes a table named and not there, [`AnalysisError::Sql`]
 /// where the statement does not parse, names no known table or column, or uses what polars' SQL lacks.
 pub fn query(dataset: &Path, sql: &str) -> Result<DataFrame, AnalysisError> {
+    Dataset::open(dataset)?; // also where the statement names no table
     match statement::parse(sql).map_err(AnalysisError::Sql)? {
         Statement::Query(question) => answer(dataset, *question, mentions(sql, "image")),
         Statement::ShowTables { .. } => Ok(tables_there(dataset)),

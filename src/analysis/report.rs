@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 /// The whole analysis. The summary by strategy has every metric, the groups asked for have the metric of the
 /// analysis; the files hold all of both.
 pub fn analysis_to_text(analysis: &Analysis, width: usize) -> String {
-    let mut text = String::new();
+    let mut text = partial_to_text(analysis);
     for summary in &analysis.summaries {
         if summary.by.is_empty() {
             analysis.options.summary_metrics.iter().for_each(|metric| text += &summary_to_text(summary, metric, width));
@@ -28,6 +28,15 @@ pub fn analysis_to_text(analysis: &Analysis, width: usize) -> String {
     text += &randomness_to_text(analysis, width);
     text += &clicks_to_text(analysis, width);
     text
+}
+
+/// A warning that models are compared on different masks; empty where each has all.
+fn partial_to_text(analysis: &Analysis) -> String {
+    let lines: String = analysis.partial.iter().map(|coverage| format!("  {coverage}\n")).collect();
+    if lines.is_empty() {
+        return lines;
+    }
+    format!("\nOnly a part of the masks has metrics; means of these rows are not comparable with others:\n{lines}")
 }
 
 /// A summary table of one metric, undisturbed prompts. Without groups: a line for each strategy and model, the

@@ -1,65 +1,35 @@
 //! The tables of a dataset folder as polars frames, by name.
 //!
-//! A table is the Parquet files under `<dataset>/<table>/`, whatever the `key=value` folders in between: their keys
-//! are also real columns, so that nothing is read from a path. Frames are lazy: only the columns and row groups that a
+//! A table is the Parquet files that the manifest lists, whatever the `key=value` folders they lie in: their keys are
+//! also real columns, so that nothing is read from a path. Frames are lazy: only the columns and row groups that a
 //! question needs are read. Pictures are the one column that is left out unless asked for by [`scan_with_images`].
 
 use super::AnalysisError;
 pub use crate::store::Table;
+use crate::store::{Dataset, TableFile, check_columns, check_size};
 use polars::prelude::*;
 use polars_io::SerReader;
 use rayon::prelude::*;
 use std::any::Any;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use walkdir::WalkDir;
 
-/// The Parquet files of a table, sorted by path. Names that start with a dot are files in the making.
+/// The committed files of a table, sorted by path. What an interrupted stage left is none of them.
 ///
 /// # Errors
-/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::NotParquet`] with the name of a file that is
-/// cut short, [`AnalysisError::Io`] where the folder cannot be read.
-pub fn files(dataset: &Path, table: Table) -> Result<Vec<PathBuf>, AnalysisError> {
-    let folder = dataset.join(table.name());
-    let missing =
-        || AnalysisError::MissingTable { dataset: dataset.into(), table: table.name(), command: table.command() };
-    if !folder.is_dir() {
-        return Err(missing());
+/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Store`] where the folder is no dataset, and
+/// where a file is missing or has another size than its receipt.
+pub fn files(dataset: &Path, table: Table) -> Result<Vec<TableFile>, AnalysisError> {
+    let mut files = Dataset::open(dataset)?.files(table)?;
+    if files.is_empty() {
+        let (dataset, table, command) = (dataset.into(), table.name(), table.command());
+        return Err(AnalysisError::MissingTable { dataset, table, command });
     }
-    let visible = |name: &std::ffi::OsStr| !name.as_encoded_bytes().starts_with(b".");
-    let mut files = Vec::new();
-    for entry in WalkDir::new(&folder).into_iter().filter_entry(|e| e.depth() == 0 || visible(e.file_name())) {
-        let entry = entry.map_err(|error| AnalysisError::Io {
-            path: error.path().unwrap_or(&folder).into(),
-            source: error.into(),
-        })?;
-        if !entry.file_type().is_dir() && entry.path().extension().is_some_and(|e| e == "parquet") {
-            files.push(entry.into_path());
-        }
-    }
-    files.sort();
-    for path in &files {
-        // polars does not say which file it cannot read; most damage is a missing end, and costs little to see.
-        if !ends_as_parquet(path).map_err(|source| AnalysisError::Io { path: path.clone(), source })? {
-            return Err(AnalysisError::NotParquet { path: path.clone(), command: table.command() });
-        }
-    }
-    if files.is_empty() { Err(missing()) } else { Ok(files) }
-}
-
-/// True where the last four bytes are the format's mark.
-fn ends_as_parquet(path: &Path) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() < 12 {
-        return Ok(false);
-    }
-    let mut mark = [0; 4];
-    file.seek(SeekFrom::End(-4))?;
-    file.read_exact(&mut mark)?;
-    Ok(&mark == b"PAR1")
+    files.iter().try_for_each(check_size)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
 }
 
 /// A table without its pictures.
@@ -77,13 +47,13 @@ pub fn scan(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
 /// # Errors
 /// As [`scan`].
 pub fn scan_with_images(dataset: &Path, table: Table) -> Result<LazyFrame, AnalysisError> {
-    let paths = files(dataset, table)?;
-    scan_files(paths).map_err(|source| AnalysisError::Read { what: format!("table `{}`", table.name()), source })
+    let files = files(dataset, table)?;
+    scan_files(files).map_err(|source| AnalysisError::Read { what: format!("table `{}`", table.name()), source })
 }
 
 /// Parquet files of the same columns as one frame, their rows in the order of the paths.
-fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
-    let files = Files { paths };
+fn scan_files(files: Vec<TableFile>) -> PolarsResult<LazyFrame> {
+    let files = Files { files };
     let schema = guarded(|| files.schema(None))?;
     LazyFrame::anonymous_scan(Arc::new(files), ScanArgsAnonymous { schema: Some(schema), ..Default::default() })
 }
@@ -92,8 +62,10 @@ fn scan_files(paths: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
 ///
 /// polars' scan of Parquet files is not used: it is part of the streaming engine, which also sums the parts of a group
 /// in the order in which threads end, and which cannot be compiled without a client for cloud storage.
+///
+/// polars checks no checksums either: every column is compared with the receipt of its file before it is read.
 struct Files {
-    paths: Vec<PathBuf>,
+    files: Vec<TableFile>,
 }
 
 impl AnonymousScan for Files {
@@ -102,7 +74,9 @@ impl AnonymousScan for Files {
     }
 
     fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
-        let schema = ParquetReader::new(File::open(&self.paths[0])?).schema()?;
+        let first = &self.files[0];
+        check_columns(first, &[]).map_err(damaged)?;
+        let schema = ParquetReader::new(File::open(&first.path)?).schema()?;
         Ok(Arc::new(Schema::from_arrow_schema(&schema)))
     }
 
@@ -113,8 +87,9 @@ impl AnonymousScan for Files {
             None => schema.iter_names().map(|name| name.to_string()).collect(),
         };
         let predicate = predicate.and_then(|predicate| conditions(&predicate).into_iter().reduce(Expr::and));
-        let read = |path: &PathBuf, rows: Option<usize>| {
-            let reader = ParquetReader::new(File::open(path)?).with_columns(Some(columns.clone()));
+        let read = |file: &TableFile, rows: Option<usize>| {
+            check_columns(file, &columns).map_err(damaged)?;
+            let reader = ParquetReader::new(File::open(&file.path)?).with_columns(Some(columns.clone()));
             let frame = reader.with_slice(rows.map(|rows| (0, rows))).finish()?.select(&columns)?;
             match &predicate {
                 Some(predicate) => frame.lazy().filter(predicate.clone()).collect(),
@@ -122,11 +97,11 @@ impl AnonymousScan for Files {
             }
         };
         let frames = match n_rows {
-            None => self.paths.par_iter().map(|path| read(path, None)).collect::<PolarsResult<Vec<_>>>()?,
+            None => self.files.par_iter().map(|file| read(file, None)).collect::<PolarsResult<Vec<_>>>()?,
             Some(rows) => {
                 let (mut frames, mut left) = (Vec::new(), rows);
-                for path in &self.paths {
-                    let frame = read(path, Some(left))?;
+                for file in &self.files {
+                    let frame = read(file, Some(left))?;
                     left -= frame.height();
                     frames.push(frame);
                     if left == 0 {
@@ -151,6 +126,10 @@ impl AnonymousScan for Files {
     fn allows_projection_pushdown(&self) -> bool {
         true
     }
+}
+
+fn damaged(error: crate::store::Error) -> PolarsError {
+    polars_err!(ComputeError: "{error}")
 }
 
 /// The parts of a condition that are joined by AND. Bounds that a sort with a limit sets while it runs are left out:

@@ -19,7 +19,7 @@
 use super::output::{Format, write_frame};
 use super::statistics::bootstrap::BootstrapOptions;
 use super::{Analysis, AnalysisError, AnalysisOptions, analyze, query, report};
-use crate::store::Choice;
+use crate::store::{Choice, Dataset, Manifest, Table};
 use polars::prelude::*;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -134,6 +134,7 @@ fn dataset(shards: usize, sources: &[&str]) -> TempDir {
             fs::write(root.join(file("factors")).with_extension("json"), "{}").unwrap();
         }
     }
+    Manifest::adopt(root);
     folder
 }
 
@@ -295,6 +296,7 @@ fn clicks_are_counted_to_their_targets() {
     for part in ["a", "b"] {
         fs::remove_dir_all(folder.path().join(format!("metrics/model=tiny/source={part}"))).unwrap();
     }
+    Manifest::adopt(folder.path());
     let options = AnalysisOptions { include_excluded: true, ..options() };
     let analysis = analyze(folder.path(), &options).unwrap();
     let means: Vec<(u32, u64)> = analysis.clicks.iter().map(|row| (row.click, row.n)).collect();
@@ -425,6 +427,9 @@ fn pictures_are_read_only_where_asked_for() {
 fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     let empty = tempfile::tempdir().unwrap();
     let error = analyze(empty.path(), &options()).unwrap_err();
+    assert!(error.to_string().ends_with("not a medcosmos dataset; the folder has no dataset.json"), "{error}");
+    Manifest::adopt(empty.path());
+    let error = analyze(empty.path(), &options()).unwrap_err();
     assert!(
         error.to_string().ends_with("no table `metrics` in the dataset; run `medcosmos evaluate` first"),
         "{error}"
@@ -432,6 +437,7 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
 
     let folder = dataset(1, &["a", "b"]);
     fs::remove_dir_all(folder.path().join("factors")).unwrap();
+    Manifest::adopt(folder.path());
     let error = analyze(folder.path(), &AnalysisOptions { curves: vec![], ..options() }).unwrap_err();
     assert!(
         error.to_string().ends_with("no table `factors` in the dataset; run `medcosmos evaluate` first"),
@@ -454,11 +460,13 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
 
     let masks: Vec<u32> = vec![4];
     write(root, "metrics/model=tiny/source=a/again.parquet", &metrics(&masks, "S2", "", "oracle"));
+    assert!(analyze(root, &options()).is_ok(), "what the manifest does not list is not read");
+    Manifest::adopt(root);
     let error = analyze(root, &options()).unwrap_err();
     assert!(matches!(error, AnalysisError::RepeatedMask { .. }), "{error}");
     assert!(error.to_string().contains("a/p2/z0004/o1 twice for tiny S2 oracle"), "{error}");
 
-    let again = root.join("metrics/model=tiny/source=a/again.parquet");
+    let again = Dataset::open(root).unwrap().files(Table::Metrics).unwrap().remove(0).path;
     let whole = fs::read(&again).unwrap();
     // A new file each time, as the program itself puts files in place: polars maps them, and what is cut under its
     // hands ends the process (SIGBUS), even after the query that read it has failed.
@@ -468,7 +476,7 @@ fn what_cannot_be_analysed_is_refused_with_the_way_out() {
     };
     replace(&whole[..whole.len() / 2]);
     let error = analyze(root, &options()).unwrap_err().to_string();
-    assert!(error.contains("again.parquet: not a complete Parquet file"), "{error}");
+    assert!(error.contains("bytes, but its receipt states") && error.contains("medcosmos evaluate"), "{error}");
     // Bytes of the footer flipped: an error or a column that differs, never a panic.
     for place in (whole.len() - 400..whole.len() - 8).step_by(7) {
         let mut flipped = whole.clone();

@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         println!("{}", serde_json::to_string(&tables)?);
     } else if !global.quiet {
         print!("{}", report::analysis_to_text(&analysis, LINE_WIDTH));
-        println!("\nAll tables are in {}", arguments.dataset.join("analysis").display());
+        println!("\nAll tables are in {}", arguments.dataset.join("analysis").join(options.folder()).display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::named::named;
-use super::{Global, Outcome, SOME_FAILED};
+use super::{Global, Outcome, ReplaceArguments, SOME_FAILED};
 use crate::leaks;
 use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
 use crate::slices::{self, Raters};
@@ -43,6 +43,8 @@ pub(super) struct Arguments {
     /// Also run `medcosmos leaks`, which marks duplicates in the tables `leaks` and `duplicates`
     #[arg(long)]
     dedup: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Stop at the first failed case, including cases whose masks have another origin than the image
     #[arg(long)]
     strict: bool,
@@ -81,13 +83,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
             raters: arguments.raters,
             split_components: arguments.split_components,
         },
+        existing: arguments.replace.existing(),
         strict: arguments.strict,
     };
     let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
     let leaks = match arguments.dedup && !report.empty() {
         true => {
             let dataset = Dataset::open(&arguments.out)?;
-            Some(pipeline::leaks(&dataset, &global.registry()?, &leaks::Options::default(), &global.progress())?)
+            let existing = arguments.replace.existing();
+            let options = leaks::Options::default();
+            Some(pipeline::leaks(&dataset, &global.registry()?, &options, existing, &global.progress())?)
         }
         false => None,
     };
@@ -172,6 +177,9 @@ pub(super) fn print(report: &BuildReport) {
             println!("\n{} file(s) match none of the selected sources ({})", report.unclaimed.len(), chosen.join(", "));
         }
         None => print!("\n{} file(s) match no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5)),
+    }
+    if let Some(sentence) = report.outdated.sentence() {
+        println!("\n{sentence}");
     }
     if report.empty() {
         println!(

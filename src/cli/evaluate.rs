@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome};
+use super::{Global, Outcome, ReplaceArguments};
 use crate::factors::FACTORS;
 use crate::metrics::{METRICS, MetricOptions};
 use crate::pipeline::{self, EvaluateOptions, EvaluateReport};
@@ -22,6 +22,8 @@ pub(super) struct Arguments {
     /// Tolerance of surface Dice (nsd_mm), in millimetres
     #[arg(long, default_value_t = MetricOptions::default().nsd_tolerance_mm, value_name = "MM")]
     nsd_tolerance_mm: f64,
+    #[command(flatten)]
+    replace: ReplaceArguments,
 }
 
 fn measures_help() -> String {
@@ -42,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         ..MetricOptions::default()
     };
     let options = EvaluateOptions { metrics, ..EvaluateOptions::default() };
-    let report = pipeline::evaluate(&dataset, &options, &global.progress())?;
+    let report = pipeline::evaluate(&dataset, &options, arguments.replace.existing(), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => println!("{}", sentence(&report)),

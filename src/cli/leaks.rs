@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome};
+use super::{Global, Outcome, ReplaceArguments};
 use crate::leaks::Options;
 use crate::pipeline::{self, LeaksReport};
 use crate::store::Dataset;
@@ -29,6 +29,8 @@ pub(super) struct Arguments {
     /// Exit with status 1 if a leak is found
     #[arg(long)]
     fail_on_leak: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
 }
 
 /// [`Options`] on the command line.
@@ -55,7 +57,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let Thresholds { image_similarity, volume_similarity, volume_share } = arguments.thresholds;
     let options = Options { picture: image_similarity, volume: volume_similarity, share: volume_share };
     let dataset = Dataset::open(&arguments.dataset)?;
-    let report = pipeline::leaks(&dataset, &global.registry()?, &options, &global.progress())?;
+    let existing = arguments.replace.existing();
+    let report = pipeline::leaks(&dataset, &global.registry()?, &options, existing, &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => print(&report),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::pipeline::Progress;
+use crate::pipeline::{Existing, Progress};
 use crate::spec::Registry;
 use crate::text::printable;
 
@@ -88,6 +88,21 @@ struct Global {
     /// Spec file that adds a source, or replaces a built-in one; may be repeated
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     spec: Vec<PathBuf>,
+}
+
+/// The option of commands that may find results of other options in a dataset.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct ReplaceArguments {
+    /// Remove what earlier runs with other options computed, where this run would contradict it; without this option
+    /// the command refuses and says what would be removed
+    #[arg(long)]
+    replace: bool,
+}
+
+impl ReplaceArguments {
+    fn existing(self) -> Existing {
+        if self.replace { Existing::Replace } else { Existing::Keep }
+    }
 }
 
 impl Global {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome};
+use super::{Global, Outcome, ReplaceArguments};
 use crate::pipeline::{self, SplitCheck, SplitOptions, SplitReport};
 use crate::splits::SplitPlan;
 use crate::store::Dataset;
@@ -43,6 +43,8 @@ pub(super) struct Arguments {
     /// Assign the patients of official splits like all others
     #[arg(long)]
     ignore_official: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     /// Only check that no patient and no leak group in the table is in two splits
     #[arg(long)]
     check: bool,
@@ -88,7 +90,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         None => SplitPlan::Fractions(arguments.fractions.0.clone()),
     };
     let options = SplitOptions { plan, seed: arguments.seed, ignore_official: arguments.ignore_official };
-    let report = pipeline::split(&dataset, &options, &global.progress())?;
+    let report = pipeline::split(&dataset, &options, arguments.replace.existing(), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => print(&report),

@@ -10,7 +10,7 @@ use crate::integrity::{
     DatasetReport, DeepReport, DownloadsOptions, DownloadsReport, Finding, count_kinds, verify_dataset, verify_deep,
     verify_downloads,
 };
-use crate::store::Dataset;
+use crate::store::{Dataset, Repair, Stage, audit};
 use crate::text::{LINE_WIDTH, TextTable, at_most, byte_size, grouped};
 
 /// Options of `verify`.
@@ -39,6 +39,16 @@ pub(super) struct Arguments {
     /// Dataset: rebuild every shard from these downloads and compare its bytes
     #[arg(long, value_name = "RAW", conflicts_with_all = ["source", "write", "checksums"])]
     deep: Option<PathBuf>,
+    /// Dataset: list what a repair would do: sweep leftovers of interrupted runs, and mark damaged shards to be done
+    /// again
+    #[arg(long, conflicts_with_all = ["source", "write", "checksums", "deep"])]
+    repair: bool,
+    /// Repair the dataset instead of listing
+    #[arg(long, requires = "repair")]
+    apply: bool,
+    /// With --repair --apply: also remove finished predictions that the dataset does not list
+    #[arg(long, requires = "apply")]
+    remove_predictions: bool,
 }
 
 /// Number of findings printed per kind; `--json` lists all of them.
@@ -82,6 +92,9 @@ fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     }
     let dataset = Dataset::open(&arguments.path)?;
     let progress = global.progress();
+    if arguments.repair {
+        return repair(&dataset, arguments, global);
+    }
     let report = verify_dataset(&dataset, &progress)?;
     let deep = match &arguments.deep {
         Some(raw) => Some(verify_deep(&dataset, raw, global.registry()?, &progress)?),
@@ -116,6 +129,63 @@ fn of_dataset(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
     }
     print_findings(&findings);
     Ok(sound)
+}
+
+/// Lists what a repair does, and does it if asked. True where nothing is left to do.
+fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
+    global.progress().say("digests of all files");
+    let audit = audit(dataset)?;
+    let repair = Repair::plan(dataset, &audit)?;
+    if arguments.apply {
+        repair.apply(dataset, &audit, arguments.remove_predictions)?;
+    }
+    let predictions_stay = !arguments.remove_predictions;
+    if global.json {
+        global.print_json(&repair)?;
+        return Ok(arguments.apply || repair.is_empty());
+    }
+    let (done, path) = (arguments.apply, arguments.path.display());
+    let list = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            print!("\n{title}\n{}", at_most(&lines, LISTED));
+        }
+    };
+    let verb = |now: &str, then: &str| if done { now.to_string() } else { then.to_string() };
+    println!("{path}: {}", verb("repaired", "nothing is changed yet; add --apply to repair"));
+    let redo = repair.redo.iter().map(|(receipt, stage)| format!("{receipt}: run `{}` again", command_of(*stage)));
+    list(
+        &verb("Damaged shards, taken out of the dataset:", "Damaged shards, to be taken out of the dataset:"),
+        redo.collect(),
+    );
+    list(&verb("Leftovers, removed:", "Leftovers, to be removed:"), repair.leftovers.clone());
+    if repair.manifest {
+        list(&verb("Written anew:", "To be written anew:"), vec!["manifest.json, from the receipts".to_string()]);
+    }
+    let predictions = repair.predictions.iter().map(|(path, n)| format!("{path}: {} predictions", grouped(*n)));
+    let title = match (done, predictions_stay) {
+        (true, false) => "Predictions that the dataset does not list, removed:",
+        _ => {
+            "Predictions that the dataset does not list; the same `predict` uses them, --remove-predictions removes \
+             them:"
+        }
+    };
+    list(title, predictions.collect());
+    list("Files that medcosmos did not write, left alone:", repair.foreign.clone());
+    if repair.is_empty() {
+        println!("\nNothing to repair.");
+    }
+    Ok(done || repair.is_empty())
+}
+
+/// The command that does a stage.
+fn command_of(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Build | Stage::Files => "medcosmos build",
+        Stage::Leaks => "medcosmos leaks",
+        Stage::Split => "medcosmos split",
+        Stage::Predict => "medcosmos predict (or import)",
+        Stage::Factors | Stage::Evaluate => "medcosmos evaluate",
+    }
 }
 
 /// A report with its verdict.

@@ -95,7 +95,7 @@ fn finding_of(problem: &Problem) -> Finding {
     let kind = match problem {
         Problem::MissingShard { .. } => Kind::MissingShard,
         Problem::BrokenReceipt { .. } => Kind::BrokenReceipt,
-        Problem::ForeignShard { .. } | Problem::Uncommitted { .. } => Kind::ForeignShard,
+        Problem::Uncommitted { .. } => Kind::ForeignShard,
         Problem::MissingFile { .. } => Kind::MissingFile,
         Problem::AlteredFile { .. } => Kind::AlteredFile,
         Problem::ForeignFile { .. } => Kind::ForeignFile,
@@ -108,11 +108,12 @@ fn finding_of(problem: &Problem) -> Finding {
             "listed in the manifest, but the receipt is missing: run its stage again".into()
         }
         Problem::BrokenReceipt { reason, .. } => format!("{reason}: run its stage again"),
-        Problem::ForeignShard { .. } => "matches neither the inputs nor the options of the last run".into(),
-        Problem::Uncommitted { .. } => "not in the manifest: complete its stage".into(),
+        Problem::Uncommitted { .. } => {
+            "finished, but not part of the dataset: run its stage with the same options, or --repair".into()
+        }
         Problem::MissingFile { .. } => "listed in its receipt, but missing: run its stage again".into(),
         Problem::AlteredFile { reason, .. } => format!("it {reason}: run its stage again"),
-        Problem::ForeignFile { .. } => "not listed in any receipt: remove it, or run its stage again".into(),
+        Problem::ForeignFile { .. } => "not listed in any receipt: remove it, or use --repair".into(),
         Problem::WrongManifest { reason } => format!("{reason}: run the last stage again"),
     };
     Finding::fault(kind, source, problem.path(), says)

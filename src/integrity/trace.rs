@@ -230,7 +230,7 @@ pub struct ShardTrace {
 /// # Errors
 /// Errors of reading the dataset.
 pub fn trace(dataset: &Dataset, id: &str) -> Result<Option<Trace>> {
-    let receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build).collect();
+    let receipts: Vec<Receipt> = dataset.receipts_of(Stage::Build)?;
     let mask = find::<MaskOrigin>(dataset, &receipts, id)?;
     let slice_id = mask.as_ref().map_or(id, |(mask, _)| &mask.slice_id);
     let slice = find::<SliceOrigin>(dataset, &receipts, slice_id)?;

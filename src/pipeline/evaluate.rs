@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::change::{admit, finish};
 use super::slices_of::{DecodedSlice, build_shards, slices_of, table_file};
-use super::{Error, MEASURES, Progress, Result, chunks, committed, discard_outdated, side_by_side};
+use super::{Error, Existing, Progress, Result, chunks, side_by_side};
 use crate::choice::Choices;
 use crate::factors::{Factors, FourierOptions, Picture, Subject};
 use crate::mask::Mask;
@@ -15,7 +16,7 @@ use crate::metrics::{Comparison, MetricOptions, Metrics, Spacing};
 use crate::spec::taxonomy;
 use crate::store::{
     CaseRow, CaseStatus, Choice, Dataset, FactorRow, MaskIdentity, MaskRow, MetricRow, Partition, PredictionRow,
-    Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, commit, discard_stale,
+    Receipt, Rows, Shard, ShardKey, ShardState, SliceInfo, Stage, Table, Verify, noted,
 };
 
 /// Slices in memory at a time, for their factors.
@@ -50,18 +51,31 @@ pub struct EvaluateReport {
 /// Computes the factors of all masks, and the metrics of all predictions.
 ///
 /// # Errors
-/// A dataset without masks, or with rows that cannot be decoded.
-pub fn evaluate(dataset: &Dataset, options: &EvaluateOptions, progress: &Progress) -> Result<EvaluateReport> {
+/// A dataset without masks, or with rows that cannot be decoded; [`Error::Replaces`] where the dataset has results of
+/// other options, unless they are to be replaced.
+pub fn evaluate(
+    dataset: &Dataset,
+    options: &EvaluateOptions,
+    existing: Existing,
+    progress: &Progress,
+) -> Result<EvaluateReport> {
+    let _lock = dataset.lock()?;
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
         let reason = "the dataset has no masks; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
-    discard_outdated(dataset, MEASURES)?;
-    dataset.record_options(Stage::Evaluate.name(), options)?;
+    let own = own_modalities(dataset)?;
+    let factors = factor_shards(&builds, &own, options)?;
+    let predictions = predictions(dataset)?;
+    let metrics = metric_shards(&builds, &predictions, options)?;
+    let of_factors = factors.iter().map(|(shard, _)| shard);
+    let expected: Vec<Shard> = of_factors.chain(metrics.iter().map(|(shard, _)| shard)).cloned().collect();
+    admit(dataset, &expected, &["metrics", "fourier"], &[], existing)?;
     let mut report = EvaluateReport::default();
-    factors(dataset, &builds, options, progress, &mut report)?;
-    metrics(dataset, &builds, options, progress, &mut report)?;
+    write_factors(dataset, &factors, &own, options, progress, &mut report)?;
+    write_metrics(dataset, &metrics, options, progress, &mut report)?;
+    finish(dataset, &expected, noted(dataset, Stage::Evaluate.name(), options)?)?;
     Ok(report)
 }
 
@@ -73,9 +87,8 @@ struct Done {
     reused: bool,
 }
 
-/// Does those of the shards that are not done, several at a time, and commits all of them. Shards are of some thousand
-/// rows each, so that there are enough for all threads in a large dataset; in a small one the threads share the rows of
-/// one.
+/// Does those of the shards that are not done, several at a time. Shards are of some thousand rows each, so that there
+/// are enough for all threads in a large dataset; in a small one the threads share the rows of one.
 fn do_shards<T: Sync>(
     dataset: &Dataset,
     work: &[(Shard, T)],
@@ -88,39 +101,42 @@ fn do_shards<T: Sync>(
     })?;
     report.shards_reused += done.iter().filter(|d| d.reused).count();
     report.shards_done += done.iter().filter(|d| !d.reused).count();
-    let expected: Vec<Shard> = work.iter().map(|(shard, _)| shard.clone()).collect();
-    discard_stale(dataset, &expected)?;
-    if !expected.is_empty() {
-        commit(dataset, &expected, Verify::Quick)?;
-    }
     Ok(done)
 }
 
-fn factors(
-    dataset: &Dataset,
-    builds: &[Receipt],
+/// The shards of factors, each with the shard of the build whose masks they describe.
+fn factor_shards<'a>(
+    builds: &'a [Receipt],
+    own: &[String],
     options: &EvaluateOptions,
-    progress: &Progress,
-    report: &mut EvaluateReport,
-) -> Result<()> {
-    let mut work = Vec::new();
-    let own = own_modalities(dataset)?;
-    for build in builds {
+) -> Result<Vec<(Shard, &'a Receipt)>> {
+    let shard = |build: &'a Receipt| {
         let mut key = ShardKey::new().with("build", build.id.to_string()).with_json("fourier", &options.fourier);
         key = key.with_digest_of("columns", names_of::<Factors>());
         if !own.is_empty() {
             key = key.with_json("modalities of specs", &own);
         }
-        work.push((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build));
-    }
-    progress.begin("factors", "masks", builds.iter().map(|b| b.rows(Table::Masks)).sum());
+        Ok((Shard::new(Stage::Factors, Partition::source(&build.source)?, key), build))
+    };
+    builds.iter().map(shard).collect()
+}
+
+fn write_factors(
+    dataset: &Dataset,
+    work: &[(Shard, &Receipt)],
+    own: &[String],
+    options: &EvaluateOptions,
+    progress: &Progress,
+    report: &mut EvaluateReport,
+) -> Result<()> {
+    progress.begin("factors", "masks", work.iter().map(|(_, build)| build.rows(Table::Masks)).sum());
     let write = |shard: &Shard, build: &&Receipt| {
         let mut done = Done::default();
         let mut writer = dataset.begin(shard);
         for chunk in chunks(slices_of(dataset, build, |_| true), SLICES) {
             let chunk = chunk?;
             let rows: Vec<Vec<FactorRow>> =
-                chunk.par_iter().map(|slice| factor_rows(slice, &own, &options.fourier)).collect::<Result<_>>()?;
+                chunk.par_iter().map(|slice| factor_rows(slice, own, &options.fourier)).collect::<Result<_>>()?;
             for row in rows.into_iter().flatten() {
                 done.rows += 1;
                 writer.push(row)?;
@@ -130,7 +146,7 @@ fn factors(
         writer.finish()?;
         Ok(done)
     };
-    let done = do_shards(dataset, &work, write, report)?;
+    let done = do_shards(dataset, work, write, report)?;
     progress.end();
     report.factors += done.iter().map(|d| d.rows).sum::<u64>();
     Ok(())
@@ -179,42 +195,45 @@ struct Pair {
     candidates: Vec<PredictionRow>,
 }
 
-fn metrics(
-    dataset: &Dataset,
-    builds: &[Receipt],
+/// Shards of predictions that are committed. A warning names those that were interrupted.
+fn predictions(dataset: &Dataset) -> Result<Vec<Receipt>> {
+    for partition in dataset.unfinished(Stage::Predict)? {
+        let (model, source) = (partition.model_name().unwrap_or_default(), partition.source_name());
+        tracing::warn!(
+            "{model} on {source}: `medcosmos predict` has not finished; its last predictions are not evaluated"
+        );
+    }
+    Ok(dataset.receipts_of(Stage::Predict)?)
+}
+
+/// The shards of metrics, each with the shards of masks and predictions that they compare.
+fn metric_shards<'a>(
+    builds: &'a [Receipt],
+    predictions: &'a [Receipt],
     options: &EvaluateOptions,
-    progress: &Progress,
-    report: &mut EvaluateReport,
-) -> Result<()> {
+) -> Result<Vec<(Shard, (&'a Receipt, &'a Receipt))>> {
     let by_id: HashMap<String, &Receipt> = builds.iter().map(|b| (b.id.to_string(), b)).collect();
-    let mut predictions: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Predict).collect();
-    let committed = committed(dataset)?;
-    predictions.retain(|prediction| {
-        let finished = committed.contains(&prediction.id.to_string());
-        if !finished {
-            let model = prediction.model.as_deref().unwrap_or_default();
-            tracing::warn!(
-                "{model} on {}: `medcosmos predict` has not finished; its predictions are not evaluated",
-                prediction.source
-            );
-        }
-        finished
-    });
     let mut work = Vec::new();
-    for prediction in &predictions {
-        let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else {
-            continue; // of a build that is no more: `predict` sweeps it away
-        };
+    for prediction in predictions {
+        let Some(build) = prediction.key.get("build").and_then(|id| by_id.get(id)) else { continue };
         let key = ShardKey::new()
             .with("predictions", prediction.id.to_string())
             .with_json("metrics", &options.metrics)
             .with_digest_of("columns", names_of::<Metrics>());
         let model = prediction.model.as_deref().unwrap_or_default();
-        work.push((
-            Shard::new(Stage::Evaluate, Partition::model(model, &prediction.source)?, key),
-            (*build, prediction),
-        ));
+        let shard = Shard::new(Stage::Evaluate, Partition::model(model, &prediction.source)?, key);
+        work.push((shard, (*build, prediction)));
     }
+    Ok(work)
+}
+
+fn write_metrics(
+    dataset: &Dataset,
+    work: &[(Shard, (&Receipt, &Receipt))],
+    options: &EvaluateOptions,
+    progress: &Progress,
+    report: &mut EvaluateReport,
+) -> Result<()> {
     let rows = |prediction: &Receipt| prediction.rows(Table::Predictions);
     progress.begin("metrics", "masks", work.iter().map(|(_, (_, prediction))| rows(prediction)).sum());
     let write = |shard: &Shard, (build, prediction): &(&Receipt, &Receipt)| {
@@ -234,7 +253,7 @@ fn metrics(
         writer.finish()?;
         Ok(done)
     };
-    let done = do_shards(dataset, &work, write, report)?;
+    let done = do_shards(dataset, work, write, report)?;
     progress.end();
     report.comparisons += done.iter().map(|d| d.rows).sum::<u64>();
     report.empty_predictions += done.iter().map(|d| d.empty).sum::<u64>();

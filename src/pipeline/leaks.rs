@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::change::{admit, finish, stage_digest};
 use super::slices_of::{build_shards, decode_picture, table_file};
-use super::{Error, MEASURES, Progress, Result, discard_outdated, stage_digest};
+use super::{Error, Existing, Progress, Result};
 use crate::digest::canonical_json;
 use crate::leaks::similarity::similarity;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
@@ -15,7 +16,7 @@ use crate::slices::luma_fields;
 use crate::spec::{Registry, Spec};
 use crate::store::{
     self, Bytes, Dataset, DuplicateRow, EncodedImage, LeakKind, LeakRow, Partition, Row, Rows, Shard, ShardKey,
-    ShardState, Stage, Table, TableFile, Verify, commit, discard, discard_stale,
+    ShardState, Stage, Table, TableFile, Verify, noted,
 };
 
 projection! {
@@ -127,27 +128,33 @@ pub struct Unmapped {
     pub pairs: u64,
 }
 
-/// Looks for leaks and writes the tables `leaks` and `duplicates`. Splits that were derived from other leaks are
-/// removed.
+/// Looks for leaks and writes the tables `leaks` and `duplicates`.
 ///
 /// # Errors
-/// A dataset without slices, or with rows that cannot be decoded.
-pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress: &Progress) -> Result<LeaksReport> {
+/// A dataset without slices, or with rows that cannot be decoded; [`Error::Replaces`] where the dataset has leaks of
+/// other options or splits that were made without these leaks, unless they are to be replaced.
+pub fn leaks(
+    dataset: &Dataset,
+    registry: &Registry,
+    options: &Options,
+    existing: Existing,
+    progress: &Progress,
+) -> Result<LeaksReport> {
+    let _lock = dataset.lock()?;
     let builds = build_shards(dataset)?;
     if builds.is_empty() {
         let reason = "the dataset has no slices; run `medcosmos build` first".to_string();
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
-    discard_outdated(dataset, MEASURES)?;
-    dataset.record_options(Stage::Leaks.name(), options)?;
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let specs: Vec<&Spec> = registry.specs().iter().filter(|spec| sources.contains(spec.slug.as_str())).collect();
     let key = ShardKey::new()
-        .with("builds", stage_digest(&dataset.receipts()?, Stage::Build).unwrap_or_default())
+        .with("builds", stage_digest(&dataset.receipts_of(Stage::Build)?, Stage::Build).unwrap_or_default())
         .with_json("options", options)
         .with_digest_of("overlaps", specs.iter().map(|spec| canonical_json(&(&spec.slug, &spec.overlaps))));
     let shard = |source: &&str| Ok(Shard::new(Stage::Leaks, Partition::source(source)?, key.clone()));
     let shards: Vec<Shard> = sources.iter().map(shard).collect::<Result<_>>()?;
+    admit(dataset, &shards, &["options"], &[Stage::Split], existing)?;
     let done = |shard: &Shard| Ok(matches!(dataset.state(shard, Verify::Quick)?, ShardState::Done(_)));
     // One search fills the shards of all sources, so that one that is missing costs as much as all.
     let all_done = shards.iter().map(done).collect::<Result<Vec<bool>>>()?.into_iter().all(|done| done);
@@ -157,13 +164,10 @@ pub fn leaks(dataset: &Dataset, registry: &Registry, options: &Options, progress
         let found = search(&records, &files, &starts, &specs, options, progress)?;
         write(dataset, &records, &found, &shards)?;
     }
-    discard_stale(dataset, &shards)?;
-    commit(dataset, &shards, Verify::Quick)?;
-    let digest = stage_digest(&dataset.receipts()?, Stage::Leaks);
-    let removed = discard(dataset, |r| r.stage == Stage::Split && r.key.get("leaks") != digest.as_deref())?;
+    let outdated = finish(dataset, &shards, noted(dataset, Stage::Leaks.name(), options)?)?;
     let (mut report, shown) = report(dataset, &files)?;
     report.unmapped = unmapped(&sources, &specs, &shown);
-    report.splits_removed = !removed.is_empty();
+    report.splits_removed = outdated.removed.contains_key(&Table::Splits);
     (report.shards_done, report.shards_reused) = if all_done { (0, shards.len()) } else { (shards.len(), 0) };
     Ok(report)
 }

@@ -3,19 +3,17 @@
 //! Each stage first lists its shards, which depend only on the inputs, then runs the unfinished ones on all threads and
 //! commits. An interrupted run resumes and ends with the same bytes; a run over finished work only checks receipts.
 
-use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
-use crate::digest::sha256;
-use crate::store::{Dataset, Manifest, Receipt, Stage, discard};
-
 mod build;
+mod change;
 mod evaluate;
 mod import;
+mod inputs;
 mod leaks;
 mod predict;
 mod progress;
@@ -24,6 +22,7 @@ mod slices_of;
 mod split;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
+pub use change::{Existing, Outdated};
 pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
 pub use import::{IMPORTED, ImportOptions, ImportReport, LEAST_IOU, import};
 pub use leaks::{Crossing, LeaksReport, LinkTotal, Unmapped, leaks};
@@ -80,6 +79,19 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Results of other options are in the way.
+    #[error(
+        "{dataset}: this run would remove results of an earlier one: {removed} ({changes}). Run with `--replace` to \
+         remove them, or use another dataset folder"
+    )]
+    Replaces {
+        /// Folder of the dataset.
+        dataset: PathBuf,
+        /// Tables and numbers of rows.
+        removed: String,
+        /// Options that differ.
+        changes: String,
+    },
     /// Nothing to do.
     #[error("{path}: {reason}")]
     Nothing {
@@ -108,45 +120,6 @@ pub enum Error {
 
 /// Result of a stage.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// Ids of the shards that their stage has brought to its end. Others are left of a run that was interrupted.
-fn committed(dataset: &Dataset) -> Result<BTreeSet<String>> {
-    let shards = Manifest::read(dataset)?.map(|manifest| manifest.shards).unwrap_or_default();
-    Ok(shards.into_iter().map(|shard| shard.id.to_string()).collect())
-}
-
-/// Stages whose results can be had again in minutes.
-const MEASURES: &[Stage] = &[Stage::Factors, Stage::Evaluate, Stage::Leaks, Stage::Split];
-
-/// Digest of all shards of a stage, by which a later one says what it is derived from; `None` where there are none.
-/// What is said of a dataset as a whole holds for one build only, and a split for the leaks that were known.
-fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String> {
-    let mut ids: Vec<String> = receipts.iter().filter(|r| r.stage == stage).map(|r| r.id.to_string()).collect();
-    ids.sort();
-    (!ids.is_empty()).then(|| sha256(ids.join(" ").as_bytes()))
-}
-
-/// Removes the shards of `stages` that were derived from masks or predictions that are no more: what was rebuilt must
-/// not be mixed with what was measured before. Only `predict` removes predictions: they cost most, and fit again where
-/// a build goes back to what it was.
-fn discard_outdated(dataset: &Dataset, stages: &[Stage]) -> Result<()> {
-    let receipts = dataset.receipts()?;
-    let ids = |chosen: &dyn Fn(&Receipt) -> bool| -> BTreeSet<String> {
-        receipts.iter().filter(|r| chosen(r)).map(|r| r.id.to_string()).collect()
-    };
-    let made_from = |r: &Receipt, key: &str, ids: &BTreeSet<String>| r.key.get(key).is_some_and(|id| ids.contains(id));
-    let builds = ids(&|r| r.stage == Stage::Build);
-    let predictions = ids(&|r| r.stage == Stage::Predict && made_from(r, "build", &builds));
-    let all_builds = stage_digest(&receipts, Stage::Build);
-    let outdated = |r: &Receipt| match r.stage {
-        Stage::Leaks | Stage::Split => r.key.get("builds") != all_builds.as_deref(),
-        Stage::Factors | Stage::Predict => !made_from(r, "build", &builds),
-        Stage::Evaluate => !made_from(r, "predictions", &predictions),
-        Stage::Build | Stage::Files => false,
-    };
-    discard(dataset, |r| stages.contains(&r.stage) && outdated(r))?;
-    Ok(())
-}
 
 /// Does every item, on as many threads as rayon has, in order of the items; the first error ends it. Each thread has a
 /// scratch memory of its own, which is no part of what comes out. They are threads of their own: one of rayon's that

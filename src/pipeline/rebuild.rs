@@ -95,7 +95,7 @@ projection! {
 /// The downloads or the dataset cannot be read, a source is not known, or there is no room for a shard in the folder
 /// for temporary files.
 pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Progress) -> Result<Rebuild> {
-    let receipts = dataset.receipts()?;
+    let receipts = dataset.receipts_of(Stage::Build)?;
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {
@@ -103,7 +103,7 @@ pub fn rebuild(raw: &Path, dataset: &Dataset, registry: Registry, progress: &Pro
         return Err(Error::Nothing { path: dataset.path().to_path_buf(), reason });
     }
     let registry = registry.select(&Vec::from_iter(sources))?;
-    let options = BuildOptions { slices: options_of(dataset)?, strict: false };
+    let options = BuildOptions { slices: options_of(dataset)?, ..BuildOptions::default() };
     let tree = Tree::open(raw)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let mut found = scan_below(&registry, &tree.name(), &paths);

@@ -1,6 +1,8 @@
 //! Slices of a dataset with their pixels and masks, as read by later stages: shard by shard, slice by slice.
 
-use super::{Error, Result, committed};
+use std::collections::BTreeSet;
+
+use super::{Error, Result};
 use crate::mask::Mask;
 use crate::store::{Dataset, MaskRow, Receipt, Rows, SliceRow, Stage, Table, TableFile};
 
@@ -15,15 +17,22 @@ pub(super) struct DecodedSlice {
     pub(super) masks: Vec<(MaskRow, Mask)>,
 }
 
-/// Shards of a finished build, in the order of their sources and ids; those without a slice are left out.
+/// Shards of the committed build, in the order of their sources and ids; those without a slice are left out. A warning
+/// names sources whose build was interrupted: they are not part of the dataset yet.
 ///
 /// # Errors
-/// [`Error::Unfinished`] where there are shards that no build has committed.
+/// [`Error::Unfinished`] where nothing is committed because the build was interrupted.
 pub(super) fn build_shards(dataset: &Dataset) -> Result<Vec<Receipt>> {
-    let mut receipts: Vec<Receipt> = dataset.receipts()?.into_iter().filter(|r| r.stage == Stage::Build).collect();
-    let committed = committed(dataset)?;
-    if let Some(open) = receipts.iter().find(|r| !committed.contains(&r.id.to_string())) {
-        return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: open.source.clone() });
+    let mut receipts = dataset.receipts_of(Stage::Build)?;
+    let committed: BTreeSet<&str> = receipts.iter().map(|receipt| receipt.source.as_str()).collect();
+    for partition in dataset.unfinished(Stage::Build)? {
+        let slug = partition.source_name();
+        if receipts.is_empty() {
+            return Err(Error::Unfinished { dataset: dataset.path().to_path_buf(), slug: slug.to_string() });
+        }
+        if !committed.contains(slug) {
+            tracing::warn!("the build of {slug} has not finished, so it is not included; run `medcosmos build` again");
+        }
     }
     receipts.retain(|r| r.files.contains_key(&Table::Masks));
     receipts

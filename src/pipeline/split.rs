@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::change::{EXACT, admit, finish, stage_digest};
 use super::leaks::{PatientFacts, patients_of, read_records};
 use super::slices_of::{build_shards, table_file};
-use super::{Error, MEASURES, Progress, Result, committed, discard_outdated, stage_digest};
+use super::{Error, Existing, Progress, Result};
 use crate::leaks;
 use crate::projection;
 use crate::splits::{self, Assigned, Patient, Place, SplitPlan};
 use crate::store::{
     Dataset, LeakRow, Partition, Receipt, Row, Rows, Shard, ShardKey, ShardState, SplitRow, Stage, Table, TableFile,
-    Verify, commit, discard_stale,
+    Verify, noted,
 };
 
 projection! {
@@ -85,12 +86,17 @@ struct LeakLinks {
 /// Splits a dataset and writes the table `splits`.
 ///
 /// # Errors
-/// A dataset without slices, or with rows that cannot be decoded.
-pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> Result<SplitReport> {
+/// A dataset without slices, or with rows that cannot be decoded; [`Error::Replaces`] where the dataset has a split of
+/// other options, unless it is to be replaced.
+pub fn split(
+    dataset: &Dataset,
+    options: &SplitOptions,
+    existing: Existing,
+    progress: &Progress,
+) -> Result<SplitReport> {
+    let _lock = dataset.lock()?;
     let (builds, files) = built(dataset)?;
-    discard_outdated(dataset, MEASURES)?;
     let known = leak_links(dataset, &files, progress)?;
-    dataset.record_options(Stage::Split.name(), &echo(options))?;
     let groups = groups(&known.links);
     let facts = patients_of(&files)?;
     let mut patients: BTreeMap<&str, Patient> = BTreeMap::new();
@@ -110,13 +116,15 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
 
     let sources: BTreeSet<&str> = builds.iter().map(|build| build.source.as_str()).collect();
     let key = ShardKey::new()
-        .with("builds", stage_digest(&dataset.receipts()?, Stage::Build).unwrap_or_default())
-        .with("leaks", known.digest.as_deref().unwrap_or("exact"))
+        .with("builds", stage_digest(&dataset.receipts_of(Stage::Build)?, Stage::Build).unwrap_or_default())
+        .with("leaks", known.digest.as_deref().unwrap_or(EXACT))
         .with("options", echo(options).to_string());
-    let (mut shards, mut done) = (Vec::new(), 0);
-    for source in sources {
-        let shard = Shard::new(Stage::Split, Partition::source(source)?, key.clone());
-        if let ShardState::Done(_) = dataset.state(&shard, Verify::Quick)? {
+    let shard = |source: &&str| Ok(Shard::new(Stage::Split, Partition::source(source)?, key.clone()));
+    let shards: Vec<Shard> = sources.iter().map(shard).collect::<Result<_>>()?;
+    admit(dataset, &shards, &["options"], &[], existing)?;
+    let mut done = 0;
+    for (source, shard) in sources.into_iter().zip(&shards) {
+        if let ShardState::Done(_) = dataset.state(shard, Verify::Quick)? {
             done += 1;
         } else {
             let of_source = |(patient, place): (&Patient, &Place)| {
@@ -125,16 +133,14 @@ pub fn split(dataset: &Dataset, options: &SplitOptions, progress: &Progress) -> 
             };
             let mut rows: Vec<SplitRow> = patients.iter().zip(&outcome.places).filter_map(of_source).collect();
             rows.sort_by(Row::compare);
-            let mut writer = dataset.begin(&shard);
+            let mut writer = dataset.begin(shard);
             for row in rows {
                 writer.push(row)?;
             }
             writer.finish()?;
         }
-        shards.push(shard);
     }
-    discard_stale(dataset, &shards)?;
-    commit(dataset, &shards, Verify::Quick)?;
+    finish(dataset, &shards, noted(dataset, Stage::Split.name(), &echo(options))?)?;
     let mut report = totals(&patients, &outcome.places, options);
     report.leaks_known = known.digest.is_some();
     report.groups = groups.values().collect::<BTreeSet<_>>().len() as u64;
@@ -185,11 +191,9 @@ fn built(dataset: &Dataset) -> Result<(Vec<Receipt>, Vec<TableFile>)> {
 
 /// The leaks that `leaks` found in this build; where it was not run, what has the same pixels.
 fn leak_links(dataset: &Dataset, files: &[TableFile], progress: &Progress) -> Result<LeakLinks> {
-    let (committed, receipts) = (committed(dataset)?, dataset.receipts()?);
-    let builds = stage_digest(&receipts, Stage::Build);
-    let mut own = receipts.iter().filter(|r| r.stage == Stage::Leaks).peekable();
-    let there = own.peek().is_some();
-    if there && own.all(|r| committed.contains(&r.id.to_string()) && r.key.get("builds") == builds.as_deref()) {
+    let builds = stage_digest(&dataset.receipts_of(Stage::Build)?, Stage::Build);
+    let receipts = dataset.receipts_of(Stage::Leaks)?;
+    if !receipts.is_empty() && receipts.iter().all(|r| r.key.get("builds") == builds.as_deref()) {
         let mut links = Vec::new();
         for row in dataset.rows::<LeakRow>()? {
             let row = row?;

@@ -153,8 +153,13 @@ fn about(dataset: &Dataset, analysis: Option<&Analysis>) -> Result<String, Repor
         true => "none yet".to_string(),
         false => models.into_iter().collect::<Vec<_>>().join(", "),
     };
+    let partial: Vec<String> = analysis.into_iter().flat_map(|a| &a.partial).map(ToString::to_string).collect();
+    let partial = match partial.is_empty() {
+        true => String::new(),
+        false => format!(" Only a part of the masks has metrics: {}.", partial.join("; ")),
+    };
     let tool = concat!("medcosmos ", env!("CARGO_PKG_VERSION"));
-    Ok(format!("Sources: {sources}. Models: {models}. Made by {tool}."))
+    Ok(format!("Sources: {sources}. Models: {models}.{partial} Made by {tool}."))
 }
 
 /// A result, or nothing where a table that it needs has not been made yet.

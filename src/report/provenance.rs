@@ -51,7 +51,7 @@ fn files(manifest: &Manifest) -> Result<DataFrame, ReportError> {
 /// The models that predicted, as the receipts of their predictions have them.
 fn models(dataset: &Dataset) -> Result<HtmlTable, ReportError> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for receipt in dataset.receipts()?.into_iter().filter(|receipt| receipt.stage == Stage::Predict) {
+    for receipt in dataset.receipts_of(Stage::Predict)? {
         if let (Some(model), Some(digest)) = (receipt.model, receipt.key.get("model")) {
             found.entry(model).or_default().insert(digest.to_string());
         }

@@ -64,8 +64,8 @@ pub struct Spec {
     /// Label tables by name: label value → what it is.
     #[serde(default)]
     pub labels: BTreeMap<String, LabelTable>,
-    /// One of the 53 sources of the study; false for others that are read anyway.
-    #[serde(default = "yes")]
+    /// One of the paper's 53 sources; false for all others.
+    #[serde(default)]
     pub part_of_study: bool,
     /// Where cases are found. A case is claimed by the first layout that matches its image.
     #[serde(default)]
@@ -86,10 +86,6 @@ pub(crate) fn number_range(key: &str) -> Option<RangeInclusive<i64>> {
     }
     let (low, high) = key.split_once('-')?;
     Some(low.parse().ok()?..=high.parse().ok()?)
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Spec {

@@ -116,8 +116,13 @@ fn check_own<'a>(
 
 /// Says that a name is not known, and which one is nearest.
 fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let nearest = known.min_by_key(|known| levenshtein(known, name)).unwrap_or_default();
-    format!("{name:?} is not a {kind} of the taxonomy (closest: {nearest:?}); define your own with [[{kind}]]",)
+    let distance = |known: &&str| levenshtein(known, name);
+    let near = known.min_by_key(distance).filter(|known| distance(known) <= name.chars().count() / 2);
+    let near = near.map_or_else(String::new, |known| format!(" (closest: {known:?})"));
+    format!(
+        "{name:?} is not in the taxonomy of {kind} names{near}; define it with [[{kind}]], or for a built-in source in \
+         dataset_specs/taxonomy.toml"
+    )
 }
 
 fn compile(spec: &Spec, place: &str, pattern: &str, problems: &mut Vec<String>) -> Option<Pattern> {

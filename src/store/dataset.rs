@@ -1,16 +1,19 @@
 //! A dataset: a folder of tables in shards.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use walkdir::WalkDir;
 
+use super::audit::Problem;
 use super::durable;
 use super::error::{Error, Result, io};
-use super::layout::{self, RECEIPTS};
+use super::layout::{self, Partition, RECEIPTS};
+use super::lock::WriteLock;
+use super::manifest::{Manifest, ManifestShard};
 use super::names::Stage;
 use super::reader::{Rows, TableFile};
 use super::rows::{Projection, compare_ids};
@@ -58,6 +61,8 @@ pub struct Dataset {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
+    /// Options of stages, in datasets of earlier versions; since then they are in the manifest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     options: BTreeMap<String, Value>,
     schema_version: u32,
 }
@@ -84,7 +89,7 @@ impl Dataset {
             if occupied && !head.exists() {
                 return Err(Error::NotEmpty(root.into()));
             }
-            let _lock = Dataset { root: root.into() }.lock()?;
+            let _lock = WriteLock::take(root)?;
             if !head.exists() {
                 durable::write_json(root, &head, &Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION })?;
             }
@@ -92,15 +97,36 @@ impl Dataset {
         Dataset::open(root)
     }
 
-    /// Opens a dataset, and removes what killed processes left half written.
+    /// Opens a dataset. Nothing is written.
     ///
     /// # Errors
     /// [`Error::NotADataset`], [`Error::SchemaVersion`] where it was written with other tables, [`Error::Damaged`].
     pub fn open(path: impl AsRef<Path>) -> Result<Dataset> {
-        let dataset = Dataset { root: path.as_ref().into() };
+        let dataset = Dataset::at(path.as_ref());
         dataset.head()?;
-        durable::sweep(&layout::scratch(&dataset.root));
         Ok(dataset)
+    }
+
+    /// A folder laid out as a dataset, whatever is in it.
+    pub(super) fn at(path: &Path) -> Dataset {
+        Dataset { root: path.into() }
+    }
+
+    /// Takes the dataset for writing: no other command writes to it until the lock is dropped. Every stage holds it
+    /// from its first look at the manifest to its commit. Readers go on.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the process, host and command that holds it, and errors of writing.
+    pub fn lock(&self) -> Result<WriteLock> {
+        WriteLock::take(&self.root)
+    }
+
+    /// A dataset in a folder that holds tables already.
+    #[cfg(test)]
+    pub(super) fn create_at(root: &Path) -> Result<Dataset> {
+        let head = Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION };
+        durable::write_json(root, &root.join(layout::DATASET), &head)?;
+        Dataset::open(root)
     }
 
     /// True where a folder holds a dataset, of whatever version.
@@ -118,10 +144,10 @@ impl Dataset {
         layout::digest_cache(&self.root)
     }
 
-    /// File in which the last analysis may be kept. It is no part of the data.
+    /// File in which the last analysis of a name may be kept. It is no part of the data.
     #[cfg(feature = "query")]
-    pub(crate) fn analysis_cache(&self) -> PathBuf {
-        layout::analysis_cache(&self.root)
+    pub(crate) fn analysis_cache(&self, name: &str) -> PathBuf {
+        layout::analysis_cache(&self.root, name)
     }
 
     /// Folder in which embeddings of slices may be kept between runs. It is no part of the data.
@@ -129,30 +155,15 @@ impl Dataset {
         layout::embedding_cache(&self.root)
     }
 
-    /// The options that each stage was run with, by stage; those of `predict` by model too.
+    /// The options that each stage was run with, by stage; those of `predict` by model too. They are an echo for the
+    /// reader: what decides a shard's content is in its key.
     ///
     /// # Errors
     /// [`Error::Damaged`] and errors of reading.
     pub fn options(&self) -> Result<BTreeMap<String, Value>> {
-        Ok(self.head()?.options)
-    }
-
-    /// Notes the options of a stage (and model), in place of those noted before. They are an echo for the reader: what
-    /// decides a shard's content is in its key.
-    ///
-    /// # Errors
-    /// [`Error::Damaged`] where the options are not JSON, and errors of reading and writing.
-    pub(crate) fn record_options(&self, what: &str, options: &impl Serialize) -> Result<()> {
-        let path = self.root.join(layout::DATASET);
-        let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
-        let options = serde_json::to_value(options).map_err(damaged)?;
-        let _lock = self.lock()?;
-        let mut head = self.head()?;
-        if head.options.get(what) == Some(&options) {
-            return Ok(());
-        }
-        head.options.insert(what.to_string(), options);
-        durable::write_json(&self.root, &path, &head)
+        let mut options = self.head()?.options;
+        options.extend(Manifest::read(self)?.map(|manifest| manifest.options).unwrap_or_default());
+        Ok(options)
     }
 
     fn head(&self) -> Result<Head> {
@@ -175,17 +186,6 @@ impl Dataset {
             return Err(Error::SchemaVersion { path: self.root.clone(), found, supported: SCHEMA_VERSION, advice });
         }
         serde_json::from_slice(&text).map_err(damaged)
-    }
-
-    /// Keeps other processes from changing `dataset.json` until it is dropped.
-    fn lock(&self) -> Result<File> {
-        let path = layout::lock(&self.root);
-        let folder = layout::scratch(&self.root);
-        fs::create_dir_all(&folder).map_err(io(&folder, "create the folder"))?;
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = options.map_err(io(&path, "open"))?;
-        let _ = file.lock(); // refused only where the file system has no locks
-        Ok(file)
     }
 
     /// Where a shard stands. A damaged receipt counts as altered: the shard is done again.
@@ -211,45 +211,92 @@ impl Dataset {
         ShardWriter::new(&self.root, shard)
     }
 
-    /// Receipts of all finished shards, sorted by stage, model, source and id.
+    /// Receipts of all committed shards, sorted by stage, model, source and id.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a file that is not a receipt, and errors of reading.
+    /// [`Error::Refused`] with every receipt that is missing or damaged, and errors of reading.
     pub fn receipts(&self) -> Result<Vec<Receipt>> {
-        let read = |path: String| {
-            let missing = || Error::Damaged { path: self.root.join(&path), reason: "it was just removed".into() };
-            Receipt::read(&self.root, &path)?.ok_or_else(missing)
-        };
-        self.files_in(RECEIPTS)?.into_iter().map(read).collect()
+        self.receipts_where(|_| true)
     }
 
-    /// Seconds that each finished shard took when it was done, by stage. They are no part of the data: shards whose log
-    /// is not there are left out.
+    /// As [`receipts`](Self::receipts), of one stage: damage to receipts of others is of no concern.
     ///
     /// # Errors
     /// Those of [`receipts`](Self::receipts).
+    pub fn receipts_of(&self, stage: Stage) -> Result<Vec<Receipt>> {
+        self.receipts_where(|found| found == stage)
+    }
+
+    /// Receipts of committed shards as far as they can be read: for what goes on although others are damaged.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(crate) fn sound_receipts(&self) -> Result<Vec<Receipt>> {
+        let shards = Manifest::to_continue(self)?.shards.into_iter();
+        let read = |shard: ManifestShard| match Receipt::read(&self.root, &shard.receipt) {
+            Err(Error::Damaged { .. }) => None,
+            other => other.transpose(),
+        };
+        shards.filter_map(read).collect()
+    }
+
+    fn receipts_where(&self, wanted: impl Fn(Stage) -> bool) -> Result<Vec<Receipt>> {
+        let shards = Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default();
+        let (mut receipts, mut problems) = (Vec::new(), Vec::new());
+        for ManifestShard { receipt, files, .. } in shards.into_iter().filter(|shard| wanted(shard.stage)) {
+            match Receipt::read(&self.root, &receipt) {
+                Ok(Some(found)) if found.files == files => receipts.push(found),
+                Ok(Some(_)) => {
+                    let reason = "contradicts the manifest".to_string();
+                    problems.push(Problem::BrokenReceipt { receipt, reason });
+                }
+                Ok(None) => problems.push(Problem::MissingShard { receipt }),
+                Err(Error::Damaged { reason, .. }) => problems.push(Problem::BrokenReceipt { receipt, reason }),
+                Err(error) => return Err(error),
+            }
+        }
+        if problems.is_empty() { Ok(receipts) } else { Err(Error::Refused { problems }) }
+    }
+
+    /// Partitions of shards of a stage that are finished, while no commit has taken them in: the stage was interrupted.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(crate) fn unfinished(&self, stage: Stage) -> Result<BTreeSet<Partition>> {
+        let committed = Manifest::to_continue(self)?.shards;
+        let committed: BTreeSet<String> = committed.into_iter().map(|shard| shard.receipt).collect();
+        let open = self.files_in(RECEIPTS)?.into_iter().filter(|path| !committed.contains(path));
+        let of_stage = open.filter_map(|path| layout::parse_receipt(&path)).filter(|(found, ..)| *found == stage);
+        Ok(of_stage.map(|(_, partition, _)| partition).collect())
+    }
+
+    /// Seconds that each committed shard took when it was done, by stage. They are no part of the data: shards whose
+    /// log is not there are left out.
+    ///
+    /// # Errors
+    /// Errors of reading.
     pub fn times(&self) -> Result<BTreeMap<Stage, Vec<f64>>> {
         let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
-        for receipt in self.receipts()? {
-            let log = fs::read(layout::log(&self.root, receipt.stage, &receipt.id)).ok();
+        for shard in Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default() {
+            let log = fs::read(layout::log(&self.root, shard.stage, &shard.id)).ok();
             let log: Option<Value> = log.and_then(|text| serde_json::from_slice(&text).ok());
             if let Some(seconds) = log.and_then(|log| log["seconds"].as_f64()) {
-                times.entry(receipt.stage).or_default().push(seconds);
+                times.entry(shard.stage).or_default().push(seconds);
             }
         }
         Ok(times)
     }
 
-    /// Files of a table in finished shards: sorted by model and source, then by their first id, so that their rows come
-    /// in order.
+    /// Files of a table in committed shards: sorted by model and source, then by their first id, so that their rows
+    /// come in order.
     ///
     /// # Errors
-    /// Those of [`receipts`](Self::receipts).
+    /// [`Error::Damaged`] for a manifest that is none, and errors of reading.
     pub fn files(&self, table: Table) -> Result<Vec<TableFile>> {
         let mut files = Vec::new();
-        for mut receipt in self.receipts()? {
-            if let Some(file) = receipt.files.remove(&table) {
-                let (model, source) = (receipt.model, receipt.source);
+        for mut shard in Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default() {
+            if let (Some(file), Some(partition)) = (shard.files.remove(&table), shard.partition()) {
+                let (model, source) = (partition.model_name().map(String::from), partition.source_name().to_string());
                 files.push(TableFile { path: self.root.join(&file.path), table, model, source, file });
             }
         }
@@ -276,10 +323,11 @@ impl Dataset {
         Ok(Rows::of(self.files(P::TABLE)?))
     }
 
-    /// Paths of all files below a folder of the dataset, relative to the dataset, with slashes, sorted.
+    /// Paths of all files below a folder of the dataset, relative to the dataset, with slashes, sorted. Links are not
+    /// followed: they may lead outside.
     pub(super) fn files_in(&self, folder: &str) -> Result<Vec<String>> {
         let path = self.root.join(folder);
-        if !path.exists() {
+        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
             return Ok(Vec::new());
         }
         let mut files = Vec::new();

@@ -19,6 +19,9 @@ use super::error::{Error, Result, io};
 use super::layout;
 use crate::digest::Hasher;
 
+/// How the names of scratch files begin.
+const PREFIX: &str = ".tmp";
+
 /// A file on its way to its place. Dropped before [`publish`](Staged::publish), it disappears.
 pub(super) struct Staged {
     file: File,
@@ -97,10 +100,13 @@ pub(super) fn copy(root: &Path, from: &Path, to: &Path) -> Result<(u64, String)>
     staged.publish(root, to)
 }
 
-/// Removes what killed processes left in the scratch folder.
+/// Removes what killed processes left in the scratch folder: regular files with a name of [`Staged::create`]'s making.
 pub(super) fn sweep(scratch: &Path) {
     let Ok(entries) = fs::read_dir(scratch) else { return };
-    for entry in entries.flatten() {
+    let staged = |entry: &fs::DirEntry| {
+        entry.file_name().to_string_lossy().starts_with(PREFIX) && entry.file_type().is_ok_and(|kind| kind.is_file())
+    };
+    for entry in entries.flatten().filter(staged) {
         let Ok(file) = File::options().write(true).open(entry.path()) else { continue };
         if file.try_lock().is_ok() {
             let _ = fs::remove_file(entry.path()); // if it cannot be removed it does no harm
@@ -111,6 +117,7 @@ pub(super) fn sweep(scratch: &Path) {
 /// A new file that, unlike other temporary files, gets the permissions of ordinary ones.
 fn new_file(scratch: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(scratch)

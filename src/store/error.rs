@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use parquet::errors::ParquetError;
 use thiserror::Error;
 
-use super::manifest::Problem;
+use super::audit::Problem;
 
 /// Why a dataset cannot be read or written.
 #[derive(Debug, Error)]
@@ -34,6 +34,14 @@ pub enum Error {
     /// There is no dataset at this path.
     #[error("{0}: not a medcosmos dataset; the folder has no dataset.json")]
     NotADataset(PathBuf),
+    /// Another command writes to the dataset.
+    #[error("{path}: another medcosmos is writing to this dataset ({holder}); wait until it ends, or stop it")]
+    Locked {
+        /// The dataset.
+        path: PathBuf,
+        /// Its process, host and command.
+        holder: String,
+    },
     /// The dataset was written with other tables than this program knows.
     #[error("{path}: the tables have schema version {found}, but this medcosmos reads version {supported}: {advice}")]
     SchemaVersion {

@@ -1,13 +1,15 @@
 //! Paths inside a dataset, defined only here.
 //!
 //! ```text
-//! dataset.json                                        schema version, options of each stage
-//! manifest.json                                       what a commit found complete
+//! dataset.json                                        schema version
+//! manifest.json                                       all shards that are part of the dataset, options of each stage
 //! cases/source=acdc/<shard>.parquet                   so slices, masks, factors
 //! metrics/model=mobile_sam/source=acdc/<shard>.parquet  so predictions
 //! receipts/build/source=acdc/<shard>.json             a finished shard
 //! .medcosmos/digests                                  digests of raw files, so that they are not computed again
 //! .medcosmos/embeddings/                              embeddings of slices, where they are kept
+//! .medcosmos/lock                                     locked by the command that writes, with its name
+//! .medcosmos/parked/                                  predictions of masks that no build has at the moment
 //! .medcosmos/scratch/                                 files being written
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
@@ -96,6 +98,31 @@ pub(super) fn receipt(stage: Stage, partition: &Partition, id: &ShardId) -> Stri
     format!("{}/{id}.json", receipt_folder(stage, partition))
 }
 
+/// Stage, partition and id of a shard, by the path of its receipt; `None` for any other path.
+pub(super) fn parse_receipt(path: &str) -> Option<(Stage, Partition, String)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let (stage, partition, file) = match parts[..] {
+        [RECEIPTS, stage, source, file] => (stage, Partition::source(source.strip_prefix("source=")?), file),
+        [RECEIPTS, stage, model, source, file] => {
+            let (model, source) = (model.strip_prefix("model=")?, source.strip_prefix("source=")?);
+            (stage, Partition::model(model, source), file)
+        }
+        _ => return None,
+    };
+    let id = file.strip_suffix(".json").filter(|id| is_shard_id(id))?;
+    Some((stage.parse().ok()?, partition.ok()?, id.to_string()))
+}
+
+/// True for the path of a Parquet file that a shard may have written.
+pub(super) fn is_table_file(path: &str) -> bool {
+    let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+    name.strip_suffix(".parquet").is_some_and(is_shard_id)
+}
+
+fn is_shard_id(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// True for the name of the folder that the program keeps for itself.
 pub(super) fn is_own(name: &OsStr) -> bool {
     name == OWN
@@ -106,9 +133,19 @@ pub(super) fn scratch(root: &Path) -> PathBuf {
     root.join(OWN).join("scratch")
 }
 
-/// File that is locked while `dataset.json` is changed.
+/// The folder that the program keeps for itself.
+pub(super) fn own(root: &Path) -> PathBuf {
+    root.join(OWN)
+}
+
+/// File that the one command that writes to the dataset holds a lock on.
 pub(super) fn lock(root: &Path) -> PathBuf {
     root.join(OWN).join("lock")
+}
+
+/// Folder with predictions of masks that no build has at the moment, laid out as a dataset is.
+pub(super) fn parked(root: &Path) -> PathBuf {
+    root.join(OWN).join("parked")
 }
 
 /// File with the digests of raw files that were computed before.
@@ -116,10 +153,15 @@ pub(super) fn digest_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("digests")
 }
 
-/// File with the last analysis.
+/// File with the last analysis of a name.
 #[cfg(feature = "query")]
-pub(super) fn analysis_cache(root: &Path) -> PathBuf {
-    root.join(OWN).join("analysis")
+pub(super) fn analysis_cache(root: &Path, name: &str) -> PathBuf {
+    root.join(OWN).join("analyses").join(if name.is_empty() { "default" } else { name })
+}
+
+/// File with digests of what predictions of a build shard were computed from.
+pub(super) fn parked_inputs(root: &Path, build: &str) -> PathBuf {
+    parked(root).join("inputs").join(format!("{build}.json"))
 }
 
 /// Folder with embeddings of slices that were computed before.

@@ -23,14 +23,19 @@
 //! # }
 //! ```
 
+mod audit;
+mod checksums;
+mod commit;
 mod dataset;
 mod durable;
 mod error;
 mod ids;
 mod layout;
+mod lock;
 mod manifest;
 mod names;
 mod reader;
+mod repair;
 pub(crate) mod rows;
 pub mod schema;
 mod shard;
@@ -45,14 +50,20 @@ pub use arrow_array::RecordBatch;
 #[doc(hidden)]
 pub use arrow_schema::Field;
 
+pub use audit::{Audit, Problem, audit};
+#[cfg(feature = "query")]
+pub(crate) use checksums::{check_columns, check_size};
+pub(crate) use commit::{Change, Changed, Fate, apply, noted};
+pub use commit::{commit, copy};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub(crate) use ids::check_id;
 pub use layout::Partition;
-pub use manifest::{Audit, Manifest, ManifestShard, Problem, TableTotal, audit, commit, copy};
-pub(crate) use manifest::{discard, discard_stale};
+pub use lock::WriteLock;
+pub use manifest::{Manifest, ManifestShard, TableTotal};
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
+pub use repair::Repair;
 pub use rows::{
     CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
     Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,

@@ -11,11 +11,10 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use arrow_schema::{ArrowError, Schema};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowFilter,
-};
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, ArrowReaderMetadata, ParquetRecordBatchReaderBuilder, RowFilter};
+use parquet::schema::types::SchemaDescriptor;
 
+use super::checksums;
 use super::error::{Error, Result, io, parquet};
 use super::rows::{Projection, compare_ids};
 use super::schema::Table;
@@ -50,6 +49,7 @@ struct OpenFile {
     path: PathBuf,
     file: File,
     metadata: ArrowReaderMetadata,
+    checksums: String,
     next_group: usize,
 }
 
@@ -71,22 +71,16 @@ impl<P: Projection> Rows<P> {
 
     /// Opens the next file that may hold a wanted row.
     fn open_next(&mut self) -> Result<bool> {
-        for TableFile { path, file: recorded, .. } in self.files.by_ref() {
-            let inside =
-                |id: &String| compare_ids(&recorded.first, id).is_le() && compare_ids(id, &recorded.last).is_le();
+        for table in self.files.by_ref() {
+            let (first, last) = (&table.file.first, &table.file.last);
+            let inside = |id: &String| compare_ids(first, id).is_le() && compare_ids(id, last).is_le();
             if self.only.as_ref().is_some_and(|ids| !ids.iter().any(inside)) {
                 continue;
             }
-            let file = File::open(&path).map_err(io(&path, "open"))?;
-            let bytes = file.metadata().map_err(io(&path, "read the size"))?.len();
-            if bytes != recorded.bytes {
-                let reason = format!("has {bytes} bytes, but its receipt states {}", recorded.bytes);
-                return Err(Error::Damaged { path, reason });
-            }
-            let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-            let metadata = guarded(&path, || ArrowReaderMetadata::load(&file, options).map_err(parquet(&path)))?;
+            let (file, metadata) = checksums::open(&table)?;
+            let TableFile { path, file: recorded, .. } = table;
             check_columns::<P>(metadata.schema()).map_err(|reason| Error::Damaged { path: path.clone(), reason })?;
-            self.open = Some(OpenFile { path, file, metadata, next_group: 0 });
+            self.open = Some(OpenFile { path, file, metadata, checksums: recorded.checksums, next_group: 0 });
             return Ok(true);
         }
         Ok(false)
@@ -155,7 +149,7 @@ fn check_columns<P: Projection>(schema: &Schema) -> std::result::Result<(), Stri
 
 /// Runs the Parquet library on a file of which only the size was checked. Its release 60 panics on some damaged footers
 /// and pages (subtractions that overflow), which is an error of the file and no reason to end the program.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         let reason = "the Parquet library panicked: the file does not match its receipt".into();
         Err(Error::Damaged { path: path.into(), reason })
@@ -169,6 +163,10 @@ fn read_group<P: Projection>(open: &OpenFile, group: usize, only: Option<Arc<BTr
     let rows = open.metadata.metadata().row_group(group).num_rows().clamp(1, GROUP_ROWS as i64) as usize;
     let fields = P::fields();
     let columns = ProjectionMask::columns(schema, fields.iter().map(|field| field.name().as_str()));
+    // Of pictures only the wanted pages are read; each picture has checksums of its own.
+    let pages = |column: usize| only.is_some() && is_picture(schema, column);
+    let checked = |column: usize| columns.leaf_included(column) && !pages(column);
+    checksums::check_group(&open.path, &open.file, open.metadata.metadata(), &open.checksums, group, checked)?;
     let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, open.metadata.clone())
         .with_row_groups(vec![group])
         .with_projection(columns)
@@ -185,6 +183,12 @@ fn read_group<P: Projection>(open: &OpenFile, group: usize, only: Option<Arc<BTr
         found.append(&mut P::read(&batch).map_err(damaged)?);
     }
     Ok(found)
+}
+
+/// True for the bytes of a column of pictures, by its number.
+fn is_picture(schema: &SchemaDescriptor, column: usize) -> bool {
+    let parts = schema.column(column).path().parts().to_vec();
+    parts.first().is_some_and(|root| root == "image") && parts.last().is_some_and(|leaf| leaf == "bytes")
 }
 
 fn is_wanted(batch: &RecordBatch, ids: &BTreeSet<String>) -> std::result::Result<BooleanArray, ArrowError> {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::checksums;
 use super::durable::{self, Staged};
 use super::error::{Error, Result, io};
 use super::layout::{self, Partition};
@@ -143,6 +144,9 @@ impl Shard {
 pub struct ShardFile {
     /// Size.
     pub bytes: u64,
+    /// CRC-32 of each column chunk and of the footer (`checksums.rs`); empty in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksums: String,
     /// Id of the first row.
     pub first: String,
     /// Id of the last row.
@@ -203,6 +207,15 @@ impl Receipt {
             }
         }
         Ok(shard)
+    }
+
+    /// Its path, relative to the dataset.
+    pub(super) fn path(&self) -> String {
+        let folder = match &self.model {
+            Some(model) => format!("model={model}/source={}", self.source),
+            None => format!("source={}", self.source),
+        };
+        format!("{}/{}/{folder}/{}.json", layout::RECEIPTS, self.stage, self.id)
     }
 
     /// Reads a receipt and checks that it belongs where it lies; `None` where there is none.
@@ -344,8 +357,9 @@ impl<'a> ShardWriter<'a> {
         let mut files = BTreeMap::new();
         for (table, Written { staged, rows, first, last }) in written {
             let path = layout::table_file(table, &shard.partition, &shard.id);
+            let checksums = checksums::of_file(staged.path())?;
             let (bytes, sha256) = staged.publish(root, &root.join(&path))?;
-            files.insert(table, ShardFile { bytes, first, last, path, rows, sha256 });
+            files.insert(table, ShardFile { bytes, checksums, first, last, path, rows, sha256 });
         }
         let receipt_path = root.join(shard.receipt_path());
         let receipt = Receipt {

@@ -211,7 +211,9 @@ fn write_rows<R: Row + Send>(dataset: &Dataset, shard: &Shard, rows: Vec<R>) -> 
 
 fn come_back<R: Row + Send + Clone + PartialEq + std::fmt::Debug>(partition: Partition, rows: Vec<R>) {
     let (_folder, dataset) = new_dataset();
-    write_rows(&dataset, &Shard::new(Stage::Build, partition, key("")), rows.clone());
+    let shard = Shard::new(Stage::Build, partition, key(""));
+    write_rows(&dataset, &shard, rows.clone());
+    commit(&dataset, &[shard], Verify::Full).unwrap();
     let read: Vec<R> = dataset.rows().unwrap().collect::<Result<_>>().unwrap();
     assert_eq!(read, rows);
 }
@@ -227,6 +229,62 @@ fn rows_of_every_table_come_back() {
     come_back(by_source(), vec![factors("a/z0/lv"), factors("a/z0/rv")]);
     come_back(by_model(), (0..3).map(|candidate| prediction("a/z0/lv", candidate)).collect());
     come_back(by_model(), vec![metrics("a/z0/lv", "oracle"), metrics("a/z0/lv", "score")]);
+    let file = |path: &str, status, reason: Option<&str>| FileRow {
+        path: path.into(),
+        source: "acdc".into(),
+        size: reason.is_none().then_some(12),
+        status,
+        reason: reason.map(String::from),
+    };
+    let failed = file("b\\xff\u{1b}", FileStatus::Failed, Some("damaged"));
+    come_back(by_source(), vec![file("a/=1.png", FileStatus::Used, None), failed]);
+    let source = SourceRow {
+        source: "acdc".into(),
+        name: "<b>".into(),
+        release: None,
+        home: String::new(),
+        licence: "CC-BY-4.0".into(),
+        terms: "a\nb".into(),
+        share_derived: "yes".into(),
+        citation: "@misc{}".into(),
+        spec_sha256: "0".repeat(64),
+    };
+    come_back(by_source(), vec![source]);
+    let leak = |kind, similarity, slice_id: Option<&str>| LeakRow {
+        patient_id: "acdc/p1".into(),
+        source: "acdc".into(),
+        other_patient_id: "acdc/p2".into(),
+        other_source: "acdc".into(),
+        kind,
+        slices: 3,
+        similarity,
+        slice_id: slice_id.map(String::from),
+        other_slice_id: None,
+        leak_group: "acdc/p1".into(),
+    };
+    come_back(by_source(), vec![leak(LeakKind::Declared, None, None), leak(LeakKind::Near, Some(0.9), Some("a/z0"))]);
+    let duplicate = DuplicateRow {
+        slice_id: "a/z1".into(),
+        source: "acdc".into(),
+        patient_id: "acdc/p1".into(),
+        split: None,
+        first_slice_id: "a/z0".into(),
+        kind: LeakKind::Exact,
+        similarity: 1.0,
+        leak_group: "acdc/p1".into(),
+    };
+    come_back(by_source(), vec![duplicate]);
+    let split = |id: &str, fold| SplitRow {
+        patient_id: id.into(),
+        source: "acdc".into(),
+        leak_group: None,
+        official_split: Some("test".into()),
+        assigned_split: None,
+        fold,
+        n_slices: 3,
+        n_masks: 9,
+    };
+    come_back(by_source(), vec![split("acdc/p1", Some(2)), split("acdc/p2", None)]);
 }
 
 proptest! {
@@ -284,11 +342,9 @@ fn the_same_rows_give_the_same_bytes() {
     let ((_a, first), (_b, second)) = (new_dataset(), new_dataset());
     let shards = [shard("acdc", ""), shard("chaos", "")];
     shards.iter().for_each(|shard| _ = build(&first, shard));
-    first.record_options("build", &BTreeMap::from([("plane", "native"), ("clip", "none")])).unwrap();
     commit(&first, &shards, Verify::Full).unwrap();
 
     // The other way round, one of them interrupted, tables filled one after the other.
-    second.record_options("build", &serde_json::json!({"plane": "native", "clip": "none"})).unwrap();
     let mut killed = second.begin(&shards[1]);
     killed.push(case("acdc/p1")).unwrap();
     drop(killed);
@@ -381,6 +437,7 @@ fn a_reader_takes_only_what_it_is_asked_for() {
     let name = |z: u64| format!("a/z{z:04}");
     write_rows(&dataset, &shard("acdc", "2"), (300..420).map(|z| slice(&name(z), noise(2000, z))).collect());
     write_rows(&dataset, &shard("acdc", "1"), (0..250).map(|z| slice(&name(z), noise(2000, z))).collect());
+    commit(&dataset, &[shard("acdc", "1"), shard("acdc", "2")], Verify::Full).unwrap();
 
     let heads: Vec<SliceInfo> = dataset.rows().unwrap().collect::<Result<_>>().unwrap();
     let ids: Vec<&str> = heads.iter().map(|head| head.slice_id.as_str()).collect();
@@ -408,6 +465,7 @@ fn a_shard_is_done_once_its_receipt_and_files_agree() {
     assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Missing);
     let receipt = build(&dataset, &shard);
     assert_eq!(dataset.state(&shard, Verify::Full).unwrap(), ShardState::Done(receipt.clone()));
+    commit(&dataset, std::slice::from_ref(&shard), Verify::Full).unwrap();
     let before = snapshot(&dataset);
 
     let path = dataset.path().join(&receipt.files[&Table::Slices].path);
@@ -476,25 +534,25 @@ fn a_commit_names_every_fault() {
     let expected = [shard("acdc", "a"), shard("acdc", "b"), shard("acdc", "c")];
     let receipt = build(&dataset, &expected[0]);
     build(&dataset, &expected[1]);
-    let foreign = shard("acdc", "old");
-    build(&dataset, &foreign);
-    let altered = dataset.path().join(&receipt.files[&Table::Masks].path);
-    let mut content = fs::read(&altered).unwrap();
-    content[100] ^= 1;
-    fs::write(&altered, content).unwrap();
+    flip(&dataset, &receipt.files[&Table::Masks].path, 100);
     fs::remove_file(dataset.path().join(&receipt.files[&Table::Cases].path)).unwrap();
-    fs::write(dataset.path().join("slices/source=acdc/notes.txt"), "").unwrap();
     fs::write(dataset.path().join(expected[1].receipt_path()), "{}").unwrap();
 
     let problems = refusal(&dataset, &expected, Verify::Full);
     let has = |start: &str, path: &str| problems.iter().any(|p| p.starts_with(start) && p.contains(path));
     assert!(has("missing shard: ", &expected[2].receipt_path()), "{problems:#?}");
     assert!(has("broken receipt: ", &expected[1].receipt_path()), "{problems:#?}");
-    assert!(has("foreign shard: ", &foreign.receipt_path()), "{problems:#?}");
     assert!(has("altered file: ", &receipt.files[&Table::Masks].path), "{problems:#?}");
     assert!(has("missing file: ", &receipt.files[&Table::Cases].path), "{problems:#?}");
-    assert!(has("foreign file: ", "slices/source=acdc/notes.txt"), "{problems:#?}");
     assert_eq!(Manifest::read(&dataset).unwrap(), None);
+}
+
+/// Changes one bit of a file.
+fn flip(dataset: &Dataset, path: &str, at: usize) {
+    let path = dataset.path().join(path);
+    let mut content = fs::read(&path).unwrap();
+    content[at] ^= 1;
+    fs::write(&path, content).unwrap();
 }
 
 #[test]
@@ -531,46 +589,143 @@ fn stages_and_sources_are_committed_one_after_the_other() {
     assert_eq!(manifest.tables[&Table::Predictions].rows, 3);
     assert_eq!(manifest.counts[&Stage::Build]["mask_too_small"], 6);
     assert_eq!(Manifest::read(&dataset).unwrap().unwrap(), manifest);
-    assert_eq!(commit(&dataset, &[acdc.clone(), chaos, predict], Verify::Full).unwrap(), manifest);
+    assert_eq!(commit(&dataset, &[acdc.clone(), chaos, predict.clone()], Verify::Full).unwrap(), manifest);
 
+    // Another stage goes on without a receipt of this one, and keeps the shard listed: whoever needs it is told.
     fs::remove_file(dataset.path().join(acdc.receipt_path())).unwrap();
-    let problems = refusal(&dataset, &[], Verify::Quick);
-    assert!(problems[0].starts_with("missing shard: receipts/build/source=acdc"), "{problems:?}");
+    let after = commit(&dataset, std::slice::from_ref(&predict), Verify::Quick).unwrap();
+    assert_eq!((&after.shards, &after.tables), (&manifest.shards, &manifest.tables));
+    let error = dataset.receipts_of(Stage::Build).unwrap_err().to_string();
+    assert!(error.contains("missing shard: receipts/build/source=acdc"), "{error}");
+    assert_eq!(dataset.receipts_of(Stage::Predict).unwrap().len(), 1);
+    assert_eq!(dataset.rows::<MaskRow>().unwrap().filter(Result::is_ok).count(), 8, "tables go by the manifest");
+    build(&dataset, &acdc);
+    assert_eq!(commit(&dataset, std::slice::from_ref(&acdc), Verify::Full).unwrap(), manifest);
 }
 
 #[test]
-fn stale_shards_can_be_discarded() {
+fn a_commit_sweeps_what_it_does_not_list() {
     let (_folder, dataset) = new_dataset();
     let (old, new, other) = (shard("acdc", "old"), shard("acdc", "new"), shard("chaos", ""));
+    let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
     build(&dataset, &new);
     build(&dataset, &other);
+    write_rows(&dataset, &predict, vec![prediction("acdc/p1/z0003/lv", 0)]);
+    fs::write(dataset.path().join("masks/source=acdc/notes.txt"), "mine").unwrap();
     commit(&dataset, &[new.clone(), other.clone()], Verify::Full).unwrap();
     let wanted = snapshot(&dataset);
-    let receipt = build(&dataset, &old);
-    let unfinished = build(&dataset, &shard("acdc", "older"));
+    assert!(wanted.keys().any(|path| path.contains("notes.txt")) && wanted.keys().any(|path| path.contains("sam")));
+    // Shards of other options, committed or not, and files without a receipt.
+    build(&dataset, &old);
+    build(&dataset, &shard("acdc", "older"));
     fs::remove_file(dataset.path().join(shard("acdc", "older").receipt_path())).unwrap();
-    let removed = discard_stale(&dataset, std::slice::from_ref(&new)).unwrap();
-    assert_eq!(removed.len(), 1 + receipt.files.len() + unfinished.files.len());
+    commit(&dataset, std::slice::from_ref(&new), Verify::Full).unwrap();
+    assert_eq!(snapshot(&dataset), wanted);
+    build(&dataset, &old);
+    commit(&dataset, std::slice::from_ref(&old), Verify::Full).unwrap();
+    build(&dataset, &new);
+    commit(&dataset, std::slice::from_ref(&new), Verify::Full).unwrap();
     assert_eq!(snapshot(&dataset), wanted);
 }
 
 #[test]
-fn unwanted_shards_are_discarded_wherever_they_stand() {
+fn a_change_removes_or_parks_shards_of_other_partitions() {
     let (_folder, dataset) = new_dataset();
     let (acdc, chaos) = (shard("acdc", ""), shard("chaos", ""));
+    let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
     build(&dataset, &chaos);
     commit(&dataset, std::slice::from_ref(&chaos), Verify::Full).unwrap();
     let wanted = snapshot(&dataset);
     build(&dataset, &acdc);
-    // Committed or not.
-    assert_eq!(discard(&dataset, |receipt| receipt.source == "acdc").unwrap(), [acdc.receipt_path()]);
-    assert_eq!(snapshot(&dataset), wanted);
+    let receipt = write_rows(&dataset, &predict, vec![prediction("acdc/p1/z0003/lv", 0)]);
+    let all = commit(&dataset, &[acdc.clone(), predict], Verify::Full).unwrap();
+    let full = snapshot(&dataset);
+    let fate = |receipt: &Receipt| match (receipt.stage, receipt.source.as_str()) {
+        (Stage::Predict, _) => Fate::Park,
+        (_, "acdc") => Fate::Remove,
+        _ => Fate::Keep,
+    };
+    let expected = [chaos];
+    let change = Change { expected: &expected, options: BTreeMap::new(), others: &fate, verify: Verify::Quick };
+    let changed = apply(&dataset, &change).unwrap();
+    assert_eq!(changed.gone.len(), 2);
+    let tables = |files: &BTreeMap<String, Vec<u8>>| {
+        files.keys().filter(|path| !path.starts_with(".medcosmos")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(tables(&snapshot(&dataset)), tables(&wanted));
+    assert_eq!(dataset.parked().unwrap(), [receipt.clone()]);
+    dataset.unpark(&receipt).unwrap();
+    build(&dataset, &acdc);
+    let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
+    assert_eq!(commit(&dataset, &[acdc, predict], Verify::Full).unwrap(), all);
+    assert_eq!(snapshot(&dataset), full);
+}
+
+#[test]
+fn a_changed_bit_is_noticed_by_whoever_reads_the_column() {
+    let (_folder, dataset) = new_dataset();
+    let shard = shard("acdc", "");
+    let receipt = build(&dataset, &shard);
+    commit(&dataset, std::slice::from_ref(&shard), Verify::Full).unwrap();
+    let path = &receipt.files[&Table::Masks].path;
+    let size = receipt.files[&Table::Masks].bytes as usize;
+    for at in 4..size {
+        flip(&dataset, path, at);
+        let read: Result<Vec<MaskRow>> = dataset.rows().unwrap().collect();
+        assert!(matches!(read, Err(Error::Damaged { .. } | Error::Parquet { .. })), "byte {at} of {size}");
+        flip(&dataset, path, at);
+    }
+    assert_eq!(dataset.rows::<MaskRow>().unwrap().filter(Result::is_ok).count(), 4);
+    // A dataset of an earlier version has no checksums, and is read without them.
+    let file = dataset.path().join(shard.receipt_path());
+    for file in [file, dataset.path().join("manifest.json")] {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("\"checksums\"")).collect();
+        assert!(lines.len() < text.lines().count());
+        fs::write(&file, lines.join("\n")).unwrap();
+    }
+    assert_eq!(dataset.receipts().unwrap().len(), 1);
+    assert_eq!(dataset.rows::<MaskRow>().unwrap().filter(Result::is_ok).count(), 4);
+}
+
+#[test]
+fn a_repair_sweeps_leftovers_and_marks_damage() {
+    let (_folder, dataset) = new_dataset();
+    let (acdc, chaos, left) = (shard("acdc", ""), shard("chaos", ""), shard("acdc", "left"));
+    let receipt = build(&dataset, &acdc);
+    build(&dataset, &chaos);
+    commit(&dataset, &[acdc.clone(), chaos.clone()], Verify::Full).unwrap();
+    let sound = snapshot(&dataset);
+    let repair = |predictions| {
+        let found = audit(&dataset).unwrap();
+        let repair = Repair::plan(&dataset, &found).unwrap();
+        repair.apply(&dataset, &found, predictions).unwrap();
+        repair
+    };
+    assert!(repair(false).is_empty());
+    assert_eq!(snapshot(&dataset), sound);
+
+    build(&dataset, &left);
+    let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));
+    write_rows(&dataset, &predict, vec![prediction("acdc/p1/z0003/lv", 0)]);
+    fs::write(dataset.path().join("receipts/.DS_Store"), "").unwrap();
+    flip(&dataset, &receipt.files[&Table::Masks].path, 100);
+    let done = repair(false);
+    assert_eq!(done.redo, BTreeMap::from([(acdc.receipt_path(), Stage::Build)]));
+    assert!(done.leftovers.contains(&left.receipt_path()) && done.foreign == ["receipts/.DS_Store"], "{done:?}");
+    assert_eq!(done.predictions, BTreeMap::from([(predict.receipt_path(), 1)]));
+    assert_eq!(dataset.state(&acdc, Verify::Quick).unwrap(), ShardState::Missing);
     build(&dataset, &acdc);
     commit(&dataset, std::slice::from_ref(&acdc), Verify::Full).unwrap();
-    assert_eq!(discard(&dataset, |receipt| receipt.source == "acdc").unwrap(), [acdc.receipt_path()]);
-    assert_eq!(snapshot(&dataset), wanted);
-    assert_eq!(discard(&dataset, |_| false).unwrap(), [""; 0]);
-    assert_eq!(snapshot(&dataset), wanted);
+    repair(true);
+    fs::remove_file(dataset.path().join("receipts/.DS_Store")).unwrap();
+    assert_eq!(snapshot(&dataset), sound);
+
+    for damage in ["{", "{}"] {
+        fs::write(dataset.path().join("manifest.json"), damage).unwrap();
+        assert!(repair(false).manifest);
+        assert_eq!(snapshot(&dataset), sound);
+    }
 }
 
 #[test]
@@ -598,10 +753,12 @@ fn only_datasets_of_this_schema_are_opened() {
 #[test]
 fn options_are_echoed_and_a_key_decides_the_id() {
     let (_folder, dataset) = new_dataset();
-    dataset.record_options("build", &serde_json::json!({"z": 1, "a": {"y": 2, "b": 3}})).unwrap();
-    dataset.record_options("predict", &serde_json::json!({"model": "sam"})).unwrap();
+    let mut options = noted(&dataset, "build", &serde_json::json!({"z": 1, "a": {"y": 2, "b": 3}})).unwrap();
+    options.extend(noted(&dataset, "predict", &serde_json::json!({"model": "sam"})).unwrap());
+    let change = Change { expected: &[], options, others: &|_| Fate::Keep, verify: Verify::Quick };
+    apply(&dataset, &change).unwrap();
     assert_eq!(dataset.options().unwrap()["build"]["a"]["b"], 3);
-    let text = fs::read_to_string(dataset.path().join("dataset.json")).unwrap();
+    let text = fs::read_to_string(dataset.path().join("manifest.json")).unwrap();
     assert!(text.find("\"a\"").unwrap() < text.find("\"z\"").unwrap(), "keys are sorted: {text}");
 
     let id = |key: ShardKey| Shard::new(Stage::Build, Partition::source("acdc").unwrap(), key).id().clone();

@@ -146,3 +146,28 @@ fn objects_and_modalities_of_ones_own_work() {
         assert!(run.status != 0 && run.err.contains(words), "{to}: {}", run.err);
     }
 }
+
+/// The first block of code of a language in a document.
+fn block<'a>(document: &'a str, language: &str) -> &'a str {
+    let start = format!("```{language}\n");
+    document.split(start.as_str()).nth(1).and_then(|rest| rest.split("```").next()).unwrap()
+}
+
+#[test]
+fn the_spec_that_contributing_shows_is_valid() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (spec, empty) = (folder.path().join("toy-livers.toml"), folder.path().join("empty"));
+    fs::write(&spec, block(&text, "toml")).unwrap();
+    fs::create_dir(&empty).unwrap();
+    let run = Run::of(medcosmos("sources").arg("check").arg(&spec).arg("--raw").arg(&empty));
+    assert!(run.out.contains("toy-livers"), "{}{}", run.out, run.err);
+    let raw = folder.path().join("raw");
+    write(&raw.join("toy-livers/toy_001.nii.gz"), &gzip(&nifti(SIZE, &image(1))));
+    let liver: Vec<i16> = labels(1).iter().map(|&label| (label > 0).into()).collect();
+    write(&raw.join("toy-livers/toy_001_liver.nii.gz"), &gzip(&nifti(SIZE, &liver)));
+    let mut build = medcosmos("build");
+    build.arg(&raw).arg("--spec").arg(&spec).args(["--source", "toy-livers", "--json", "--quiet", "--out"]);
+    let report = Run::done(build.arg(folder.path().join("data"))).json();
+    assert_eq!(report["sources"]["toy-livers"]["cases"], 1, "{report}");
+}

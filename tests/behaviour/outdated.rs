@@ -126,7 +126,12 @@ fn an_option_of_the_metrics_leaves_all_else_alone() {
     let dataset = place.dataset("data");
     place.all(&dataset, &[]);
     let before = written(&dataset);
-    assert_eq!(shards(&evaluate(&dataset, &["--nsd-tolerance-px", "5"])), (3, 3), "factors do not depend on it");
+    let other = ["--nsd-tolerance-px", "5"];
+    let refused = Run::of(medcosmos("evaluate").arg(&dataset).args(other));
+    refused.failed(1, &["metrics (", "nsd_tolerance_px: 2.0 before, 5.0 now", "--replace"]);
+    assert_eq!(written(&dataset), before);
+    let report = evaluate(&dataset, &["--replace", "--nsd-tolerance-px", "5"]);
+    assert_eq!(shards(&report), (3, 3), "factors do not depend on it");
     let after = written(&dataset);
     for (path, time) in before.iter().filter(|(path, _)| !path.starts_with("metrics/")) {
         assert_eq!(after.get(path), Some(time), "{path}");
@@ -141,7 +146,7 @@ fn an_option_of_the_build_leaves_nothing_of_the_old_one_behind() {
     place.all(&dataset, &[]);
     // The spleen has 80 pixels in every slice: its source has no mask left, and so no shard in the later stages.
     let options = ["--min-area", "85"];
-    let build = place.build(&dataset, &options);
+    let build = place.build(&dataset, &["--replace", "--min-area", "85"]);
     assert_eq!((shards(&build), &build["sources"]["msd"]["masks"]), ((3, 0), &0.into()));
     // Between the stages: nothing measured on masks that are gone is left to be summed up.
     assert!(sources_in(&dataset, "factors").is_empty() && sources_in(&dataset, "metrics").is_empty());
@@ -162,8 +167,8 @@ fn predictions_wait_for_a_build_to_go_back() {
     let (dataset, fresh) = (place.dataset("data"), place.dataset("fresh"));
     place.all(&fresh, &[]);
     place.all(&dataset, &[]);
-    place.build(&dataset, &["--min-area", "85"]);
-    let [build, predict, evaluate] = place.all(&dataset, &[]);
+    place.build(&dataset, &["--replace", "--min-area", "85"]);
+    let [build, predict, evaluate] = place.all(&dataset, &["--replace"]);
     assert_eq!((shards(&build), shards(&predict), shards(&evaluate)), ((3, 0), (0, 3), (6, 0)));
     assert_same(&dataset, &fresh);
 }
@@ -246,10 +251,13 @@ fn a_file_of_the_dataset_that_is_cut_or_gone_is_made_again() {
             true => fs::remove_file(dataset.join(path)).unwrap(),
             false => fs::File::options().write(true).open(dataset.join(path)).unwrap().set_len(1000).unwrap(),
         }
-        // Another stage does not pass over it, and says which one mends it.
-        let other = if stage == "evaluate" { "predict" } else { "evaluate" };
-        let model: &[&str] = if other == "predict" { &["--model", "otsu-box"] } else { &[] };
-        Run::of(medcosmos(other).arg(&dataset).args(model).arg("--quiet")).failed(1, &[path]);
+        // A stage that reads it does not pass over it, and says which one mends it.
+        let (other, options): (_, &[&str]) = match table {
+            "slices" | "masks" => ("predict", &["--model", "otsu-box", "--jitter", "0-10"]),
+            "predictions" => ("evaluate", &["--replace", "--nsd-tolerance-px", "5"]),
+            _ => ("analyze", &[]),
+        };
+        Run::of(medcosmos(other).arg(&dataset).args(options).arg("--quiet")).failed(1, &[path, "medcosmos", stage]);
         match stage {
             "build" => place.build(&dataset, &[]),
             "predict" => predict(&dataset),

@@ -41,7 +41,10 @@ pub fn built(fixture: &Fixture) -> Check {
     let folder = tempfile::tempdir().unwrap();
     let raw = folder.path().join("downloads");
     (fixture.write)(&Raw::new(&raw));
-    let registry = Registry::built_in().map_err(|e| e.to_string())?;
+    let mut registry = Registry::built_in().map_err(|e| e.to_string())?;
+    // As a file of a user's it is validated: names, patterns and templates.
+    let spec = Path::new(env!("CARGO_MANIFEST_DIR")).join("dataset_specs").join(fixture.slug).join("spec.toml");
+    registry.add_file(&spec).map_err(|e| e.to_string())?;
     let tree = Tree::open(&raw).map_err(|e| e.to_string())?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     let found: Vec<String> = scan(&registry, &paths).sources.into_iter().map(|s| s.slug).collect();

@@ -215,7 +215,8 @@ impl Raw {
         Raw { root: root.to_path_buf() }
     }
 
-    /// Writes an image; the name's extension says the container.
+    /// Writes an image in the format of the name's extension: `.nii`, `.nii.gz`, `.hdr` (with its `.img`), `.mha`, `.mhd`,
+    /// `.nrrd`, `.tif`, `.png`, `.jpg`, `.bmp`, `.gif`, `.pgm`, `.ppm` ([`medcosmos::demo::write::image`]).
     pub fn image(&self, path: &str, image: &Image) {
         let path = self.place(path);
         medcosmos::demo::write::image(&path, image).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::{Error, MEASURES, Progress, Result, discard_outdated, side_by_side};
+use super::change::{admit, finish};
+use super::{Error, Existing, Progress, Result, side_by_side};
 use crate::fault::{HEAD_BYTES, pointer};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
-use crate::store::{Dataset, Shard, ShardState, Stage, Verify, commit, discard_stale};
+use crate::store::{Dataset, Shard, ShardState, Stage, Verify, noted};
 
 mod files;
 mod report;
@@ -25,6 +26,8 @@ pub(super) use shards::{Digests, shards, write_shard};
 pub struct BuildOptions {
     /// How slices are made.
     pub slices: slices::Options,
+    /// What happens to slices and masks that were built with other options.
+    pub existing: Existing,
     /// Stop at the first case that fails, or whose masks were paired by index against their headers.
     pub strict: bool,
 }
@@ -76,13 +79,15 @@ pub fn build(
     }
     refuse_inside(raw, path)?;
     let dataset = Dataset::create(path)?;
-    dataset.record_options(Stage::Build.name(), &options.slices)?;
+    let _lock = dataset.lock()?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
     if let Err(error) = cache.save() {
         tracing::warn!("cannot store digests for the next run: {error}");
     }
     let work = shards(&tree, &found, registry, options, &digests)?;
+    let planned: Vec<Shard> = work.iter().map(|w| w.shard.clone()).collect();
+    admit(&dataset, &planned, &["options"], &[], options.existing)?;
 
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
     progress.begin("build", "cases", cases);
@@ -107,16 +112,15 @@ pub fn build(
         }
     }
     let files = files.into_iter().map(|files| files.shard);
-    let expected: Vec<Shard> = work.iter().map(|w| w.shard.clone()).chain(files).collect();
-    discard_stale(&dataset, &expected)?;
-    discard_outdated(&dataset, MEASURES)?;
-    commit(&dataset, &expected, Verify::Quick)?;
+    let expected: Vec<Shard> = planned.into_iter().chain(files).collect();
+    let outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.links = tree.links().to_vec();
     report.unclaimed = unclaimed(&found, &paths);
     report.near = near_misses(registry, &found, &tree.name(), &paths);
+    report.outdated = outdated;
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::pipeline::Result;
+use crate::pipeline::{Outdated, Result};
 use crate::raw::Link;
 use crate::slices::placement::Placement;
 use crate::sources::{FileUse, NearMiss, Scan};
@@ -26,6 +26,8 @@ pub struct BuildReport {
     pub problems: Vec<(String, String)>,
     /// Links that lead out of the folder of downloads.
     pub links: Vec<Link>,
+    /// Results of later stages that belonged to what this build replaced.
+    pub outdated: Outdated,
     /// Shards that were done before.
     pub shards_reused: usize,
     /// Shards that were done now.
@@ -99,8 +101,8 @@ pub(super) fn report(dataset: &Dataset, found: &Scan, registry: &Registry) -> Re
         let skipped = |file: &&FileUse| matches!(file, FileUse::Skipped { source: s, .. } if *s == source.slug);
         entry.files_skipped = found.files.iter().filter(skipped).count() as u64;
     }
-    for receipt in dataset.receipts()? {
-        let Some(entry) = report.sources.get_mut(&receipt.source).filter(|_| receipt.stage == Stage::Build) else {
+    for receipt in dataset.receipts_of(Stage::Build)? {
+        let Some(entry) = report.sources.get_mut(&receipt.source) else {
             continue;
         };
         let count = |name: &str| receipt.counts.get(name).copied().unwrap_or(0);

@@ -1,5 +1,7 @@
 //! The shards of a build: planning and writing.
 
+use sha2::{Digest, Sha256};
+
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};
 use crate::digest::canonical_json;
@@ -17,6 +19,9 @@ use crate::text::printable_line;
 const SHARD_CASES: usize = 64;
 /// … or this many raw bytes: small enough to spread over threads and hosts, large enough to keep files few.
 const SHARD_BYTES: u64 = 512 << 20;
+/// One case in this many ends its shard whatever the size, by the digest of its id: a case that is added or removed
+/// moves the bounds of its own shard only, and the others stay as they are.
+const BOUND_EVERY: u8 = 32;
 
 /// A shard and the cases in it.
 pub(in crate::pipeline) struct Work<'a> {
@@ -47,6 +52,9 @@ pub(in crate::pipeline) fn shards<'a>(
             while let Some(case) = cases.next_if(|_| taken.len() < SHARD_CASES && size < SHARD_BYTES) {
                 size += bytes(case);
                 taken.push(case);
+                if ends_shard(&case.id) {
+                    break;
+                }
             }
             let key = shard_key(tree, spec, &source.release, &taken, options, digests);
             let shard = Shard::new(Stage::Build, Partition::source(&source.slug)?, key);
@@ -54,6 +62,10 @@ pub(in crate::pipeline) fn shards<'a>(
         }
     }
     Ok(work)
+}
+
+fn ends_shard(case_id: &str) -> bool {
+    Sha256::digest(case_id)[0].is_multiple_of(BOUND_EVERY)
 }
 
 fn shard_key(

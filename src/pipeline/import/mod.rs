@@ -28,16 +28,14 @@ use serde::Serialize;
 
 use self::label_map::Labels;
 use self::names::Names;
+use super::change::finish;
 use super::slices_of::{build_shards, table_file};
-use super::{Error, MEASURES, Progress, Result, committed, discard_outdated};
+use super::{Error, Progress, Result};
 use crate::digest::{canonical_json, sha256};
 use crate::mask::Mask;
 use crate::projection;
 use crate::spec::{Decode, MaskPart, Registry, number_range};
-use crate::store::{
-    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Stage, Table, Verify, commit,
-    discard, discard_stale,
-};
+use crate::store::{Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Stage, Table};
 
 pub use self::matching::LEAST_IOU;
 
@@ -139,27 +137,23 @@ pub fn import(
     registry: &Registry,
     progress: &Progress,
 ) -> Result<ImportReport> {
-    let before = committed(dataset)?;
+    let _lock = dataset.lock()?;
     let mut written = Vec::new();
     let report = take_in(dataset, from, options, registry, progress, &mut written);
     if report.is_err() {
-        // What is refused halfway leaves nothing.
-        discard(dataset, |receipt| {
-            let id = receipt.id.to_string();
-            written.contains(&id) && !before.contains(&id)
-        })?;
+        dataset.drop_uncommitted(&written)?; // what is refused halfway leaves nothing
     }
     report
 }
 
-/// The import; ids of the shards that it writes go to `written`.
+/// The import; the shards that it writes go to `written`.
 fn take_in(
     dataset: &Dataset,
     from: &Path,
     options: &ImportOptions,
     registry: &Registry,
     progress: &Progress,
-    written: &mut Vec<String>,
+    written: &mut Vec<Shard>,
 ) -> Result<ImportReport> {
     let ImportOptions { model, strategy, .. } = options;
     let builds = build_shards(dataset)?;
@@ -189,7 +183,7 @@ fn take_in(
         report.predictions += rows.len() as u64;
         if !rows.is_empty() {
             let shard = write(dataset, build, options, &digest, rows)?;
-            written.push(shard.id().to_string());
+            written.push(shard.clone());
             shards.push(shard);
         }
     }
@@ -202,15 +196,13 @@ fn take_in(
     }
     found.check(from, &labels, &mut report)?;
     // Other strategies of the same name stay.
-    for receipt in dataset.receipts()? {
+    for receipt in dataset.receipts_of(Stage::Predict)? {
         let own = receipt.stage == Stage::Predict && receipt.model.as_deref() == Some(model);
         if own && receipt.key.get("pass").is_some_and(|pass| pass != strategy) {
             shards.push(Shard::new(Stage::Predict, Partition::model(model, &receipt.source)?, receipt.key));
         }
     }
-    discard_stale(dataset, &shards)?;
-    discard_outdated(dataset, MEASURES)?;
-    commit(dataset, &shards, Verify::Quick)?;
+    finish(dataset, &shards, BTreeMap::new())?;
     Ok(report)
 }
 

@@ -6,12 +6,13 @@
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::change::finish;
 use super::slices_of::{DecodedSlice, build_shards, slices_of};
-use super::{Error, MEASURES, Progress, Result, chunks, discard_outdated};
+use super::{Error, Progress, Result, chunks};
 use crate::models::{ClickOptions, Segmenter};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Stage, Verify, commit, discard_stale};
+use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Stage, noted};
 
 mod pass;
 mod plan;
@@ -101,6 +102,7 @@ pub fn predict(
     progress: &Progress,
 ) -> Result<PredictReport> {
     let started = std::time::Instant::now();
+    let _lock = dataset.lock()?;
     let job = Job::admit(dataset, model, options)?;
     let plan = plan(&job)?;
     let mut report = PredictReport {
@@ -119,7 +121,7 @@ pub fn predict(
 }
 
 impl<'a> Job<'a> {
-    /// Checks that there is something to do and a model that can, and records the options.
+    /// Checks that there is something to do and a model that can.
     fn admit(dataset: &'a Dataset, model: &'a dyn Segmenter, options: &'a PredictOptions) -> Result<Self> {
         let nothing = |reason: &str| Error::Nothing { path: dataset.path().to_path_buf(), reason: reason.to_string() };
         let builds = build_shards(dataset)?;
@@ -136,7 +138,6 @@ impl<'a> Job<'a> {
         }
         model.load()?;
         let job = Job { dataset, model, options, builds, chosen, passes };
-        dataset.record_options(&format!("{} {}", Stage::Predict, model.name()), &job.key())?;
         Ok(job)
     }
 
@@ -183,10 +184,8 @@ impl<'a> Job<'a> {
     fn commit(&self, shards: Vec<Shard>) -> Result<()> {
         let mut expected = shards;
         expected.extend(self.other_passes()?);
-        discard_stale(self.dataset, &expected)?;
-        discard_outdated(self.dataset, &[Stage::Predict])?;
-        discard_outdated(self.dataset, MEASURES)?;
-        commit(self.dataset, &expected, Verify::Quick)?;
+        let name = format!("{} {}", Stage::Predict, self.model.name());
+        finish(self.dataset, &expected, noted(self.dataset, &name, &self.key())?)?;
         Ok(())
     }
 }

@@ -91,7 +91,7 @@ impl Job<'_> {
                 && self.builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()))
         };
         let mut found = Vec::new();
-        for receipt in self.dataset.receipts()?.into_iter().filter(stays) {
+        for receipt in self.dataset.receipts_of(Stage::Predict)?.into_iter().filter(stays) {
             let shard = Shard::new(Stage::Predict, Partition::model(name, &receipt.source)?, receipt.key);
             if matches!(self.dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
                 found.push(shard);

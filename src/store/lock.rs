@@ -1,0 +1,134 @@
+//! One command at a time writes to a dataset.
+//!
+//! The lock is advisory and belongs to the open file, so it ends with the process, however that ends: there is no stale
+//! lock to remove. The file names its holder for the message that others get. Readers take no lock: what they read is
+//! the manifest, which changes in one step. On NFS the kernel passes the lock on to the server (Linux: mounts without
+//! `local_lock=flock` or `nolock`); on a file system without locks a warning says that nothing prevents a second writer.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::durable;
+use super::error::{Error, Result, io};
+use super::layout;
+
+/// Keeps other commands from writing to a dataset until it is dropped.
+#[derive(Debug)]
+pub struct WriteLock {
+    _file: File,
+}
+
+/// Who holds a lock.
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    command: String,
+    host: String,
+    pid: u32,
+}
+
+impl WriteLock {
+    /// Takes the lock of the dataset in a folder, and removes what killed commands left in its scratch folder.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place, and
+    /// errors of writing.
+    pub(super) fn take(root: &Path) -> Result<WriteLock> {
+        for folder in [layout::own(root), layout::scratch(root)] {
+            own_folder(&folder)?;
+        }
+        let path = layout::lock(root);
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.as_mut().map_err(|e| io(&path, "open")(std::io::Error::new(e.kind(), e.to_string())))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(held(root, file)),
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(
+                    "{}: the file system has no locks ({error}); make sure that no other medcosmos writes to this \
+                     dataset at the same time",
+                    root.display()
+                );
+            }
+        }
+        let holder = Holder { command: command(), host: host(), pid: std::process::id() };
+        let text = serde_json::to_string(&holder).unwrap_or_default();
+        let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
+        written.map_err(io(&path, "write"))?;
+        durable::sweep(&layout::scratch(root));
+        let file = file.try_clone().map_err(io(&path, "open"))?;
+        Ok(WriteLock { _file: file })
+    }
+}
+
+/// Makes sure that a folder of the program is there and lies inside the dataset. A link could lead files, and the
+/// removal of files, anywhere.
+fn own_folder(folder: &Path) -> Result<()> {
+    match fs::symlink_metadata(folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(found) => {
+            let what = if found.is_symlink() { "a symbolic link" } else { "a file" };
+            let reason = format!("expected a folder, found {what}: remove it; medcosmos creates the folder anew");
+            Err(Error::Damaged { path: folder.to_path_buf(), reason })
+        }
+        Err(_) => fs::create_dir_all(folder).map_err(io(folder, "create the folder")),
+    }
+}
+
+fn held(root: &Path, file: &mut File) -> Error {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text).ok();
+    let holder = read.and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    let holder = match holder {
+        Some(Holder { command, host, pid }) => format!("process {pid} on {host}: {command}"),
+        None => "its holder is not known".to_string(),
+    };
+    Error::Locked { path: PathBuf::from(root), holder }
+}
+
+/// The command line of this process.
+fn command() -> String {
+    let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let name =
+        words.first().and_then(|path| Path::new(path).file_name()).map(|name| name.to_string_lossy().into_owned());
+    let rest = words.iter().skip(1).cloned();
+    name.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
+}
+
+fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_writer_learns_who_the_first_is() {
+        let root = tempfile::tempdir().unwrap();
+        let first = WriteLock::take(root.path()).unwrap();
+        let refused = WriteLock::take(root.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {} on ", std::process::id())), "{refused}");
+        drop(first);
+        WriteLock::take(root.path()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_folder_is_refused_and_its_files_stay() {
+        let (root, victim) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(victim.path().join(".tmpthesis"), b"precious").unwrap();
+        for folder in [layout::scratch(root.path()), layout::own(root.path())] {
+            fs::create_dir_all(folder.parent().unwrap()).unwrap();
+            let _ = fs::remove_dir_all(&folder);
+            std::os::unix::fs::symlink(victim.path(), &folder).unwrap();
+            let refused = WriteLock::take(root.path()).unwrap_err().to_string();
+            assert!(refused.contains("a symbolic link"), "{refused}");
+            fs::remove_file(&folder).unwrap();
+        }
+        assert!(victim.path().join(".tmpthesis").exists());
+        assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 1);
+    }
+}

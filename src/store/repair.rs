@@ -1,0 +1,136 @@
+//! Repair of a dataset: leftovers are swept, and damaged shards are marked to be done again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::audit::{Audit, Problem};
+use super::commit::{remove, remove_shard};
+use super::dataset::Dataset;
+use super::error::Result;
+use super::layout;
+use super::manifest::Manifest;
+use super::names::Stage;
+use super::rows::compare_ids;
+use super::schema::Table;
+use super::shard::Receipt;
+
+/// What a repair does. Nothing that could be of use is removed: finished predictions that no manifest lists are only
+/// named, unless they are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// Paths of files that no finished shard needs: removed.
+    pub leftovers: Vec<String>,
+    /// Shards that are damaged: taken out of the dataset, so that their stage does them again. By the path of the
+    /// receipt, with the stage.
+    pub redo: BTreeMap<String, Stage>,
+    /// Finished predictions that the dataset does not list: left by an interrupted run, or set aside because no build
+    /// has their masks. By the path of the receipt, with the number of predictions.
+    pub predictions: BTreeMap<String, u64>,
+    /// Whether the manifest is written anew from the receipts.
+    pub manifest: bool,
+    /// Paths of files that medcosmos did not write: left alone.
+    pub foreign: Vec<String>,
+}
+
+impl Repair {
+    /// Plans the repair of what an audit found.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub fn plan(dataset: &Dataset, audit: &Audit) -> Result<Repair> {
+        let mut repair = Repair::default();
+        let of_file: BTreeMap<&str, &Receipt> = audit
+            .receipts
+            .iter()
+            .flat_map(|receipt| receipt.files.values().map(move |file| (file.path.as_str(), receipt)))
+            .collect();
+        for problem in &audit.problems {
+            match problem {
+                Problem::MissingShard { receipt } | Problem::BrokenReceipt { receipt, .. } => {
+                    if let Some((stage, ..)) = layout::parse_receipt(receipt) {
+                        repair.redo.insert(receipt.clone(), stage);
+                    }
+                }
+                Problem::MissingFile { path } | Problem::AlteredFile { path, .. } => {
+                    if let Some(receipt) = of_file.get(path.as_str()) {
+                        repair.redo.insert(receipt.path(), receipt.stage);
+                    }
+                }
+                Problem::ForeignFile { path } if layout::is_table_file(path) => repair.leftovers.push(path.clone()),
+                Problem::ForeignFile { path } => repair.foreign.push(path.clone()),
+                Problem::WrongManifest { .. } => repair.manifest = true,
+                Problem::Uncommitted { .. } => {}
+            }
+        }
+        let lost = Manifest::read(dataset).map_or(true, |manifest| manifest.is_none());
+        for problem in &audit.problems {
+            let Problem::Uncommitted { receipt: path } = problem else { continue };
+            let Some(receipt) = audit.receipts.iter().find(|receipt| receipt.path() == *path) else { continue };
+            if receipt.stage == Stage::Predict {
+                repair.predictions.insert(path.clone(), receipt.rows(Table::Predictions));
+            } else if !lost {
+                repair.leftovers.push(path.clone());
+                repair.leftovers.extend(receipt.files.values().map(|file| file.path.clone()));
+            }
+        }
+        for receipt in dataset.parked()? {
+            repair.predictions.insert(format!("parked {}", receipt.path()), receipt.rows(Table::Predictions));
+        }
+        Ok(repair)
+    }
+
+    /// True where there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.leftovers.is_empty() && self.redo.is_empty() && !self.manifest
+    }
+
+    /// Does it. `predictions` removes those that the dataset does not list as well.
+    ///
+    /// # Errors
+    /// [`Locked`](super::Error::Locked) where another command writes, and errors of reading and writing.
+    pub fn apply(&self, dataset: &Dataset, audit: &Audit, predictions: bool) -> Result<()> {
+        let _lock = dataset.lock()?;
+        let lost = Manifest::read(dataset).map_or(true, |manifest| manifest.is_none());
+        let before = Manifest::to_continue(dataset)?;
+        let listed: BTreeSet<&str> = before.shards.iter().map(|shard| shard.receipt.as_str()).collect();
+        let whole = if lost { coherent(&audit.receipts) } else { BTreeSet::new() };
+        let stays = |path: &str| !self.redo.contains_key(path) && (whole.contains(path) || listed.contains(path));
+        let receipts = audit.receipts.iter().map(|receipt| (receipt.path(), receipt.clone()));
+        let kept: BTreeMap<String, Receipt> = receipts.filter(|(path, _)| stays(path)).collect();
+        Manifest::of(kept, Vec::new(), before.options).write(dataset)?;
+        for receipt in audit.receipts.iter().filter(|receipt| self.redo.contains_key(&receipt.path())) {
+            remove_shard(dataset.path(), receipt)?;
+        }
+        for path in self.redo.keys().chain(&self.leftovers) {
+            remove(&dataset.path().join(path))?;
+        }
+        if predictions {
+            let uncommitted = |receipt: &&Receipt| self.predictions.contains_key(&receipt.path());
+            audit.receipts.iter().filter(uncommitted).try_for_each(|receipt| remove_shard(dataset.path(), receipt))?;
+            let parked = layout::parked(dataset.path());
+            dataset.parked()?.iter().try_for_each(|receipt| remove_shard(&parked, receipt))?;
+        }
+        Ok(())
+    }
+}
+
+/// Paths of the receipts of partitions in which no two shards hold rows of the same range of ids: where the manifest is
+/// lost, nothing else tells results from the leftovers of other options.
+fn coherent(receipts: &[Receipt]) -> BTreeSet<String> {
+    let mut partitions: BTreeMap<String, Vec<&Receipt>> = BTreeMap::new();
+    for receipt in receipts {
+        let pass = receipt.key.get("pass").unwrap_or_default();
+        let place = format!("{} {:?} {} {pass}", receipt.stage, receipt.model, receipt.source);
+        partitions.entry(place).or_default().push(receipt);
+    }
+    let overlap = |receipts: &[&Receipt]| {
+        Table::ALL.iter().any(|table| {
+            let mut files: Vec<_> = receipts.iter().filter_map(|receipt| receipt.files.get(table)).collect();
+            files.sort_by(|a, b| compare_ids(&a.first, &b.first));
+            files.windows(2).any(|pair| compare_ids(&pair[0].last, &pair[1].first).is_ge())
+        })
+    };
+    let sound = partitions.into_values().filter(|receipts| receipts[0].stage == Stage::Evaluate || !overlap(receipts));
+    sound.flatten().map(Receipt::path).collect()
+}

@@ -1,0 +1,275 @@
+//! More work adds and never takes away, and whatever happens to single files, every stage can still run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use medcosmos::store::Dataset;
+use tempfile::TempDir;
+
+use crate::phantom;
+use crate::program::{Run, assert_same, files_of, medcosmos};
+
+/// A dataset that has been through all stages.
+struct Study {
+    folder: TempDir,
+}
+
+/// Options that every stage of a study is run with.
+const OPTIONS: [(&str, &[&str]); 5] = [
+    ("build", &["--source", "acdc", "--source", "msd"]),
+    ("leaks", &[]),
+    ("split", &["--folds", "2"]),
+    ("predict", &["--model", "otsu-box"]),
+    ("evaluate", &[]),
+];
+
+impl Study {
+    fn new() -> Self {
+        let study = Study { folder: tempfile::tempdir().unwrap() };
+        (1..=3).for_each(|patient| phantom::cardiac_case(&study.raw(), patient, 1));
+        (1..=2).for_each(|number| phantom::spleen_case(&study.raw(), number));
+        OPTIONS.iter().for_each(|(stage, _)| _ = study.done(stage, &[]));
+        study
+    }
+
+    fn raw(&self) -> PathBuf {
+        self.folder.path().join("raw")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Runs a stage with the options of the study and more.
+    fn run(&self, stage: &str, more: &[&str]) -> Run {
+        let mut program = medcosmos(stage);
+        if stage == "build" {
+            program.arg(self.raw()).arg("--out");
+        }
+        program.arg(self.data()).arg("--quiet");
+        let options = OPTIONS.iter().find(|(name, _)| *name == stage).map_or(&[][..], |(_, options)| options);
+        // `--fractions` takes the place of `--folds`.
+        if !more.contains(&"--fractions") {
+            program.args(options);
+        }
+        Run::of(program.args(more))
+    }
+
+    fn done(&self, stage: &str, more: &[&str]) -> Run {
+        let run = self.run(stage, more);
+        assert_eq!(run.status, 0, "{stage} {more:?}: {}{}", run.out, run.err);
+        run
+    }
+
+    fn all(&self) {
+        OPTIONS.iter().for_each(|(stage, _)| _ = self.done(stage, &[]));
+    }
+}
+
+#[test]
+fn other_options_are_refused_until_they_are_to_replace() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    for (stage, options, words) in [
+        ("build", &["--min-area", "60"][..], &["masks (", "metrics (", "splits (", "min_area: 50 before, 60 now"][..]),
+        ("evaluate", &["--nsd-tolerance-mm", "4"], &["metrics (", "nsd_tolerance_mm"]),
+        ("split", &["--seed", "9"], &["splits (", "seed: 0 before, 9 now"]),
+        ("split", &["--fractions", "a=0.5,b=0.5"], &["splits ("]),
+        ("leaks", &["--image-similarity", "0.5"], &["splits (", "picture: 0.8 before"]),
+    ] {
+        let run = study.run(stage, options);
+        run.failed(1, words);
+        run.failed(1, &["--replace"]);
+        assert_eq!(files_of(&study.data()), before, "{stage} {options:?} was refused and changed files");
+    }
+    // What is replaced, and what follows from it, is said. The predictions come back with the masks.
+    let run = study.done("build", &["--min-area", "60", "--replace"]);
+    for words in ["Removed, because", "metrics (", "splits (", "leaks", "Set aside", "predictions"] {
+        assert!(run.out.contains(words), "{words}: {}", run.out);
+    }
+    study.done("build", &["--replace"]);
+    study.all();
+    assert_eq!(files_of(&study.data()), before);
+}
+
+#[test]
+fn one_command_writes_and_others_read() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    let lock = Dataset::open(study.data()).unwrap().lock().unwrap();
+    let process = format!("process {} on ", std::process::id());
+    for (stage, _) in OPTIONS {
+        study.run(stage, &[]).failed(1, &["another medcosmos is writing to this dataset", &process]);
+    }
+    Run::of(medcosmos("verify").arg(study.data()).args(["--repair", "--apply"])).failed(1, &[&process]);
+    assert_eq!(files_of(&study.data()), before);
+    for reader in ["verify", "licences", "analyze", "report"] {
+        Run::done(medcosmos(reader).arg(study.data()).current_dir(study.folder.path()));
+    }
+    drop(lock);
+    study.all();
+}
+
+/// Ways in which a file can be spoilt, noticed by its size.
+fn spoil(path: &Path, way: usize) {
+    let content = fs::read(path).unwrap();
+    match way % 4 {
+        0 => fs::remove_file(path).unwrap(),
+        1 => fs::write(path, b"").unwrap(),
+        2 => fs::write(path, &content[..content.len() / 2]).unwrap(),
+        _ => fs::write(path, [&content[..], b"more"].concat()).unwrap(),
+    }
+}
+
+#[test]
+fn any_file_that_is_lost_or_cut_is_made_again() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    // Of every table and of the receipts of every stage the first and the last file, and the manifest.
+    let mut kinds: BTreeMap<Vec<&str>, Vec<&String>> = BTreeMap::new();
+    for path in before.keys().filter(|path| *path != "dataset.json") {
+        let parts = if path.starts_with("receipts/") { 2 } else { 1 };
+        kinds.entry(path.split('/').take(parts).collect()).or_default().push(path);
+    }
+    assert!(kinds.len() > 15, "{kinds:?}");
+    for (way, path) in kinds.values().flat_map(|paths| [paths[0], paths[paths.len() - 1]]).enumerate() {
+        spoil(&study.data().join(path), way);
+        study.all();
+        assert_eq!(files_of(&study.data()), before, "{path}, way {}", way % 4);
+    }
+}
+
+#[test]
+fn stages_do_not_mind_damage_that_is_no_concern_of_theirs() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    let receipt = |stage: &str| {
+        let of_stage = |path: &&String| path.starts_with(&format!("receipts/{stage}/"));
+        before.keys().find(of_stage).unwrap().clone()
+    };
+    for foreign in ["receipts/.DS_Store", "receipts/build/.DS_Store", "masks/.DS_Store", "masks/source=acdc/notes.txt"]
+    {
+        fs::write(study.data().join(foreign), b"\0\0\0\x01Bud1").unwrap();
+    }
+    // What each stage reads; the receipts of all others may be gone.
+    for (stage, reads) in [
+        ("build", &["build", "files"][..]),
+        ("predict", &["build", "predict"]),
+        ("evaluate", &["build", "predict", "evaluate", "factors"]),
+        ("leaks", &["build", "leaks"]),
+        ("split", &["build", "leaks", "split"]),
+    ] {
+        let others = ["build", "files", "leaks", "split", "predict", "factors", "evaluate"];
+        let others: Vec<String> = others.iter().filter(|other| !reads.contains(other)).map(|s| receipt(s)).collect();
+        for (n, other) in others.iter().enumerate() {
+            spoil(&study.data().join(other), n);
+        }
+        study.done(stage, &[]);
+        study.all();
+    }
+    let mut after = files_of(&study.data());
+    after.retain(|path, _| !path.ends_with(".DS_Store") && !path.ends_with("notes.txt"));
+    assert_eq!(after, before);
+    let repair = Run::of(medcosmos("verify").arg(study.data()).args(["--repair"]));
+    assert!(repair.out.contains("Files that medcosmos did not write"), "{}", repair.out);
+}
+
+#[test]
+fn readers_take_what_is_committed_and_nothing_else() {
+    let study = Study::new();
+    let manifest = study.data().join("manifest.json");
+    let count = |table: &str| {
+        let sql = format!("SELECT count(*) AS n, count(DISTINCT mask_id) AS d FROM {table}");
+        Run::done(medcosmos("query").arg(study.data()).args([&sql, "--json"])).out
+    };
+    let tables = ["masks", "predictions", "metrics", "factors"];
+    let before = tables.map(count);
+    let analysis = Run::done(medcosmos("analyze").arg(study.data())).out;
+    let committed = fs::read(&manifest).unwrap();
+    // As killed runs leave it: shards of other options, finished, in no manifest.
+    study.done("build", &["--min-area", "60", "--replace"]);
+    study.done("predict", &["--replace", "--prompts", "random"]);
+    study.done("evaluate", &["--nsd-tolerance-px", "7", "--replace"]);
+    study.done("build", &["--replace"]);
+    study.all();
+    assert_eq!(fs::read(&manifest).unwrap(), committed);
+    let leftover = |table: &str, folder: &str| {
+        let folder = study.data().join(table).join(folder);
+        let any = fs::read_dir(&folder).unwrap().flatten().next().unwrap();
+        fs::copy(any.path(), folder.join("0123456789abcdef.parquet")).unwrap();
+    };
+    ["masks", "factors"].iter().for_each(|table| leftover(table, "source=acdc"));
+    ["predictions", "metrics"].iter().for_each(|table| leftover(table, "model=otsu-box/source=acdc"));
+    assert_eq!(tables.map(count), before);
+    assert_eq!(Run::done(medcosmos("analyze").arg(study.data())).out, analysis);
+}
+
+#[test]
+fn analyses_lie_side_by_side_and_say_what_is_partial() {
+    let study = Study::new();
+    Run::done(medcosmos("analyze").arg(study.data()).arg("--quiet"));
+    let dice = files_of(&study.data().join("analysis"));
+    Run::done(medcosmos("analyze").arg(study.data()).args(["--quiet", "--metric", "hd95"]));
+    Run::done(medcosmos("analyze").arg(study.data()).args(["--quiet", "--include-excluded"]));
+    let after = files_of(&study.data().join("analysis"));
+    assert!(dice.iter().all(|(path, digest)| after.get(path) == Some(digest)));
+    for folder in ["hd95", "dice_with_excluded"] {
+        assert!(after.keys().any(|path| path.starts_with(&format!("{folder}/"))), "{after:?}");
+    }
+    // A part of the masks is said to be one.
+    let small = Study { folder: tempfile::tempdir().unwrap() };
+    (1..=3).for_each(|patient| phantom::cardiac_case(&small.raw(), patient, 1));
+    small.done("build", &[]);
+    small.done("predict", &["--limit", "2"]);
+    small.done("evaluate", &[]);
+    let analysis = Run::done(medcosmos("analyze").arg(small.data())).out;
+    assert!(analysis.contains("Only a part of the masks has metrics"), "{analysis}");
+    assert!(analysis.contains("otsu-box S5: 6 of 27 masks"), "{analysis}");
+    let page = small.folder.path().join("page.html");
+    Run::done(medcosmos("report").arg(small.data()).arg("--out").arg(&page));
+    assert!(fs::read_to_string(page).unwrap().contains("Only a part of the masks has metrics: otsu-box S5"));
+    let whole = Run::done(medcosmos("analyze").arg(study.data())).out;
+    assert!(!whole.contains("Only a part"), "{whole}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_linked_scratch_folder_is_no_way_out_of_the_dataset() {
+    let study = Study::new();
+    let victim = study.folder.path().join("victim");
+    fs::create_dir(&victim).unwrap();
+    fs::write(victim.join(".tmpthesis"), "precious").unwrap();
+    fs::write(victim.join("thesis.txt"), "precious").unwrap();
+    let scratch = study.data().join(".medcosmos/scratch");
+    fs::remove_dir_all(&scratch).unwrap();
+    std::os::unix::fs::symlink(&victim, &scratch).unwrap();
+    Run::done(medcosmos("verify").arg(study.data()));
+    study.run("evaluate", &[]).failed(1, &["scratch", "a symbolic link", "remove it"]);
+    assert_eq!(fs::read_dir(&victim).unwrap().count(), 2);
+    fs::remove_file(&scratch).unwrap();
+    study.all();
+}
+
+#[test]
+fn a_new_case_moves_only_its_own_shard() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, data, fresh) = (folder.path().join("raw"), folder.path().join("data"), folder.path().join("fresh"));
+    (1..=120).filter(|n| n % 7 != 0).for_each(|patient| phantom::cardiac_case(&raw, patient, 1));
+    let build = |to: &Path| {
+        let mut program = medcosmos("build");
+        Run::done(program.arg(&raw).args(["--quiet", "--json", "--source", "acdc", "--out"]).arg(to)).json()
+    };
+    let shards = build(&data)["shards_done"].as_u64().unwrap();
+    assert!(shards > 2, "{shards}");
+    Run::done(medcosmos("predict").arg(&data).args(["--model", "otsu-box", "--quiet"]));
+    phantom::cardiac_case(&raw, 63, 1);
+    let grown = build(&data);
+    let done = grown["shards_done"].as_u64().unwrap();
+    assert!(done <= 2 && grown["shards_reused"].as_u64().unwrap() + 1 >= shards, "{grown}");
+    let report = Run::done(medcosmos("predict").arg(&data).args(["--model", "otsu-box", "--quiet", "--json"])).json();
+    assert_eq!(report["slices"], phantom::SIZE[2] as u64, "only the slices of the new case: {report}");
+    build(&fresh);
+    Run::done(medcosmos("predict").arg(&fresh).args(["--model", "otsu-box", "--quiet"]));
+    assert_same(&data, &fresh);
+}

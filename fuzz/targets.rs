@@ -15,7 +15,7 @@ use medcosmos::image::{Geometry, Image, Samples};
 use medcosmos::integrity::Checksums;
 use medcosmos::mask::Mask;
 use medcosmos::models::sam::onnx::{Dimension, NewOutput, extract};
-use medcosmos::pipeline::{self, BuildOptions, IMPORTED, ImportOptions, Progress};
+use medcosmos::pipeline::{self, BuildOptions, Existing, IMPORTED, ImportOptions, Progress};
 use medcosmos::raw::Tree;
 use medcosmos::spec::Registry;
 use medcosmos::store::{Dataset, Manifest, MaskRow, audit};
@@ -287,6 +287,7 @@ fn table(_: &str, bytes: &[u8]) -> u64 {
 
 fn imported(from: &Path) -> u64 {
     let options = ImportOptions {
+        existing: Existing::Replace,
         model: "fuzz".into(),
         strategy: IMPORTED.into(),
         candidates: false,

@@ -36,16 +36,27 @@
 // `with_samples!` casts a value of every numeric type to f64, and so f64 too.
 #![allow(clippy::unnecessary_cast)]
 
+/// Replaces the standard macro, which panics where standard error is closed (`medcosmos … 2>&1 | head`, a terminal that is
+/// gone): hours of work do not end because nobody reads their progress. The lint `clippy::print_stderr` finds others.
+macro_rules! eprintln {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($argument)*);
+    }};
+}
+
 pub mod choice;
 mod coco;
 pub mod digest;
 mod fault;
 pub mod image;
+mod interrupt;
 pub mod mask;
 pub mod measure;
 pub mod named;
 mod random;
 mod text;
+mod whole_file;
 
 pub mod formats;
 

@@ -38,7 +38,7 @@ Example:
 pub(super) struct ExportArguments {
     /// Dataset
     dataset: PathBuf,
-    /// Folder to create
+    /// Folder to create; the same command resumes an interrupted run
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     /// Output form: PNG files with a table, or PNG files with COCO annotations
@@ -60,7 +60,7 @@ Example:
 pub(super) struct PackageArguments {
     /// Dataset
     dataset: PathBuf,
-    /// Folder to create
+    /// Folder to create; the same command resumes an interrupted run
     #[arg(long, short, value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]

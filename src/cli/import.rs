@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome, SOME_FAILED};
+use super::{Global, Outcome, ReplaceArguments, SOME_FAILED};
 use crate::pipeline::{self, IMPORTED, ImportOptions, LEAST_IOU};
 use crate::store::Dataset;
 use crate::text::{at_most, grouped};
@@ -57,10 +57,12 @@ pub(super) struct Arguments {
     /// Template of file names, with {source}, {case}, {slice}, {mask}, such as `{case}_pred.nii.gz`
     #[arg(long = "match", value_name = "TEMPLATE")]
     template: Option<String>,
+    #[command(flatten)]
+    replace: ReplaceArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let Arguments { dataset, from, model, strategy, candidates, annotations, template } = arguments;
+    let Arguments { dataset, from, model, strategy, candidates, annotations, template, replace } = arguments;
     let dataset = Dataset::open(dataset)?;
     let options = ImportOptions {
         model: model.clone(),
@@ -68,12 +70,22 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         candidates: *candidates,
         annotations: annotations.clone(),
         template: template.clone(),
+        existing: replace.existing(),
     };
     let report = pipeline::import(&dataset, from, &options, &global.registry()?, &global.progress())?;
     if global.json {
         global.print_json(&report)?;
     } else {
         println!("{model}: {} predictions for {} masks", grouped(report.predictions), grouped(report.masks));
+        for (masks, what) in [
+            (report.unchanged, "had the same predictions before"),
+            (report.replaced, "had other predictions, which are replaced"),
+            (report.kept, "keep predictions of earlier imports"),
+        ] {
+            if masks > 0 {
+                println!("{} masks {what}", grouped(masks));
+            }
+        }
         for note in &report.notes {
             println!("{note}");
         }

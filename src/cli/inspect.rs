@@ -12,6 +12,7 @@ use crate::formats;
 use crate::formats::segments::{Kind, Segment, Table};
 use crate::image::{Frame, Geometry, Image, Samples};
 use crate::text::printable_line;
+use crate::whole_file::WholeFile;
 use crate::with_samples;
 
 /// Options of `inspect`.
@@ -227,10 +228,13 @@ fn write_npy(path: &Path, image: &Image) -> Result<(), Failure> {
         header.push(' ');
     }
     header.push('\n');
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    file.write_all(&(header.len() as u16).to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
-    file.write_all(&little_endian(&image.samples))?;
-    Ok(file.flush()?)
+    let put = || {
+        let mut file = WholeFile::create(path)?;
+        file.write_all(b"\x93NUMPY\x01\x00")?;
+        file.write_all(&(header.len() as u16).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        file.write_all(&little_endian(&image.samples))?;
+        file.finish()
+    };
+    put().map_err(|e: std::io::Error| format!("{}: {e}", path.display()).into())
 }

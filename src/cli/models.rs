@@ -26,12 +26,12 @@ enum Action {
     List,
     /// Show a model: its files, their digests, and how slices are prepared for it
     Show {
-        /// Name of an installed model, or a folder with model.toml
+        /// Name of an installed model, or the path of a folder with model.toml, such as ./mine
         model: String,
     },
     /// Check a model's files, load it, and segment a test image of a disc
     Check {
-        /// Name of an installed model, or a folder with model.toml
+        /// Name of an installed model, or the path of a folder with model.toml, such as ./mine
         model: String,
         /// Execution provider: cpu, cuda or tensorrt
         #[arg(long, value_parser = named::<Provider>(), default_value_t)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::named::named;
-use super::{Global, Outcome};
+use super::{Global, Outcome, ReplaceArguments};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
 use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
 use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
@@ -36,6 +36,8 @@ pub(super) struct Arguments {
     /// Store embeddings in the dataset's folder (2 MiB per slice, half precision) and reuse stored ones
     #[arg(long)]
     keep_embeddings: bool,
+    #[command(flatten)]
+    replace: ReplaceArguments,
     #[command(flatten)]
     selection: SelectionArguments,
     #[command(flatten)]
@@ -123,7 +125,7 @@ struct EverythingArguments {
 
 fn model_help() -> String {
     let built_in: String = BUILT_IN.iter().map(|model| format!("; or {}, {}", model.name, model.about)).collect();
-    format!("Model: the name of an installed SAM, or a folder with model.toml{built_in}")
+    format!("Model: the name of an installed SAM, or the path of a folder with model.toml, such as ./mine{built_in}")
 }
 
 fn strategies_help() -> String {
@@ -175,6 +177,7 @@ impl Arguments {
                 seed: selection.sample_seed,
                 limit: selection.limit,
             },
+            existing: self.replace.existing(),
         }
     }
 }
@@ -192,13 +195,18 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
 /// The summary of a prediction run, one line.
 pub(super) fn sentence(report: &PredictReport) -> String {
-    let PredictReport { model, slices, predictions, shards_reused, seconds, .. } = report;
-    let mut line = format!("{model}: {} predictions for {} slices", grouped(*predictions), grouped(*slices));
+    let PredictReport { model, slices, masks, masks_reused, predictions, seconds, .. } = report;
+    let mut line = format!(
+        "{model}: {} predictions of {} masks on {} slices",
+        grouped(*predictions),
+        grouped(*masks),
+        grouped(*slices)
+    );
     if *slices > 0 {
         line.push_str(&format!(" in {seconds:.1} s ({:.2} slices/s)", *slices as f64 / seconds.max(1e-9)));
     }
-    if *shards_reused > 0 {
-        line.push_str(&format!("; {shards_reused} shard(s) reused"));
+    if *masks_reused > 0 {
+        line.push_str(&format!("; {} masks had been predicted before", grouped(*masks_reused)));
     }
     line
 }

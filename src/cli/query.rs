@@ -1,6 +1,5 @@
 //! `medcosmos query DATASET SQL`.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +7,7 @@ use super::{Global, Outcome};
 use crate::analysis::output::{Format, write_frame};
 use crate::analysis::{frame_to_text, query};
 use crate::text::LINE_WIDTH;
+use crate::whole_file::WholeFile;
 
 /// Options of `query`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let format = Format::from_extension(extension)
             .ok_or_else(|| format!("{}: expected a file name that ends in .csv, .jsonl or .parquet", path.display()))?;
-        write_frame(&frame, format, File::create(path)?)?;
+        let about = |e: std::io::Error| format!("{}: {e}", path.display());
+        let mut file = WholeFile::create(path).map_err(about)?;
+        write_frame(&frame, format, &mut file).map_err(|e| format!("{}: {e}", path.display()))?;
+        file.finish().map_err(about)?;
         return Ok(ExitCode::SUCCESS);
     }
     if global.json {

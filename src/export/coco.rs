@@ -2,16 +2,16 @@
 //! what such programs write back: images are named by their slices, categories by their labels.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
 
-use super::pictures::{image_path, write_images};
-use super::{Error, ExportScope, Exported, io};
+use super::pictures::{check_masks, image_path, without_damage, write_images};
+use super::{Error, ExportScope, Exported, Folder, io};
 use crate::coco::{self, Annotation, Category, Counts, Image, Licence, Runs, Segmentation};
 use crate::licences::Terms;
 use crate::projection;
 use crate::store::MaskRow;
+
+/// The file of annotations.
+const ANNOTATIONS: &str = "annotations.json";
 
 projection! {
     /// A slice as COCO's `images` have it.
@@ -31,8 +31,9 @@ projection! {
     struct Label of Masks { label_name: String, object: String }
 }
 
-pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
-    let slices = write_images(scope, to)?;
+pub(super) fn write(scope: &ExportScope, folder: &Folder) -> Result<Exported, Error> {
+    let (slices, damaged) = write_images(scope, folder)?;
+    without_damage(scope, [damaged, check_masks(scope)?].concat())?;
     let mut labels: BTreeSet<(String, String)> = BTreeSet::new();
     for row in scope.rows::<Label>()? {
         let Label { label_name, object } = row?;
@@ -62,11 +63,11 @@ pub(super) fn write(scope: &ExportScope, to: &Path) -> Result<Exported, Error> {
         masks += 1;
         Ok(annotation(row, masks, image_id, &numbers))
     });
-    let path = to.join("annotations.json");
-    let mut file = BufWriter::new(File::create(&path).map_err(io(&path))?);
+    let path = folder.inside(ANNOTATIONS)?;
+    let mut file = folder.begin(ANNOTATIONS)?;
     let written = coco::write(&mut file, "slices and masks by medcosmos", &licences, &categories, images, annotations)?;
     written.map_err(io(&path))?;
-    file.into_inner().map_err(|e| e.into_error()).and_then(|f| f.sync_all()).map_err(io(&path))?;
+    file.finish().map_err(io(&path))?;
     Ok(Exported { slices, masks, ..Exported::default() })
 }
 

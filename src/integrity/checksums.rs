@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::{Error, Result};
 use crate::raw::CHECKSUMS_HEADER;
+use crate::whole_file::WholeFile;
 
 /// Version of the format.
 const VERSION: &str = "1";
@@ -91,19 +92,13 @@ impl Checksums {
             return Err(wrong(reason.into()));
         }
         let put = || -> io::Result<()> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            let mut out = io::BufWriter::new(file.as_file_mut());
+            let mut out = WholeFile::create(path)?;
             let about = "SHA-256, size in bytes, path; compared by `medcosmos verify`";
             writeln!(out, "{CHECKSUMS_HEADER} {VERSION}: {about}")?;
             for (path, Checksum { sha256, size }) in &self.files {
                 writeln!(out, "{sha256}\t{size}\t{}", escape(path))?;
             }
-            out.flush()?;
-            drop(out);
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
+            out.finish()
         };
         put().map_err(|e| wrong(format!("cannot write the list: {e}")))
     }

@@ -96,11 +96,11 @@ pub trait Segmenter: Send + Sync {
     fn name(&self) -> &str;
 
     /// Digest of everything in the model that decides its masks: its weights, or a version that is raised with every
-    /// change of what it gives. Predictions of another digest are replaced.
+    /// change of what it gives. Predictions of another digest cannot stand under the same name.
     fn digest(&self) -> String;
 
     /// Adds the options under which the model was opened, as far as they decide its masks, to the key of its
-    /// predictions.
+    /// predictions, and the version of a library that computes them. Called after [`load`](Self::load).
     fn key(&self, key: ShardKey) -> ShardKey {
         key
     }
@@ -133,8 +133,9 @@ pub trait Segmenter: Send + Sync {
 
 /// A slice that a model is ready to segment, by one thread.
 pub trait PreparedSlice {
-    /// Candidate masks of every prompt, in the order of the prompts; each of the slice's size. A model that finds
-    /// nothing gives none.
+    /// Candidate masks of every prompt, in the order of the prompts; each of the slice's size. What a prompt gives does
+    /// not depend on the others: masks of a slice may be predicted at different times. A model that finds nothing gives
+    /// none.
     ///
     /// # Errors
     /// The model fails, or a prompt is not of a kind that it takes.
@@ -190,8 +191,8 @@ pub struct BuiltIn {
 /// The models that are part of the program.
 pub const BUILT_IN: &[BuiltIn] = &[otsu_box::BUILT_IN];
 
-/// Opens a model: one of [`BUILT_IN`], or the SAM model in this folder or installed under this name
-/// ([`sam::Model::find`]).
+/// Opens a model: one of [`BUILT_IN`], or the SAM model that is installed under this name or lies in the folder of this
+/// path ([`sam::Model::find`]).
 ///
 /// # Errors
 /// There is none, or its files are not those that it names.

@@ -212,14 +212,29 @@ pub(super) fn differences(name: &str, before: &str, now: &str) -> Vec<String> {
 /// # Errors
 /// Those of the store.
 pub(super) fn finish(dataset: &Dataset, expected: &[Shard], options: BTreeMap<String, Value>) -> Result<Outdated> {
-    let committed = dataset.sound_receipts()?;
+    finish_without(dataset, expected, options, &|_| false)
+}
+
+/// As [`finish`], and removes committed shards for which `unwanted` is true, in whatever partition they lie.
+///
+/// # Errors
+/// Those of the store.
+pub(super) fn finish_without(
+    dataset: &Dataset,
+    expected: &[Shard],
+    options: BTreeMap<String, Value>,
+    unwanted: &dyn Fn(&Receipt) -> bool,
+) -> Result<Outdated> {
+    let mut committed = dataset.sound_receipts()?;
+    committed.retain(|receipt| !unwanted(receipt));
     let after = After::of(&committed, expected);
     let predicted: BTreeSet<&str> =
         committed.iter().filter(|r| r.stage == Stage::Predict).filter_map(|r| r.key.get("build")).collect();
     let removed = committed.iter().filter(|r| r.stage == Stage::Build && !after.builds.contains(&r.id.to_string()));
     let removed: Vec<&Receipt> = removed.filter(|r| predicted.contains(r.id.to_string().as_str())).collect();
     inputs::keep(dataset, &removed)?;
-    let change = Change { expected, options, others: &|receipt| after.fate(receipt), verify: Verify::Quick };
+    let others = |receipt: &Receipt| if unwanted(receipt) { Fate::Remove } else { after.fate(receipt) };
+    let change = Change { expected, options, others: &others, verify: Verify::Quick };
     let Changed { gone, .. } = apply(dataset, &change)?;
     let own: BTreeSet<Stage> = expected.iter().map(Shard::stage).collect();
     let mut outdated = Outdated::default();

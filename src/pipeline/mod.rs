@@ -20,6 +20,7 @@ mod progress;
 mod rebuild;
 mod slices_of;
 mod split;
+mod standing;
 
 pub use build::{BuildOptions, BuildReport, SourceReport, build};
 pub use change::{Existing, Outdated};
@@ -69,6 +70,14 @@ pub enum Error {
         /// File or folder.
         path: PathBuf,
         /// What was expected and found.
+        reason: String,
+    },
+    /// What is asked for cannot be added to what is there.
+    #[error("{path}: {reason}")]
+    Conflict {
+        /// The dataset.
+        path: PathBuf,
+        /// What would have to go, and what to do.
         reason: String,
     },
     /// A condition that chooses masks cannot be answered.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::build::{Digests, NO_SOURCE, Prepared, planned_files, prepare, shards, write_shard};
+use super::build::{Digests, NO_SOURCE, Prepared, UNDONE, planned_files, prepare, shards, write_shard};
 use super::{BuildOptions, Error, Progress, Result, side_by_side};
 use crate::projection;
 use crate::raw::Tree;
@@ -307,6 +307,10 @@ fn other_input(shard: &Shard, receipts: &[Receipt], told: bool) -> Vec<Differenc
         (value(other.key.get(name)), value(shard.key().get(name)))
     };
     let mut differences = Vec::new();
+    if let Some(undone) = other.key.get(UNDONE) {
+        let says = format!("the build could not read all cases ({undone}); run the same `medcosmos build` again");
+        differences.push(input(path(), says));
+    }
     let inputs = [
         ("release", "the release was"),
         ("spec", "the SHA-256 of its spec was"),

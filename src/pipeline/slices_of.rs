@@ -45,6 +45,27 @@ pub(super) fn table_file(dataset: &Dataset, receipt: &Receipt, table: Table) -> 
     dataset.file_of(receipt, table).into_iter().collect()
 }
 
+/// One slice as it is stored, so that whoever works on it can decode it.
+#[derive(Debug)]
+pub(super) struct StoredSlice {
+    row: SliceRow,
+    masks: Vec<MaskRow>,
+}
+
+impl StoredSlice {
+    /// Decodes the picture and the masks.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] and its kin, with the id of the row at fault.
+    pub(super) fn decoded(self) -> Result<DecodedSlice> {
+        let StoredSlice { row, masks } = self;
+        let decoded = |row: MaskRow| row.mask.decode(&row.mask_id).map(|mask| (row, mask));
+        let masks = masks.into_iter().map(decoded).collect::<std::result::Result<_, _>>()?;
+        let pixels = decode_picture(&row.slice_id, &row.image.bytes, [row.height, row.width], row.channels)?;
+        Ok(DecodedSlice { row, pixels, masks })
+    }
+}
+
 /// Walks over the slices of a build shard that have a mask for which `wanted` is true, with these masks; one slice in
 /// memory at a time.
 pub(super) fn slices_of<W>(
@@ -55,21 +76,28 @@ pub(super) fn slices_of<W>(
 where
     W: Fn(&str) -> bool,
 {
+    stored_slices(dataset, receipt, wanted).map(|slice| slice?.decoded())
+}
+
+/// [`slices_of`], before they are decoded.
+pub(super) fn stored_slices<W>(
+    dataset: &Dataset,
+    receipt: &Receipt,
+    wanted: W,
+) -> impl Iterator<Item = Result<StoredSlice>> + use<W>
+where
+    W: Fn(&str) -> bool,
+{
     let mut masks = Rows::<MaskRow>::of(table_file(dataset, receipt, Table::Masks)).peekable();
     let mut slice = move |row: SliceRow| {
         let mut own = Vec::new();
         while let Some(next) = masks.next_if(|m| m.as_ref().map_or(true, |m| m.slice_id == row.slice_id)) {
-            let mask_row = next?;
-            if wanted(&mask_row.mask_id) {
-                let mask = mask_row.mask.decode(&mask_row.mask_id)?;
-                own.push((mask_row, mask));
+            let mask = next?;
+            if wanted(&mask.mask_id) {
+                own.push(mask);
             }
         }
-        if own.is_empty() {
-            return Ok(None);
-        }
-        let pixels = decode_picture(&row.slice_id, &row.image.bytes, [row.height, row.width], row.channels)?;
-        Ok(Some(DecodedSlice { row, pixels, masks: own }))
+        Ok((!own.is_empty()).then_some(StoredSlice { row, masks: own }))
     };
     Rows::<SliceRow>::of(table_file(dataset, receipt, Table::Slices))
         .filter_map(move |row| row.map_err(Error::from).and_then(&mut slice).transpose())

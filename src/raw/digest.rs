@@ -11,6 +11,7 @@ use tracing::warn;
 use super::tree::Place;
 use super::{Error, Member, Tree};
 use crate::digest::{Hasher, sha256};
+use crate::whole_file::WholeFile;
 
 impl Tree {
     /// SHA-256 of a member's bytes, in hexadecimal. The bytes are not kept in memory.
@@ -28,10 +29,14 @@ impl Tree {
     /// the caller's. What is read stays in memory until it is read next, as far as there is room
     /// ([`Options::digested_bytes`](super::Options::digested_bytes)).
     pub fn digests(&self, members: &[&Member], cache: Option<&mut DigestCache>) -> Vec<Result<String, Error>> {
-        let mut digests: Vec<Option<Result<String, Error>>> = members
-            .iter()
-            .map(|member| cache.as_ref().and_then(|cache| cache.get(self, member)).map(|known| Ok(known.to_owned())))
-            .collect();
+        let known = |member: &&Member| {
+            let read = self.known_digest(member).map(Ok);
+            read.or_else(|| {
+                let cached = cache.as_ref()?.get(self, member)?;
+                Some(self.compare(member, cached).map(|()| cached.to_owned()))
+            })
+        };
+        let mut digests: Vec<Option<Result<String, Error>>> = members.iter().map(known).collect();
         let unknown: Vec<usize> = (0..members.len()).filter(|&i| digests[i].is_none()).collect();
         let wanted: Vec<&Member> = unknown.iter().map(|&index| members[index]).collect();
         let computed = self.each(&wanted, |member| self.digest_keeping(member));
@@ -48,14 +53,20 @@ impl Tree {
         digests.into_iter().flatten().collect()
     }
 
-    /// As [`Self::digest`]; the bytes are kept for whoever reads them next, if there is room.
+    /// As [`Self::digest`]; the bytes are kept for whoever reads them next, if there is room. Every later read must give
+    /// the same.
     fn digest_keeping(&self, member: &Member) -> Result<String, Error> {
         let bytes = match self.take_digested(member) {
             Some(bytes) => bytes,
             None if self.keeps_digested(member) => self.read(member)?,
-            None => return self.digest(member),
+            None => {
+                let digest = self.digest(member)?;
+                self.compare(member, &digest)?;
+                return Ok(digest);
+            }
         };
-        let digest = sha256(&bytes);
+        // Bytes that `read` gave have a digest by now.
+        let digest = self.known_digest(member).unwrap_or_else(|| sha256(&bytes));
         self.keep_digested(member, bytes);
         Ok(digest)
     }
@@ -166,19 +177,22 @@ impl DigestCache {
     pub fn save(&self) -> io::Result<()> {
         let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        let mut out = WholeFile::create(&self.file)?;
         let mut rows: Vec<&Row> = self.rows.values().collect();
         rows.sort_by(|a, b| a.path.cmp(&b.path));
-        let mut out = io::BufWriter::new(temporary.as_file_mut());
         for row in rows {
             serde_json::to_writer(&mut out, row)?;
             out.write_all(b"\n")?;
         }
-        out.flush()?;
-        drop(out);
-        temporary.as_file().sync_all()?;
-        temporary.persist(&self.file)?;
-        Ok(())
+        out.finish()
+    }
+
+    /// Removes the digests of members whose bytes were found to be others, or that could not be read any more: the next
+    /// run computes them.
+    pub(crate) fn forget_contradicted(&mut self, tree: &Tree) {
+        for member in tree.contradicted() {
+            self.rows.remove(&member.path);
+        }
     }
 
     fn get(&self, tree: &Tree, member: &Member) -> Option<&str> {

@@ -174,11 +174,10 @@ fn problem(root: &Path, error: &walkdir::Error) -> Problem {
             return Problem { path, fault, reason: format!("{what}{advice}") };
         }
         if error.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Problem {
-                path,
-                fault: Fault::Unreadable,
-                reason: format!("a link to {target}, which does not exist"),
-            };
+            // The folders above the downloads are nobody's concern: tables hold this reason.
+            let target = if target.starts_with('/') { target.rsplit('/').next().unwrap_or_default() } else { &*target };
+            let reason = format!("a link to {target}, which does not exist");
+            return Problem { path, fault: Fault::Unreadable, reason };
         }
     }
     let reason = match (error.loop_ancestor(), error.io_error()) {

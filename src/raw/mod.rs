@@ -45,6 +45,9 @@
 //! A member that [`Tree::digests`] has read stays in memory until it is read next, so a build reads and decodes most
 //! files once: up to [`Options::digested_bytes`] in total, in the order of digestion. All others are read twice.
 //!
+//! Every read for decoding is hashed. A member whose bytes are not those of its first read, or of the digest that a
+//! cache has of it, fails with [`Reason::Changed`]: the digests of a run are those of the bytes that it decoded.
+//!
 //! An archive inside an archive is read in place where the outer one stores it uncompressed. Otherwise it is decoded
 //! once when the tree is opened and kept: in memory, until all of them together reach [`Options::nested_bytes`], then
 //! in an unnamed temporary file that the system removes with the process.
@@ -65,6 +68,7 @@ mod cursors;
 mod digest;
 mod folder;
 mod kept;
+mod known;
 mod names;
 mod nested;
 mod parts;
@@ -120,6 +124,20 @@ pub enum Reason {
     /// Legal, but not read here.
     #[error("not supported: {0}")]
     Unsupported(String),
+    /// Its bytes are not those that its digest was computed from.
+    #[error(
+        "it changed while it was being read: its SHA-256 was {known} and is now {found}; run the same command again \
+         when nothing writes to it"
+    )]
+    Changed {
+        /// SHA-256 of the first read, or that of the cache of digests.
+        known: String,
+        /// SHA-256 of this read.
+        found: String,
+    },
+    /// An archive inside an archive needs a temporary file, and there is none.
+    #[error("cannot be unpacked to a temporary file: {0}; TMPDIR names the folder for temporary files")]
+    Temporary(io::ErrorKind),
     /// Larger than [`Options::max_member_bytes`].
     #[error("{size} bytes or more, above the limit of {limit}; raise the limit if the size is correct")]
     TooLarge {
@@ -152,7 +170,7 @@ impl Reason {
             Reason::Encrypted => Fault::Encrypted,
             Reason::Unsupported(_) => Fault::Unsupported,
             Reason::TooLarge { .. } | Reason::TooDeep(_) | Reason::Name(_) => Fault::Refused,
-            Reason::Foreign => Fault::Unreadable,
+            Reason::Foreign | Reason::Changed { .. } | Reason::Temporary(_) => Fault::Unreadable,
         }
     }
 

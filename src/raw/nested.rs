@@ -34,7 +34,7 @@ impl Nested {
         }
         let mut spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
         if spool.is_none() {
-            *spool = Some((Arc::new(tempfile::tempfile()?), 0));
+            *spool = Some((Arc::new(tempfile::tempfile().map_err(|e| Reason::Temporary(e.kind()))?), 0));
         }
         let Some((file, len)) = spool.as_mut() else { return Err(io::Error::other("no temporary file").into()) };
         let mut out = io::BufWriter::with_capacity(1 << 20, WriteAt { file, position: *len });

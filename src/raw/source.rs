@@ -133,6 +133,8 @@ impl SourceReader {
             }
             Place::Unnamed(file, from) => read_at(file, out, from + offset)?,
             Place::File(path) => {
+                #[cfg(debug_assertions)]
+                injected_error(path)?;
                 if self.open.as_ref().is_none_or(|(open, _)| *open != index) {
                     self.open = Some((index, open_unchanged(path, piece.len)?));
                 }
@@ -153,10 +155,21 @@ fn open_unchanged(path: &Path, expected: u64) -> io::Result<File> {
     let file = File::open(path)?;
     let found = file.metadata()?.len();
     if found != expected {
-        let message = format!("{} had {expected} bytes when it was indexed and has {found} now", path.display());
+        let message = format!("the file on disk had {expected} bytes when it was indexed and has {found} now");
         return Err(io::Error::other(message));
     }
     Ok(file)
+}
+
+/// Fails where a test asks for it: `MEDCOSMOS_TEST_READ_ERROR=5:train` gives the system's error 5 for every file whose
+/// path contains `train`. Release builds have no such variable.
+#[cfg(debug_assertions)]
+fn injected_error(path: &Path) -> io::Result<()> {
+    let Ok(asked) = std::env::var("MEDCOSMOS_TEST_READ_ERROR") else { return Ok(()) };
+    match asked.split_once(':').map(|(error, part)| (error.parse(), part)) {
+        Some((Ok(error), part)) if path.to_string_lossy().contains(part) => Err(io::Error::from_raw_os_error(error)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]

@@ -10,9 +10,11 @@ use rayon::prelude::*;
 use super::archive::{Archive, Entry, Opened, Options, Shared, copy};
 use super::folder::{self, Found};
 use super::kept::Kept;
+use super::known::Known;
 use super::registry::{self, Hint};
 use super::source::Source;
 use super::{Error, Ignored, Link, Problem, Reason, names};
+use crate::digest::sha256;
 
 /// A file in a folder or in an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Tree {
     shared: Shared,
     /// Members that were read for their digests, by their place among the members, until they are read next.
     digested: Kept,
+    /// Digests of members that were read, by their place among the members.
+    known: Known,
 }
 
 impl fmt::Debug for Tree {
@@ -117,7 +121,18 @@ impl Tree {
         let enclosing = listing.files.into_iter();
         let enclosing =
             enclosing.map(|found| EnclosingArchive { source: found.source, modified_ns: found.modified_ns }).collect();
-        Ok(Self { root: root.to_owned(), members, problems, ignored, links, enclosing, archives, shared, digested })
+        Ok(Self {
+            root: root.to_owned(),
+            members,
+            problems,
+            ignored,
+            links,
+            enclosing,
+            archives,
+            shared,
+            digested,
+            known: Known::default(),
+        })
     }
 
     /// The folder or file that was opened.
@@ -168,7 +183,8 @@ impl Tree {
     ///
     /// # Errors
     /// When the file or its archive cannot be read or decoded, when the bytes are more or fewer than
-    /// [`Member::size`], and when the member is not in this tree.
+    /// [`Member::size`] or are not those of an earlier read or of the known digest, and when the member is not in this
+    /// tree.
     pub fn read(&self, member: &Member) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let size = self.read_into(member, &mut bytes)?.len();
@@ -184,9 +200,23 @@ impl Tree {
     pub(crate) fn read_into<'a>(&self, member: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
         let own = self.own(member)?;
         if let Some(bytes) = self.take_digested(own) {
-            *memory = bytes;
+            *memory = bytes; // hashed when they were read
             return Ok(memory);
         }
+        match self.read_anew(own, memory) {
+            Ok(bytes) => {
+                self.compare(own, &sha256(bytes))?;
+                Ok(bytes)
+            }
+            Err(error) => {
+                self.place_of(&own.path).iter().for_each(|&place| self.known.not_read(place));
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads a member of this tree from the disk.
+    fn read_anew<'a>(&self, own: &Member, memory: &'a mut Vec<u8>) -> Result<&'a [u8], Error> {
         if own.place == Place::File {
             // Not by way of a buffer. The size is that of a file on disk, and the reader refuses one that has changed.
             let size = usize::try_from(own.size).unwrap_or(usize::MAX);
@@ -199,14 +229,14 @@ impl Tree {
             }
             let bytes = &mut memory[..size];
             let read = self.enclosing[own.outer].source.reader().read_exact(bytes);
-            return read.map(|()| &*bytes).map_err(|error| Reason::Io(error).at(&member.path));
+            return read.map(|()| &*bytes).map_err(|error| Reason::Io(error).at(&own.path));
         }
         memory.clear();
         // A declared size may be a lie, the size of the file on disk is not.
-        let plausible = self.enclosing.get(member.outer).map_or(0, |outer| outer.size().saturating_mul(4));
-        let capacity = member.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
+        let plausible = self.enclosing.get(own.outer).map_or(0, |outer| outer.size().saturating_mul(4));
+        let capacity = own.size.min(plausible.max(1 << 20)).min(self.shared.options.max_member_bytes);
         memory.reserve(usize::try_from(capacity).unwrap_or(0));
-        self.copy(member, memory)?;
+        self.copy(own, memory)?;
         Ok(memory)
     }
 
@@ -223,6 +253,23 @@ impl Tree {
             }
             None => self.read(member),
         }
+    }
+
+    /// The SHA-256 of a member that was read before, in hexadecimal.
+    pub(super) fn known_digest(&self, member: &Member) -> Option<String> {
+        self.known.get(self.place_of(&member.path)?)
+    }
+
+    /// Notes the digest of a member, or compares it with the one that is known.
+    pub(super) fn compare(&self, member: &Member, digest: &str) -> Result<(), Error> {
+        let place = self.place_of(&member.path).ok_or_else(|| Reason::Foreign.at(&member.path))?;
+        self.known.compare(place, digest).map_err(|reason| reason.at(&member.path))
+    }
+
+    /// Members whose bytes were not those of their digest, or could not be read although it was known: they changed
+    /// during the run, or the cache of digests is wrong about them.
+    pub(super) fn contradicted(&self) -> Vec<&Member> {
+        self.known.contradicted().into_iter().map(|place| &self.members[place]).collect()
     }
 
     /// Whether there is room to keep a member that is read for its digest.

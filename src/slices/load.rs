@@ -1,5 +1,7 @@
 //! The image of a case or of a mask, from one file or a stack of files.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::Error;
@@ -80,18 +82,29 @@ pub(super) fn load_from(
     Ok(Loaded { file: first.path.clone(), image, positions: None, files })
 }
 
-/// The bytes of a file that a header names.
-pub(super) fn companion<'a>(tree: &'a Tree, member: &'a Member) -> impl Fn(&str) -> Option<Vec<u8>> + 'a {
+/// Reads a file with those that its header names. One of these that cannot be read is the error, whatever the reader
+/// makes of its absence.
+pub(super) fn with_companions<T>(
+    tree: &Tree,
+    member: &Member,
+    read: impl FnOnce(&formats::Companion) -> formats::Result<T>,
+) -> Result<T, Error> {
     let folder = member.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    move |name: &str| {
+    let unread = Mutex::new(None);
+    let companion = |name: &str| {
         let path = if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
-        tree.find(&path).and_then(|m| tree.read(m).ok())
+        let read = tree.read(tree.find(&path)?);
+        read.map_err(|error| unread.lock().unwrap_or_else(PoisonError::into_inner).insert(error).path.clone()).ok()
+    };
+    let outcome = read(&companion);
+    match unread.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(Error::Raw(error)),
+        None => outcome.map_err(|source| Error::Format { file: member.path.clone(), source }),
     }
 }
 
 fn decode(tree: &Tree, member: &Member, file: &File, volumes: &mut formats::Scratch) -> Result<Image, Error> {
-    formats::read_file(file, &companion(tree, member), volumes)
-        .map_err(|source| Error::Format { file: member.path.clone(), source })
+    with_companions(tree, member, |companion| formats::read_file(file, companion, volumes))
 }
 
 fn load_dicom(tree: &Tree, members: &[&Member], first: &[u8], order: Order) -> Result<Loaded, Error> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::cut::{Add, MaskReader, give};
-use super::load::{companion, load_from, with_bytes};
+use super::load::{load_from, with_bytes, with_companions};
 use super::placement::{Placed, Placement, place};
 use super::{Error, Loaded, Scratch};
 use crate::formats::segments::{Kind, Misfit, Segment, Segments, Table, Target};
@@ -67,8 +67,8 @@ pub(super) fn add_each(
         let member = &reader.tree.members()[file];
         let problem = |reason: String| Error::Spec { file: member.path.clone(), reason };
         let segments = with_bytes(reader.tree, member, scratch, |bytes, _| {
-            formats::read_segments(&File::new(&member.path, bytes), &companion(reader.tree, member))
-                .map_err(|source| Error::Format { file: member.path.clone(), source })
+            let file = File::new(&member.path, bytes);
+            with_companions(reader.tree, member, |companion| formats::read_segments(&file, companion))
         })?
         .ok_or_else(|| problem("the spec reads segments by name, but the file has none".into()))?;
         let mut notes = segments.notes.clone();

@@ -69,7 +69,6 @@ pub(super) fn check_group(
 ///
 /// # Errors
 /// [`Error::Damaged`] with the column, and errors of reading.
-#[cfg(feature = "query")]
 pub(crate) fn check_columns(table: &TableFile, columns: &[String]) -> Result<()> {
     let (path, recorded) = (&table.path, &table.file.checksums);
     let (file, metadata) = open(table)?;

@@ -22,6 +22,7 @@ use super::manifest::Manifest;
 #[cfg(test)]
 use super::manifest::ManifestShard;
 use super::names::Stage;
+use super::reader::TableFile;
 use super::schema::Table;
 use super::shard::{FileFault, Receipt, Shard, ShardId, Verify};
 
@@ -179,8 +180,8 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, and commits
-/// it. Every file is compared with its receipt on the way.
+/// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, or one that
+/// an interrupted copy left there, and commits it. Every file is compared with its receipt before it takes its place.
 ///
 /// # Errors
 /// [`Error::NotEmpty`], [`Error::Refused`] with a file that is not what its receipt says, and errors of reading and
@@ -191,8 +192,8 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
     let copy = Dataset::create(to)?;
     receipts.par_iter().try_for_each(|(path, receipt)| {
         for file in receipt.files.values() {
-            let copied = durable::copy(to, &dataset.path().join(&file.path), &to.join(&file.path))?;
-            if copied != (file.bytes, file.sha256.clone()) {
+            let (from, to_file) = (dataset.path().join(&file.path), to.join(&file.path));
+            if !durable::copy_known(to, &from, &to_file, (file.bytes, &file.sha256))? {
                 let reason = "does not match its receipt".to_string();
                 return Err(Error::Refused {
                     problems: vec![Problem::AlteredFile { path: file.path.clone(), reason }],
@@ -272,6 +273,19 @@ impl Dataset {
     pub(crate) fn parked_inputs(&self, build: &str) -> Option<BTreeMap<String, String>> {
         let bytes = fs::read(layout::parked_inputs(self.path(), build)).ok()?;
         serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The predictions of a parked shard; `None` where it has no row.
+    pub(crate) fn parked_file(&self, receipt: &Receipt) -> Option<TableFile> {
+        Dataset::at(&layout::parked(self.path())).file_of(receipt, Table::Predictions)
+    }
+
+    /// Removes a parked shard, whose predictions are committed elsewhere.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn discard_parked(&self, receipt: &Receipt) -> Result<()> {
+        remove_shard(&layout::parked(self.path()), receipt)
     }
 
     /// Puts a parked shard back in its place, where it is finished and not committed.

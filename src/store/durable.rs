@@ -17,7 +17,7 @@ use tempfile::TempPath;
 
 use super::error::{Error, Result, io};
 use super::layout;
-use crate::digest::Hasher;
+use crate::digest::{Hasher, sha256_file};
 
 /// How the names of scratch files begin.
 const PREFIX: &str = ".tmp";
@@ -46,6 +46,11 @@ impl Staged {
     /// Where the file is now.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// SHA-256 of what was written so far, in hex.
+    pub(super) fn digest(&self) -> String {
+        self.sha256.clone().finish()
     }
 
     /// Moves the file to its place inside the folder `root`, and returns once that survives a power cut. Gives its size
@@ -98,6 +103,23 @@ pub(super) fn copy(root: &Path, from: &Path, to: &Path) -> Result<(u64, String)>
     let mut staged = Staged::create(&layout::scratch(root))?;
     io::copy(&mut file, &mut staged).map_err(io(to, "write"))?;
     staged.publish(root, to)
+}
+
+/// As [`copy`], of a file whose size and SHA-256 are known: a copy that is there already stays, and a file with other
+/// bytes is not copied. Gives whether the right one is in place.
+pub(super) fn copy_known(root: &Path, from: &Path, to: &Path, known: (u64, &str)) -> Result<bool> {
+    let is_known = |(bytes, sha256): (u64, String)| (bytes, sha256.as_str()) == known;
+    if sha256_file(to).is_ok_and(is_known) {
+        return Ok(true);
+    }
+    let mut file = File::open(from).map_err(io(from, "open"))?;
+    let mut staged = Staged::create(&layout::scratch(root))?;
+    io::copy(&mut file, &mut staged).map_err(io(to, "write"))?;
+    if !is_known((staged.bytes, staged.sha256.clone().finish())) {
+        return Ok(false);
+    }
+    staged.publish(root, to)?;
+    Ok(true)
 }
 
 /// Removes what killed processes left in the scratch folder: regular files with a name of [`Staged::create`]'s making.

@@ -8,6 +8,7 @@
 //! receipts/build/source=acdc/<shard>.json             a finished shard
 //! .medcosmos/digests                                  digests of raw files, so that they are not computed again
 //! .medcosmos/embeddings/                              embeddings of slices, where they are kept
+//! .medcosmos/journal/<shard>/                         finished rows of predictions whose shard is not finished
 //! .medcosmos/lock                                     locked by the command that writes, with its name
 //! .medcosmos/parked/                                  predictions of masks that no build has at the moment
 //! .medcosmos/scratch/                                 files being written
@@ -167,6 +168,11 @@ pub(super) fn parked_inputs(root: &Path, build: &str) -> PathBuf {
 /// Folder with embeddings of slices that were computed before.
 pub(super) fn embedding_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("embeddings")
+}
+
+/// Folder with finished rows of a shard that is not finished.
+pub(super) fn journal(root: &Path, id: &ShardId) -> PathBuf {
+    root.join(OWN).join("journal").join(id.to_string())
 }
 
 /// File with the times of a shard.

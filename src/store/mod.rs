@@ -30,6 +30,7 @@ mod dataset;
 mod durable;
 mod error;
 mod ids;
+mod journal;
 mod layout;
 mod lock;
 mod manifest;
@@ -51,8 +52,9 @@ pub use arrow_array::RecordBatch;
 pub use arrow_schema::Field;
 
 pub use audit::{Audit, Problem, audit};
+pub(crate) use checksums::check_columns;
 #[cfg(feature = "query")]
-pub(crate) use checksums::{check_columns, check_size};
+pub(crate) use checksums::check_size;
 pub(crate) use commit::{Change, Changed, Fate, apply, noted};
 pub use commit::{commit, copy};
 pub use dataset::Dataset;
@@ -65,8 +67,8 @@ pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
 pub use reader::{Rows, TableFile};
 pub use repair::Repair;
 pub use rows::{
-    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictionRow,
-    Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
+    CaseRow, DuplicateRow, FactorRow, FileRow, LeakRow, MaskIdentity, MaskRow, MaskTarget, MetricRow, PredictedMask,
+    PredictionRow, Projection, Row, SliceImage, SliceInfo, SliceRow, SourceRow, SplitRow,
 };
 pub use schema::Table;
 pub use shard::{Receipt, Shard, ShardFile, ShardId, ShardKey, ShardState, ShardWriter, Verify};

@@ -599,6 +599,11 @@ projection! {
 }
 
 projection! {
+    /// The mask that a prediction is of.
+    pub struct PredictedMask of Predictions { mask_id: String }
+}
+
+projection! {
     /// A slice without its image.
     pub struct SliceInfo of Slices {
         slice_id: String,

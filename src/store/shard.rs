@@ -62,6 +62,17 @@ impl ShardKey {
         self.with(name, digest)
     }
 
+    /// The key without a name.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// Names and values, sorted by name.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value of a name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
@@ -344,6 +355,16 @@ impl<'a> ShardWriter<'a> {
     /// Adds to the count of a reason (`mask_too_small`).
     pub fn count(&mut self, reason: &str, n: u64) {
         *self.counts.entry(reason.to_string()).or_default() += n;
+    }
+
+    /// As [`finish`](Self::finish), as another shard of the same stage and partition: for one whose content turned out
+    /// to depend on more than was planned.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub(crate) fn finish_as(mut self, key: ShardKey) -> Result<Receipt> {
+        self.shard = Shard::new(self.shard.stage, self.shard.partition, key);
+        self.finish()
     }
 
     /// Puts the files in place, then the receipt.

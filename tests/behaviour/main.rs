@@ -7,6 +7,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod adding;
 mod architecture;
 mod archives;
 mod bad_input;
@@ -16,6 +17,8 @@ mod cosmos;
 mod custom_source;
 mod determinism;
 mod dicom;
+mod endings;
+mod exports;
 mod factors;
 mod facts;
 mod filelists;
@@ -24,6 +27,7 @@ mod keys;
 mod kills;
 mod leaks;
 mod looks;
+mod moments;
 mod mutations;
 mod names;
 mod nothing_lost;
@@ -45,6 +49,8 @@ mod segments;
 mod sharing;
 #[cfg(all(feature = "query", unix))] // messages of the system are those of Unix
 mod snapshots;
+#[cfg(unix)] // scripts stand for programs
+mod surroundings;
 mod trace;
 mod verify;
 mod volumes;

@@ -110,33 +110,63 @@ fn every_pass_whatever_the_threads_and_the_order() {
 #[test]
 fn masks_are_chosen() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
-    let Some(_) = dataset(&data) else { return };
-    let chosen = |options: &str| -> BTreeSet<String> {
-        predict(&data, "otsu-box", options);
+    let built = folder.path().join("built");
+    let Some(_) = dataset(&built) else { return };
+    // Each selection in a copy of its own: they add up in one dataset.
+    let chosen = |options: &[&str]| -> BTreeSet<String> {
+        let data = folder.path().join(options.join(" ").replace(' ', "_") + "-data");
+        let copied = std::process::Command::new("cp").arg("-r").arg(&built).arg(&data).status().unwrap();
+        assert!(copied.success());
+        Run::done(medcosmos("predict").arg(&data).args(["--quiet", "--model", "otsu-box"]).args(options));
         rows::<PredictionRow>(&data).into_iter().map(|p| p.mask_id).collect()
     };
-    let all = chosen("");
+    let all = chosen(&[]);
     assert_eq!(all.len(), 56);
-    let (small, large) = (chosen("--sample 2"), chosen("--sample 5"));
+    let (small, large) = (chosen(&["--sample", "2"]), chosen(&["--sample", "5"]));
     assert_eq!((small.len(), large.len()), (8, 20), "of each of four targets");
     assert!(small.is_subset(&large) && large.is_subset(&all));
-    assert_ne!(small, chosen("--sample 2 --sample-seed 1"));
+    assert_ne!(small, chosen(&["--sample", "2", "--sample-seed", "1"]));
     #[cfg(feature = "query")]
     {
-        let mut program = medcosmos("predict");
-        program.arg(&data).args(["--quiet", "--model", "otsu-box", "--where", "object = 'right ventricle'"]);
-        Run::done(&mut program);
-        let names = rows::<PredictionRow>(&data).into_iter().map(|p| p.mask_id).collect::<BTreeSet<_>>();
+        let names = chosen(&["--where", "object = 'right ventricle'"]);
         assert!(names.len() == 12 && names.iter().all(|id| id.ends_with("/right_ventricle")), "{names:?}");
         let mut program = medcosmos("predict");
-        program.arg(&data).args(["--model", "otsu-box", "--where", "objekt = 'liver'"]);
+        program.arg(&built).args(["--model", "otsu-box", "--where", "objekt = 'liver'"]);
         Run::of(&mut program).failed(1, &["the condition", "objekt"]);
     }
     let mut program = medcosmos("predict");
-    Run::of(program.arg(&data).args(["--model", "otsu-box", "--limit", "0"]))
+    Run::of(program.arg(&built).args(["--model", "otsu-box", "--limit", "0"]))
         .failed(1, &["no mask matches the selection"]);
-    assert_eq!(chosen("").len(), 56, "all again");
+}
+
+/// The model's passes add to one another, and what one has is not asked of the model again.
+#[test]
+fn passes_and_selections_of_sam_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let [at_once, in_turn] = ["at-once", "in-turn"].map(|name| folder.path().join(name));
+    let Some(model) = dataset(&at_once) else { return };
+    dataset(&in_turn).unwrap();
+    let report = predict(&at_once, &model, "--strategies S2,S5 --clicks 2 --limit 3");
+    assert_eq!((&report["slices"], &report["slices_reused"]), (&3.into(), &0.into()));
+    predict(&in_turn, &model, "--strategies S5 --limit 1");
+    predict(&in_turn, &model, "--strategies S2 --limit 2");
+    predict(&in_turn, &model, "--strategies S5 --clicks 2 --limit 3");
+    let report = predict(&in_turn, &model, "--strategies S2,S5 --clicks 2 --limit 3");
+    assert_eq!((&report["slices"], &report["slices_reused"]), (&1.into(), &2.into()), "S2 on the third");
+    assert_same(&at_once, &in_turn);
+    let before = files_of(&in_turn);
+    let report = predict(&in_turn, &model, "--clicks 2 --limit 2");
+    assert_eq!(report["slices"], 0, "{report}");
+    assert_eq!(files_of(&in_turn), before);
+    let key = Dataset::open(&in_turn).unwrap().receipts().unwrap().into_iter().find_map(|receipt| {
+        let runtime = receipt.key.get("runtime")?;
+        Some(runtime.to_string())
+    });
+    assert!(key.is_some_and(|runtime| runtime.contains("git-commit-id=")), "the build of ONNX Runtime");
+    // Kept embeddings are rounded, so they are another setting.
+    let mut program = medcosmos("predict");
+    program.arg(&in_turn).args(["--model", &model, "--keep-embeddings", "--limit", "1"]);
+    Run::of(&mut program).failed(1, &["embeddings f32 -> f16", "--replace"]);
 }
 
 #[test]

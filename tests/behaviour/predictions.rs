@@ -8,7 +8,7 @@ use medcosmos::image::{Frame, Geometry, Image, Samples};
 use medcosmos::store::{Dataset, MetricRow};
 
 use crate::phantom::{SIZE, cardiac_case, labels, write};
-use crate::program::{Run, medcosmos};
+use crate::program::{Run, assert_same, files_of, medcosmos};
 
 /// A dataset, and a folder for predictions beside it.
 struct Place {
@@ -49,9 +49,17 @@ impl Place {
         self
     }
 
+    /// Imports in place of what was imported before.
     fn import(&self, from: &str, more: &[&str]) -> Run {
+        self.add(from, &[&["--replace"], more].concat())
+    }
+
+    fn add(&self, from: &str, more: &[&str]) -> Run {
         let mut import = medcosmos("import");
-        import.arg(self.path("data")).arg(self.path(from)).args(["--model", "m"]).args(more);
+        import.arg(self.path("data")).arg(self.path(from)).args(more);
+        if !more.contains(&"--model") {
+            import.args(["--model", "m"]);
+        }
         self.spec.iter().for_each(|spec| {
             import.arg("--spec").arg(spec);
         });
@@ -421,4 +429,67 @@ fn two_halves_are_one_prediction_unless_they_are_candidates() {
     place.import("results.json", &["--annotations", ids, "--candidates"]);
     let dice = place.dice();
     assert!((dice[0] - 2.0 / 3.0).abs() < 0.02, "{dice:?}");
+}
+
+#[test]
+fn imports_add_and_replace_only_what_they_are_asked_to() {
+    let (place, at_once) = (Place::cardiac(), Place::cardiac());
+    label_map(&place, "all", [0, 1, 2, 3]);
+    label_map(&place, "swapped", [0, 3, 2, 1]);
+    label_map(&at_once, "all", [0, 1, 2, 3]);
+    let patient = |folder: &str, n: u8| format!("{folder}/acdc/patient00{n}_frame01");
+    let alone = |folder: &str, n: u8| {
+        let name = format!("{}-{n}", folder.replace('/', "-"));
+        let to = place.path(&patient(&name, n));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Run::done(std::process::Command::new("cp").arg("-r").arg(place.path(&patient(folder, n))).arg(to));
+        assert_eq!(copied.status, 0);
+        name
+    };
+    let (first, second) = (alone("all", 1), alone("all", 2));
+    let report = place.add(&first, &["--json"]);
+    assert_eq!((report.status, report.json()["missing"].as_array().unwrap().len()), (3, 9));
+    let report = place.add(&second, &["--json"]);
+    assert_eq!((report.status, &report.json()["kept"]), (0, &9.into()), "{}", report.err);
+    at_once.add("all", &[]);
+    assert_same(&place.path("data"), &at_once.path("data"));
+
+    // The same again is nothing; something else is refused, whether it is found at once or halfway.
+    let before = files_of(&place.path("data"));
+    assert_eq!(place.add("all", &["--json"]).json()["unchanged"], 18);
+    assert_eq!(files_of(&place.path("data")), before);
+    place.add("swapped", &[]).failed(1, &["12 masks, such as acdc/patient001", "other predictions of m", "--replace"]);
+    fs::remove_file(place.path(&patient("swapped", 2)).join("z0002.png")).unwrap();
+    write(&place.path(&patient("swapped", 2)).join("z0002.png"), b"no picture");
+    place.add("swapped", &["--replace"]).failed(1, &["z0002.png"]);
+    place.add("swapped", &["--replace", "--strategy", "new"]).failed(1, &["z0002.png"]);
+    assert_eq!(files_of(&place.path("data")), before);
+
+    // Another strategy stays beside it, and only the masks that are imported are replaced.
+    assert_eq!(place.add(&first, &["--strategy", "other"]).status, 3);
+    let report = place.add(&alone("swapped", 1), &["--replace", "--json"]).json();
+    assert_eq!((&report["replaced"], &report["unchanged"], &report["kept"]), (&6.into(), &3.into(), &9.into()));
+    let dice = place.dice();
+    assert_eq!(dice.len(), 18 + 9);
+    assert_eq!(dice.iter().filter(|dice| **dice < 1.0).count(), 6);
+}
+
+#[test]
+fn imports_and_computed_predictions_do_not_take_one_another_away() {
+    let place = Place::cardiac();
+    label_map(&place, "all", [0, 1, 2, 3]);
+    let predict =
+        |more: &[&str]| Run::of(medcosmos("predict").arg(place.path("data")).args(["--model", "otsu-box"]).args(more));
+    let import = |more: &[&str]| place.add("all", &[&["--model", "otsu-box"], more].concat());
+    assert_eq!(predict(&[]).status, 0);
+    let before = files_of(&place.path("data"));
+    import(&["--strategy", "S5"]).failed(1, &["18 predictions of otsu-box", "computed by `medcosmos predict`"]);
+    assert_eq!(files_of(&place.path("data")), before);
+    assert_eq!(import(&[]).status, 0);
+    assert_eq!(predict(&["--jitter", "0-10", "--seeds", "1"]).status, 0);
+    assert_eq!(place.dice().len(), 3 * 18);
+    assert_eq!(import(&["--strategy", "S5", "--replace"]).status, 0);
+    predict(&[]).failed(1, &["S5: 18 predictions of 18 masks", "rows sha256:", "-> none"]);
+    assert_eq!(predict(&["--replace"]).status, 0);
+    assert_eq!(place.dice().len(), 3 * 18);
 }

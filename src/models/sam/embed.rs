@@ -30,13 +30,15 @@ pub struct EmbeddingKey {
     pub clip: EncoderClip,
     /// What computed it: providers agree within a tolerance, and not to the bit.
     pub provider: Provider,
+    /// The library that computed it: [`Runtime::build`].
+    pub runtime: String,
 }
 
 impl EmbeddingKey {
     /// One digest of the whole key, hexadecimal: a file name for a cache.
     pub fn digest(&self) -> String {
-        let EmbeddingKey { encoder, pixels, clip, provider } = self;
-        digest::sha256(format!("{encoder}\n{pixels}\n{clip}\n{provider}\n").as_bytes())
+        let EmbeddingKey { encoder, pixels, clip, provider, runtime } = self;
+        digest::sha256(format!("{encoder}\n{pixels}\n{clip}\n{provider}\n{runtime}\n").as_bytes())
     }
 }
 
@@ -62,6 +64,8 @@ pub struct Encoder {
     /// Axes of its input: 4, or 3 without one for the batch.
     axes: usize,
     provider: Provider,
+    /// The library that computes.
+    runtime: &'static str,
 }
 
 impl Encoder {
@@ -82,12 +86,14 @@ impl Encoder {
             reason,
         })?;
         let (name, digest) = (model.spec().name.clone(), model.encoder_digest());
-        Ok(Encoder { session, name, digest, format: spec.input_format(), input, axes, provider: options.provider })
+        let (format, provider, runtime) = (spec.input_format(), options.provider, runtime.build());
+        Ok(Encoder { session, name, digest, format, input, axes, provider, runtime })
     }
 
     /// The key that [`embed`](Self::embed) would give the embedding of this slice.
     pub fn key(&self, slice: &SlicePixels, clip: EncoderClip) -> EmbeddingKey {
-        EmbeddingKey { encoder: self.digest.clone(), pixels: slice.digest(), clip, provider: self.provider }
+        let (encoder, runtime) = (self.digest.clone(), self.runtime.to_string());
+        EmbeddingKey { encoder, pixels: slice.digest(), clip, provider: self.provider, runtime }
     }
 
     /// Computes the embedding of a slice.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::encoder_input::EncoderClip;
 use super::interface::DecoderInterface;
 use super::model::{DecoderSpec, Digests, EncoderSpec, MODEL_FILE, Model, ModelError, ModelSpec, installed_folder};
+use super::staging::{Staging, sync_folder};
 use super::{Decoder, Encoder, Output, Runtime, SamError, SessionOptions};
 use crate::choice::score_choice;
 use crate::digest::sha256_file;
@@ -27,6 +28,7 @@ pub fn installed(cache: &Path) -> Result<Vec<String>, ModelError> {
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join(MODEL_FILE).is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
     Ok(names)
@@ -70,20 +72,27 @@ pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, M
             to.display()
         )));
     }
-    // Complete or absent: written next to its place, then renamed.
+    // Complete or absent: written inside the cache, then renamed.
     let models = installed_folder(cache, "");
     let at = |path: &Path| {
         let path = path.to_path_buf();
         move |source| ModelError::Read { path, source }
     };
     fs::create_dir_all(&models).map_err(at(&models))?;
-    let making = tempfile::tempdir_in(&models).map_err(at(&models))?;
-    for file in spec.files.keys() {
-        fs::copy(from.join(file), making.path().join(file)).map_err(at(&from.join(file)))?;
-    }
+    let staging = Staging::new(cache).map_err(at(cache))?;
+    let making = staging.path().join(&spec.name);
+    fs::create_dir(&making).map_err(at(&making))?;
     let text = toml::to_string(spec).map_err(|e| refused(e.to_string()))?;
-    fs::write(making.path().join(MODEL_FILE), text).map_err(at(making.path()))?;
-    fs::rename(making.keep(), &to).map_err(at(&to))?;
+    fs::write(making.join(MODEL_FILE), text).map_err(at(&making))?;
+    for file in spec.files.keys() {
+        fs::copy(from.join(file), making.join(file)).map_err(at(&from.join(file)))?;
+    }
+    for file in spec.files.keys().map(String::as_str).chain([MODEL_FILE]) {
+        let path = making.join(file);
+        fs::File::open(&path).and_then(|file| file.sync_all()).map_err(at(&path))?;
+    }
+    fs::rename(&making, &to).map_err(at(&to))?;
+    sync_folder(&models).map_err(at(&models))?;
     Ok(to)
 }
 

@@ -27,12 +27,13 @@ mod resize;
 mod runtime;
 mod segmenter;
 pub mod setup;
+mod staging;
 mod upsample;
 
 pub use decode::{Decoder, Output};
 pub(crate) use embed::EmbeddingKey;
 pub use embed::{Embedding, Encoder};
-pub(crate) use embedding_cache::EmbeddingCache;
+pub use embedding_cache::{EmbeddingCache, KeptEmbedding};
 pub use encoder_input::{EncoderClip, ResizedFrame};
 pub use everything::everything;
 pub use interface::DecoderInterface;
@@ -67,7 +68,7 @@ pub enum SamError {
     #[error(transparent)]
     Slice(#[from] crate::slices::SliceError),
     /// An embedding cannot be kept.
-    #[error("the cache of embeddings: {path}: {source}")]
+    #[error("kept embeddings: {}: {source}", path.display())]
     Cache {
         /// File or folder.
         path: std::path::PathBuf,

@@ -53,10 +53,10 @@ pub(crate) const MOBILE_SAM: &str = include_str!("mobile-sam.toml");
 /// Why a folder is not a usable model.
 #[derive(Debug, Error)]
 pub enum ModelError {
-    /// Neither a folder nor an installed model has this name.
+    /// No installed model has this name.
     #[error(
-        "no model `{name}`: neither a folder with {MODEL_FILE} nor installed as {}. `medcosmos setup` installs \
-         `{DEFAULT_MODEL}`",
+        "no model `{name}`: it is not installed as {}. `medcosmos setup` installs `{DEFAULT_MODEL}`; a folder with \
+         {MODEL_FILE} is written as a path, such as `./{name}`",
         installed.display()
     )]
     Unknown {
@@ -65,6 +65,15 @@ pub enum ModelError {
         /// Where an installed model of this name would be.
         installed: PathBuf,
     },
+    /// The name is that of a folder, and not of an installed model.
+    #[error("`{name}` is a folder, and no installed model: write `./{name}` to use the model in it")]
+    Folder {
+        /// What was asked for.
+        name: String,
+    },
+    /// There is no such folder.
+    #[error("{}: no such folder; expected a folder with {MODEL_FILE}", .0.display())]
+    NoFolder(PathBuf),
     /// No cache folder is known to look for installed models in.
     #[error(transparent)]
     Cache(#[from] RuntimeError),
@@ -244,18 +253,22 @@ pub struct Model {
 }
 
 impl Model {
-    /// Finds a model by folder, or by the name under which it is installed in the cache folder, and opens it.
+    /// Finds a model and opens it: in a folder where the text has a path separator (`./mine`), and under the name that it
+    /// is installed by in the cache folder where it has none. What lies in the current folder never stands for an
+    /// installed model.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`ModelError::Unknown`].
+    /// As [`open`](Self::open); [`ModelError::Unknown`], [`ModelError::Folder`], [`ModelError::NoFolder`].
     pub fn find(name: &str) -> Result<Model, ModelError> {
         let folder = Path::new(name);
-        if folder.is_dir() {
-            return Model::open(folder);
+        if name.contains(std::path::is_separator) {
+            return if folder.is_dir() { Model::open(folder) } else { Err(ModelError::NoFolder(folder.to_owned())) };
         }
         let installed = installed_folder(&cache_dir()?, name);
-        if installed.is_dir() {
+        if !name.is_empty() && !name.starts_with('.') && installed.is_dir() {
             Model::open(&installed)
+        } else if folder.is_dir() {
+            Err(ModelError::Folder { name: name.into() })
         } else {
             Err(ModelError::Unknown { name: name.into(), installed })
         }

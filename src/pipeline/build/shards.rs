@@ -1,5 +1,7 @@
 //! The shards of a build: planning and writing.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::BuildOptions;
@@ -94,6 +96,9 @@ fn shard_key(
 
 /// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
 ///
+/// Cases that could not be read this time are undone: the receipt is that of another shard, whose key names them with
+/// their reasons. The planned one stays missing, so that the next run does it.
+///
 /// # Errors
 /// The disk, and with `strict` the first case that fails. Else cases fail alone.
 pub(in crate::pipeline) fn write_shard(
@@ -105,6 +110,7 @@ pub(in crate::pipeline) fn write_shard(
     progress: &Progress,
 ) -> Result<Receipt> {
     let mut writer = dataset.begin(&work.shard);
+    let mut undone: BTreeMap<&str, String> = BTreeMap::new();
     for case in &work.cases {
         let mut row = case_row(case, work.release, tree, digests);
         let unread = case.files().find_map(|f| match &digests[f] {
@@ -121,6 +127,11 @@ pub(in crate::pipeline) fn write_shard(
                     Err(reason) => Outcome::Failed(reason),
                 },
                 Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
+                Err(error) if error.is_passing() => {
+                    let reason = case.public(&not_read(&error));
+                    undone.insert(&case.id, reason.clone());
+                    Outcome::Failed(reason)
+                }
                 Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
@@ -149,7 +160,18 @@ pub(in crate::pipeline) fn write_shard(
         }
         progress.advance(1);
     }
-    Ok(writer.finish()?)
+    Ok(match undone.is_empty() {
+        true => writer.finish()?,
+        false => writer.finish_as(work.shard.key().clone().with_json(UNDONE, &undone))?,
+    })
+}
+
+/// Name of the part of a key that holds the cases which were left undone, with their reasons.
+pub(in crate::pipeline) const UNDONE: &str = "undone";
+
+/// Why a case is undone, or a file has no digest, where the next run may succeed.
+pub(super) fn not_read(error: &impl std::fmt::Display) -> String {
+    format!("not read: {error}; run the same build again to try it again")
 }
 
 /// What is known to be wrong with the files of a case, to be put behind an error.

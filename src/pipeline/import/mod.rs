@@ -28,14 +28,17 @@ use serde::Serialize;
 
 use self::label_map::Labels;
 use self::names::Names;
-use super::change::finish;
+use super::change::finish_without;
 use super::slices_of::{build_shards, table_file};
-use super::{Error, Progress, Result};
-use crate::digest::{canonical_json, sha256};
+use super::standing::{Fitting, fitting, is_whole, predictions_of, shard_of};
+use super::{Error, Existing, Progress, Result};
+use crate::digest::canonical_json;
 use crate::mask::Mask;
 use crate::projection;
 use crate::spec::{Decode, MaskPart, Registry, number_range};
-use crate::store::{Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, Stage, Table};
+use crate::store::{
+    Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, ShardState, Stage, Table, Verify,
+};
 
 pub use self::matching::LEAST_IOU;
 
@@ -55,6 +58,8 @@ pub struct ImportOptions {
     pub annotations: Option<PathBuf>,
     /// Template of the files' names: `{case}_seg.png`.
     pub template: Option<String>,
+    /// What becomes of other predictions of the same masks.
+    pub existing: Existing,
 }
 
 /// What an import did.
@@ -62,11 +67,17 @@ pub struct ImportOptions {
 pub struct ImportReport {
     /// Model.
     pub model: String,
-    /// Masks that have a prediction now.
+    /// Masks that were predicted.
     pub masks: u64,
     /// Predictions: one for each mask and candidate.
     pub predictions: u64,
-    /// Masks of the dataset for which there is none.
+    /// Masks of these for which the same was imported before.
+    pub unchanged: u64,
+    /// Masks of these for which something else was imported before.
+    pub replaced: u64,
+    /// Other masks, whose predictions of earlier imports stay.
+    pub kept: u64,
+    /// Masks of the dataset for which there is no prediction.
     pub missing: Vec<String>,
     /// Files, or slices of a COCO file, that belong to nothing in the dataset.
     pub unused: Vec<String>,
@@ -124,12 +135,13 @@ projection! {
     }
 }
 
-/// Takes the predictions in `from` into a dataset as those of a model, in place of what was imported under this name
-/// and strategy before. The specs of `registry` say which labels a source has besides those that its masks show.
+/// Takes the predictions in `from` into a dataset as those of a model. They add to what was imported under this name and
+/// strategy before. The specs of `registry` say which labels a source has besides those that its masks show.
 ///
 /// # Errors
 /// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
-/// prediction that belongs to a mask of the dataset.
+/// prediction that belongs to a mask of the dataset. [`Error::Conflict`] where a mask has other predictions under this
+/// name and strategy, unless they are to be replaced. The dataset is then as it was before.
 pub fn import(
     dataset: &Dataset,
     from: &Path,
@@ -155,15 +167,16 @@ fn take_in(
     progress: &Progress,
     written: &mut Vec<Shard>,
 ) -> Result<ImportReport> {
-    let ImportOptions { model, strategy, .. } = options;
     let builds = build_shards(dataset)?;
+    let standing = Standing::of(dataset, &builds, options)?;
     let (names, labels) = keys(dataset, &builds, registry)?;
-    let (mut found, digest) = Found::open(dataset, &builds, from, options, &names)?;
-    let mut report = ImportReport { model: model.clone(), ..Default::default() };
-    let mut shards = Vec::new();
+    let mut found = Found::open(dataset, &builds, from, options, &names)?;
+    let mut report = ImportReport { model: options.model.clone(), ..Default::default() };
+    let (mut shards, mut other) = (Vec::new(), Vec::new());
     progress.begin("import", "masks", builds.iter().map(|b| b.rows(Table::Masks)).sum());
     for build in &builds {
         let mut rows = Vec::new();
+        let mut there = standing.rows_of(dataset, build)?;
         for slice in wanted(dataset, build) {
             let slice = slice?;
             let no_labels = Labels::default();
@@ -171,39 +184,142 @@ fn take_in(
             let predicted = found.of_slice(&slice, of_source, options.candidates, &mut report)?;
             progress.advance(slice.masks.len() as u64);
             for ((mask, _), candidates) in slice.masks.iter().zip(predicted) {
-                let Some(candidates) = candidates else {
-                    report.missing.push(mask.mask_id.clone());
-                    continue;
-                };
-                report.masks += 1;
                 let row = |(index, candidate): (usize, Candidate)| prediction(mask, options, index, &candidate);
-                rows.extend(candidates.into_iter().enumerate().map(row));
+                let new = candidates.map(|candidates| candidates.into_iter().enumerate().map(row).collect());
+                rows.extend(report.taken(&mask.mask_id, new, there.remove(&mask.mask_id), options, &mut other));
             }
         }
-        report.predictions += rows.len() as u64;
         if !rows.is_empty() {
-            let shard = write(dataset, build, options, &digest, rows)?;
-            written.push(shard.clone());
-            shards.push(shard);
+            shards.push(write(dataset, build, options, rows, written)?);
         }
     }
     progress.end();
     report.unused = found.unused();
-    if shards.is_empty() {
+    if report.masks == 0 {
         let example =
             report.missing.first().map_or("the dataset has no masks; run `medcosmos build` first", String::as_str);
         return Err(problem(from, format!("{}, such as {example}", found.nothing_fits(&report.unused))));
     }
     found.check(from, &labels, &mut report)?;
-    // Other strategies of the same name stay.
-    for receipt in dataset.receipts_of(Stage::Predict)? {
-        let own = receipt.stage == Stage::Predict && receipt.model.as_deref() == Some(model);
-        if own && receipt.key.get("pass").is_some_and(|pass| pass != strategy) {
-            shards.push(Shard::new(Stage::Predict, Partition::model(model, &receipt.source)?, receipt.key));
-        }
-    }
-    finish(dataset, &shards, BTreeMap::new())?;
+    refuse_other(dataset, options, &other)?;
+    shards.extend(standing.others);
+    finish_without(dataset, &shards, BTreeMap::new(), &|receipt| standing.computed.contains(&receipt.id.to_string()))?;
     Ok(report)
+}
+
+impl ImportReport {
+    /// Counts what becomes of a mask, and returns its rows: those that are imported now, or those of an earlier import.
+    /// A mask that has `old` ones that differ goes to `other`.
+    fn taken(
+        &mut self,
+        mask: &str,
+        new: Option<Vec<PredictionRow>>,
+        old: Option<Vec<PredictionRow>>,
+        options: &ImportOptions,
+        other: &mut Vec<String>,
+    ) -> Vec<PredictionRow> {
+        let Some(new) = new else {
+            match &old {
+                Some(_) => self.kept += 1,
+                None => self.missing.push(mask.to_string()),
+            }
+            return old.unwrap_or_default();
+        };
+        self.masks += 1;
+        self.predictions += new.len() as u64;
+        match old {
+            Some(old) if canonical_json(&old) == canonical_json(&new) => self.unchanged += 1,
+            Some(_) if options.existing == Existing::Replace => self.replaced += 1,
+            Some(_) => other.push(mask.to_string()),
+            None => {}
+        }
+        new
+    }
+}
+
+/// What a dataset has of the model that is imported.
+struct Standing {
+    /// Imported under the same strategy.
+    imported: Vec<Receipt>,
+    /// Imported under the same strategy, and set aside when their build went.
+    parked: Vec<Receipt>,
+    /// Ids of shards that were computed under the same strategy.
+    computed: BTreeSet<String>,
+    /// Shards that the import does not concern: of other strategies.
+    others: Vec<Shard>,
+}
+
+impl Standing {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where predictions of the strategy were computed, unless they are to be replaced.
+    fn of(dataset: &Dataset, builds: &[Receipt], options: &ImportOptions) -> Result<Standing> {
+        let ImportOptions { model, strategy, .. } = options;
+        let mut parked = dataset.parked()?;
+        parked.retain(|receipt| {
+            let imported = receipt.key.get("rows").is_some();
+            imported && receipt.model.as_deref() == Some(model) && receipt.key.get("pass") == Some(strategy)
+        });
+        let mut standing = Standing { imported: Vec::new(), parked, computed: BTreeSet::new(), others: Vec::new() };
+        let mut computed = 0;
+        for receipt in predictions_of(dataset, model)? {
+            let of_build = builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()));
+            if receipt.key.get("pass") != Some(strategy) || !of_build {
+                if is_whole(dataset, &receipt, Verify::Quick, "they are removed: predict or import them again")? {
+                    standing.others.push(shard_of(&receipt)?);
+                }
+            } else if receipt.key.get("rows").is_some() {
+                standing.imported.push(receipt);
+            } else {
+                computed += receipt.rows(Table::Predictions);
+                standing.computed.insert(receipt.id.to_string());
+            }
+        }
+        if computed > 0 && options.existing == Existing::Keep {
+            let reason = format!(
+                "{computed} predictions of {model} with the strategy {strategy} were computed by `medcosmos predict` and \
+                 would have to go. Nothing was imported. Use another `--strategy` or `--model`, or `--replace` to remove \
+                 them"
+            );
+            return Err(Error::Conflict { path: dataset.path().to_path_buf(), reason });
+        }
+        Ok(standing)
+    }
+
+    /// Predictions that were imported for the masks of a build shard.
+    fn rows_of(&self, dataset: &Dataset, build: &Receipt) -> Result<HashMap<String, Vec<PredictionRow>>> {
+        let mut rows: HashMap<String, Vec<PredictionRow>> = HashMap::new();
+        for receipt in self.imported.iter().filter(|r| r.key.get("build") == Some(&build.id.to_string())) {
+            if !is_whole(dataset, receipt, Verify::Full, "they are left out: import them again")? {
+                continue;
+            }
+            for row in Rows::<PredictionRow>::of(table_file(dataset, receipt, Table::Predictions)) {
+                let row = row?;
+                rows.entry(row.mask_id.clone()).or_default().push(row);
+            }
+        }
+        for Fitting { file, masks, .. } in fitting(dataset, &self.parked, build)? {
+            let masks: BTreeSet<String> = masks.into_iter().filter(|mask| !rows.contains_key(mask)).collect();
+            for row in Rows::<PredictionRow>::of(vec![file]).only(masks) {
+                let row = row?;
+                rows.entry(row.mask_id.clone()).or_default().push(row);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Refuses predictions of masks that have others.
+fn refuse_other(dataset: &Dataset, options: &ImportOptions, other: &[String]) -> Result<()> {
+    let Some(first) = other.first() else { return Ok(()) };
+    let ImportOptions { model, strategy, .. } = options;
+    let reason = format!(
+        "{} masks, such as {first}, have other predictions of {model} with the strategy {strategy}, which would have to \
+         go. Nothing was imported. Use another `--strategy` or `--model`, or `--replace` to replace them",
+        other.len()
+    );
+    Err(Error::Conflict { path: dataset.path().to_path_buf(), reason })
 }
 
 /// Names of all slices, and for each source the values of its labels.
@@ -273,24 +389,26 @@ fn prediction(mask: &MaskRow, options: &ImportOptions, index: usize, candidate: 
     }
 }
 
-/// Writes the predictions of one build shard.
+/// Writes the predictions of one build shard, unless they are there; it goes to `written`.
 fn write(
     dataset: &Dataset,
     build: &Receipt,
     options: &ImportOptions,
-    from: &str,
     rows: Vec<PredictionRow>,
+    written: &mut Vec<Shard>,
 ) -> Result<Shard> {
     let described = rows.iter().map(canonical_json);
     let key = ShardKey::new()
         .with("build", build.id.to_string())
         .with("pass", &options.strategy)
-        .with("from", from)
         .with_digest_of("rows", described);
     let shard = Shard::new(Stage::Predict, Partition::model(&options.model, &build.source)?, key);
-    let mut writer = dataset.begin(&shard);
-    rows.into_iter().try_for_each(|row| writer.push(row))?;
-    writer.finish()?;
+    if !matches!(dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
+        let mut writer = dataset.begin(&shard);
+        rows.into_iter().try_for_each(|row| writer.push(row))?;
+        writer.finish()?;
+        written.push(shard.clone());
+    }
     Ok(shard)
 }
 
@@ -299,14 +417,14 @@ fn problem(path: &Path, reason: impl ToString) -> Error {
 }
 
 impl Found {
-    /// Opens predictions, and says by what digest they go into the key of a shard.
+    /// Opens predictions.
     fn open(
         dataset: &Dataset,
         builds: &[Receipt],
         from: &Path,
         options: &ImportOptions,
         names: &Names,
-    ) -> Result<(Found, String)> {
+    ) -> Result<Found> {
         if from.is_dir() {
             let files = pictures::files_below(from)?;
             let pictures = files.iter().find(|(_, name)| name.to_ascii_lowercase().ends_with(".png"));
@@ -320,19 +438,17 @@ impl Found {
             }
             if volumes.is_some() {
                 let volumes = volumes::Volumes::open(from, options.template.as_deref(), dataset, builds)?;
-                return Ok((Found::Volumes(Box::new(volumes)), "volumes".into()));
+                return Ok(Found::Volumes(Box::new(volumes)));
             }
             let pictures = pictures::Pictures::open(from, options.template.as_deref(), names)?;
-            return Ok((Found::Pictures(pictures), "pictures".into()));
+            return Ok(Found::Pictures(pictures));
         }
         let bytes = fs::read(from).map_err(|e| problem(from, e))?;
-        let digest = sha256(&bytes);
-        let found = match from.extension().and_then(|e| e.to_str()) {
+        Ok(match from.extension().and_then(|e| e.to_str()) {
             Some("json") => Found::Coco(coco::Annotations::open(from, &bytes, options.annotations.as_deref(), names)?),
             Some("parquet") => Found::Codes(parquet(from)?),
             _ => return Err(problem(from, "expected a folder, a COCO .json file or a .parquet file")),
-        };
-        Ok((found, digest))
+        })
     }
 
     fn of_slice(

@@ -1,25 +1,36 @@
 //! The stage `predict`: masks of a model for every object of every slice.
 //!
 //! A shard is one pass (a strategy, with or without jitter, or simulated clicks) of one model over one shard of the
-//! build. All passes of a build shard run together, so the model prepares each slice once.
+//! build. All passes of a build shard run together, so the model prepares each slice once. A run adds to what is there:
+//! masks that a pass has are carried over into the shard that holds more of them.
 
-use rayon::prelude::*;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
 use serde::Serialize;
 
-use super::change::finish;
-use super::slices_of::{DecodedSlice, build_shards, slices_of};
-use super::{Error, Progress, Result, chunks};
+use super::change::finish_without;
+use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
+use super::standing::predictions_of;
+use super::{Error, Existing, Progress, Result};
+use crate::mask::Mask;
 use crate::models::{ClickOptions, Segmenter};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Dataset, PredictionRow, Receipt, Shard, ShardWriter, Stage, noted};
+use crate::store::{Dataset, MaskRow, Receipt, ShardId, Stage, noted};
 
+mod carried;
+mod conflict;
+mod in_order;
+mod output;
 mod pass;
 mod plan;
 mod selection;
 
+use in_order::in_order;
+use output::{Output, Predicted};
 use pass::{Pass, Scene};
-use plan::{Work, plan};
+use plan::{Plan, Work, plan};
 pub use selection::Selection;
 
 /// Slices in memory at a time, for each worker.
@@ -44,6 +55,8 @@ pub struct PredictOptions {
     pub keep_candidates: bool,
     /// Which masks.
     pub selection: Selection,
+    /// What becomes of predictions of the same model that were made with other options.
+    pub existing: Existing,
 }
 
 impl Default for PredictOptions {
@@ -57,6 +70,7 @@ impl Default for PredictOptions {
             everything: EverythingOptions::default(),
             keep_candidates: false,
             selection: Selection::default(),
+            existing: Existing::default(),
         }
     }
 }
@@ -68,6 +82,12 @@ pub struct PredictReport {
     pub model: String,
     /// Slices that went through the model now.
     pub slices: u64,
+    /// Slices of the selection for which nothing had to be done.
+    pub slices_reused: u64,
+    /// Masks that were predicted now, in one pass at least.
+    pub masks: u64,
+    /// Masks of the selection that had been predicted before, in every pass.
+    pub masks_reused: u64,
     /// Predictions made now: one for each mask, strategy and candidate.
     pub predictions: u64,
     /// Shards that were done before.
@@ -89,33 +109,33 @@ struct Job<'a> {
     chosen: Option<Vec<Vec<String>>>,
     /// What the model is asked for.
     passes: Vec<Pass>,
+    /// Predictions of the model for masks of the build.
+    standing: Vec<Receipt>,
+    /// Those that were set aside when their build went.
+    parked: Vec<Receipt>,
 }
 
-/// Predicts every object of a dataset, or those of a selection.
+/// Predicts every object of a dataset, or those of a selection. What is there stays: masks that were predicted with the
+/// same options are not predicted again, whatever selection or strategies they came with.
 ///
 /// # Errors
 /// No dataset or an empty one, a model that does not work or takes nothing of what is asked, a selection of nothing.
+/// [`Error::Conflict`] where predictions of the model were made with other options, unless they are to be replaced;
+/// nothing is changed then.
 pub fn predict(
     dataset: &Dataset,
     model: &dyn Segmenter,
     options: &PredictOptions,
     progress: &Progress,
 ) -> Result<PredictReport> {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let _lock = dataset.lock()?;
     let job = Job::admit(dataset, model, options)?;
     let plan = plan(&job)?;
-    let mut report = PredictReport {
-        model: model.name().to_string(),
-        shards_reused: plan.shards.len() - plan.work.iter().map(|work| work.passes.len()).sum::<usize>(),
-        ..PredictReport::default()
-    };
     progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());
-    for work in &plan.work {
-        job.work(work, progress, &mut report)?;
-    }
+    let mut report = job.run(&plan, progress)?;
     progress.end();
-    job.commit(plan.shards)?;
+    job.commit(&plan)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -137,55 +157,60 @@ impl<'a> Job<'a> {
             return Err(nothing("no strategy to run: select one that the model supports"));
         }
         model.load()?;
-        let job = Job { dataset, model, options, builds, chosen, passes };
-        Ok(job)
+        let of_build = |receipt: &Receipt| builds.iter().any(|b| receipt.key.get("build") == Some(&b.id.to_string()));
+        let mut standing = predictions_of(dataset, model.name())?;
+        standing.retain(of_build);
+        let mut parked = dataset.parked()?;
+        parked.retain(|receipt| receipt.model.as_deref() == Some(model.name()));
+        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked })
     }
 
-    /// Does the passes that are open on one shard of the build.
-    fn work(&self, work: &Work, progress: &Progress, report: &mut PredictReport) -> Result<()> {
-        let mut writers: Vec<ShardWriter> = work.passes.iter().map(|(_, shard)| self.dataset.begin(shard)).collect();
-        let slices = slices_of(self.dataset, work.build, work.wanted());
-        for chunk in chunks(slices, SLICES_PER_WORKER * rayon::current_num_threads()) {
-            let chunk = chunk?;
-            let predicted: Vec<Vec<Vec<PredictionRow>>> = chunk
-                .par_iter()
-                .map(|slice| {
-                    let rows = self.rows(slice, work);
-                    progress.advance(1);
-                    rows
-                })
-                .collect::<Result<_>>()?;
-            report.slices += chunk.len() as u64;
-            for by_pass in predicted {
-                for (writer, rows) in writers.iter_mut().zip(by_pass) {
-                    report.predictions += rows.len() as u64;
-                    rows.into_iter().try_for_each(|row| writer.push(row))?;
-                }
+    /// Predicts what is open. Where that fails, what is finished is in the journals.
+    fn run(&self, plan: &Plan, progress: &Progress) -> Result<PredictReport> {
+        let slices = plan.work.iter().enumerate().filter(|(_, work)| work.slices > 0).flat_map(|(at, work)| {
+            let slices = stored_slices(self.dataset, work.build, |mask| work.lacks(mask));
+            slices.map(move |slice| Ok((at, slice?)))
+        });
+        let predict = |(at, slice): (usize, StoredSlice)| {
+            let predicted = self.predict(&slice.decoded()?, at, &plan.work[at]);
+            progress.advance(1);
+            predicted
+        };
+        let workers = rayon::current_num_threads();
+        let mut output = Output::new(self, plan);
+        match in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, &mut output) {
+            Ok(()) => output.finish(),
+            Err(error) => {
+                output.flush()?;
+                Err(error)
             }
         }
-        for writer in writers {
-            writer.finish()?;
-            report.shards_done += 1;
-        }
-        Ok(())
     }
 
-    /// Rows of one slice, pass by pass, each in the order of the masks' ids.
-    fn rows(&self, slice: &DecodedSlice, work: &Work) -> Result<Vec<Vec<PredictionRow>>> {
+    /// Predicts the masks of a slice that passes lack.
+    fn predict(&self, slice: &DecodedSlice, at: usize, work: &Work) -> Result<Predicted> {
         let row = &slice.row;
         let pixels = SlicePixels::new(row.height as usize, row.width as usize, row.channels as usize, &slice.pixels)
             .map_err(|e| Error::Damaged { id: row.slice_id.clone(), reason: e.to_string() })?;
-        let scene = Scene { model: self.model.name(), masks: &slice.masks, options: self.options };
         let mut prepared = self.model.prepare(pixels)?;
-        work.passes.iter().map(|(pass, _)| Ok(pass.predict(&scene, &mut *prepared)?)).collect()
+        let mut rows = Vec::with_capacity(work.passes.len());
+        for open in &work.passes {
+            let masks: Vec<&(MaskRow, Mask)> = slice.masks.iter().filter(|(row, _)| open.lacks(&row.mask_id)).collect();
+            let scene = Scene { model: self.model.name(), masks: &masks, options: self.options };
+            rows.push(if masks.is_empty() { Vec::new() } else { open.pass.predict(&scene, &mut *prepared)? });
+        }
+        Ok(Predicted { work: at, masks: slice.masks.len() as u64, rows })
     }
 
-    /// Takes away what these shards replace and what was measured of it, and makes the rest valid.
-    fn commit(&self, shards: Vec<Shard>) -> Result<()> {
-        let mut expected = shards;
-        expected.extend(self.other_passes()?);
+    /// Makes the shards of the plan those of the model, takes away what they replace and what was measured of it, and
+    /// removes what is in them now: journals, and predictions that were set aside.
+    fn commit(&self, plan: &Plan) -> Result<()> {
+        let replaced: BTreeSet<&ShardId> =
+            self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
-        finish(self.dataset, &expected, noted(self.dataset, &name, &self.key())?)?;
-        Ok(())
+        let options = noted(self.dataset, &name, &self.key())?;
+        finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
+        plan.journals.iter().try_for_each(|base| Ok(self.dataset.journal(base).remove()?))
     }
 }

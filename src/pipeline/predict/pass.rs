@@ -24,7 +24,7 @@ pub(super) enum Pass {
 /// A slice's masks that are predicted, who predicts, and how.
 pub(super) struct Scene<'a> {
     pub(super) model: &'a str,
-    pub(super) masks: &'a [(MaskRow, Mask)],
+    pub(super) masks: &'a [&'a (MaskRow, Mask)],
     pub(super) options: &'a PredictOptions,
 }
 
@@ -46,7 +46,8 @@ impl Pass {
             }
             passes.push(pass);
         }
-        passes.extend(options.clicks.filter(|_| model.takes_clicks()).map(Pass::Clicks));
+        let clicks = options.clicks.filter(|clicks| clicks.clicks > 0 && model.takes_clicks());
+        passes.extend(clicks.map(Pass::Clicks));
         passes
     }
 
@@ -79,7 +80,7 @@ impl Pass {
         }
     }
 
-    /// Runs the pass on a slice. Rows come mask by mask in the order of their ids, then by variant.
+    /// Runs the pass on a slice: at least one row for each mask. Rows come mask by mask in the order of their ids, then by variant.
     ///
     /// # Errors
     /// Those of the model.
@@ -87,7 +88,7 @@ impl Pass {
         match self {
             Pass::Everything(options) => {
                 let candidates = slice.everything(options)?;
-                let rows = |object| self.rows(scene, object, "", &Prompt::default(), &candidates);
+                let rows = |&object: &&(MaskRow, Mask)| self.rows(scene, object, "", &Prompt::default(), &candidates);
                 Ok(scene.masks.iter().flat_map(rows).collect())
             }
             Pass::Prompted(strategy) => self.prompted(*strategy, &[None], scene, slice),
@@ -111,7 +112,7 @@ impl Pass {
         // Each variant is predicted by itself, so that what it gives does not depend on which others are asked for.
         for &moved in moves {
             // A kept mask is never empty, so every strategy but S1 has a prompt.
-            let prompt = |(row, truth): &(MaskRow, Mask)| {
+            let prompt = |(row, truth): &&(MaskRow, Mask)| {
                 let prompt = Prompt::of(strategy, scene.options.rule, truth)?;
                 Some(match moved {
                     Some((level, seed)) => prompt.jittered(level, seed, &row.mask_id, truth.height(), truth.width()),
@@ -137,19 +138,22 @@ impl Pass {
         slice: &mut dyn PreparedSlice,
     ) -> models::Result<Vec<PredictionRow>> {
         let mut rows = Vec::new();
-        for object in scene.masks {
+        for &object in scene.masks {
             let done = simulate_clicks(slice, &object.1, options)?;
             let mut prompt = Prompt::default();
             for click in 0..options.clicks {
                 // Where nothing is wrong any more, further clicks would change nothing.
-                let Some(state) = done.get(click).or(done.last()) else { break };
-                if click < done.len() {
+                let state = done.get(click).or(done.last());
+                if let Some(state) = state.filter(|_| click < done.len()) {
                     prompt.points.push(state.point);
                 }
-                let mask = state.mask.clone();
-                let candidate = Candidate { mask, predicted_iou: state.predicted_iou, stability: None };
+                let candidate = state.map(|state| Candidate {
+                    mask: state.mask.clone(),
+                    predicted_iou: state.predicted_iou,
+                    stability: None,
+                });
                 let variant = format!("click{:02}", click + 1);
-                rows.extend(self.rows(scene, object, &variant, &prompt, &[candidate]));
+                rows.extend(self.rows(scene, object, &variant, &prompt, candidate.as_slice()));
             }
         }
         Ok(rows)

@@ -1,63 +1,161 @@
-//! The plan of a prediction: its shards, and which of them are unfinished.
+//! The plan of a prediction: its shards, and which of them lack masks.
+//!
+//! There is one shard for each model, setting, pass and shard of the build. Its masks are all that were ever asked for,
+//! so that another selection adds to it. The key names them where they are not all masks of the build: what a complete
+//! shard holds does not depend on how it came to be.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
+use super::carried::Carried;
 use super::{Job, Pass, Result};
-use crate::store::{Partition, Receipt, Shard, ShardKey, ShardState, Stage, Table, Verify};
+use crate::pipeline::slices_of::table_file;
+use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, shard_of, warn};
+use crate::projection;
+use crate::store::{Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
+
+projection! {
+    /// A mask, by its id alone.
+    struct MaskId of Masks { mask_id: String }
+}
 
 /// The shards of a prediction.
+#[derive(Default)]
 pub(super) struct Plan<'a> {
-    /// All of them, open or done.
+    /// All shards of the model in the end.
     pub(super) shards: Vec<Shard>,
     /// What is open.
     pub(super) work: Vec<Work<'a>>,
+    /// Shards, each without its masks, whose journals are of no use once the job is committed.
+    pub(super) journals: Vec<Shard>,
+    /// Predictions that were set aside, and are all in shards of the job.
+    pub(super) parked: Vec<Receipt>,
+    /// Shards of the job that were done before.
+    pub(super) shards_reused: usize,
+    /// Masks of the selection that every pass had before.
+    pub(super) masks_reused: u64,
+    /// Slices of the selection that need nothing.
+    pub(super) slices_reused: u64,
 }
 
 /// What is open on one shard of the build.
 pub(super) struct Work<'a> {
     pub(super) build: &'a Receipt,
-    /// The masks that are meant; `None` for all.
-    masks: Option<HashSet<&'a str>>,
-    /// Number of slices with such a mask.
+    /// Number of slices with a mask that a pass lacks.
     pub(super) slices: u64,
-    pub(super) passes: Vec<(&'a Pass, Shard)>,
+    pub(super) passes: Vec<Open<'a>>,
+}
+
+/// A pass whose shard is not finished.
+pub(super) struct Open<'a> {
+    pub(super) pass: &'a Pass,
+    pub(super) shard: Shard,
+    /// The shard without its masks, by which its journal is named.
+    pub(super) base: Shard,
+    /// The predictions that are there.
+    pub(super) carried: Carried,
+    /// The masks that the shard will have; `None` for all.
+    masks: Option<Arc<HashSet<String>>>,
 }
 
 impl Work<'_> {
-    /// Whether a mask is meant, by its id.
-    pub(super) fn wanted(&self) -> impl Fn(&str) -> bool {
-        |mask| self.masks.as_ref().is_none_or(|masks| masks.contains(mask))
+    /// Whether any pass lacks a mask, by its id.
+    pub(super) fn lacks(&self, mask: &str) -> bool {
+        self.passes.iter().any(|open| open.lacks(mask))
     }
 }
 
-/// Finds the shards of a job, and those that no earlier run has done.
+impl Open<'_> {
+    /// Whether the pass lacks a mask, by its id.
+    pub(super) fn lacks(&self, mask: &str) -> bool {
+        self.masks.as_ref().is_none_or(|masks| masks.contains(mask)) && !self.carried.has(mask)
+    }
+}
+
+/// Finds the shards of a job, and what they lack. Nothing is changed.
+///
+/// # Errors
+/// [`Error::Conflict`](super::super::Error::Conflict), and errors of reading.
 pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
-    let mut plan = Plan { shards: Vec::new(), work: Vec::new() };
+    job.refuse_conflicts()?;
+    let mut plan = Plan::default();
+    let mut bases = BTreeSet::new();
+    // Masks of parked shards that are in none of the job.
+    let mut set_aside: BTreeMap<ShardId, (usize, Receipt)> = BTreeMap::new();
     for (at, build) in job.builds.iter().enumerate() {
-        let masks = job.chosen.as_ref().map(|shards| shards[at].as_slice());
-        if masks.is_some_and(<[String]>::is_empty) {
+        let chosen = job.chosen.as_ref().map(|shards| shards[at].as_slice());
+        if chosen.is_some_and(<[String]>::is_empty) {
             continue;
         }
-        let mut open = Vec::new();
+        let mut passes = Vec::new();
+        let parked = fitting(job.dataset, &job.parked, build)?;
         for pass in &job.passes {
-            let shard = job.shard(build, masks, pass)?;
-            if !matches!(job.dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
-                open.push((pass, shard.clone()));
+            let base = job.shard(build, None, pass)?;
+            bases.insert(base.id().clone());
+            let parked: Vec<&Fitting> = parked.iter().filter(|fitting| is_made_as(&fitting.receipt, &base)).collect();
+            let masks = job.masks_to_be(build, &base, chosen, &parked)?;
+            let shard = job.shard(build, masks.as_deref(), pass)?;
+            job.unpark(&shard)?;
+            plan.shards.push(shard.clone());
+            let masks = masks.map(|masks| Arc::new(HashSet::from_iter(masks)));
+            let mut open = Open { pass, shard, base, carried: Carried::default(), masks };
+            let done = matches!(job.dataset.state(&open.shard, Verify::Quick)?, ShardState::Done(_));
+            if !done {
+                job.carry_shards(&mut open)?;
+                for Fitting { file, masks, .. } in &parked {
+                    open.carried.add(file.clone(), masks.iter().cloned());
+                }
             }
-            plan.shards.push(shard);
+            for Fitting { receipt, masks, of, .. } in parked {
+                let (left, _) = set_aside.entry(receipt.id.clone()).or_insert((*of, receipt.clone()));
+                *left = left.saturating_sub(masks.len());
+            }
+            if job.carry_journal(&mut open)? {
+                plan.journals.push(open.base.clone());
+            }
+            if done {
+                plan.shards_reused += 1;
+            } else {
+                passes.push(open);
+            }
         }
-        if !open.is_empty() {
-            let slices = masks.map_or_else(|| build.rows(Table::Slices), number_of_slices);
-            let masks = masks.map(|masks| masks.iter().map(String::as_str).collect());
-            plan.work.push(Work { build, masks, slices, passes: open });
-        }
+        plan.add(job, Work { build, slices: 0, passes }, chosen)?;
     }
+    plan.parked = set_aside.into_values().filter(|(left, _)| *left == 0).map(|(_, receipt)| receipt).collect();
+    plan.shards.extend(job.other_shards(&bases)?);
     Ok(plan)
 }
 
-/// Slices that these masks are on: a mask's id is that of its slice, and its name on it.
-fn number_of_slices(masks: &[String]) -> u64 {
-    masks.iter().filter_map(|mask| mask.rsplit_once('/')).map(|(slice, _)| slice).collect::<BTreeSet<_>>().len() as u64
+impl<'a> Plan<'a> {
+    /// Adds the open passes of a build shard, and counts what they lack of the selection.
+    fn add(&mut self, job: &Job, mut work: Work<'a>, chosen: Option<&[String]>) -> Result<()> {
+        let fresh = |open: &Open| open.carried.is_empty() && open.masks.is_none();
+        if work.passes.is_empty() && chosen.is_none() {
+            self.masks_reused += work.build.rows(Table::Masks);
+            self.slices_reused += work.build.rows(Table::Slices);
+        } else if work.passes.iter().any(fresh) {
+            work.slices = work.build.rows(Table::Slices);
+        } else {
+            let all = job.masks_of_build(work.build)?;
+            let slice = |mask: &'_ String| mask.rsplit_once('/').map_or(String::new(), |(slice, _)| slice.to_string());
+            let lacking: BTreeSet<String> = all.iter().filter(|mask| work.lacks(mask)).map(slice).collect();
+            let selected = chosen.unwrap_or(&all);
+            let slices: BTreeSet<String> = selected.iter().map(slice).collect();
+            work.slices = lacking.len() as u64;
+            self.masks_reused += selected.iter().filter(|mask| !work.lacks(mask)).count() as u64;
+            self.slices_reused += slices.difference(&lacking).count() as u64;
+        }
+        if !work.passes.is_empty() {
+            self.work.push(work);
+        }
+        Ok(())
+    }
+}
+
+/// Whether predictions for another build were made with the setting and the pass of a shard.
+fn is_made_as(receipt: &Receipt, base: &Shard) -> bool {
+    let setting = |key: &ShardKey| key.clone().without("build").without("masks");
+    setting(&receipt.key) == setting(base.key())
 }
 
 impl Job<'_> {
@@ -70,6 +168,7 @@ impl Job<'_> {
         self.model.key(key)
     }
 
+    /// The shard of a pass for these masks, in the order of the table; `None` for all masks of the build shard.
     fn shard(&self, build: &Receipt, masks: Option<&[String]>, pass: &Pass) -> Result<Shard> {
         let key = pass.key(self.key()).with("build", build.id.to_string());
         let key = match masks {
@@ -79,24 +178,100 @@ impl Job<'_> {
         Ok(Shard::new(Stage::Predict, Partition::model(self.model.name(), &build.source)?, key))
     }
 
-    /// Finished shards of other passes of the same model and options: they stay.
-    pub(super) fn other_passes(&self) -> Result<Vec<Shard>> {
-        let (name, common) = (self.model.name(), self.key());
-        let done: BTreeSet<String> = self.passes.iter().map(Pass::name).collect();
-        let stays = |receipt: &Receipt| {
-            receipt.stage == Stage::Predict
-                && receipt.model.as_deref() == Some(name)
-                && receipt.key.holds(&common)
-                && receipt.key.get("pass").is_some_and(|pass| !done.contains(pass))
-                && self.builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()))
-        };
-        let mut found = Vec::new();
-        for receipt in self.dataset.receipts_of(Stage::Predict)?.into_iter().filter(stays) {
-            let shard = Shard::new(Stage::Predict, Partition::model(name, &receipt.source)?, receipt.key);
-            if matches!(self.dataset.state(&shard, Verify::Quick)?, ShardState::Done(_)) {
-                found.push(shard);
+    /// The masks of a build shard, in the order of the table.
+    fn masks_of_build(&self, build: &Receipt) -> Result<Vec<String>> {
+        Rows::<MaskId>::of(table_file(self.dataset, build, Table::Masks)).map(|row| Ok(row?.mask_id)).collect()
+    }
+
+    /// The masks that predictions are of, in the order of the table; `None` where that cannot be read.
+    pub(super) fn masks_of(&self, receipt: &Receipt) -> Option<Vec<String>> {
+        masks_of(receipt, self.dataset.file_of(receipt, Table::Predictions))
+    }
+
+    /// The predictions of the pass that `base` stands for: of any of its masks, and made as is asked for.
+    fn standing_of(&self, base: &Shard) -> impl Iterator<Item = &Receipt> {
+        self.standing.iter().filter(|receipt| receipt.key.clone().without("masks") == *base.key())
+    }
+
+    /// The masks that a shard has when the job is done, in the order of the table: those that are chosen, and those that
+    /// it has or had in an earlier build. `None` for all of the build shard.
+    fn masks_to_be(
+        &self,
+        build: &Receipt,
+        base: &Shard,
+        chosen: Option<&[String]>,
+        parked: &[&Fitting],
+    ) -> Result<Option<Vec<String>>> {
+        let Some(chosen) = chosen else { return Ok(None) };
+        let mut masks: HashSet<String> = chosen.iter().cloned().collect();
+        masks.extend(parked.iter().flat_map(|fitting| fitting.masks.iter().cloned()));
+        for receipt in self.standing_of(base) {
+            if receipt.key.get("masks").is_none() {
+                return Ok(None);
+            }
+            match self.masks_of(receipt) {
+                Some(there) => masks.extend(there),
+                None => warn(receipt, "which masks they are of is not known"),
             }
         }
-        Ok(found)
+        if masks.len() as u64 == build.rows(Table::Masks) {
+            return Ok(None);
+        }
+        let mut in_order = self.masks_of_build(build)?;
+        in_order.retain(|mask| masks.contains(mask));
+        Ok(Some(in_order))
+    }
+
+    /// Puts a shard back that was set aside, where the build has gone back to what it was.
+    fn unpark(&self, shard: &Shard) -> Result<()> {
+        match self.parked.iter().find(|receipt| receipt.id == *shard.id()) {
+            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.path.exists()) => {
+                Ok(self.dataset.unpark(receipt)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds the predictions of committed shards that go into an open one.
+    fn carry_shards(&self, open: &mut Open) -> Result<()> {
+        for receipt in self.standing_of(&open.base) {
+            // Every byte is compared: damaged rows must not get into a new shard.
+            let again = "those that are selected are predicted again";
+            if !is_whole(self.dataset, receipt, Verify::Full, again)? {
+                continue;
+            }
+            if let (Some(masks), Some(file)) =
+                (self.masks_of(receipt), self.dataset.file_of(receipt, Table::Predictions))
+            {
+                open.carried.add(file, masks);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the predictions of a journal that go into an open shard. True where the journal has no others.
+    fn carry_journal(&self, open: &mut Open) -> Result<bool> {
+        let mut spent = true;
+        for segment in self.dataset.journal(&open.base).segments()? {
+            let meant = |mask: &String| open.masks.as_ref().is_none_or(|masks| masks.contains(mask));
+            let (meant, others): (Vec<String>, Vec<String>) = segment.masks.into_iter().partition(meant);
+            spent &= others.is_empty();
+            open.carried.add(segment.file, meant);
+        }
+        Ok(spent)
+    }
+
+    /// Shards of the model that the job leaves as they are: of other passes, and of other shards of the build.
+    fn other_shards(&self, bases: &BTreeSet<ShardId>) -> Result<Vec<Shard>> {
+        let mut others = Vec::new();
+        for receipt in self.standing.iter().filter(|receipt| !self.conflicts(receipt)) {
+            let shard = shard_of(receipt)?;
+            let base = Shard::new(Stage::Predict, shard.partition().clone(), receipt.key.clone().without("masks"));
+            let removed = "they are removed: predict or import them again";
+            if !bases.contains(base.id()) && is_whole(self.dataset, receipt, Verify::Quick, removed)? {
+                others.push(shard);
+            }
+        }
+        Ok(others)
     }
 }

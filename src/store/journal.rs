@@ -1,0 +1,125 @@
+//! Journals: rows of predictions that are finished while their shard is not, so that an interrupted run does not compute
+//! them again.
+//!
+//! A journal is a folder of segments: Parquet files of prediction rows, each written whole or not at all, and named by
+//! the first 16 hex digits of its SHA-256. A segment that is not what its name says is ignored. Journals are no part of
+//! the data: rows count once a shard that holds them is committed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::dataset::Dataset;
+use super::durable::Staged;
+use super::error::{Error, Result, io};
+use super::layout;
+use super::reader::{Rows, TableFile};
+use super::rows::{PredictedMask, PredictionRow, Row};
+use super::schema::Table;
+use super::shard::{Shard, ShardFile};
+use super::writer::TableWriter;
+use crate::digest::sha256_file;
+
+/// The journal of a shard.
+pub(crate) struct Journal {
+    root: PathBuf,
+    folder: PathBuf,
+    model: Option<String>,
+    source: String,
+}
+
+/// A part of a journal.
+pub(crate) struct Segment {
+    /// The file.
+    pub(crate) file: TableFile,
+    /// The masks that it holds all predictions of, in the order of the rows.
+    pub(crate) masks: Vec<String>,
+}
+
+impl Dataset {
+    /// The journal of a shard; empty where none was begun.
+    pub(crate) fn journal(&self, shard: &Shard) -> Journal {
+        Journal {
+            root: self.path().to_path_buf(),
+            folder: layout::journal(self.path(), shard.id()),
+            model: shard.partition().model_name().map(String::from),
+            source: shard.partition().source_name().to_string(),
+        }
+    }
+}
+
+impl Journal {
+    /// Keeps rows, which come in any order, and returns once they survive a power cut.
+    ///
+    /// # Errors
+    /// Errors of writing.
+    pub(crate) fn append(&self, mut rows: Vec<PredictionRow>) -> Result<()> {
+        rows.sort_by(Row::compare);
+        let mut writer = TableWriter::new(Staged::create(&layout::scratch(&self.root))?)?;
+        rows.into_iter().try_for_each(|row| writer.push(row))?;
+        let staged = writer.finish()?.staged;
+        let name = format!("{}.parquet", &staged.digest()[..16]);
+        staged.publish(&self.root, &self.folder.join(name))?;
+        Ok(())
+    }
+
+    /// Its segments, in the order of their names. Damaged ones are left out, with a warning.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn segments(&self) -> Result<Vec<Segment>> {
+        let mut paths = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(io(&self.folder, "list the folder")(error)),
+        };
+        paths.sort();
+        let mut segments = Vec::new();
+        for path in paths {
+            match self.segment(path.clone()) {
+                Ok(segment) => segments.push(segment),
+                Err(error) => {
+                    tracing::warn!("{error}: this part of the journal is ignored, and its masks are predicted again");
+                }
+            }
+        }
+        Ok(segments)
+    }
+
+    fn segment(&self, path: PathBuf) -> Result<Segment> {
+        let (bytes, sha256) = sha256_file(&path).map_err(io(&path, "read"))?;
+        if path.file_stem().is_none_or(|name| name != &sha256[..16]) {
+            let reason = format!("its SHA-256 is {sha256}, which is not its name");
+            return Err(Error::Damaged { path, reason });
+        }
+        let name = path.display().to_string();
+        let (model, source) = (self.model.clone(), self.source.clone());
+        let empty = String::new;
+        let file = ShardFile { bytes, checksums: empty(), first: empty(), last: empty(), path: name, rows: 0, sha256 };
+        let mut file = TableFile { path, table: Table::Predictions, model, source, file };
+        let mut masks: Vec<String> = Vec::new();
+        for row in Rows::<PredictedMask>::of(vec![file.clone()]) {
+            let PredictedMask { mask_id } = row?;
+            file.file.rows += 1;
+            if masks.last() != Some(&mask_id) {
+                masks.push(mask_id);
+            }
+        }
+        file.file.first = masks.first().cloned().unwrap_or_default();
+        file.file.last = masks.last().cloned().unwrap_or_default();
+        Ok(Segment { file, masks })
+    }
+
+    /// Removes the journal.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(&self.folder, "remove")(error)),
+            _ => {
+                let _ = self.folder.parent().map(fs::remove_dir); // refused where it holds others
+                Ok(())
+            }
+        }
+    }
+}

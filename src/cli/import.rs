@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
                 println!("{} masks {what}", grouped(masks));
             }
         }
-        for note in &report.notes {
+        for note in report.outdated.sentence().iter().chain(&report.notes) {
             println!("{note}");
         }
         if report.united > 0 {

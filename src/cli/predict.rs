@@ -188,7 +188,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let report = pipeline::predict(&dataset, &*model, &arguments.options(), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
-        false => println!("{}", sentence(&report)),
+        false => {
+            println!("{}", sentence(&report));
+            report.outdated.sentence().iter().for_each(|sentence| println!("{sentence}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -270,6 +270,28 @@ impl Dataset {
         Ok(of_stage.map(|(_, partition, _)| partition).collect())
     }
 
+    /// Receipts of predictions of a model that are finished, while no commit has taken them in. Damaged ones are left out.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(crate) fn uncommitted_predictions(&self, model: &str) -> Result<Vec<Receipt>> {
+        let committed = Manifest::to_continue(self)?.shards;
+        let committed: BTreeSet<String> = committed.into_iter().map(|shard| shard.receipt).collect();
+        let mut found = Vec::new();
+        for path in self.files_in(RECEIPTS)?.into_iter().filter(|path| !committed.contains(path)) {
+            let of_model = |(stage, partition, _): (Stage, Partition, String)| {
+                stage == Stage::Predict && partition.model_name() == Some(model)
+            };
+            if layout::parse_receipt(&path).is_some_and(of_model) {
+                match Receipt::read(&self.root, &path) {
+                    Err(Error::Damaged { .. }) => {}
+                    other => found.extend(other?),
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Seconds that each committed shard took when it was done, by stage. They are no part of the data: shards whose
     /// log is not there are left out.
     ///

@@ -6,7 +6,7 @@
 //! the data: rows count once a shard that holds them is committed.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::dataset::Dataset;
 use super::durable::Staged;
@@ -36,14 +36,45 @@ pub(crate) struct Segment {
 }
 
 impl Dataset {
-    /// The journal of a shard; empty where none was begun.
-    pub(crate) fn journal(&self, shard: &Shard) -> Journal {
+    /// The journal of a shard, among those of its setting; empty where none was begun.
+    pub(crate) fn journal(&self, setting: &str, shard: &Shard) -> Journal {
+        let model = shard.partition().model_name().unwrap_or_default();
         Journal {
             root: self.path().to_path_buf(),
-            folder: layout::journal(self.path(), shard.id()),
+            folder: self.journals_of(model).join(setting).join(shard.id().to_string()),
             model: shard.partition().model_name().map(String::from),
             source: shard.partition().source_name().to_string(),
         }
+    }
+}
+
+impl Dataset {
+    fn journals_of(&self, model: &str) -> PathBuf {
+        layout::journals(self.path()).join(model)
+    }
+
+    /// Removes the journals of a model that are of another setting.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    pub(crate) fn remove_other_journals(&self, model: &str, setting: &str) -> Result<()> {
+        let folder = self.journals_of(model);
+        let entries = match fs::read_dir(&folder) {
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(io(&folder, "list the folder"))?,
+        };
+        entries
+            .flatten()
+            .filter(|entry| entry.file_name() != setting)
+            .try_for_each(|entry| remove_folder(&entry.path()))
+    }
+}
+
+/// Removes a folder that may be gone already.
+pub(super) fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, "remove")(error)),
+        _ => Ok(()),
     }
 }
 
@@ -114,12 +145,11 @@ impl Journal {
     /// # Errors
     /// Errors of removing.
     pub(crate) fn remove(&self) -> Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(&self.folder, "remove")(error)),
-            _ => {
-                let _ = self.folder.parent().map(fs::remove_dir); // refused where it holds others
-                Ok(())
-            }
+        remove_folder(&self.folder)?;
+        // The folders above too, where they hold no other.
+        for folder in self.folder.ancestors().skip(1).take(3) {
+            let _ = fs::remove_dir(folder);
         }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@
 //! receipts/build/source=acdc/<shard>.json             a finished shard
 //! .medcosmos/digests                                  digests of raw files, so that they are not computed again
 //! .medcosmos/embeddings/                              embeddings of slices, where they are kept
-//! .medcosmos/journal/<shard>/                         finished rows of predictions whose shard is not finished
+//! .medcosmos/journal/mobile-sam/<setting>/<shard>/    finished rows of predictions whose shard is not finished
 //! .medcosmos/lock                                     locked by the command that writes, with its name
 //! .medcosmos/parked/                                  predictions of masks that no build has at the moment
 //! .medcosmos/scratch/                                 files being written
@@ -170,9 +170,9 @@ pub(super) fn embedding_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("embeddings")
 }
 
-/// Folder with finished rows of a shard that is not finished.
-pub(super) fn journal(root: &Path, id: &ShardId) -> PathBuf {
-    root.join(OWN).join("journal").join(id.to_string())
+/// Folder with finished rows of shards that are not finished, by model, setting and shard.
+pub(super) fn journals(root: &Path) -> PathBuf {
+    root.join(OWN).join("journal")
 }
 
 /// File with the times of a shard.

@@ -60,6 +60,7 @@ pub use commit::{commit, copy};
 pub use dataset::Dataset;
 pub use error::{Error, Result};
 pub(crate) use ids::check_id;
+pub(crate) use journal::Journal;
 pub use layout::Partition;
 pub use lock::WriteLock;
 pub use manifest::{Manifest, ManifestShard, TableTotal};

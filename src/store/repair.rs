@@ -8,6 +8,7 @@ use super::audit::{Audit, Problem};
 use super::commit::{remove, remove_shard};
 use super::dataset::Dataset;
 use super::error::Result;
+use super::journal::remove_folder;
 use super::layout;
 use super::manifest::Manifest;
 use super::names::Stage;
@@ -110,6 +111,7 @@ impl Repair {
             audit.receipts.iter().filter(uncommitted).try_for_each(|receipt| remove_shard(dataset.path(), receipt))?;
             let parked = layout::parked(dataset.path());
             dataset.parked()?.iter().try_for_each(|receipt| remove_shard(&parked, receipt))?;
+            remove_folder(&layout::journals(dataset.path()))?;
         }
         Ok(())
     }
@@ -118,10 +120,9 @@ impl Repair {
 /// Paths of the receipts of partitions in which no two shards hold rows of the same range of ids: where the manifest is
 /// lost, nothing else tells results from the leftovers of other options.
 fn coherent(receipts: &[Receipt]) -> BTreeSet<String> {
-    let mut partitions: BTreeMap<String, Vec<&Receipt>> = BTreeMap::new();
+    let mut partitions: BTreeMap<_, Vec<&Receipt>> = BTreeMap::new();
     for receipt in receipts {
-        let pass = receipt.key.get("pass").unwrap_or_default();
-        let place = format!("{} {:?} {} {pass}", receipt.stage, receipt.model, receipt.source);
+        let place = (receipt.stage, &receipt.model, &receipt.source, receipt.key.get("pass"));
         partitions.entry(place).or_default().push(receipt);
     }
     let overlap = |receipts: &[&Receipt]| {

@@ -187,6 +187,35 @@ fn a_damaged_shard_is_made_again_and_others_stay() {
 }
 
 #[test]
+fn what_a_killed_run_has_finished_is_used_by_any_other() {
+    let place = Place::new();
+    let (data, at_once) = (place.dataset("data"), place.dataset("at-once"));
+    let slices = count(&predict(&at_once, &[]), "slices");
+    // As if killed before its commit: shards are finished, and the manifest does not list them.
+    let manifest = fs::read(data.join("manifest.json")).unwrap();
+    let first = count(&predict(&data, &["--limit", "4"]), "slices");
+    fs::write(data.join("manifest.json"), manifest).unwrap();
+    let report = predict(&data, &[]);
+    assert_eq!(count(&report, "slices"), slices - first, "{report}");
+    assert_same(&data, &at_once);
+}
+
+#[test]
+fn a_setting_that_is_replaced_leaves_no_journal() {
+    let place = Place::new();
+    let (data, marks) = (place.dataset("data"), place.path("marks"));
+    failed_run(&data, &marks, 4);
+    assert!(!segments(&data).is_empty());
+    // Another setting does not use it, nor remove it unasked; and what replaces leaves its own.
+    predict(&data, &["--prompts", "code", "--limit", "1"]);
+    assert!(!segments(&data).is_empty());
+    predict(&data, &["--limit", "1", "--replace"]);
+    assert!(!segments(&data).is_empty());
+    predict(&data, &["--prompts", "code", "--limit", "1", "--replace"]);
+    assert!(segments(&data).is_empty());
+}
+
+#[test]
 fn predictions_follow_their_masks_into_another_build() {
     let place = Place::new();
     let build = |dataset: &Path, options: &[&str]| {

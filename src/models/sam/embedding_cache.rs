@@ -179,6 +179,14 @@ fn encode(values: &[f16], embedding: &Embedding, model: &str) -> Result<Vec<u8>,
     safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(|e| e.to_string())
 }
 
+fn check_shape(tensor: &TensorView, frame: &ResizedFrame) -> Result<(), String> {
+    let (found, expected) = ((tensor.dtype(), tensor.shape()), (Dtype::F16, shape(frame)));
+    if found.0 == expected.0 && found.1 == expected.1 {
+        return Ok(());
+    }
+    Err(format!("expected {:?} {:?}, found {:?} {:?}", expected.0, expected.1, found.0, found.1))
+}
+
 fn decode(bytes: &[u8], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Vec<f32>, String> {
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get("key"));
@@ -189,14 +197,7 @@ fn decode(bytes: &[u8], key: &EmbeddingKey, frame: &ResizedFrame) -> Result<Vec<
     }
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let tensor = file.tensor(TENSOR).map_err(|e| e.to_string())?;
-    if tensor.dtype() != Dtype::F16 || tensor.shape() != shape(frame) {
-        return Err(format!(
-            "expected half precision {:?}, found {:?} {:?}",
-            shape(frame),
-            tensor.dtype(),
-            tensor.shape()
-        ));
-    }
+    check_shape(&tensor, frame)?;
     let digest = sha256(tensor.data());
     if digest != checksum {
         return Err(format!("the SHA-256 of its values is {digest}, expected {checksum}"));

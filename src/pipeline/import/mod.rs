@@ -31,7 +31,7 @@ use self::names::Names;
 use super::change::finish_without;
 use super::slices_of::{build_shards, table_file};
 use super::standing::{Fitting, fitting, is_whole, predictions_of, shard_of};
-use super::{Error, Existing, Progress, Result};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::digest::canonical_json;
 use crate::mask::Mask;
 use crate::projection;
@@ -89,6 +89,8 @@ pub struct ImportReport {
     pub united: u64,
     /// What else a user should know.
     pub notes: Vec<String>,
+    /// Results of other stages that were removed, because these predictions changed.
+    pub outdated: Outdated,
 }
 
 /// One prediction of a mask, and how sure its model is of it.

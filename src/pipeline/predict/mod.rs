@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::change::finish_without;
 use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
 use super::standing::predictions_of;
-use super::{Error, Existing, Progress, Result};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::mask::Mask;
 use crate::models::{ClickOptions, Segmenter};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, Strategy};
@@ -96,6 +96,8 @@ pub struct PredictReport {
     pub shards_done: usize,
     /// Seconds the stage took.
     pub seconds: f64,
+    /// Results of other stages that were removed, because these predictions changed.
+    pub outdated: Outdated,
 }
 
 /// What is predicted, by what, and how: all that has to be right before anything is computed.
@@ -113,6 +115,8 @@ struct Job<'a> {
     standing: Vec<Receipt>,
     /// Those that were set aside when their build went.
     parked: Vec<Receipt>,
+    /// Those that an interrupted run has finished, and that are not part of the dataset.
+    uncommitted: Vec<Receipt>,
 }
 
 /// Predicts every object of a dataset, or those of a selection. What is there stays: masks that were predicted with the
@@ -135,7 +139,7 @@ pub fn predict(
     progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());
     let mut report = job.run(&plan, progress)?;
     progress.end();
-    job.commit(&plan)?;
+    report.outdated = job.commit(&plan)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -162,7 +166,8 @@ impl<'a> Job<'a> {
         standing.retain(of_build);
         let mut parked = dataset.parked()?;
         parked.retain(|receipt| receipt.model.as_deref() == Some(model.name()));
-        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked })
+        let uncommitted = dataset.uncommitted_predictions(model.name())?;
+        Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked, uncommitted })
     }
 
     /// Predicts what is open. Where that fails, what is finished is in the journals.
@@ -203,14 +208,19 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the shards of the plan those of the model, takes away what they replace and what was measured of it, and
-    /// removes what is in them now: journals, and predictions that were set aside.
-    fn commit(&self, plan: &Plan) -> Result<()> {
+    /// removes what is in them now: journals, and predictions that were set aside or left by an interrupted run.
+    fn commit(&self, plan: &Plan) -> Result<Outdated> {
         let replaced: BTreeSet<&ShardId> =
             self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
         let options = noted(self.dataset, &name, &self.key())?;
-        finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        let outdated = finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
         plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
-        plan.journals.iter().try_for_each(|base| Ok(self.dataset.journal(base).remove()?))
+        self.dataset.drop_uncommitted(&plan.uncommitted)?;
+        if self.options.existing == Existing::Replace {
+            self.dataset.remove_other_journals(self.model.name(), &self.setting())?;
+        }
+        plan.journals.iter().try_for_each(|base| self.journal(base).remove())?;
+        Ok(outdated)
     }
 }

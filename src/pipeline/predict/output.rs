@@ -118,7 +118,7 @@ impl<'a> Output<'a> {
     pub(super) fn flush(&mut self) -> Result<()> {
         for ((work, pass), rows) in std::mem::take(&mut self.journal.rows) {
             let base = &self.plan.work[work].passes[pass].base;
-            self.job.dataset.journal(base).append(rows)?;
+            self.job.journal(base).append(rows)?;
         }
         self.journal.bytes = 0;
         self.journal.flushed = Instant::now();

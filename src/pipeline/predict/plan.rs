@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use super::carried::Carried;
 use super::{Job, Pass, Result};
+use crate::digest::{canonical_json, sha256};
 use crate::pipeline::slices_of::table_file;
 use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, shard_of, warn};
 use crate::projection;
-use crate::store::{Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
+use crate::store::{Journal, Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
 
 projection! {
     /// A mask, by its id alone.
@@ -28,6 +29,8 @@ pub(super) struct Plan<'a> {
     pub(super) work: Vec<Work<'a>>,
     /// Shards, each without its masks, whose journals are of no use once the job is committed.
     pub(super) journals: Vec<Shard>,
+    /// Shards that an interrupted run has finished, and whose predictions are all in shards of the job.
+    pub(super) uncommitted: Vec<Shard>,
     /// Predictions that were set aside, and are all in shards of the job.
     pub(super) parked: Vec<Receipt>,
     /// Shards of the job that were done before.
@@ -70,6 +73,11 @@ impl Open<'_> {
     pub(super) fn lacks(&self, mask: &str) -> bool {
         self.masks.as_ref().is_none_or(|masks| masks.contains(mask)) && !self.carried.has(mask)
     }
+
+    /// Masks that the shard will have, and others.
+    fn divided(&self, masks: Vec<String>) -> (Vec<String>, Vec<String>) {
+        masks.into_iter().partition(|mask| self.masks.as_ref().is_none_or(|masks| masks.contains(mask)))
+    }
 }
 
 /// Finds the shards of a job, and what they lack. Nothing is changed.
@@ -110,6 +118,7 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
                 let (left, _) = set_aside.entry(receipt.id.clone()).or_insert((*of, receipt.clone()));
                 *left = left.saturating_sub(masks.len());
             }
+            plan.uncommitted.extend(job.carry_uncommitted(&mut open)?);
             if job.carry_journal(&mut open)? {
                 plan.journals.push(open.base.clone());
             }
@@ -166,6 +175,16 @@ impl Job<'_> {
             .with("candidates", if self.options.keep_candidates { "all" } else { "chosen" })
             .with_json("rule", &self.options.rule);
         self.model.key(key)
+    }
+
+    /// The journal of a shard, by the shard without its masks.
+    pub(super) fn journal(&self, base: &Shard) -> Journal {
+        self.dataset.journal(&self.setting(), base)
+    }
+
+    /// Name of the setting that the predictions of the model share.
+    pub(super) fn setting(&self) -> String {
+        sha256(canonical_json(&self.key()).as_bytes())[..16].to_string()
     }
 
     /// The shard of a pass for these masks, in the order of the table; `None` for all masks of the build shard.
@@ -249,12 +268,31 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Finds the predictions of shards that an interrupted run has finished and that go into an open one. Returns the
+    /// shards that have no others.
+    fn carry_uncommitted(&self, open: &mut Open) -> Result<Vec<Shard>> {
+        let mut spent = Vec::new();
+        let of_base = |receipt: &&Receipt| receipt.key.clone().without("masks") == *open.base.key();
+        for receipt in self.uncommitted.iter().filter(of_base).filter(|receipt| receipt.id != *open.shard.id()) {
+            if !is_whole(self.dataset, receipt, Verify::Full, "an interrupted run left them, and they are not used")? {
+                continue;
+            }
+            let file = self.dataset.file_of(receipt, Table::Predictions);
+            let (Some(masks), Some(file)) = (self.masks_of(receipt), file) else { continue };
+            let (meant, others) = open.divided(masks);
+            if others.is_empty() {
+                spent.push(shard_of(receipt)?);
+            }
+            open.carried.add(file, meant);
+        }
+        Ok(spent)
+    }
+
     /// Finds the predictions of a journal that go into an open shard. True where the journal has no others.
     fn carry_journal(&self, open: &mut Open) -> Result<bool> {
         let mut spent = true;
-        for segment in self.dataset.journal(&open.base).segments()? {
-            let meant = |mask: &String| open.masks.as_ref().is_none_or(|masks| masks.contains(mask));
-            let (meant, others): (Vec<String>, Vec<String>) = segment.masks.into_iter().partition(meant);
+        for segment in self.journal(&open.base).segments()? {
+            let (meant, others) = open.divided(segment.masks);
             spent &= others.is_empty();
             open.carried.add(segment.file, meant);
         }

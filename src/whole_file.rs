@@ -22,7 +22,8 @@ pub(crate) struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins a file beside its place, which a link may name. What killed runs left unfinished there is removed.
+    /// Begins a file that the user named, beside its place: a link is followed, a pipe or device is written to. What
+    /// killed runs left unfinished there is removed.
     ///
     /// # Errors
     /// The folder is missing or cannot be written to, or the place is a folder.
@@ -35,9 +36,18 @@ impl WholeFile {
             true => fs::canonicalize(path)?,
             false => path.to_path_buf(),
         };
-        let folder = folder_of(&place).to_path_buf();
-        sweep(&folder);
-        Self::create_in(&folder, place)
+        Self::replacing(&place)
+    }
+
+    /// As [`create`](Self::create), of a file that has its name from the program: a link in its place is replaced, not
+    /// followed, since the folder may be another's.
+    ///
+    /// # Errors
+    /// The folder is missing or cannot be written to.
+    pub(crate) fn replacing(place: &Path) -> io::Result<Self> {
+        let folder = folder_of(place);
+        sweep(folder);
+        Self::create_in(folder, place.to_path_buf())
     }
 
     /// Begins a file in the folder `scratch`, on the file system of its place.
@@ -73,7 +83,9 @@ impl WholeFile {
     fn put(self, sync: bool) -> io::Result<()> {
         let file = self.out.into_inner().map_err(io::IntoInnerError::into_error)?;
         let Some((path, place)) = self.beside else { return Ok(()) };
-        if let Ok(earlier) = fs::metadata(&place) {
+        if let Ok(earlier) = fs::symlink_metadata(&place)
+            && earlier.is_file()
+        {
             file.set_permissions(earlier.permissions())?;
         }
         if sync {
@@ -97,12 +109,23 @@ impl Write for WholeFile {
     }
 }
 
-/// Writes a file whole, or not at all.
+/// Writes a file that the user named, whole or not at all.
 ///
 /// # Errors
-/// As [`WholeFile`].
+/// As [`WholeFile::create`].
+#[cfg_attr(not(feature = "query"), allow(dead_code))] // it writes the report
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = WholeFile::create(path)?;
+    file.write_all(bytes)?;
+    file.finish()
+}
+
+/// Writes a file that has its name from the program, whole or not at all: a link in its place is replaced.
+///
+/// # Errors
+/// As [`WholeFile::replacing`].
+pub(crate) fn replace_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = WholeFile::replacing(path)?;
     file.write_all(bytes)?;
     file.finish()
 }
@@ -162,6 +185,9 @@ mod tests {
         assert_eq!(fs::read(&target).unwrap(), b"later");
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        replace_whole(&link, b"own").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+        assert_eq!((fs::read(&target).unwrap(), fs::read(&link).unwrap()), (b"later".to_vec(), b"own".to_vec()));
         symlink("/dev/null", folder.path().join("null")).unwrap();
         write_whole(&folder.path().join("null"), b"nothing").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());

@@ -12,11 +12,12 @@ use super::paired::{self, PairedRow};
 use super::randomness::{self, RandomnessRow};
 use super::summary::{Summary, summarise};
 use crate::text::grouped;
+use crate::whole_file::replace_whole;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 /// The folder of results in a dataset.
@@ -219,12 +220,7 @@ impl Analysis {
     }
 }
 
-/// Writes a file next to its place and renames it there, so that a reader never finds half of it.
+/// Writes a file whole, or not at all.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), AnalysisError> {
-    let io_error = |source| AnalysisError::Io { path: path.into(), source };
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".unfinished");
-    let mut file = File::create(&unfinished).map_err(io_error)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io_error)?;
-    fs::rename(&unfinished, path).map_err(io_error)
+    replace_whole(path, bytes).map_err(|source| AnalysisError::Io { path: path.into(), source })
 }

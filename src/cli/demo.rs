@@ -20,7 +20,7 @@ use crate::raw::PHANTOMS;
 use crate::store::Choice;
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, grouped};
-use crate::whole_file::write_whole;
+use crate::whole_file::replace_whole;
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
@@ -178,7 +178,7 @@ fn prepare(out: &Path) -> Result<(), Failure> {
         return Err(format!("{} contains other files: choose a new folder with --out", out.display()).into());
     }
     fs::create_dir_all(out)?;
-    Ok(write_whole(&out.join(README), README_TEXT.as_bytes())?)
+    Ok(replace_whole(&out.join(README), README_TEXT.as_bytes())?)
 }
 
 /// Creates a folder of phantom downloads, or accepts an existing one: they must never mix with real downloads.

@@ -95,6 +95,11 @@ impl Folder {
         let path = self.inside(relative)?;
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(io(folder))?;
+            let real = |path: &Path| fs::canonicalize(path).map_err(io(path));
+            if !real(folder)?.starts_with(real(&self.root)?) {
+                let reason = format!("{} is a link that leads out of the folder of the export", folder.display());
+                return Err(io(&path)(std::io::Error::other(reason)));
+            }
         }
         WholeFile::create_in(&self.scratch(), path.clone()).map_err(io(&path))
     }
@@ -163,6 +168,24 @@ mod tests {
         }
         let beside = fs::read_dir(to.path()).unwrap();
         assert_eq!(beside.count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed_out_of_the_folder() {
+        use std::os::unix::fs::symlink;
+        let to = tempfile::tempdir().unwrap();
+        let [root, elsewhere] = ["out", "elsewhere"].map(|name| to.path().join(name));
+        let folder = Folder::open(&root, task("coco")).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("b.png"), "mine").unwrap();
+        symlink(&elsewhere, root.join("images")).unwrap();
+        assert!(folder.write("images/a.png", b"x").unwrap_err().to_string().contains("a link that leads out"));
+        symlink(elsewhere.join("b.png"), root.join("b.png")).unwrap();
+        folder.write("b.png", b"x").unwrap();
+        assert_eq!(fs::read(root.join("b.png")).unwrap(), b"x");
+        assert_eq!(fs::read(elsewhere.join("b.png")).unwrap(), b"mine");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
     }
 
     #[test]

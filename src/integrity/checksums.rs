@@ -92,7 +92,7 @@ impl Checksums {
             return Err(wrong(reason.into()));
         }
         let put = || -> io::Result<()> {
-            let mut out = WholeFile::create(path)?;
+            let mut out = WholeFile::replacing(path)?;
             let about = "SHA-256, size in bytes, path; compared by `medcosmos verify`";
             writeln!(out, "{CHECKSUMS_HEADER} {VERSION}: {about}")?;
             for (path, Checksum { sha256, size }) in &self.files {

@@ -177,7 +177,7 @@ impl DigestCache {
     pub fn save(&self) -> io::Result<()> {
         let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
-        let mut out = WholeFile::create(&self.file)?;
+        let mut out = WholeFile::replacing(&self.file)?;
         let mut rows: Vec<&Row> = self.rows.values().collect();
         rows.sort_by(|a, b| a.path.cmp(&b.path));
         for row in rows {

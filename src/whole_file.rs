@@ -45,11 +45,9 @@ impl WholeFile {
     /// # Errors
     /// The folder is missing or cannot be written to.
     pub(crate) fn create_in(scratch: &Path, place: PathBuf) -> io::Result<Self> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(PREFIX).suffix(SUFFIX);
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // as of ordinary files
-        let (file, path) = builder.tempfile_in(scratch).map_err(of_the_system)?.into_parts();
+        // Opened here, so that errors do not name the random path and permissions are those of ordinary files.
+        let open = |path: &Path| File::options().write(true).create_new(true).open(path);
+        let (file, path) = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).make_in(scratch, open)?.into_parts();
         let _ = file.lock(); // tells the next run that it is in use; refused where the file system has no locks
         Ok(WholeFile { out: BufWriter::new(file), beside: Some((path, place)) })
     }
@@ -125,12 +123,6 @@ pub(crate) fn sweep(folder: &Path) {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// The system's error, without the random name that `tempfile` adds to it.
-fn of_the_system(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|inner| inner.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub enum Error {
     OtherExport(PathBuf),
     /// Damaged rows of the dataset, which were left out. Everything else was written.
     #[error(
-        "{} damaged part(s) of the dataset were not exported:{}\nRun `medcosmos verify {dataset} --repair`, then the \
+        "{} damaged part(s) of the dataset were not exported:{}\nRun `medcosmos verify {dataset} --repair --apply`, then the \
          same `medcosmos build` and this command again, which adds them",
         damaged.len(),
         list(damaged)

@@ -4,17 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use strsim::levenshtein;
 
-use super::ids::{file_safe, id_part};
+use super::ids::{file_safe, id_part, is_device};
 use super::names::plain_name;
 use super::pattern::{Pattern, Template};
 use super::{Decode, FourthAxis, Label, Layout, ListPart, MaskPart, OtherLabels, OwnName, Pair, Plane, Spec, taxonomy};
 use crate::text::is_web;
+
+/// The longest slug: it is part of the names of folders and files.
+const LONGEST_SLUG: usize = 100;
 
 /// Everything wrong with a spec, one sentence each.
 pub(super) fn validate(spec: &Spec) -> Vec<String> {
     let mut problems = Vec::new();
     if spec.slug.is_empty() || !spec.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         problems.push(format!("slug {:?}: expected lower-case letters, digits and hyphens", spec.slug));
+    }
+    if spec.slug.len() > LONGEST_SLUG || is_device(&spec.slug) {
+        problems.push(format!(
+            "slug {:?}: expected at most {LONGEST_SLUG} bytes, and no name of a Windows device",
+            spec.slug
+        ));
     }
     if !spec.home.is_empty() && !is_web(&spec.home) {
         problems.push(format!("home {:?}: expected an address that begins with https:// or http://", spec.home));
@@ -119,8 +128,9 @@ fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let distance = |known: &&str| levenshtein(known, name);
     let near = known.min_by_key(distance).filter(|known| distance(known) <= name.chars().count() / 2);
     let near = near.map_or_else(String::new, |known| format!(" (closest: {known:?})"));
+    let article = if kind.starts_with('o') { "an" } else { "a" };
     format!(
-        "{name:?} is not in the taxonomy of {kind} names{near}; define it with [[{kind}]], or for a built-in source in \
+        "{name:?} is not {article} {kind} of the taxonomy{near}; define it with [[{kind}]], or for a built-in source in \
          dataset_specs/taxonomy.toml"
     )
 }

@@ -120,10 +120,9 @@ impl Repair {
 /// Paths of the receipts of partitions in which no two shards hold rows of the same range of ids: where the manifest is
 /// lost, nothing else tells results from the leftovers of other options.
 fn coherent(receipts: &[Receipt]) -> BTreeSet<String> {
-    let mut partitions: BTreeMap<String, Vec<&Receipt>> = BTreeMap::new();
+    let mut partitions: BTreeMap<_, Vec<&Receipt>> = BTreeMap::new();
     for receipt in receipts {
-        let pass = receipt.key.get("pass").unwrap_or_default();
-        let place = format!("{} {:?} {} {pass}", receipt.stage, receipt.model, receipt.source);
+        let place = (receipt.stage, &receipt.model, &receipt.source, receipt.key.get("pass"));
         partitions.entry(place).or_default().push(receipt);
     }
     let overlap = |receipts: &[&Receipt]| {

@@ -229,6 +229,62 @@ fn rows_of_every_table_come_back() {
     come_back(by_source(), vec![factors("a/z0/lv"), factors("a/z0/rv")]);
     come_back(by_model(), (0..3).map(|candidate| prediction("a/z0/lv", candidate)).collect());
     come_back(by_model(), vec![metrics("a/z0/lv", "oracle"), metrics("a/z0/lv", "score")]);
+    let file = |path: &str, status, reason: Option<&str>| FileRow {
+        path: path.into(),
+        source: "acdc".into(),
+        size: reason.is_none().then_some(12),
+        status,
+        reason: reason.map(String::from),
+    };
+    let failed = file("b\\xff\u{1b}", FileStatus::Failed, Some("damaged"));
+    come_back(by_source(), vec![file("a/=1.png", FileStatus::Used, None), failed]);
+    let source = SourceRow {
+        source: "acdc".into(),
+        name: "<b>".into(),
+        release: None,
+        home: String::new(),
+        licence: "CC-BY-4.0".into(),
+        terms: "a\nb".into(),
+        share_derived: "yes".into(),
+        citation: "@misc{}".into(),
+        spec_sha256: "0".repeat(64),
+    };
+    come_back(by_source(), vec![source]);
+    let leak = |kind, similarity, slice_id: Option<&str>| LeakRow {
+        patient_id: "acdc/p1".into(),
+        source: "acdc".into(),
+        other_patient_id: "acdc/p2".into(),
+        other_source: "acdc".into(),
+        kind,
+        slices: 3,
+        similarity,
+        slice_id: slice_id.map(String::from),
+        other_slice_id: None,
+        leak_group: "acdc/p1".into(),
+    };
+    come_back(by_source(), vec![leak(LeakKind::Declared, None, None), leak(LeakKind::Near, Some(0.9), Some("a/z0"))]);
+    let duplicate = DuplicateRow {
+        slice_id: "a/z1".into(),
+        source: "acdc".into(),
+        patient_id: "acdc/p1".into(),
+        split: None,
+        first_slice_id: "a/z0".into(),
+        kind: LeakKind::Exact,
+        similarity: 1.0,
+        leak_group: "acdc/p1".into(),
+    };
+    come_back(by_source(), vec![duplicate]);
+    let split = |id: &str, fold| SplitRow {
+        patient_id: id.into(),
+        source: "acdc".into(),
+        leak_group: None,
+        official_split: Some("test".into()),
+        assigned_split: None,
+        fold,
+        n_slices: 3,
+        n_masks: 9,
+    };
+    come_back(by_source(), vec![split("acdc/p1", Some(2)), split("acdc/p2", None)]);
 }
 
 proptest! {

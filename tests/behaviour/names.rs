@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use medcosmos::store::{CaseRow, Dataset, MaskRow, Projection, SliceInfo};
+use medcosmos::store::{
+    CaseRow, Dataset, MaskRow, Partition, Projection, Shard, ShardKey, SliceInfo, SliceRow, SourceRow, Stage, Verify,
+    commit,
+};
 use tempfile::TempDir;
 
 use crate::phantom::{SIZE, gzip, image, labels, nifti, write};
@@ -333,4 +336,68 @@ fn links_out_of_the_downloads_are_followed_and_told() {
         assert!(!run.out.contains("inside_img.nii.gz ->"), "{command}: {}", run.out);
     }
     assert!(place.cases("data").contains(&"mine/out ok".to_string()), "what a link leads to is read");
+}
+
+/// A dataset of the first slice of another one and of its first mask, with ids of its maker's choice.
+fn forged(from: &Dataset, to: &Path, slice_id: Option<&str>, mask_id: Option<&str>) {
+    let dataset = Dataset::create(to).unwrap();
+    let source = Partition::source("mine").unwrap();
+    let mut slice: SliceRow = from.rows().unwrap().next().unwrap().unwrap();
+    let mut mask: MaskRow = from.rows().unwrap().next().unwrap().unwrap();
+    let terms: SourceRow = from.rows().unwrap().next().unwrap().unwrap();
+    slice.slice_id = slice_id.unwrap_or(&slice.slice_id).to_string();
+    (mask.slice_id, mask.mask_id) = (slice.slice_id.clone(), mask_id.unwrap_or(&mask.mask_id).to_string());
+    let build = Shard::new(Stage::Build, source.clone(), ShardKey::new().with("cases", "forged"));
+    let mut writer = dataset.begin(&build);
+    writer.push(slice).unwrap();
+    writer.push(mask).unwrap();
+    writer.finish().unwrap();
+    let files = Shard::new(Stage::Files, source, ShardKey::new().with("cases", "forged"));
+    let mut writer = dataset.begin(&files);
+    writer.push(terms).unwrap();
+    writer.finish().unwrap();
+    commit(&dataset, &[build, files], Verify::Full).unwrap();
+}
+
+/// No id of a dataset that others made names a file outside of an export, in whatever form.
+#[test]
+fn ids_of_a_forged_dataset_lead_nowhere() {
+    let place = Place::new(SPEC);
+    place.case("a", 1);
+    assert_eq!(place.build("raw", "data").status, 0);
+    let dataset = Dataset::open(place.path("data")).unwrap();
+    let absolute = place.path("escaped/x").display().to_string();
+    let long = format!("mine/{}", "a".repeat(300));
+    let hostile = [
+        "../../../escaped/x",
+        &absolute,
+        "mine/../../escaped/x",
+        r"..\..\escaped\x",
+        "C:escaped",
+        "mine//x",
+        "mine/\u{1b}[2J",
+        "",
+        ".",
+        &long,
+    ];
+    for (n, id) in hostile.into_iter().enumerate() {
+        for (kind, slice, mask) in [("slice", Some(id), None), ("mask", None, Some(id))] {
+            let forgery = place.path(&format!("forged-{n}-{kind}"));
+            forged(&dataset, &forgery, slice, mask);
+            for form in ["pictures", "coco"] {
+                if (kind, form) == ("mask", "coco") {
+                    continue; // no file is named by a mask
+                }
+                let out = place.path(&format!("deep/er/{n}-{kind}-{form}"));
+                let run = Run::of(medcosmos("export").arg(&forgery).arg("--out").arg(&out).args(["--form", form]));
+                run.failed(1, &["the id cannot name a file"]);
+                assert!(!run.err.contains(OBEYED), "{:?}", run.err);
+                let below = |path: &Path| path.starts_with(&out) || !path.to_string_lossy().contains("escaped");
+                let files = walkdir::WalkDir::new(&place.folder).into_iter().flatten();
+                files.for_each(|file| assert!(below(file.path()), "{id:?} wrote {}", file.path().display()));
+            }
+        }
+    }
+    forged(&dataset, &place.path("sound"), None, None);
+    Run::done(medcosmos("export").arg(place.path("sound")).arg("--out").arg(place.path("deep/er/sound")));
 }

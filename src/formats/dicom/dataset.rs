@@ -331,10 +331,16 @@ fn decimals(tag: Tag, value: &[u8]) -> Result<Option<Vec<f64>>> {
         let part = part.trim_matches([' ', '\0']);
         match part.parse::<f64>() {
             Ok(v) if v.is_finite() => Ok(v),
-            _ => Err(malformed(format!("{}: expected a number, found {part:?}", name(tag)))),
+            _ => Err(malformed(format!("{}: expected a number, found {}", name(tag), unlike_a_name(part)))),
         }
     };
     text.split('\\').map(parse).collect::<Result<Vec<f64>>>().map(Some)
+}
+
+/// A text for a message. Where words stand in place of numbers they may be those of a person, and are not quoted.
+fn unlike_a_name(text: &str) -> String {
+    let is_word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 1);
+    if is_word { format!("a text of {} characters", text.chars().count()) } else { format!("{text:?}") }
 }
 
 /// `Rows (0028,0010)`: keyword and tag for messages.

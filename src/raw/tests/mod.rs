@@ -340,7 +340,14 @@ fn digests_are_cached_and_checked() {
     std::fs::remove_file(folder.path().join("x.tar.gz")).unwrap();
     let again: Vec<String> = tree.digests(&members, Some(&mut loaded)).into_iter().map(Result::unwrap).collect();
     assert_eq!(again, digests);
-    assert!(tree.digests(&members, None)[1].is_err());
+    // Another digest than that of the bytes that were read is none of this tree.
+    let wrong = std::fs::read_to_string(&cache_file).unwrap().replace(&digests[0], &"0".repeat(64));
+    std::fs::write(&cache_file, wrong).unwrap();
+    assert_eq!(
+        tree.digests(&members[..1], Some(&mut DigestCache::load(&cache_file)))[0].as_ref().unwrap(),
+        &digests[0]
+    );
+    cache.save().unwrap();
 
     // Another time or size of the file on disk makes its digests unknown.
     std::fs::write(folder.path().join("y.txt"), "abcd").unwrap();
@@ -373,4 +380,38 @@ fn what_was_read_for_its_digest_is_not_read_again() {
     let mut memory = vec![7; 100];
     assert_eq!(tree.read_into(members[0], &mut memory).unwrap(), b"abc");
     assert!(tree.read(members[0]).is_err());
+}
+
+#[test]
+fn a_member_has_the_same_bytes_throughout() {
+    let archive = |bytes: &[u8]| tar(&[("c.txt".to_string(), bytes.to_vec())].into());
+    let folder = folder(&[("a.txt", b"abc"), ("b.tar", &archive(b"defg"))]);
+    let tree = || Tree::open_with(folder.path(), Options { digested_bytes: 0, ..Options::default() }).unwrap();
+    let mut cache = DigestCache::load(&folder.path().join("cache"));
+    for (name, file, changed) in [("a.txt", "a.txt", b"abd".to_vec()), ("b.tar/c.txt", "b.tar", archive(b"defh"))] {
+        let file = folder.path().join(file);
+        let time = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let first = tree();
+        assert!(first.digests(&[first.find(name).unwrap()], Some(&mut cache))[0].is_ok());
+        assert!(first.read(first.find(name).unwrap()).is_ok());
+        std::fs::write(&file, changed).unwrap();
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+        let second = tree();
+        assert!(second.digests(&[second.find(name).unwrap()], Some(&mut cache))[0].is_ok(), "by the cache");
+        // Of a run that digested the file itself, and of one that has its digest from the cache.
+        for tree in [&first, &second] {
+            let error = tree.read(tree.find(name).unwrap()).unwrap_err();
+            assert!(matches!(error.reason, Reason::Changed { .. }), "{error}");
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+        let known = cache.len();
+        cache.forget_contradicted(&second);
+        assert_eq!(cache.len(), known - 1);
+    }
+    let gone = tree();
+    let member = gone.find("a.txt").unwrap();
+    assert!(gone.digests(&[member], None)[0].is_ok());
+    std::fs::remove_file(folder.path().join("a.txt")).unwrap();
+    assert!(gone.read(member).is_err());
+    assert_eq!(gone.contradicted(), [member], "it could be read before");
 }

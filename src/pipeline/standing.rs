@@ -94,8 +94,8 @@ pub(super) fn fitting(dataset: &Dataset, parked: &[Receipt], build: &Receipt) ->
     let mut now = None;
     let mut found = Vec::new();
     for receipt in parked.iter().filter(|receipt| receipt.source == build.source) {
-        let Some(before) = receipt.key.get("build").and_then(|build| dataset.parked_inputs(build)) else { continue };
         let Some(file) = dataset.parked_file(receipt).filter(meets) else { continue };
+        let Some(before) = receipt.key.get("build").and_then(|build| dataset.parked_inputs(build)) else { continue };
         let whole = sha256_file(&file.path).is_ok_and(|(_, sha256)| sha256 == file.file.sha256);
         let masks = masks_of(receipt, Some(file.clone())).filter(|_| whole);
         let Some(mut masks) = masks else {

@@ -43,7 +43,7 @@ const COMMANDS: [(&str, &[&[&str]]); 7] = [
             &["--model", "otsu-box", "--jitter", "10-20"],
             &["--model", "otsu-box", "--limit", "3"],
             &["--model", "otsu-box", "--sample", "2"],
-            &["--model", "otsu-box", "--prompts", "random"],
+            &["--model", "otsu-box", "--prompts", "code"],
         ],
     ),
     ("evaluate", &[&[], &["--nsd-tolerance-px", "3"], &["--nsd-tolerance-mm", "1"]]),

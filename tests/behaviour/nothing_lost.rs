@@ -189,7 +189,7 @@ fn readers_take_what_is_committed_and_nothing_else() {
     let committed = fs::read(&manifest).unwrap();
     // As killed runs leave it: shards of other options, finished, in no manifest.
     study.done("build", &["--min-area", "60", "--replace"]);
-    study.done("predict", &["--replace", "--prompts", "random"]);
+    study.done("predict", &["--replace", "--prompts", "code"]);
     study.done("evaluate", &["--nsd-tolerance-px", "7", "--replace"]);
     study.done("build", &["--replace"]);
     study.all();

@@ -42,7 +42,7 @@ impl Job<'_> {
     pub(super) fn refuse_conflicts(&self) -> Result<()> {
         // By pass and differences: number of predictions and of masks.
         let mut found: BTreeMap<(String, Vec<Difference>), (u64, u64)> = BTreeMap::new();
-        for receipt in self.standing.iter().filter(|_| self.options.existing == Existing::Keep) {
+        for receipt in self.standing().filter(|_| self.options.existing == Existing::Keep) {
             let differences = self.differences(receipt);
             if !differences.is_empty() {
                 let pass = receipt.key.get("pass").unwrap_or_default().to_string();

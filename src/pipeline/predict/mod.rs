@@ -30,7 +30,7 @@ mod selection;
 use in_order::in_order;
 use output::{Output, Predicted};
 use pass::{Pass, Scene};
-use plan::{Plan, Work, plan};
+use plan::{ByBase, Plan, Work, by_base, plan};
 pub use selection::Selection;
 
 /// Slices in memory at a time, for each worker.
@@ -112,11 +112,11 @@ struct Job<'a> {
     /// What the model is asked for.
     passes: Vec<Pass>,
     /// Predictions of the model for masks of the build.
-    standing: Vec<Receipt>,
+    standing: ByBase,
     /// Those that were set aside when their build went.
     parked: Vec<Receipt>,
     /// Those that an interrupted run has finished, and that are not part of the dataset.
-    uncommitted: Vec<Receipt>,
+    uncommitted: ByBase,
 }
 
 /// Predicts every object of a dataset, or those of a selection. What is there stays: masks that were predicted with the
@@ -161,12 +161,13 @@ impl<'a> Job<'a> {
             return Err(nothing("no strategy to run: select one that the model supports"));
         }
         model.load()?;
-        let of_build = |receipt: &Receipt| builds.iter().any(|b| receipt.key.get("build") == Some(&b.id.to_string()));
+        let ids: BTreeSet<String> = builds.iter().map(|build| build.id.to_string()).collect();
         let mut standing = predictions_of(dataset, model.name())?;
-        standing.retain(of_build);
+        standing.retain(|receipt| receipt.key.get("build").is_some_and(|build| ids.contains(build)));
         let mut parked = dataset.parked()?;
         parked.retain(|receipt| receipt.model.as_deref() == Some(model.name()));
-        let uncommitted = dataset.uncommitted_predictions(model.name())?;
+        let uncommitted = by_base(dataset.uncommitted_predictions(model.name())?)?;
+        let standing = by_base(standing)?;
         Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked, uncommitted })
     }
 
@@ -186,7 +187,9 @@ impl<'a> Job<'a> {
         match in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, &mut output) {
             Ok(()) => output.finish(),
             Err(error) => {
-                output.flush()?;
+                if let Err(lost) = output.flush() {
+                    tracing::warn!("what was finished cannot be kept: {lost}");
+                }
                 Err(error)
             }
         }
@@ -211,7 +214,7 @@ impl<'a> Job<'a> {
     /// removes what is in them now: journals, and predictions that were set aside or left by an interrupted run.
     fn commit(&self, plan: &Plan) -> Result<Outdated> {
         let replaced: BTreeSet<&ShardId> =
-            self.standing.iter().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
+            self.standing().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
         let options = noted(self.dataset, &name, &self.key())?;
         let outdated = finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;

@@ -41,6 +41,23 @@ pub(super) struct Plan<'a> {
     pub(super) slices_reused: u64,
 }
 
+/// Predictions by their shards without the masks.
+pub(super) type ByBase = BTreeMap<ShardId, Vec<Receipt>>;
+
+pub(super) fn by_base(receipts: Vec<Receipt>) -> Result<ByBase> {
+    let mut by_base = ByBase::new();
+    for receipt in receipts {
+        by_base.entry(base_of(&receipt)?.id().clone()).or_default().push(receipt);
+    }
+    Ok(by_base)
+}
+
+/// The shard of predictions without the masks.
+fn base_of(receipt: &Receipt) -> Result<Shard> {
+    let shard = shard_of(receipt)?;
+    Ok(Shard::new(Stage::Predict, shard.partition().clone(), receipt.key.clone().without("masks")))
+}
+
 /// What is open on one shard of the build.
 pub(super) struct Work<'a> {
     pub(super) build: &'a Receipt,
@@ -207,9 +224,14 @@ impl Job<'_> {
         masks_of(receipt, self.dataset.file_of(receipt, Table::Predictions))
     }
 
+    /// Predictions of the model for masks of the build.
+    pub(super) fn standing(&self) -> impl Iterator<Item = &Receipt> {
+        self.standing.values().flatten()
+    }
+
     /// The predictions of the pass that `base` stands for: of any of its masks, and made as is asked for.
     fn standing_of(&self, base: &Shard) -> impl Iterator<Item = &Receipt> {
-        self.standing.iter().filter(|receipt| receipt.key.clone().without("masks") == *base.key())
+        self.standing.get(base.id()).into_iter().flatten()
     }
 
     /// The masks that a shard has when the job is done, in the order of the table: those that are chosen, and those that
@@ -272,8 +294,8 @@ impl Job<'_> {
     /// shards that have no others.
     fn carry_uncommitted(&self, open: &mut Open) -> Result<Vec<Shard>> {
         let mut spent = Vec::new();
-        let of_base = |receipt: &&Receipt| receipt.key.clone().without("masks") == *open.base.key();
-        for receipt in self.uncommitted.iter().filter(of_base).filter(|receipt| receipt.id != *open.shard.id()) {
+        let of_base = self.uncommitted.get(open.base.id()).into_iter().flatten();
+        for receipt in of_base.filter(|receipt| receipt.id != *open.shard.id()) {
             if !is_whole(self.dataset, receipt, Verify::Full, "an interrupted run left them, and they are not used")? {
                 continue;
             }
@@ -302,12 +324,10 @@ impl Job<'_> {
     /// Shards of the model that the job leaves as they are: of other passes, and of other shards of the build.
     fn other_shards(&self, bases: &BTreeSet<ShardId>) -> Result<Vec<Shard>> {
         let mut others = Vec::new();
-        for receipt in self.standing.iter().filter(|receipt| !self.conflicts(receipt)) {
-            let shard = shard_of(receipt)?;
-            let base = Shard::new(Stage::Predict, shard.partition().clone(), receipt.key.clone().without("masks"));
+        for receipt in self.standing().filter(|receipt| !self.conflicts(receipt)) {
             let removed = "they are removed: predict or import them again";
-            if !bases.contains(base.id()) && is_whole(self.dataset, receipt, Verify::Quick, removed)? {
-                others.push(shard);
+            if !bases.contains(base_of(receipt)?.id()) && is_whole(self.dataset, receipt, Verify::Quick, removed)? {
+                others.push(shard_of(receipt)?);
             }
         }
         Ok(others)

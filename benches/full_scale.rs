@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};
 use medcosmos::models::OtsuBox;
-use medcosmos::pipeline::{EvaluateOptions, PredictOptions, Progress, evaluate, predict};
+use medcosmos::pipeline::{EvaluateOptions, Existing, PredictOptions, Progress, evaluate, predict};
 use medcosmos::prompts::Strategy;
 use medcosmos::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use medcosmos::sources::scan;
@@ -77,7 +77,9 @@ fn measure(slices: usize) {
         let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
         predict(&dataset, &OtsuBox, &options, &quiet).expect("predictions")
     });
-    stage(slices, "evaluate", || evaluate(&dataset, &EvaluateOptions::default(), &quiet).expect("metrics"));
+    stage(slices, "evaluate", || {
+        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &quiet).expect("metrics")
+    });
     #[cfg(feature = "query")]
     {
         use medcosmos::analysis::{AnalysisOptions, analyze, query};

@@ -20,7 +20,7 @@ use medcosmos::formats;
 use medcosmos::image::Samples;
 use medcosmos::leaks::similarity::similarity;
 use medcosmos::leaks::{Options, Record, Records, found, suspects};
-use medcosmos::pipeline::{Progress, leaks};
+use medcosmos::pipeline::{Existing, Progress, leaks};
 use medcosmos::slices::{luma_fields, pixels_sha256, thumbnail};
 use medcosmos::spec::Registry;
 use medcosmos::store::{
@@ -436,7 +436,7 @@ fn measure(path: &Path) {
     let dataset = Dataset::open(path).expect("the dataset");
     let registry = Registry::built_in().expect("the built-in specs");
     let started = Instant::now();
-    let report = leaks(&dataset, &registry, &Options::default(), &Progress::new(true)).expect("leaks");
+    let report = leaks(&dataset, &registry, &Options::default(), Existing::Keep, &Progress::new(true)).expect("leaks");
     let seconds = started.elapsed().as_secs_f64();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("peak memory unknown").to_string();

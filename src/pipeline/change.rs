@@ -197,7 +197,7 @@ pub(super) fn differences(name: &str, before: &str, now: &str) -> Vec<String> {
     if before == now {
         return Vec::new();
     }
-    let parsed = [before, now].map(|text| serde_json::from_str::<Value>(text));
+    let parsed = [before, now].map(serde_json::from_str::<Value>);
     if let [Ok(Value::Object(before)), Ok(Value::Object(now))] = &parsed {
         let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
         let text = |value: Option<&Value>| value.map_or_else(|| "none".to_string(), Value::to_string);

@@ -30,7 +30,7 @@ pub(super) fn of_build(dataset: &Dataset, build: &Receipt) -> Result<BTreeMap<St
         let MaskRow { mask_id, slice_id, mask, .. } = row?;
         let pixels = pixels.get(&slice_id).map_or("", String::as_str);
         let [height, width] = mask.size.map(|n| n.to_le_bytes());
-        let digest = sha256_parts([pixels.as_bytes(), &height, &width, &mask.counts].into_iter());
+        let digest = sha256_parts([pixels.as_bytes(), &height, &width, &mask.counts]);
         inputs.insert(mask_id, digest[..16].to_string());
     }
     Ok(inputs)

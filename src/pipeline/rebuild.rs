@@ -102,7 +102,7 @@ pub fn rebuild(
     budget: &Budget,
     progress: &Progress,
 ) -> Result<Rebuild> {
-    let receipts = dataset.receipts_of(Stage::Build)?;
+    let receipts = dataset.receipts()?;
     let sources: BTreeSet<String> =
         receipts.iter().filter(|r| r.stage == Stage::Build).map(|r| r.source.clone()).collect();
     if sources.is_empty() {

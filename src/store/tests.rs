@@ -653,7 +653,7 @@ fn a_change_removes_or_parks_shards_of_other_partitions() {
         files.keys().filter(|path| !path.starts_with(".medcosmos")).cloned().collect::<Vec<_>>()
     };
     assert_eq!(tables(&snapshot(&dataset)), tables(&wanted));
-    assert_eq!(dataset.parked().unwrap(), [receipt.clone()]);
+    assert_eq!(dataset.parked().unwrap(), std::slice::from_ref(&receipt));
     dataset.unpark(&receipt).unwrap();
     build(&dataset, &acdc);
     let predict = Shard::new(Stage::Predict, Partition::model("sam", "acdc").unwrap(), key(""));

@@ -171,8 +171,8 @@ fn a_damaged_picture_stays_behind() {
     let place = tempfile::tempdir().unwrap();
     let [data, whole] = ["data", "whole"].map(|name| place.path().join(name));
     copy_of(dataset(), &data);
-    let tables = walkdir::WalkDir::new(data.join("slices")).into_iter().map(|entry| entry.unwrap().into_path());
-    let table = tables.filter(|path| path.is_file()).next().unwrap();
+    let mut tables = walkdir::WalkDir::new(data.join("slices")).into_iter().map(|entry| entry.unwrap().into_path());
+    let table = tables.find(|path| path.is_file()).unwrap();
     let sound = fs::read(&table).unwrap();
     let mut damaged = sound.clone();
     let pictures: Vec<usize> = (0..sound.len()).filter(|&at| sound[at..].starts_with(b"\x89PNG")).collect();

@@ -104,7 +104,8 @@ fn no_kill_ends_in_a_dead_end() {
         }
         // Any other command runs on what is there: it ends well, or says which command has to be run first.
         let (command, options) = *random.one(&COMMANDS);
-        let run = Run::of(&mut place.command("data", command, *random.one(options)));
+        let with: &[&str] = random.one(options);
+        let run = Run::of(&mut place.command("data", command, with));
         let waits = ["run `medcosmos", "run the same `medcosmos build` again"];
         assert!(
             run.status == 0 || run.status == 1 && waits.iter().any(|words| run.err.contains(words)),

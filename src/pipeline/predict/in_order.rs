@@ -183,7 +183,7 @@ mod tests {
         for workers in [1, 2, 7] {
             let mut seen = Seen::default();
             let slow = |i: usize| {
-                std::thread::sleep(Duration::from_micros(if i % 10 == 0 { 2000 } else { 10 }));
+                std::thread::sleep(Duration::from_micros(if i.is_multiple_of(10) { 2000 } else { 10 }));
                 Ok(i)
             };
             in_order((0..200).map(Ok), [workers, 3 * workers], slow, &mut seen).unwrap();

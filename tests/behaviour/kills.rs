@@ -104,7 +104,7 @@ fn no_kill_ends_in_a_dead_end() {
         }
         // Any other command runs on what is there: it ends well, or says which command has to be run first.
         let (command, options) = *random.one(&COMMANDS);
-        let with: &[&str] = random.one(options);
+        let with: &&[&str] = random.one(options);
         let run = Run::of(&mut place.command("data", command, with));
         let waits = ["run `medcosmos", "run the same `medcosmos build` again"];
         assert!(

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::phantom;
 use crate::program::{Run, assert_same, medcosmos};
 
-/// Kills without and with `MEDCOSMOS_LONG_TESTS`.
+/// Kills without and with `MEDCOSMOS_STRESS`.
 const KILLS: [usize; 2] = [100, 2000];
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same kills in every run.
@@ -86,7 +86,7 @@ fn no_kill_ends_in_a_dead_end() {
     (1..=3).for_each(|patient| phantom::cardiac_case(&place.path("raw"), patient, 1));
     (1..=2).for_each(|number| phantom::spleen_case(&place.path("raw"), number));
     place.last("reference");
-    let kills = KILLS[usize::from(std::env::var_os("MEDCOSMOS_LONG_TESTS").is_some())];
+    let kills = KILLS[usize::from(std::env::var_os("MEDCOSMOS_STRESS").is_some())];
     let limit = Instant::now() + Duration::from_secs(if kills > 1000 { 7200 } else { 400 });
     let mut random = Random(14);
     let (mut killed, mut ended) = (0, 0);

@@ -2,7 +2,7 @@
 //! long, none returns more than its input can hold. The readers are the fuzz targets (`fuzz/targets.rs`), the files
 //! those of the demo's writers and, where they are there, the small ones of the samples.
 //!
-//! Mutations are the same in every run. `MEDCOSMOS_LONG_TESTS` makes them 25 times as many; `MEDCOSMOS_FUZZ_CORPUS`
+//! Mutations are the same in every run. `MEDCOSMOS_STRESS` makes them 25 times as many; `MEDCOSMOS_FUZZ_CORPUS`
 //! names a folder that `seeds_of_the_fuzz_targets` fills for `cargo fuzz`.
 
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ fn check(names: &[&'static str]) {
     for &name in names {
         let seeds = seeds(name);
         assert!(!seeds.is_empty(), "{name} has no seed");
-        let times = if std::env::var_os("MEDCOSMOS_LONG_TESTS").is_some() { 25 } else { 1 };
+        let times = if std::env::var_os("MEDCOSMOS_STRESS").is_some() { 25 } else { 1 };
         let (started, count) = (Instant::now(), MUTATIONS * times * seeds.len() as u64);
         let current = Arc::new(Mutex::new((Vec::new(), Instant::now())));
         let (done, outcome) = channel();

@@ -305,7 +305,7 @@ fn an_origin_elsewhere_is_told_and_a_fault_for_those_who_ask() {
         .arg(folder.join("placed.toml"))
         .arg("--out")
         .arg(&built.data)
-        .arg("--strict");
+        .args(["--strict", "--replace"]);
     Run::of(&mut strict).failed(1, &["placed/files-files001", "24.00 mm"]);
 }
 

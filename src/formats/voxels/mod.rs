@@ -8,7 +8,7 @@
 //!
 //! Nothing is allocated before the file is known to have enough bytes for the header's size (for compressed bytes the
 //! test is the largest ratio that deflate can reach) and before its memory is taken of the file's
-//! [`Room`](crate::memory::Room).
+//! [`Room`].
 //!
 //! The voxels, affines and spacings of the 244 real volumes that `tests/behaviour/volumes.rs` walks, and of 452
 //! generated ones (every type, byte order, compression and number of axes), were compared with nibabel 5.4, SimpleITK

@@ -12,7 +12,7 @@ use crate::phantom;
 use crate::program::{Run, assert_same, medcosmos};
 
 /// Kills without and with `MEDCOSMOS_STRESS`.
-const KILLS: [usize; 2] = [100, 2000];
+const KILLS: [usize; 2] = [200, 2000];
 
 /// SplitMix64 (Steele, Lea and Flood 2014): the same kills in every run.
 struct Random(u64);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Error, Result, inputs};
 use crate::digest::sha256;
-use crate::store::{Change, Changed, Dataset, Fate, Receipt, Shard, Stage, Table, Verify, apply};
+use crate::store::{Change, Changed, Dataset, Fate, ManifestShard, Receipt, Shard, Stage, Table, Verify, apply};
 use crate::text::grouped;
 
 /// What a stage does where the dataset has its results of other options.
@@ -69,7 +69,9 @@ struct After {
 }
 
 impl After {
-    fn of(committed: &[Receipt], expected: &[Shard]) -> Self {
+    /// `lost` are committed shards whose receipts cannot be read: their stage does them again with the same ids, so what
+    /// was derived from them stays.
+    fn of(committed: &[Receipt], lost: &[ManifestShard], expected: &[Shard]) -> Self {
         let place = |receipt: &Receipt| (receipt.stage, receipt.model.clone(), receipt.source.clone());
         let places: BTreeSet<_> = expected
             .iter()
@@ -81,7 +83,14 @@ impl After {
         let ids = |stage: Stage, stays: &dyn Fn(&Receipt) -> bool| -> BTreeSet<String> {
             let stay = committed.iter().filter(|r| r.stage == stage && !places.contains(&place(r)) && stays(r));
             let new = expected.iter().filter(|shard| shard.stage() == stage).map(|shard| shard.id().to_string());
-            stay.map(|r| r.id.to_string()).chain(new).collect()
+            let decided = |shard: &ManifestShard| {
+                shard.partition().is_none_or(|partition| {
+                    let model = partition.model_name().map(String::from);
+                    places.contains(&(shard.stage, model, partition.source_name().to_string()))
+                })
+            };
+            let lost = lost.iter().filter(|shard| shard.stage == stage && !decided(shard));
+            stay.map(|r| r.id.to_string()).chain(lost.map(|shard| shard.id.to_string())).chain(new).collect()
         };
         let builds = ids(Stage::Build, &|_| true);
         let predictions = ids(Stage::Predict, &|r| r.key.get("build").is_some_and(|id| builds.contains(id)));
@@ -141,8 +150,8 @@ pub(super) fn admit(
     if existing == Existing::Replace {
         return Ok(());
     }
-    let committed = dataset.sound_receipts()?;
-    let after = After::of(&committed, expected);
+    let (committed, lost) = dataset.sound_and_lost()?;
+    let after = After::of(&committed, &lost, expected);
     let (mut changes, mut removed) = (BTreeSet::new(), BTreeMap::new());
     let mut count = |receipt: &Receipt| {
         for (&table, file) in &receipt.files {
@@ -225,9 +234,9 @@ pub(super) fn finish_without(
     options: BTreeMap<String, Value>,
     unwanted: &dyn Fn(&Receipt) -> bool,
 ) -> Result<Outdated> {
-    let mut committed = dataset.sound_receipts()?;
+    let (mut committed, lost) = dataset.sound_and_lost()?;
     committed.retain(|receipt| !unwanted(receipt));
-    let after = After::of(&committed, expected);
+    let after = After::of(&committed, &lost, expected);
     let predicted: BTreeSet<&str> =
         committed.iter().filter(|r| r.stage == Stage::Predict).filter_map(|r| r.key.get("build")).collect();
     let removed = committed.iter().filter(|r| r.stage == Stage::Build && !after.builds.contains(&r.id.to_string()));

@@ -106,7 +106,7 @@ pub(crate) fn apply(dataset: &Dataset, change: &Change) -> Result<Changed> {
         }
         remove_shard(dataset.path(), receipt)?;
     }
-    sweep_partitions(dataset, change.expected, &manifest)?;
+    sweep_partitions(dataset, change, &manifest)?;
     Ok(Changed { manifest, gone })
 }
 
@@ -127,10 +127,11 @@ fn complete(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<BTr
     if problems.is_empty() { Ok(receipts) } else { Err(Error::Refused { problems }) }
 }
 
-/// Removes from the partitions of `expected` what the manifest does not list: shards of other options, and files that a
-/// killed run put in place without a receipt. Finished predictions stay, whatever they were made with: they cost most,
-/// and the command that they belong to takes them in. Files that no shard writes are left alone.
-fn sweep_partitions(dataset: &Dataset, expected: &[Shard], manifest: &Manifest) -> Result<()> {
+/// Removes from the partitions of a change what the manifest does not list: shards of other options, and files that a
+/// killed run put in place without a receipt. Finished predictions cost most, so they are set aside, also those of other
+/// partitions whose masks are gone. Files that no shard writes are left alone.
+fn sweep_partitions(dataset: &Dataset, change: &Change, manifest: &Manifest) -> Result<()> {
+    let expected = change.expected;
     let listed: BTreeSet<&str> = manifest.shards.iter().map(|shard| shard.receipt.as_str()).collect();
     let mut vouched: BTreeSet<String> =
         manifest.shards.iter().flat_map(|shard| shard.files.values().map(|file| file.path.clone())).collect();
@@ -138,9 +139,18 @@ fn sweep_partitions(dataset: &Dataset, expected: &[Shard], manifest: &Manifest) 
     for path in dataset.files_in(RECEIPTS)?.iter().filter(|path| !listed.contains(path.as_str())) {
         let Some((stage, ..)) = layout::parse_receipt(path) else { continue };
         match Receipt::read(dataset.path(), path) {
-            Ok(Some(receipt)) if stage != Stage::Predict && folders.contains(folder_of(path)) => {
+            Ok(Some(receipt)) if stage == Stage::Predict => {
+                let named = folders.contains(folder_of(path));
+                if !named && (change.others)(&receipt) != Fate::Park {
+                    vouched.extend(receipt.files.into_values().map(|file| file.path));
+                    continue;
+                }
+                if receipt.faults(dataset.path(), Verify::Quick).is_empty() {
+                    park(dataset, &receipt)?;
+                }
                 remove_shard(dataset.path(), &receipt)?;
             }
+            Ok(Some(receipt)) if folders.contains(folder_of(path)) => remove_shard(dataset.path(), &receipt)?,
             Ok(Some(receipt)) => vouched.extend(receipt.files.into_values().map(|file| file.path)),
             _ => {}
         }

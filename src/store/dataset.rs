@@ -232,12 +232,23 @@ impl Dataset {
     /// # Errors
     /// Errors of reading.
     pub(crate) fn sound_receipts(&self) -> Result<Vec<Receipt>> {
-        let shards = Manifest::to_continue(self)?.shards.into_iter();
-        let read = |shard: ManifestShard| match Receipt::read(&self.root, &shard.receipt) {
-            Err(Error::Damaged { .. }) => None,
-            other => other.transpose(),
-        };
-        shards.filter_map(read).collect()
+        Ok(self.sound_and_lost()?.0)
+    }
+
+    /// Receipts of committed shards that can be read, and the entries of the manifest for all other shards.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(crate) fn sound_and_lost(&self) -> Result<(Vec<Receipt>, Vec<ManifestShard>)> {
+        let (mut sound, mut lost) = (Vec::new(), Vec::new());
+        for shard in Manifest::to_continue(self)?.shards {
+            match Receipt::read(&self.root, &shard.receipt) {
+                Ok(Some(receipt)) => sound.push(receipt),
+                Ok(None) | Err(Error::Damaged { .. }) => lost.push(shard),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((sound, lost))
     }
 
     fn receipts_where(&self, wanted: impl Fn(Stage) -> bool) -> Result<Vec<Receipt>> {

@@ -146,7 +146,7 @@ impl Manifest {
 
 impl ManifestShard {
     /// The partition of the shard, by the path of its receipt.
-    pub(super) fn partition(&self) -> Option<Partition> {
+    pub(crate) fn partition(&self) -> Option<Partition> {
         let (stage, partition, id) = layout::parse_receipt(&self.receipt)?;
         (stage == self.stage && id == self.id.to_string()).then_some(partition)
     }

@@ -179,6 +179,12 @@ pub(super) fn print(report: &BuildReport) {
         }
         None => print!("\n{} file(s) match no source:\n{}", report.unclaimed.len(), at_most(&report.unclaimed, 5)),
     }
+    if !report.lost.is_empty() {
+        print!(
+            "\nNo longer in the dataset, because their files are missing, damaged or excluded by an option:\n{}",
+            at_most(&report.lost, 20)
+        );
+    }
     if let Some(sentence) = report.outdated.sentence() {
         println!("\n{sentence}");
     }

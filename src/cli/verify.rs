@@ -158,6 +158,7 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
         &verb("Damaged shards, taken out of the dataset:", "Damaged shards, to be taken out of the dataset:"),
         redo.collect(),
     );
+    list(&verb("Receipts, written anew:", "Receipts, to be written anew:"), repair.restored.clone());
     list(&verb("Leftovers, removed:", "Leftovers, to be removed:"), repair.leftovers.clone());
     if repair.manifest {
         list(&verb("Written anew:", "To be written anew:"), vec!["manifest.json, from the receipts".to_string()]);
@@ -166,8 +167,8 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
     let title = match (done, predictions_stay) {
         (true, false) => "Predictions that the dataset does not list, removed:",
         _ => {
-            "Predictions that the dataset does not list; the same `predict` uses them, --remove-predictions removes \
-             them:"
+            "Predictions that the dataset does not list; the same `predict` or `import` uses them, \
+             --remove-predictions removes them for good:"
         }
     };
     list(title, predictions.collect());

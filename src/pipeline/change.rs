@@ -47,7 +47,8 @@ impl Outdated {
         }
         if self.parked_predictions > 0 {
             parts.push(format!(
-                "Set aside, because their masks or images changed: {} predictions. `predict` uses those that still fit.",
+                "Set aside, because their cases were built anew: {} predictions. The same `predict` or `import` takes in \
+                 those whose images and masks are as before.",
                 grouped(self.parked_predictions)
             ));
         }

@@ -132,6 +132,10 @@ impl DigestCache {
     /// written to the log.
     pub fn load(file: &Path) -> Self {
         let mut cache = Self { file: file.to_owned(), rows: HashMap::new() };
+        if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+            warn!("digest cache {}: not a file; all digests are computed", file.display());
+            return cache;
+        }
         let reader = match std::fs::File::open(file) {
             Ok(opened) => BufReader::new(opened),
             Err(error) => {

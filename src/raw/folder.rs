@@ -132,7 +132,14 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             continue;
         }
         if let Some(target) = target_outside(&entry, &inside) {
+            let whole_system = ["/", "/proc", "/sys", "/dev"].contains(&target.as_str())
+                || ["/proc/", "/sys/"].iter().any(|folder| target.starts_with(folder));
             listing.links.push(Link { path: path.clone(), target });
+            if whole_system && entry.file_type().is_dir() {
+                listing.ignored.push(Ignored { path, reason: "a link to the whole system, not to downloads" });
+                walk.skip_current_dir();
+                continue;
+            }
         }
         if entry.depth() == 1 && is_checksum_list(&entry) {
             listing.ignored.push(Ignored { path, reason: "the list of checksums that `medcosmos verify` wrote" });

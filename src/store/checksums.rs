@@ -133,7 +133,8 @@ fn check(
     if expected == Some(format!("{found:08x}").as_str()) {
         return Ok(());
     }
-    let advice = "run `medcosmos verify --repair` on the dataset, which marks the shard to be done again";
+    let advice =
+        "run `medcosmos verify DATASET --repair --apply`, which marks the shard to be done again, then its stage";
     Err(damaged(path, format!("{what} does not have the checksum of its receipt: {advice}")))
 }
 

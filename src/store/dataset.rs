@@ -82,7 +82,7 @@ impl Dataset {
         let root = path.as_ref();
         fs::create_dir_all(root).map_err(io(root, "create the folder"))?;
         let head = root.join(layout::DATASET);
-        if !head.exists() {
+        if !Dataset::is_at(root) {
             let mut entries = fs::read_dir(root).map_err(io(root, "list the folder"))?;
             let occupied = entries.any(|entry| entry.is_ok_and(|entry| !layout::is_own(&entry.file_name())));
             // Other processes may be creating the same dataset: look again, now and under the lock.
@@ -118,7 +118,13 @@ impl Dataset {
     /// # Errors
     /// [`Error::Locked`] with the process, host and command that holds it, and errors of writing.
     pub fn lock(&self) -> Result<WriteLock> {
-        WriteLock::take(&self.root)
+        let lock = WriteLock::take(&self.root)?;
+        let path = self.root.join(layout::DATASET);
+        let sound = fs::read(&path).is_ok_and(|text| serde_json::from_slice::<Head>(&text).is_ok());
+        if !sound && let Some(schema_version) = self.version_of_manifest() {
+            durable::write_json(&self.root, &path, &Head { options: BTreeMap::new(), schema_version })?;
+        }
+        Ok(lock)
     }
 
     /// A dataset in a folder that holds tables already.
@@ -132,6 +138,7 @@ impl Dataset {
     /// True where a folder holds a dataset, of whatever version.
     pub fn is_at(path: &Path) -> bool {
         path.join(layout::DATASET).is_file()
+            || Dataset::at(path).version_of_manifest().is_some() && path.join(RECEIPTS).is_dir()
     }
 
     /// Its folder.
@@ -169,6 +176,13 @@ impl Dataset {
     fn head(&self) -> Result<Head> {
         let path = self.root.join(layout::DATASET);
         let text = match fs::read(&path) {
+            Ok(text) if serde_json::from_slice::<Versioned>(&text).is_ok() => text,
+            // The manifest states the version too.
+            _ if self.version_of_manifest().is_some() => {
+                let schema_version = self.version_of_manifest().unwrap_or_default();
+                tracing::warn!("{}: missing or damaged; the next command that writes restores it", path.display());
+                return self.supported(Head { options: BTreeMap::new(), schema_version });
+            }
             Ok(text) => text,
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::NotADataset(self.root.clone()));
@@ -176,7 +190,21 @@ impl Dataset {
             Err(error) => return Err(io(&path, "read")(error)),
         };
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
-        let found = serde_json::from_slice::<Versioned>(&text).map_err(damaged)?.schema_version;
+        let Versioned { schema_version } = serde_json::from_slice(&text).map_err(damaged)?;
+        let schema_version = u32::try_from(schema_version).unwrap_or(u32::MAX);
+        self.supported(Head { options: BTreeMap::new(), schema_version })?;
+        serde_json::from_slice(&text).map_err(damaged)
+    }
+
+    /// The version of the tables that the manifest states; `None` where there is no manifest that can be read.
+    fn version_of_manifest(&self) -> Option<u32> {
+        let manifest = fs::read(self.root.join(layout::MANIFEST)).ok()?;
+        serde_json::from_slice::<Manifest>(&manifest).ok().map(|manifest| manifest.schema_version)
+    }
+
+    /// The head, if its tables are those of this program.
+    fn supported(&self, head: Head) -> Result<Head> {
+        let found = u64::from(head.schema_version);
         if found != SCHEMA_VERSION as u64 {
             let advice = if found > SCHEMA_VERSION as u64 {
                 "use a newer medcosmos"
@@ -185,7 +213,7 @@ impl Dataset {
             };
             return Err(Error::SchemaVersion { path: self.root.clone(), found, supported: SCHEMA_VERSION, advice });
         }
-        serde_json::from_slice(&text).map_err(damaged)
+        Ok(head)
     }
 
     /// Where a shard stands. A damaged receipt counts as altered: the shard is done again.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::audit::{Audit, Problem};
 use super::commit::{remove, remove_shard};
 use super::dataset::Dataset;
+use super::durable;
 use super::error::Result;
 use super::journal::remove_folder;
 use super::layout;
@@ -25,6 +26,8 @@ pub struct Repair {
     /// Shards that are damaged: taken out of the dataset, so that their stage does them again. By the path of the
     /// receipt, with the stage.
     pub redo: BTreeMap<String, Stage>,
+    /// Damaged receipts that can be written anew from the manifest.
+    pub restored: Vec<String>,
     /// Finished predictions that the dataset does not list: left by an interrupted run, or set aside because no build
     /// has their masks. By the path of the receipt, with the number of predictions.
     pub predictions: BTreeMap<String, u64>,
@@ -46,8 +49,16 @@ impl Repair {
             .iter()
             .flat_map(|receipt| receipt.files.values().map(move |file| (file.path.as_str(), receipt)))
             .collect();
+        let listed = Manifest::read(dataset).ok().flatten().map(|manifest| manifest.shards).unwrap_or_default();
+        let can_be_restored = |path: &str| {
+            let shard = listed.iter().find(|shard| shard.receipt == path);
+            shard.is_some_and(|shard| Receipt::restored(dataset.path(), path, &shard.files).is_some())
+        };
         for problem in &audit.problems {
             match problem {
+                Problem::BrokenReceipt { receipt, .. } if can_be_restored(receipt) => {
+                    repair.restored.push(receipt.clone());
+                }
                 Problem::MissingShard { receipt } | Problem::BrokenReceipt { receipt, .. } => {
                     if let Some((stage, ..)) = layout::parse_receipt(receipt) {
                         repair.redo.insert(receipt.clone(), stage);
@@ -83,7 +94,7 @@ impl Repair {
 
     /// True where there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.leftovers.is_empty() && self.redo.is_empty() && !self.manifest
+        self.leftovers.is_empty() && self.redo.is_empty() && self.restored.is_empty() && !self.manifest
     }
 
     /// Does it. `predictions` removes those that the dataset does not list as well.
@@ -98,7 +109,13 @@ impl Repair {
         let whole = if lost { coherent(&audit.receipts) } else { BTreeSet::new() };
         let stays = |path: &str| !self.redo.contains_key(path) && (whole.contains(path) || listed.contains(path));
         let receipts = audit.receipts.iter().map(|receipt| (receipt.path(), receipt.clone()));
-        let kept: BTreeMap<String, Receipt> = receipts.filter(|(path, _)| stays(path)).collect();
+        let mut kept: BTreeMap<String, Receipt> = receipts.filter(|(path, _)| stays(path)).collect();
+        for shard in before.shards.iter().filter(|shard| self.restored.contains(&shard.receipt)) {
+            if let Some(receipt) = Receipt::restored(dataset.path(), &shard.receipt, &shard.files) {
+                durable::write_json(dataset.path(), &dataset.path().join(&shard.receipt), &receipt)?;
+                kept.insert(shard.receipt.clone(), receipt);
+            }
+        }
         Manifest::of(kept, Vec::new(), before.options).write(dataset)?;
         for receipt in audit.receipts.iter().filter(|receipt| self.redo.contains_key(&receipt.path())) {
             remove_shard(dataset.path(), receipt)?;

@@ -184,6 +184,9 @@ pub struct Receipt {
     pub key: ShardKey,
     /// Model, where the partition has one.
     pub model: Option<String>,
+    /// SHA-256 of all else in the receipt, as canonical JSON; empty in datasets of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
     /// Source.
     pub source: String,
     /// Stage.
@@ -193,6 +196,18 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The receipt with the digest of what it says.
+    pub(super) fn sealed(mut self) -> Self {
+        self.sha256 = String::new();
+        self.sha256 = sha256(canonical_json(&self).as_bytes());
+        self
+    }
+
+    /// True where the receipt says what it said when it was written, as far as that is known.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sha256.is_empty() || self.clone().sealed().sha256 == self.sha256
+    }
+
     /// Rows of a table that the shard holds.
     pub fn rows(&self, table: Table) -> u64 {
         self.files.get(&table).map_or(0, |file| file.rows)
@@ -243,7 +258,21 @@ impl Receipt {
         if place != relative {
             return Err(damaged(format!("the receipt belongs to {place}")));
         }
+        if !receipt.is_sealed() {
+            return Err(damaged("its content does not have the SHA-256 that it states".into()));
+        }
         Ok(Some(receipt))
+    }
+
+    /// A committed receipt that was damaged, with the files that the manifest lists: `None` where that is not enough to
+    /// know what it said.
+    pub(super) fn restored(root: &Path, relative: &str, listed: &BTreeMap<Table, ShardFile>) -> Option<Receipt> {
+        let receipt: Receipt = serde_json::from_slice(&fs::read(root.join(relative)).ok()?).ok()?;
+        if receipt.shard().ok()?.receipt_path() != relative {
+            return None;
+        }
+        let restored = Receipt { files: listed.clone(), ..receipt.clone() };
+        (restored.is_sealed() || receipt.files == *listed).then(|| restored.sealed())
     }
 
     /// Faults of the files that the receipt vouches for, one sentence each.
@@ -391,8 +420,10 @@ impl<'a> ShardWriter<'a> {
             tool_version: env!("CARGO_PKG_VERSION").to_string(),
             id: shard.id,
             key: shard.key,
+            sha256: String::new(),
             stage: shard.stage,
-        };
+        }
+        .sealed();
         let log = json!({"seconds": begun.elapsed().as_secs_f64(), "shard": receipt.id});
         let log_path = layout::log(root, receipt.stage, &receipt.id);
         durable::write_json(root, &log_path, &log)?;

@@ -273,3 +273,70 @@ fn a_new_case_moves_only_its_own_shard() {
     Run::done(medcosmos("predict").arg(&fresh).args(["--model", "otsu-box", "--quiet"]));
     assert_same(&data, &fresh);
 }
+
+/// Changes one bit of a file.
+fn flip(path: &Path, at: usize) {
+    let mut content = fs::read(path).unwrap();
+    content[at] ^= 1;
+    fs::write(path, content).unwrap();
+}
+
+#[test]
+fn a_changed_bit_in_a_receipt_is_noticed_and_mended() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    let receipts = before.keys().filter(|path| path.starts_with("receipts/"));
+    let mut folders: BTreeMap<&str, &String> = BTreeMap::new();
+    for path in receipts {
+        folders.insert(path.split('/').nth(1).unwrap(), path);
+    }
+    for path in folders.values() {
+        let size = fs::metadata(study.data().join(path)).unwrap().len() as usize;
+        for at in (1..size - 1).step_by(size / 9) {
+            flip(&study.data().join(path), at);
+            // A repair writes it anew where it can; its stage does the rest.
+            Run::done(medcosmos("verify").arg(study.data()).args(["--quiet", "--repair", "--apply"]));
+            study.all();
+            assert_eq!(files_of(&study.data()), before, "{path}, byte {at}");
+            flip(&study.data().join(path), at);
+            study.all();
+            assert_eq!(files_of(&study.data()), before, "{path}, byte {at}, without a repair");
+        }
+    }
+}
+
+#[test]
+fn dataset_json_is_restored_from_the_manifest() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    for way in 0..3 {
+        spoil(&study.data().join("dataset.json"), way);
+        for reader in ["verify", "licences"] {
+            Run::done(medcosmos(reader).arg(study.data()));
+        }
+        study.all();
+        assert_eq!(files_of(&study.data()), before, "way {way}");
+    }
+}
+
+#[test]
+fn a_build_names_the_cases_that_it_no_longer_finds() {
+    let study = Study::new();
+    for path in phantom::cardiac_paths(2, 1) {
+        fs::remove_file(study.raw().join(path)).unwrap();
+    }
+    let run = study.done("build", &[]);
+    assert!(run.out.contains("No longer in the dataset") && run.out.contains("acdc/patient002_frame01"), "{}", run.out);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_hangs_nothing() {
+    let study = Study::new();
+    let digests = study.data().join(".medcosmos/digests");
+    fs::remove_file(&digests).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&digests).status().unwrap().success());
+    std::os::unix::fs::symlink("/proc/self", study.raw().join("self")).unwrap();
+    std::os::unix::fs::symlink("/", study.raw().join("root")).unwrap();
+    study.done("build", &[]);
+}

@@ -2,17 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::change::{admit, finish};
 use super::{Error, Existing, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
+use crate::projection;
 use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
-use crate::store::{Dataset, Shard, ShardState, Stage, Verify, noted};
+use crate::store::{CaseStatus, Dataset, Shard, ShardState, Stage, Verify, noted};
 
 mod files;
 mod report;
@@ -93,6 +95,7 @@ pub fn build(
     let planned: Vec<Shard> = work.iter().map(|w| w.shard.clone()).collect();
     admit(&dataset, &planned, &["options"], &[], options.existing)?;
 
+    let before = built_cases(&dataset);
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
     progress.begin("build", "cases", cases);
     let outcome = side_by_side(&work, |scratch: &mut slices::Scratch, work| {
@@ -128,10 +131,23 @@ pub fn build(
     report.links = tree.links().to_vec();
     report.unclaimed = unclaimed(&found, &paths);
     report.near = near_misses(registry, &found, &tree.name(), &paths);
+    let after = built_cases(&dataset);
+    report.lost = before.difference(&after).cloned().collect();
     report.outdated = outdated;
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)
+}
+
+/// Ids of the cases that the dataset has slices of, as far as they can be read.
+fn built_cases(dataset: &Dataset) -> BTreeSet<String> {
+    let rows = dataset.rows::<CaseState>().into_iter().flatten().flatten();
+    rows.filter(|case| case.status == CaseStatus::Ok).map(|case| case.case_id).collect()
+}
+
+projection! {
+    /// How it went with a case.
+    struct CaseState of Cases { case_id: String, status: CaseStatus }
 }
 
 /// Stores the digests for the next run, which does without them where that is not possible.

@@ -24,6 +24,8 @@ pub struct BuildReport {
     pub near: Vec<NearMiss>,
     /// Archives and files that could not be read, with the reason.
     pub problems: Vec<(String, String)>,
+    /// Cases that the dataset had, and that are not part of it any longer: their files are missing, damaged or others.
+    pub lost: Vec<String>,
     /// Results of later stages that belonged to what this build replaced.
     pub outdated: Outdated,
     /// Links that lead out of the folder of downloads.

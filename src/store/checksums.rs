@@ -10,7 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::error::{Error, Result, io, parquet};
 use super::reader::{TableFile, guarded};
@@ -25,7 +25,9 @@ pub(super) fn of_file(path: &Path) -> Result<String> {
     let metadata = metadata.metadata();
     let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
     let mut text = String::new();
-    for (start, length) in chunks.map(|chunk| chunk.byte_range()).chain([footer(&file, metadata, path)?]) {
+    let ranges = chunks.map(|chunk| range(path, chunk)).chain([footer(&file, metadata, path)]);
+    for range in ranges {
+        let (start, length) = range?;
         text.push_str(&format!("{:08x}", crc(path, &file, start, length)?));
     }
     Ok(text)
@@ -60,7 +62,7 @@ pub(super) fn check_group(
     for (column, chunk) in metadata.row_group(group).columns().iter().enumerate().filter(|(column, _)| wanted(*column))
     {
         let what = || format!("column {} of row group {group}", chunk.column_path().string());
-        check(path, file, chunk.byte_range(), recorded, before + column, &what())?;
+        check(path, file, range(path, chunk)?, recorded, before + column, &what())?;
     }
     Ok(())
 }
@@ -138,11 +140,21 @@ fn check(
     Err(damaged(path, format!("{what} does not have the checksum of its receipt: {advice}")))
 }
 
+/// Where a chunk begins, and its length; the crate's own `byte_range` panics where a damaged footer has them negative.
+fn range(path: &Path, chunk: &ColumnChunkMetaData) -> Result<(u64, u64)> {
+    let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+    let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+    range.ok_or_else(|| damaged(path, "its footer places a column at a negative offset".into()))
+}
+
 /// Where the footer begins, behind the last chunk, and its length.
 fn footer(file: &File, metadata: &ParquetMetaData, path: &Path) -> Result<(u64, u64)> {
     let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
-    let start = chunks.map(|chunk| chunk.byte_range()).map(|(start, length)| start.saturating_add(length)).max();
-    let start = start.unwrap_or_default();
+    let mut start = 0;
+    for chunk in chunks {
+        let (from, length) = range(path, chunk)?;
+        start = start.max(from.saturating_add(length));
+    }
     let size = file.metadata().map_err(io(path, "read the size"))?.len();
     Ok((start, size.saturating_sub(start)))
 }

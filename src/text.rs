@@ -242,6 +242,26 @@ pub fn grouped(n: u64) -> String {
     out
 }
 
+/// A size as a user states it, as its number and what its unit stands for: bytes (`b`, decimal `kB`, binary `KiB` and so
+/// on, in any case), or `None` for another unit. `None` where there is no number.
+pub(crate) fn stated_size(text: &str) -> Option<(f64, &str, Option<f64>)> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()));
+    let unit = unit.trim();
+    let bytes = match unit.to_ascii_lowercase().as_str() {
+        "b" => Some(1.0),
+        "k" | "kb" => Some(1e3),
+        "m" | "mb" => Some(1e6),
+        "g" | "gb" => Some(1e9),
+        "t" | "tb" => Some(1e12),
+        "kib" => Some(f64::from(1 << 10)),
+        "mib" => Some(f64::from(1 << 20)),
+        "gib" => Some(f64::from(1 << 30)),
+        "tib" => Some((1_u64 << 40) as f64),
+        _ => None,
+    };
+    Some((number.parse().ok()?, unit, bytes))
+}
+
 /// 1234567 → `1.2 MB`, in powers of a thousand; bytes below ten thousand one by one.
 pub fn byte_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];

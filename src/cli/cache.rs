@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Global, Outcome};
 use crate::models::sam::{EmbeddingCache, KeptEmbedding};
 use crate::store::Dataset;
-use crate::text::{TextTable, byte_size, grouped};
+use crate::text::{TextTable, byte_size, grouped, stated_size};
 
 /// Options of `cache`.
 #[derive(Debug, clap::Args)]
@@ -79,21 +79,11 @@ fn total(files: &[KeptEmbedding]) -> Total {
 /// Bytes, in decimal (`20GB`) or binary units (`20GiB`).
 fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?}: expected a number of bytes, or one with a unit, such as 500MB or 20GiB");
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" | "k" => 1000,
-        "mb" | "m" => 1_000_000,
-        "gb" | "g" => 1_000_000_000,
-        "tb" | "t" => 1_000_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        "tib" => 1 << 40,
+    let bytes = match stated_size(text).ok_or_else(wrong)? {
+        (number, "", _) => number,
+        (number, _, Some(unit)) => number * unit,
         _ => return Err(wrong()),
     };
-    let bytes = number.parse::<f64>().map_err(|_| wrong())? * factor as f64;
     if bytes.is_finite() { Ok(bytes as u64) } else { Err(wrong()) }
 }
 

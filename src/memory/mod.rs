@@ -19,7 +19,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::text::byte_size;
+use crate::text::{byte_size, stated_size};
 
 mod machine;
 
@@ -368,20 +368,12 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a size: expected a number with a unit, such as 8GB, 2GiB or 50%");
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-        let number: f64 = text[..digits].parse().map_err(|_| wrong())?;
-        let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
-            "%" if number > 100.0 => return Err(format!("{text:?} is more than the memory of the machine")),
-            "%" => machine::memory() as f64 / 100.0,
-            "b" => 1.0,
-            "k" | "kb" => 1e3,
-            "m" | "mb" => 1e6,
-            "g" | "gb" => 1e9,
-            "t" | "tb" => 1e12,
-            "kib" => 1024.0,
-            "mib" => 1_048_576.0,
-            "gib" => 1_073_741_824.0,
-            "tib" => 1_099_511_627_776.0,
+        let (number, unit) = match stated_size(text).ok_or_else(wrong)? {
+            (number, "%", _) if number > 100.0 => {
+                return Err(format!("{text:?} is more than the memory of the machine"));
+            }
+            (number, "%", _) => (number, machine::memory() as f64 / 100.0),
+            (number, _, Some(unit)) => (number, unit),
             _ => return Err(wrong()),
         };
         let bytes = (number * unit) as u64;

@@ -73,24 +73,11 @@ impl After {
     /// `lost` are committed shards whose receipts cannot be read: their stage does them again with the same ids, so what
     /// was derived from them stays.
     fn of(committed: &[Receipt], lost: &[ManifestShard], expected: &[Shard]) -> Self {
-        let place = |receipt: &Receipt| (receipt.stage, receipt.model.clone(), receipt.source.clone());
-        let places: BTreeSet<_> = expected
-            .iter()
-            .map(|shard| {
-                let partition = shard.partition();
-                (shard.stage(), partition.model_name().map(String::from), partition.source_name().to_string())
-            })
-            .collect();
+        let decided: BTreeSet<String> = expected.iter().map(Shard::folder).collect();
         let ids = |stage: Stage, stays: &dyn Fn(&Receipt) -> bool| -> BTreeSet<String> {
-            let stay = committed.iter().filter(|r| r.stage == stage && !places.contains(&place(r)) && stays(r));
+            let stay = committed.iter().filter(|r| r.stage == stage && !decided.contains(&r.folder()) && stays(r));
             let new = expected.iter().filter(|shard| shard.stage() == stage).map(|shard| shard.id().to_string());
-            let decided = |shard: &ManifestShard| {
-                shard.partition().is_none_or(|partition| {
-                    let model = partition.model_name().map(String::from);
-                    places.contains(&(shard.stage, model, partition.source_name().to_string()))
-                })
-            };
-            let lost = lost.iter().filter(|shard| shard.stage == stage && !decided(shard));
+            let lost = lost.iter().filter(|shard| shard.stage == stage && !decided.contains(shard.folder()));
             stay.map(|r| r.id.to_string()).chain(lost.map(|shard| shard.id.to_string())).chain(new).collect()
         };
         let builds = ids(Stage::Build, &|_| true);
@@ -159,14 +146,10 @@ pub(super) fn admit(
             *removed.entry(table).or_default() += file.rows;
         }
     };
+    // All shards of a place have the same options.
+    let of_place: BTreeMap<String, &Shard> = expected.iter().map(|shard| (shard.folder(), shard)).collect();
     for receipt in &committed {
-        let twin = expected.iter().find(|shard| {
-            let partition = shard.partition();
-            shard.stage() == receipt.stage
-                && partition.source_name() == receipt.source
-                && partition.model_name() == receipt.model.as_deref()
-        });
-        let Some(twin) = twin else {
+        let Some(twin) = of_place.get(&receipt.folder()) else {
             if derived.contains(&receipt.stage) && after.fate(receipt) == Fate::Remove {
                 count(receipt);
             }

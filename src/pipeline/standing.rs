@@ -5,8 +5,7 @@ use super::{Result, inputs};
 use crate::digest::sha256_file;
 use crate::store::rows::compare_ids;
 use crate::store::{
-    Dataset, Manifest, Partition, PredictedMask, Receipt, Rows, Shard, ShardKey, ShardState, Stage, Table, TableFile,
-    Verify,
+    Dataset, Manifest, PredictedMask, Receipt, Rows, ShardKey, ShardState, Stage, Table, TableFile, Verify,
 };
 
 /// Committed predictions of a model. Shards whose receipts are lost or damaged are left out, with a warning.
@@ -26,21 +25,12 @@ pub(super) fn predictions_of(dataset: &Dataset, model: &str) -> Result<Vec<Recei
     Ok(found)
 }
 
-/// The shard of a receipt.
-///
-/// # Errors
-/// A name that is none.
-pub(super) fn shard_of(receipt: &Receipt) -> Result<Shard> {
-    let partition = Partition::model(receipt.model.as_deref().unwrap_or_default(), &receipt.source)?;
-    Ok(Shard::new(Stage::Predict, partition, receipt.key.clone()))
-}
-
 /// Whether the predictions of a receipt are whole. Where they are not, a warning says so, with the consequence.
 ///
 /// # Errors
 /// Errors of reading.
 pub(super) fn is_whole(dataset: &Dataset, receipt: &Receipt, verify: Verify, consequence: &str) -> Result<bool> {
-    let whole = matches!(dataset.state(&shard_of(receipt)?, verify)?, ShardState::Done(_));
+    let whole = matches!(dataset.state(&receipt.shard()?, verify)?, ShardState::Done(_));
     if !whole {
         warn(receipt, consequence);
     }

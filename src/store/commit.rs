@@ -113,18 +113,27 @@ pub(crate) fn apply(dataset: &Dataset, change: &Change) -> Result<Changed> {
 /// Receipts of shards that must all be finished and whole.
 fn complete(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<BTreeMap<String, Receipt>> {
     let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
-    for receipt in expected.iter().map(Shard::receipt_path) {
-        match Receipt::read(dataset.path(), &receipt) {
-            Ok(Some(found)) => _ = receipts.insert(receipt, found),
-            Ok(None) => problems.push(Problem::MissingShard { receipt }),
-            Err(Error::Damaged { reason, .. }) => problems.push(Problem::BrokenReceipt { receipt, reason }),
-            Err(error) => return Err(error),
+    for path in expected.iter().map(Shard::receipt_path) {
+        match needed_receipt(dataset.path(), &path)? {
+            Ok(receipt) => _ = receipts.insert(path, receipt),
+            Err(problem) => problems.push(problem),
         }
     }
     let faults: Vec<Vec<FileFault>> =
         receipts.par_iter().map(|(_, receipt)| receipt.faults(dataset.path(), verify)).collect();
     problems.extend(faults.into_iter().flatten().map(Problem::from));
     if problems.is_empty() { Ok(receipts) } else { Err(Error::Refused { problems }) }
+}
+
+/// Reads a receipt that must be there; the inner error is what is wrong with it.
+pub(super) fn needed_receipt(root: &Path, path: &str) -> Result<std::result::Result<Receipt, Problem>> {
+    let receipt = path.to_string();
+    match Receipt::read(root, path) {
+        Ok(Some(found)) => Ok(Ok(found)),
+        Ok(None) => Ok(Err(Problem::MissingShard { receipt })),
+        Err(Error::Damaged { reason, .. }) => Ok(Err(Problem::BrokenReceipt { receipt, reason })),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes from the partitions of a change what the manifest does not list: shards of other options, and files that a
@@ -231,7 +240,7 @@ pub(crate) fn noted(dataset: &Dataset, stage: &str, options: &impl Serialize) ->
 }
 
 fn receipt_folders(shards: &[Shard]) -> BTreeSet<String> {
-    shards.iter().map(|shard| layout::receipt_folder(shard.stage(), shard.partition())).collect()
+    shards.iter().map(Shard::folder).collect()
 }
 
 fn folder_of(path: &str) -> &str {

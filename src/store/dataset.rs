@@ -9,6 +9,7 @@ use serde_json::Value;
 use walkdir::WalkDir;
 
 use super::audit::Problem;
+use super::commit::needed_receipt;
 use super::durable;
 use super::error::{Error, Result, io};
 use super::layout::{self, Partition, RECEIPTS};
@@ -283,15 +284,13 @@ impl Dataset {
         let shards = Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default();
         let (mut receipts, mut problems) = (Vec::new(), Vec::new());
         for ManifestShard { receipt, files, .. } in shards.into_iter().filter(|shard| wanted(shard.stage)) {
-            match Receipt::read(&self.root, &receipt) {
-                Ok(Some(found)) if found.files == files => receipts.push(found),
-                Ok(Some(_)) => {
+            match needed_receipt(&self.root, &receipt)? {
+                Ok(found) if found.files == files => receipts.push(found),
+                Ok(_) => {
                     let reason = "contradicts the manifest".to_string();
                     problems.push(Problem::BrokenReceipt { receipt, reason });
                 }
-                Ok(None) => problems.push(Problem::MissingShard { receipt }),
-                Err(Error::Damaged { reason, .. }) => problems.push(Problem::BrokenReceipt { receipt, reason }),
-                Err(error) => return Err(error),
+                Err(problem) => problems.push(problem),
             }
         }
         if problems.is_empty() { Ok(receipts) } else { Err(Error::Refused { problems }) }
@@ -302,11 +301,19 @@ impl Dataset {
     /// # Errors
     /// Errors of reading.
     pub(crate) fn unfinished(&self, stage: Stage) -> Result<BTreeSet<Partition>> {
+        Ok(self.uncommitted(stage)?.into_iter().map(|(_, partition)| partition).collect())
+    }
+
+    /// Paths and partitions of the receipts of a stage that the manifest does not list.
+    fn uncommitted(&self, stage: Stage) -> Result<Vec<(String, Partition)>> {
         let committed = Manifest::to_continue(self)?.shards;
         let committed: BTreeSet<String> = committed.into_iter().map(|shard| shard.receipt).collect();
         let open = self.files_in(RECEIPTS)?.into_iter().filter(|path| !committed.contains(path));
-        let of_stage = open.filter_map(|path| layout::parse_receipt(&path)).filter(|(found, ..)| *found == stage);
-        Ok(of_stage.map(|(_, partition, _)| partition).collect())
+        let of_stage = |path: String| match layout::parse_receipt(&path)? {
+            (found, partition, _) if found == stage => Some((path, partition)),
+            _ => None,
+        };
+        Ok(open.filter_map(of_stage).collect())
     }
 
     /// Receipts of predictions of a model that are finished, while no commit has taken them in. Damaged ones are left out.
@@ -314,18 +321,11 @@ impl Dataset {
     /// # Errors
     /// Errors of reading.
     pub(crate) fn uncommitted_predictions(&self, model: &str) -> Result<Vec<Receipt>> {
-        let committed = Manifest::to_continue(self)?.shards;
-        let committed: BTreeSet<String> = committed.into_iter().map(|shard| shard.receipt).collect();
         let mut found = Vec::new();
-        for path in self.files_in(RECEIPTS)?.into_iter().filter(|path| !committed.contains(path)) {
-            let of_model = |(stage, partition, _): (Stage, Partition, String)| {
-                stage == Stage::Predict && partition.model_name() == Some(model)
-            };
-            if layout::parse_receipt(&path).is_some_and(of_model) {
-                match Receipt::read(&self.root, &path) {
-                    Err(Error::Damaged { .. }) => {}
-                    other => found.extend(other?),
-                }
+        for (path, _) in self.uncommitted(Stage::Predict)?.iter().filter(|(_, at)| at.model_name() == Some(model)) {
+            match Receipt::read(&self.root, path) {
+                Err(Error::Damaged { .. }) => {}
+                other => found.extend(other?),
             }
         }
         Ok(found)

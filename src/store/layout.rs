@@ -68,11 +68,20 @@ impl Partition {
     }
 
     fn folder(&self) -> String {
-        match &self.model {
-            Some(model) => format!("model={model}/source={}", self.source),
-            None => format!("source={}", self.source),
-        }
+        partition_folder(self.model.as_deref(), &self.source)
     }
+}
+
+fn partition_folder(model: Option<&str>, source: &str) -> String {
+    match model {
+        Some(model) => format!("model={model}/source={source}"),
+        None => format!("source={source}"),
+    }
+}
+
+/// Folder of the receipts of a stage, model and source, relative to the dataset: what a commit decides on as a whole.
+pub(super) fn receipts_of(stage: Stage, model: Option<&str>, source: &str) -> String {
+    format!("{RECEIPTS}/{stage}/{}", partition_folder(model, source))
 }
 
 /// Checks a name that becomes part of a path.
@@ -89,14 +98,9 @@ pub(super) fn table_file(table: Table, partition: &Partition, id: &ShardId) -> S
     format!("{}/{}/{id}.parquet", table.name(), partition.folder())
 }
 
-/// Folder of the receipts of a stage and partition, relative to the dataset.
-pub(super) fn receipt_folder(stage: Stage, partition: &Partition) -> String {
-    format!("{RECEIPTS}/{stage}/{}", partition.folder())
-}
-
 /// Path of a shard's receipt, relative to the dataset.
 pub(super) fn receipt(stage: Stage, partition: &Partition, id: &ShardId) -> String {
-    format!("{}/{id}.json", receipt_folder(stage, partition))
+    format!("{}/{id}.json", receipts_of(stage, partition.model_name(), partition.source_name()))
 }
 
 /// Stage, partition and id of a shard, by the path of its receipt; `None` for any other path.

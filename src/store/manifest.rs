@@ -145,8 +145,13 @@ impl Manifest {
 }
 
 impl ManifestShard {
+    /// Folder of the receipts of its stage and partition, relative to the dataset.
+    pub(crate) fn folder(&self) -> &str {
+        self.receipt.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
+
     /// The partition of the shard, by the path of its receipt.
-    pub(crate) fn partition(&self) -> Option<Partition> {
+    pub(super) fn partition(&self) -> Option<Partition> {
         let (stage, partition, id) = layout::parse_receipt(&self.receipt)?;
         (stage == self.stage && id == self.id.to_string()).then_some(partition)
     }

@@ -136,6 +136,11 @@ impl Shard {
         &self.key
     }
 
+    /// Folder of the receipts of its stage and partition, relative to the dataset.
+    pub(crate) fn folder(&self) -> String {
+        layout::receipts_of(self.stage, self.partition.model_name(), self.partition.source_name())
+    }
+
     /// Path of its receipt, relative to the dataset.
     pub(super) fn receipt_path(&self) -> String {
         layout::receipt(self.stage, &self.partition, &self.id)
@@ -216,13 +221,26 @@ impl Receipt {
     /// The shard that this is the receipt of.
     ///
     /// # Errors
-    /// A sentence, where the receipt contradicts itself.
-    fn shard(&self) -> std::result::Result<Shard, String> {
+    /// [`Error::Name`] for a receipt that was not read from a dataset.
+    pub(crate) fn shard(&self) -> Result<Shard> {
         let partition = match &self.model {
             Some(model) => Partition::model(model, &self.source),
             None => Partition::source(&self.source),
         };
-        let shard = Shard::new(self.stage, partition.map_err(|e| e.to_string())?, self.key.clone());
+        Ok(Shard::new(self.stage, partition?, self.key.clone()))
+    }
+
+    /// Folder of the receipts of its stage and partition, relative to the dataset.
+    pub(crate) fn folder(&self) -> String {
+        layout::receipts_of(self.stage, self.model.as_deref(), &self.source)
+    }
+
+    /// The shard that this is the receipt of.
+    ///
+    /// # Errors
+    /// A sentence, where the receipt contradicts itself.
+    fn checked(&self) -> std::result::Result<Shard, String> {
+        let shard = self.shard().map_err(|e| e.to_string())?;
         if shard.id != self.id {
             return Err(format!("its key has the id {}, but the receipt states {}", shard.id, self.id));
         }
@@ -237,11 +255,7 @@ impl Receipt {
 
     /// Its path, relative to the dataset.
     pub(super) fn path(&self) -> String {
-        let folder = match &self.model {
-            Some(model) => format!("model={model}/source={}", self.source),
-            None => format!("source={}", self.source),
-        };
-        format!("{}/{}/{folder}/{}.json", layout::RECEIPTS, self.stage, self.id)
+        format!("{}/{}.json", self.folder(), self.id)
     }
 
     /// Reads a receipt and checks that it belongs where it lies; `None` where there is none.
@@ -254,7 +268,7 @@ impl Receipt {
         };
         let damaged = |reason: String| Error::Damaged { path: path.clone(), reason };
         let receipt: Receipt = serde_json::from_slice(&text).map_err(|e| damaged(format!("not a receipt: {e}")))?;
-        let place = receipt.shard().map_err(damaged)?.receipt_path();
+        let place = receipt.checked().map_err(damaged)?.receipt_path();
         if place != relative {
             return Err(damaged(format!("the receipt belongs to {place}")));
         }
@@ -268,7 +282,7 @@ impl Receipt {
     /// know what it said.
     pub(super) fn restored(root: &Path, relative: &str, listed: &BTreeMap<Table, ShardFile>) -> Option<Receipt> {
         let receipt: Receipt = serde_json::from_slice(&fs::read(root.join(relative)).ok()?).ok()?;
-        if receipt.shard().ok()?.receipt_path() != relative {
+        if receipt.checked().ok()?.receipt_path() != relative {
             return None;
         }
         let restored = Receipt { files: listed.clone(), ..receipt.clone() };

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 use crate::phantom::{SIZE, gzip, image, labels, nifti, write};
 use crate::program::{Run, medcosmos};
 
-const SPEC: &str = r#"slug = "mine"
+const SPEC: &str = concat!(
+    r#"slug = "mine"
 name = "Mine"
 [licence]
 id = "LicenseRef-mine"
@@ -20,23 +21,9 @@ evidence = ["extra/{x}.txt"]
 [[release]]
 name = "old"
 evidence = ["{p}_img.nii.gz"]
-[sequences]
-S = "CT"
-[labels.organs]
-1 = { name = "liver", object = "liver" }
-2 = { name = "spleen", object = "spleen" }
-3 = { name = "stomach", object = "stomach" }
-[[layout]]
-name = "scans"
-case = "{p}"
-[layout.image]
-path = ["{p}_img.nii.gz"]
-sequence = "S"
-plane = "z"
-[[layout.mask]]
-path = ["{p}_seg.nii.gz"]
-labels = "organs"
-"#;
+"#,
+    scans_of_organs!("{p}_img.nii.gz", "{p}_seg.nii.gz"),
+);
 
 const LIST: &str = r#"[[layout.list]]
 path = ["groups.csv"]

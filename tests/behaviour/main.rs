@@ -7,6 +7,35 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+/// The part of a spec that describes CT scans with a label map of three organs, by the patterns of both.
+macro_rules! scans_of_organs {
+    ($image:literal, $mask:literal) => {
+        concat!(
+            r#"[sequences]
+S = "CT"
+[labels.organs]
+1 = { name = "liver", object = "liver" }
+2 = { name = "spleen", object = "spleen" }
+3 = { name = "stomach", object = "stomach" }
+[[layout]]
+name = "scans"
+case = "{p}"
+[layout.image]
+path = [""#,
+            $image,
+            r#""]
+sequence = "S"
+plane = "z"
+[[layout.mask]]
+path = [""#,
+            $mask,
+            r#""]
+labels = "organs"
+"#
+        )
+    };
+}
+
 mod adding;
 mod architecture;
 mod archives;

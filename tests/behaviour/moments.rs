@@ -11,7 +11,8 @@ use crate::phantom::{self, SIZE, cardiac_paths, image, labels, nifti, write};
 use crate::program::{Run, assert_same, hex, medcosmos};
 
 /// Cases of three forms: a header with its data beside it, in the folder and in a tar, and a label map; with a list.
-const SPEC: &str = r#"slug = "mine"
+const SPEC: &str = concat!(
+    r#"slug = "mine"
 name = "Mine"
 [licence]
 id = "LicenseRef-mine"
@@ -19,29 +20,16 @@ share_derived = "no"
 [[release]]
 name = "one"
 evidence = ["{p}_img.mhd"]
-[sequences]
-S = "CT"
-[labels.organs]
-1 = { name = "liver", object = "liver" }
-2 = { name = "spleen", object = "spleen" }
-3 = { name = "stomach", object = "stomach" }
-[[layout]]
-name = "scans"
-case = "{p}"
-[layout.image]
-path = ["{p}_img.mhd"]
-sequence = "S"
-plane = "z"
-[[layout.mask]]
-path = ["{p}_seg.nii"]
-labels = "organs"
-[[layout.list]]
+"#,
+    scans_of_organs!("{p}_img.mhd", "{p}_seg.nii"),
+    r#"[[layout.list]]
 path = ["groups.csv"]
 key = "{p}"
 key_column = ["patient"]
 split_column = "group"
 patient_column = "person"
-"#;
+"#
+);
 
 struct Place {
     folder: TempDir,

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use crate::phantom::{SIZE, gzip, image, labels, nifti, write};
 use crate::program::{Run, medcosmos};
 
-const SPEC: &str = r#"slug = "mine"
+const SPEC: &str = concat!(
+    r#"slug = "mine"
 name = "Mine"
 home = "https://example.org/mine"
 [licence]
@@ -23,23 +24,9 @@ share_derived = "yes"
 [[release]]
 name = "1"
 evidence = ["{p}_img.nii.gz"]
-[sequences]
-S = "CT"
-[labels.organs]
-1 = { name = "liver", object = "liver" }
-2 = { name = "spleen", object = "spleen" }
-3 = { name = "stomach", object = "stomach" }
-[[layout]]
-name = "scans"
-case = "{p}"
-[layout.image]
-path = ["{p}_img.nii.gz"]
-sequence = "S"
-plane = "z"
-[[layout.mask]]
-path = ["{p}_seg.nii.gz"]
-labels = "organs"
-"#;
+"#,
+    scans_of_organs!("{p}_img.nii.gz", "{p}_seg.nii.gz"),
+);
 
 /// What no terminal may get of a text that is not the program's own.
 const OBEYED: [char; 7] = ['\u{1b}', '\u{7}', '\r', '\u{9b}', '\u{202e}', '\u{2066}', '\u{7f}'];

@@ -30,7 +30,7 @@ use self::label_map::Labels;
 use self::names::Names;
 use super::change::finish_without;
 use super::slices_of::{build_shards, table_file};
-use super::standing::{Fitting, fitting, is_whole, predictions_of, shard_of};
+use super::standing::{Fitting, fitting, is_whole, predictions_of};
 use super::{Error, Existing, Outdated, Progress, Result};
 use crate::digest::canonical_json;
 use crate::mask::Mask;
@@ -269,7 +269,7 @@ impl Standing {
             let of_build = builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()));
             if receipt.key.get("pass") != Some(strategy) || !of_build {
                 if is_whole(dataset, &receipt, Verify::Quick, "they are removed: predict or import them again")? {
-                    standing.others.push(shard_of(&receipt)?);
+                    standing.others.push(receipt.shard()?);
                 }
             } else if receipt.key.get("rows").is_some() {
                 standing.imported.push(receipt);

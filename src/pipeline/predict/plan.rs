@@ -11,7 +11,7 @@ use super::carried::Carried;
 use super::{Job, Pass, Result};
 use crate::digest::{canonical_json, sha256};
 use crate::pipeline::slices_of::table_file;
-use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, shard_of, warn};
+use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, warn};
 use crate::projection;
 use crate::store::{Journal, Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
 
@@ -54,7 +54,7 @@ pub(super) fn by_base(receipts: Vec<Receipt>) -> Result<ByBase> {
 
 /// The shard of predictions without the masks.
 fn base_of(receipt: &Receipt) -> Result<Shard> {
-    let shard = shard_of(receipt)?;
+    let shard = receipt.shard()?;
     Ok(Shard::new(Stage::Predict, shard.partition().clone(), receipt.key.clone().without("masks")))
 }
 
@@ -303,7 +303,7 @@ impl Job<'_> {
             let (Some(masks), Some(file)) = (self.masks_of(receipt), file) else { continue };
             let (meant, others) = open.divided(masks);
             if others.is_empty() {
-                spent.push(shard_of(receipt)?);
+                spent.push(receipt.shard()?);
             }
             open.carried.add(file, meant);
         }
@@ -327,7 +327,7 @@ impl Job<'_> {
         for receipt in self.standing().filter(|receipt| !self.conflicts(receipt)) {
             let removed = "they are removed: predict or import them again";
             if !bases.contains(base_of(receipt)?.id()) && is_whole(self.dataset, receipt, Verify::Quick, removed)? {
-                others.push(shard_of(receipt)?);
+                others.push(receipt.shard()?);
             }
         }
         Ok(others)

@@ -159,6 +159,10 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
         redo.collect(),
     );
     list(&verb("Receipts, written anew:", "Receipts, to be written anew:"), repair.restored.clone());
+    list(
+        &verb("In the way, moved to .medcosmos/aside:", "In the way, to be moved to .medcosmos/aside:"),
+        repair.in_the_way.clone(),
+    );
     list(&verb("Leftovers, removed:", "Leftovers, to be removed:"), repair.leftovers.clone());
     if repair.manifest {
         list(&verb("Written anew:", "To be written anew:"), vec!["manifest.json, from the receipts".to_string()]);
@@ -167,7 +171,7 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
     let title = match (done, predictions_stay) {
         (true, false) => "Predictions that the dataset does not list, removed:",
         _ => {
-            "Predictions that the dataset does not list; the same `predict` or `import` uses them, \
+            "Predictions that the dataset does not list; the same `predict` uses them, and a `build` those that fit; \
              --remove-predictions removes them for good:"
         }
     };

@@ -99,6 +99,7 @@ fn finding_of(problem: &Problem) -> Finding {
         Problem::MissingFile { .. } => Kind::MissingFile,
         Problem::AlteredFile { .. } => Kind::AlteredFile,
         Problem::ForeignFile { .. } => Kind::ForeignFile,
+        Problem::InTheWay { .. } => Kind::InTheWay,
         Problem::WrongManifest { .. } => Kind::Manifest,
     };
     let source = problem.path().split('/').find_map(|part| part.strip_prefix("source="));
@@ -114,6 +115,7 @@ fn finding_of(problem: &Problem) -> Finding {
         Problem::MissingFile { .. } => "listed in its receipt, but missing: run its stage again".into(),
         Problem::AlteredFile { reason, .. } => format!("it {reason}: run its stage again"),
         Problem::ForeignFile { .. } => "not listed in any receipt: remove it, or use --repair".into(),
+        Problem::InTheWay { .. } => "--repair --apply moves it aside".into(),
         Problem::WrongManifest { reason } => format!("{reason}: run the last stage again"),
     };
     Finding::fault(kind, source, problem.path(), says)

@@ -155,6 +155,8 @@ kinds! {
     AlteredFile = "altered-file",
     /// A file among the tables that is not listed in any receipt.
     ForeignFile = "foreign-file",
+    /// A folder in the place of a file, or a file in the place of a folder.
+    InTheWay = "in-the-way",
     /// A manifest that contradicts the receipts.
     Manifest = "manifest",
     /// A table that cannot be decoded.

@@ -93,12 +93,14 @@ pub enum Error {
         limit: usize,
     },
     /// A name cannot be part of a path inside a dataset.
-    #[error("{what} {name:?}: expected ASCII letters, digits, '-', '_' and '.', not starting with '.'")]
+    #[error("{what} {name:?}: {reason}")]
     Name {
-        /// Source, model or stage.
+        /// Source, model or strategy.
         what: &'static str,
         /// The name at fault.
         name: String,
+        /// What was expected.
+        reason: &'static str,
     },
     /// A table is not kept in this kind of partition.
     #[error("{table} is partitioned {place}, but the shard's partition differs")]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::change::{admit, finish};
 use super::slices_of::{DecodedSlice, build_shards, slices_of, table_file};
-use super::{Error, Existing, Progress, Result, chunks, side_by_side};
+use super::{Error, Existing, Outdated, Progress, Result, chunks, side_by_side};
 use crate::choice::Choices;
 use crate::factors::{Factors, FourierOptions, Picture, Subject};
 use crate::mask::Mask;
@@ -46,6 +46,8 @@ pub struct EvaluateReport {
     pub shards_reused: usize,
     /// Shards that were done now.
     pub shards_done: usize,
+    /// Results of other options that were replaced.
+    pub outdated: Outdated,
 }
 
 /// Computes the factors of all masks, and the metrics of all predictions.
@@ -71,11 +73,12 @@ pub fn evaluate(
     let metrics = metric_shards(&builds, &predictions, options)?;
     let of_factors = factors.iter().map(|(shard, _)| shard);
     let expected: Vec<Shard> = of_factors.chain(metrics.iter().map(|(shard, _)| shard)).cloned().collect();
-    admit(dataset, &expected, &["metrics", "fourier"], &[], existing)?;
+    let replaced = admit(dataset, &expected, &["metrics", "fourier"], &[], existing)?;
     let mut report = EvaluateReport::default();
     write_factors(dataset, &factors, &own, options, progress, &mut report)?;
     write_metrics(dataset, &metrics, options, progress, &mut report)?;
-    finish(dataset, &expected, noted(dataset, Stage::Evaluate.name(), options)?)?;
+    let outdated = finish(dataset, &expected, noted(dataset, Stage::Evaluate.name(), options)?)?;
+    report.outdated = Outdated { replaced, ..outdated };
     Ok(report)
 }
 

@@ -15,6 +15,7 @@ mod evaluate;
 mod import;
 mod inputs;
 mod leaks;
+mod parked;
 mod predict;
 mod progress;
 mod rebuild;

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::change::{admit, finish};
-use super::{Error, Existing, Progress, Result, side_by_side};
+use super::parked::take_in;
+use super::{Error, Existing, Outdated, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
 use crate::projection;
@@ -93,7 +94,7 @@ pub fn build(
     save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
     let planned: Vec<Shard> = work.iter().map(|w| w.shard.clone()).collect();
-    admit(&dataset, &planned, &["options"], &[], options.existing)?;
+    let replaced = admit(&dataset, &planned, &["options"], &[], options.existing)?;
 
     let before = built_cases(&dataset);
     let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
@@ -124,7 +125,8 @@ pub fn build(
     let files = files.into_iter().map(|files| files.shard);
     // Those of cases that were left undone are others than planned.
     let expected: Vec<Shard> = written.into_iter().map(|(shard, _)| shard).chain(files).collect();
-    let outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
+    let mut outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
+    take_in(&dataset, &mut outdated)?;
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
@@ -133,7 +135,7 @@ pub fn build(
     report.near = near_misses(registry, &found, &tree.name(), &paths);
     let after = built_cases(&dataset);
     report.lost = before.difference(&after).cloned().collect();
-    report.outdated = outdated;
+    report.outdated = Outdated { replaced, ..outdated };
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, work.len() - done);
     Ok(report)

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::change::finish_without;
+use super::change::{add_rows, finish_without};
 use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
 use super::standing::predictions_of;
 use super::{Error, Existing, Outdated, Progress, Result};
@@ -217,7 +217,10 @@ impl<'a> Job<'a> {
             self.standing().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
         let options = noted(self.dataset, &name, &self.key())?;
-        let outdated = finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        let mut outdated =
+            finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        let gone = self.standing().filter(|receipt| replaced.contains(&receipt.id));
+        gone.for_each(|receipt| add_rows(&mut outdated.replaced, receipt));
         plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
         self.dataset.drop_uncommitted(&plan.uncommitted)?;
         if self.options.existing == Existing::Replace {

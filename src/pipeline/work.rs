@@ -92,8 +92,8 @@ impl WorkShard {
             1 => all[units.start].about.clone(),
             n => format!("{} to {} ({n} parts)", all[units.start].about, all[units.end - 1].about),
         };
-        // To a hundredth, so that the text of a plan does not depend on the order of a sum.
-        let seconds = (seconds * 100.0).round() / 100.0;
+        // So that the text of a plan does not depend on the order of a sum.
+        let seconds = (seconds * 1e4).round() / 1e4;
         WorkShard { planned: PlannedShard { about, id, seconds }, units }
     }
 

@@ -411,3 +411,72 @@ fn predictions(dataset: &Dataset) -> Result<Vec<Receipt>> {
     }
     Ok(dataset.receipts_of(Stage::Predict)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::write;
+    use crate::image::{Geometry, Image, Samples};
+    use crate::models::OtsuBox;
+    use crate::pipeline::{BuildOptions, PredictOptions, build, predict};
+    use crate::spec::Registry;
+    use crate::store::Rows as TableRows;
+
+    /// Rows of a table in these shards, in the order of the ids.
+    fn rows<R: crate::store::Projection + std::fmt::Debug>(dataset: &Dataset, work: &[Work]) -> Vec<String> {
+        let state = |work: &Work| match dataset.state(&work.shard, Verify::Full).unwrap() {
+            ShardState::Done(receipt) => receipt,
+            other => panic!("{other:?}"),
+        };
+        let files = work.iter().filter_map(|work| dataset.file_of(&state(work), R::TABLE));
+        TableRows::<R>::of(files.collect()).map(|row| format!("{:?}", row.unwrap())).collect()
+    }
+
+    #[test]
+    fn parts_of_a_large_shard_have_its_rows_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [raw, data] = ["raw", "data"].map(|name| folder.path().join(name));
+        let quiet = Progress::new(true);
+        // A frame of ACDC: 40 x 36 x 6 voxels, half of them in the left ventricle.
+        let volume = |samples| Image {
+            size: [40, 36, 6, 1],
+            geometry: Some(Geometry::from_spacing([1.5, 1.5, 8.0])),
+            ..Image::picture(40, 216, 1, samples)
+        };
+        let frame = raw.join("training/patient001/patient001_frame01.nii.gz");
+        std::fs::create_dir_all(frame.parent().unwrap()).unwrap();
+        let grey = (0..40 * 216).map(|i: i16| i % 89).collect();
+        let labels = (0..40 * 216).map(|i| if i % 40 < 20 { 3 } else { 0 }).collect();
+        write::image(&frame, &volume(Samples::I16(grey))).unwrap();
+        write::image(&frame.with_file_name("patient001_frame01_gt.nii.gz"), &volume(Samples::U8(labels))).unwrap();
+        build(&raw, &data, &Registry::built_in().unwrap(), &BuildOptions::default(), &quiet).unwrap();
+        let dataset = Dataset::open(&data).unwrap();
+        predict(&dataset, &OtsuBox, &PredictOptions::default(), &quiet).unwrap();
+        let inputs = Inputs::read(&dataset).unwrap();
+        let options = EvaluateOptions::default();
+        let mut evaluation = Evaluation::plan(&dataset, &inputs, &options, Existing::Keep).unwrap();
+        let of = |predictions, seconds| {
+            let key = ShardKey::new().with("test", "parts");
+            Work::of(&inputs.builds[0], predictions, &key, seconds).unwrap()
+        };
+        let (whole, parts) = (1e9, 2.0 * ROW_SECONDS);
+        for predictions in [None, Some(&inputs.predictions[0])] {
+            let seen: Vec<(usize, Vec<String>)> = [whole, parts]
+                .into_iter()
+                .map(|seconds| {
+                    evaluation.work = of(predictions, seconds);
+                    let all: Vec<&Work> = evaluation.work.iter().collect();
+                    evaluation.write(&all, &quiet).unwrap();
+                    let rows = match predictions {
+                        None => rows::<FactorRow>(&dataset, &evaluation.work),
+                        Some(_) => rows::<MetricRow>(&dataset, &evaluation.work),
+                    };
+                    (evaluation.work.len(), rows)
+                })
+                .collect();
+            assert!(seen[0].0 == 1 && seen[1].0 > 2, "{} and {} shards", seen[0].0, seen[1].0);
+            assert_eq!(seen[0].1, seen[1].1);
+            assert!(!seen[0].1.is_empty());
+        }
+    }
+}

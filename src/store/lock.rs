@@ -1,4 +1,8 @@
-//! One command at a time writes to a dataset.
+//! One command at a time changes a dataset.
+//!
+//! Processes that do shards of work (`medcosmos shard run`, `medcosmos worker`) share the lock: each file they write has
+//! the name of its content, so they do not disturb one another. A command that commits waits for none of them: it is
+//! refused while they run, and they are refused while it runs.
 //!
 //! The lock is advisory and belongs to the open file, so it ends with the process, however that ends: there is no stale
 //! lock to remove. The file names its holder for the message that others get. Readers take no lock: what they read is
@@ -27,6 +31,9 @@ struct Holder {
     command: String,
     host: String,
     pid: u32,
+    /// True for a process that shares it; others may hold it too, or still when this one has ended.
+    #[serde(default)]
+    shared: bool,
 }
 
 impl WriteLock {
@@ -36,13 +43,26 @@ impl WriteLock {
     /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place, and
     /// errors of writing.
     pub(super) fn take(root: &Path) -> Result<WriteLock> {
+        WriteLock::take_as(root, false)
+    }
+
+    /// As [`take`](Self::take), together with other processes that share the lock.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(super) fn take_shared(root: &Path) -> Result<WriteLock> {
+        WriteLock::take_as(root, true)
+    }
+
+    fn take_as(root: &Path, shared: bool) -> Result<WriteLock> {
         for folder in [layout::own(root), layout::scratch(root)] {
             own_folder(&folder)?;
         }
         let path = layout::lock(root);
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = file.as_mut().map_err(|e| io(&path, "open")(std::io::Error::new(e.kind(), e.to_string())))?;
-        match file.try_lock() {
+        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(root, file)),
             Err(TryLockError::Error(error)) => {
@@ -53,7 +73,7 @@ impl WriteLock {
                 );
             }
         }
-        let holder = Holder { command: command(), host: host(), pid: std::process::id() };
+        let holder = Holder { command: command(), host: host(), pid: std::process::id(), shared };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
         written.map_err(io(&path, "write"))?;
@@ -82,11 +102,17 @@ fn held(root: &Path, file: &mut File) -> Error {
     let read = file.read_to_string(&mut text).ok();
     let holder = read.and_then(|_| serde_json::from_str::<Holder>(&text).ok());
     let holder = match holder {
-        Some(Holder { command, host, pid }) => format!("process {pid} on {host}: {command}"),
+        Some(Holder { command, host, pid, shared }) => {
+            let who = if shared { "shards of work run; the last process to begin was " } else { "" };
+            format!("{who}process {pid} on {host}: {command}")
+        }
         None => "its holder is not known".to_string(),
     };
     Error::Locked { path: PathBuf::from(root), holder }
 }
+
+/// Characters of a command line that others are shown: one may list thousands of shards.
+const SHOWN: usize = 200;
 
 /// The command line of this process.
 fn command() -> String {
@@ -94,10 +120,14 @@ fn command() -> String {
     let name =
         words.first().and_then(|path| Path::new(path).file_name()).map(|name| name.to_string_lossy().into_owned());
     let rest = words.iter().skip(1).cloned();
-    name.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
+    let line = name.into_iter().chain(rest).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
 }
 
-fn host() -> String {
+pub(super) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
@@ -113,6 +143,18 @@ mod tests {
         assert!(refused.contains(&format!("process {} on ", std::process::id())), "{refused}");
         drop(first);
         WriteLock::take(root.path()).unwrap();
+    }
+
+    #[test]
+    fn shards_of_work_share_the_lock_and_a_commit_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (one, other) = (WriteLock::take_shared(root.path()).unwrap(), WriteLock::take_shared(root.path()).unwrap());
+        assert!(WriteLock::take(root.path()).is_err());
+        drop(one);
+        assert!(WriteLock::take(root.path()).is_err());
+        drop(other);
+        let _alone = WriteLock::take(root.path()).unwrap();
+        assert!(WriteLock::take_shared(root.path()).is_err());
     }
 
     #[cfg(unix)]

@@ -36,6 +36,7 @@ pub(crate) mod tables;
 mod tests;
 
 pub use analyze::{Analysis, compute};
+pub(crate) use analyze::{EarlierRecord, FOLDER, RECORD};
 pub use clicks::{ClickRow, ClicksNeededRow};
 pub(crate) use codes::{CodeRow, read_codes};
 pub use correlations::CorrelationRow;
@@ -44,7 +45,7 @@ pub use error::AnalysisError;
 pub(crate) use frame_text::frame_to_text;
 pub use join::Condition;
 pub use kept::analyze;
-pub(crate) use kept::kept;
+pub(crate) use kept::{kept, tables_sha256};
 pub use options::{AnalysisOptions, Curve};
 pub use paired::PairedRow;
 pub use query::query;

@@ -85,6 +85,8 @@ pub fn verify_dataset(dataset: &Dataset, progress: &Progress) -> Result<DatasetR
     for (table, file) in audit.receipts.iter().flat_map(|receipt| &receipt.files) {
         *rows.entry(table.to_string()).or_default() += file.rows;
     }
+    #[cfg(feature = "query")]
+    findings.extend(super::analyses::check_analyses(dataset));
     findings.sort();
     let path = dataset.path().display().to_string();
     Ok(DatasetReport { path, shards: audit.receipts.len() as u64, rows, findings })

@@ -6,7 +6,7 @@
 
 use super::AnalysisError;
 pub use crate::store::Table;
-use crate::store::{Dataset, TableFile, check_columns, check_size};
+use crate::store::{Dataset, Manifest, TableFile, check_columns, check_size};
 use polars::prelude::*;
 use polars_io::SerReader;
 use rayon::prelude::*;
@@ -19,10 +19,14 @@ use std::sync::Arc;
 /// The committed files of a table, sorted by path. What an interrupted stage left is none of them.
 ///
 /// # Errors
-/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Store`] where the folder is no dataset, and
+/// [`AnalysisError::NoBuild`] and [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Store`] where the folder is no dataset, and
 /// where a file is missing or has another size than its receipt.
 pub fn files(dataset: &Path, table: Table) -> Result<Vec<TableFile>, AnalysisError> {
-    let mut files = Dataset::open(dataset)?.files(table)?;
+    let opened = Dataset::open(dataset)?;
+    let mut files = opened.files(table)?;
+    if files.is_empty() && Manifest::read(&opened)?.is_none() {
+        return Err(AnalysisError::NoBuild(dataset.into()));
+    }
     if files.is_empty() {
         let (dataset, table, command) = (dataset.into(), table.name(), table.command());
         return Err(AnalysisError::MissingTable { dataset, table, command });

@@ -55,18 +55,16 @@ pub(super) struct Arguments {
 const LISTED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let sound =
-        if Dataset::is_at(&arguments.path) { of_dataset(arguments, global)? } else { of_downloads(arguments, global)? };
+    let is_dataset = Dataset::is_at(&arguments.path) || Dataset::was_at(&arguments.path);
+    let sound = if is_dataset { of_dataset(arguments, global)? } else { of_downloads(arguments, global)? };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
-    if arguments.deep.is_some() {
-        return Err(format!(
-            "{}: --deep requires a dataset, but the folder has no dataset.json",
-            arguments.path.display()
-        )
-        .into());
+    let of_datasets = [("--deep", arguments.deep.is_some()), ("--repair", arguments.repair)];
+    if let Some((option, _)) = of_datasets.iter().find(|(_, given)| *given) {
+        let path = arguments.path.display();
+        return Err(format!("{path}: {option} requires a dataset, but the folder has no dataset.json").into());
     }
     let registry = global.registry()?.select(&arguments.source)?;
     let options = DownloadsOptions {
@@ -213,7 +211,7 @@ fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
     let sources = || report.sources.iter();
     let faults = |slug: &str| report.findings.iter().filter(|f| f.fault && f.source.as_deref() == Some(slug)).count();
     if report.sources.is_empty() {
-        println!("No known source found.");
+        println!("No known source found. There is no dataset.json either, so the files were checked as downloads.");
     } else {
         let expected = sources().map(|s| s.cases.expected.map_or_else(String::new, grouped)).collect();
         let table = TextTable::new()

@@ -160,6 +160,12 @@ impl Dataset {
             || Dataset::at(path).version_of_manifest().is_some() && path.join(RECEIPTS).is_dir()
     }
 
+    /// True where a folder holds receipts of a dataset, whether or not anything else of it is left.
+    pub(crate) fn was_at(path: &Path) -> bool {
+        let receipts = Dataset::at(path).files_in(RECEIPTS).unwrap_or_default();
+        receipts.iter().any(|receipt| layout::parse_receipt(receipt).is_some())
+    }
+
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.root
@@ -203,6 +209,9 @@ impl Dataset {
                 return self.supported(Head { options: BTreeMap::new(), schema_version });
             }
             Ok(Some(text)) => text,
+            Ok(None) if Dataset::was_at(&self.root) => {
+                return Err(Error::HeadLost { path: self.root.clone(), version: SCHEMA_VERSION });
+            }
             Ok(None) => return Err(Error::NotADataset(self.root.clone())),
             Err(error) => return Err(error),
         };

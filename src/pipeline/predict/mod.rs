@@ -233,7 +233,7 @@ impl<'a> Job<'a> {
             progress.advance(1);
             predicted
         };
-        let workers = rayon::current_num_threads();
+        let workers = self.model.workers(rayon::current_num_threads());
         in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, output)
     }
 

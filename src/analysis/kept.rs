@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::AnalysisError;
 use super::analyze::{Analysis, compute, replace};
 use super::options::AnalysisOptions;
-use super::tables::files;
+use super::tables::{files, tables_sha256};
 use crate::digest::{sha256, sha256_parts};
-use crate::store::{Dataset, Manifest, Table};
+use crate::store::{Dataset, Table};
 
 /// What the file holds, in MessagePack: it keeps every number to the bit.
 #[derive(Serialize, Deserialize)]
@@ -65,14 +65,6 @@ pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisEr
 fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (digest, content) = bytes.split_at_checked(64)?;
     (digest == sha256(content).as_bytes()).then_some(content)
-}
-
-/// A digest of the tables that analyses read, by the manifest; `None` of a dataset without one.
-pub(crate) fn tables_sha256(dataset: &Dataset) -> Option<String> {
-    let read = [Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Metrics];
-    let shards = Manifest::read(dataset).ok()??.shards;
-    let files = shards.iter().flat_map(|shard| &shard.files).filter(|(table, _)| read.contains(table));
-    Some(sha256_parts(files.map(|(_, file)| file.sha256.as_bytes())))
 }
 
 /// A digest of what decides an analysis: the program, its options and the tables. `None` of a folder without a manifest.

@@ -135,8 +135,9 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             continue;
         }
         if let Some(target) = target_outside(&entry, &inside) {
-            listing.links.push(Link { path: path.clone(), target: target.clone() });
-            if is_system_folder(&target) && entry.file_type().is_dir() {
+            let followed = !(is_system_folder(&target) && entry.file_type().is_dir());
+            listing.links.push(Link { path: path.clone(), target: target.clone(), followed });
+            if !followed {
                 listing.ignored.push(Ignored { path, reason: "a link to a folder of the system, not to downloads" });
                 walk.skip_current_dir();
                 continue;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::change::{admit, finish};
-use super::work::{Divided, OpenWork, Unit};
+use super::work::{Divided, OpenWork, Unit, open_shards};
 use super::{Error, Existing, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
@@ -249,8 +249,8 @@ impl Divided for Planned<'_> {
         admit(self.dataset, &shards, &["options"], &[], self.options.existing)
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        open_shards(self.dataset, units, |unit| &self.work[unit].shard)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::change::{admit, finish};
 use super::parked::take_in;
-use super::work::{Divided, OpenWork, Unit};
+use super::work::{Divided, OpenWork, Unit, open_shards};
 use super::{Error, Existing, Outdated, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
@@ -256,8 +256,8 @@ impl Divided for Planned<'_> {
         self.replaced().map(drop)
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        open_shards(self.dataset, units, |unit| &self.work[unit].shard)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {

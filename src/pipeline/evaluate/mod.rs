@@ -8,15 +8,15 @@ use serde::Serialize;
 use super::change::{admit, finish};
 use super::in_order::{Consumer, in_order};
 use super::slices_of::{StoredSlice, build_shards, stored_slices};
-use super::work::{Divided, OpenWork, Part, SHARD_SECONDS, Unit};
+use super::work::{Divided, OpenWork, Part, SHARD_SECONDS, Unit, open_shards};
 use super::{Error, Existing, Outdated, Progress, Result};
 use crate::factors::{Factors, FourierOptions};
 use crate::measure::MeasureTable;
 use crate::metrics::{MetricOptions, Metrics};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MetricRow, Partition, Receipt, Shard, ShardKey, ShardState,
-    ShardWriter, Stage, Table, Verify, noted,
+    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MetricRow, Partition, Receipt, Shard, ShardKey, ShardWriter,
+    Stage, Table, noted,
 };
 
 mod rows;
@@ -73,7 +73,7 @@ pub fn evaluate(
     let inputs = Inputs::read(dataset)?;
     let evaluation = Evaluation::plan(dataset, &inputs, options, existing)?;
     let replaced = evaluation.replaced()?;
-    let open = evaluation.open(0..evaluation.work.len())?;
+    let open = evaluation.open_work(0..evaluation.work.len())?;
     if open_work == OpenWork::Refuse && !open.is_empty() {
         return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Evaluate, open: open.len() });
     }
@@ -265,14 +265,8 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Those of the shards that are not done.
-    fn open(&self, shards: Range<usize>) -> Result<Vec<&Work<'a>>> {
-        let mut open = Vec::new();
-        for at in shards {
-            if !self.is_done(at)? {
-                open.push(&self.work[at]);
-            }
-        }
-        Ok(open)
+    fn open_work(&self, shards: Range<usize>) -> Result<Vec<&Work<'a>>> {
+        Ok(self.open(shards)?.into_iter().map(|at| &self.work[at]).collect())
     }
 
     /// Writes shards. Threads take slices and predictions of one shard after the other, so none of them waits for the
@@ -318,12 +312,12 @@ impl Divided for Evaluation<'_> {
         self.replaced().map(drop)
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        open_shards(self.dataset, units, |unit| &self.work[unit].shard)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {
-        let open = self.open(units)?;
+        let open = self.open_work(units)?;
         self.write(&open, progress).map(drop)
     }
 }
@@ -428,7 +422,7 @@ mod tests {
     use crate::models::OtsuBox;
     use crate::pipeline::{BuildOptions, PredictOptions, build, predict};
     use crate::spec::Registry;
-    use crate::store::Rows as TableRows;
+    use crate::store::{Rows as TableRows, ShardState, Verify};
 
     /// Rows of a table in these shards, in the order of the ids.
     fn rows<R: crate::store::Projection + std::fmt::Debug>(dataset: &Dataset, work: &[Work]) -> Vec<String> {

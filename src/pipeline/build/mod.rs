@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::change::{admit, finish};
 use super::parked::take_in;
@@ -198,14 +199,26 @@ impl<'a> Planned<'a> {
         progress.begin("build", "cases", self.work[shards.clone()].iter().map(|w| w.cases.len() as u64).sum());
         let mut longest_first: Vec<usize> = shards.collect();
         longest_first.sort_by(|&a, &b| self.units[b].seconds.total_cmp(&self.units[a].seconds));
-        let outcome = side_by_side(&longest_first, |scratch, &at| Ok((at, self.write_one(at, scratch, progress)?)));
+        // Threads that have no shard of their own left help with the cases of those that begin.
+        let unfinished = AtomicUsize::new(longest_first.len());
+        let outcome = side_by_side(&longest_first, |scratch, &at| {
+            let workers = rayon::current_num_threads() / unfinished.load(Ordering::Relaxed).max(1);
+            let written = self.write_one(at, (scratch, workers), progress)?;
+            unfinished.fetch_sub(1, Ordering::Relaxed);
+            Ok((at, written))
+        });
         progress.end();
         let mut written = outcome?;
         written.sort_by_key(|(at, _)| *at);
         Ok(written.into_iter().map(|(_, written)| written).collect())
     }
 
-    fn write_one(&self, at: usize, scratch: &mut slices::Scratch, progress: &Progress) -> Result<(Shard, bool)> {
+    fn write_one(
+        &self,
+        at: usize,
+        workers: (&mut slices::Scratch, usize),
+        progress: &Progress,
+    ) -> Result<(Shard, bool)> {
         let work = &self.work[at];
         if let ShardState::Done(receipt) = self.dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
@@ -215,7 +228,7 @@ impl<'a> Planned<'a> {
                 return Ok((work.shard.clone(), false));
             }
         }
-        let receipt = write_shard(work, self.raw, self.dataset, self.options, scratch, progress)?;
+        let receipt = write_shard(work, self.raw, self.dataset, self.options, workers, progress)?;
         Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
     }
 

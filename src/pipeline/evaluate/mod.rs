@@ -280,7 +280,7 @@ impl<'a> Evaluation<'a> {
             }
             .map(move |item| Ok((at, item?)))
         });
-        let compute = |(at, item): (usize, Item)| {
+        let compute = |(): &mut (), (at, item): (usize, Item)| {
             let (rows, steps) = match item {
                 Item::Slice(slice) => {
                     let slice = slice.decoded()?;

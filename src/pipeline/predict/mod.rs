@@ -228,7 +228,7 @@ impl<'a> Job<'a> {
             let slices = stored_slices(self.dataset, work.build, wanted);
             slices.map(move |slice| Ok((at, slice?)))
         });
-        let predict = |(at, slice): (usize, StoredSlice)| {
+        let predict = |(): &mut (), (at, slice): (usize, StoredSlice)| {
             let predicted = self.predict(&slice.decoded()?, at, &plan.work[at]);
             progress.advance(1);
             predicted

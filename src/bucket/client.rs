@@ -1,6 +1,6 @@
 //! The client: `object_store` on threads of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
@@ -11,42 +11,31 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey as Key};
-use object_store::client::ClientConfigKey;
+use object_store::aws::AmazonS3;
 use object_store::path::Path as Location;
 use object_store::{
     GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    PutResult, RetryConfig, UpdateVersion,
+    PutResult, UpdateVersion,
 };
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use super::failure::{Endpoint, NO_CREDENTIALS};
-use super::profile::Profile;
+use super::failure::Endpoint;
+use super::settings::{self, Environment};
 use super::{Condition, Error, Kind, Object, Put, Result, Version};
 
 /// Most bytes of one request, except where an upload would have more than 10,000 parts.
 const PART: u64 = 8 << 20;
 
 /// Requests of one read or upload at a time. With parts of [`PART`] they fill a connection of 10 Gbit/s, and a slow
-/// one of 6 Mbit/s carries them within [`REQUEST`].
+/// one of 6 Mbit/s carries them within the time of one.
 const IN_FLIGHT: usize = 4;
 
-/// Longest time of one request.
-const REQUEST: &str = "45s";
-
-/// No request is begun again after this time since the first attempt. With [`REQUEST`] and the five seconds for a
-/// connection, a server that is gone is an error after less than half a minute, one that never answers after 45 seconds.
-const RETRY: Duration = Duration::from_secs(20);
-
-/// A server that did not answer within [`RETRY`] is not asked again for this time.
+/// A server that did not answer any attempt of a request is not asked again for this time.
 const SILENT: Duration = Duration::from_secs(60);
 
 /// Most parts of an upload (S3's limit).
 const MAX_PARTS: u64 = 10_000;
-
-/// Variables by name.
-pub(crate) type Environment = BTreeMap<String, String>;
 
 /// A prefix of a bucket. Clones share their connections.
 #[derive(Clone)]
@@ -90,7 +79,7 @@ impl Bucket {
     pub(crate) fn open_in(url: &Path, environment: &Environment) -> Result<Self> {
         let (bucket, prefix) = super::parse(url.as_os_str())?;
         let refused = |why: String| Error::new(Kind::Other, url.display().to_string(), why);
-        let (builder, endpoint) = configured(bucket, environment).map_err(refused)?;
+        let (builder, endpoint) = settings::configured(bucket, environment).map_err(refused)?;
         let store = builder.build().map_err(|error| refused(error.to_string()))?;
         let runtime = runtime().map_err(|error| refused(format!("no threads for requests: {error}")))?;
         Ok(Self { store: Arc::new(store), runtime, endpoint, prefix: prefix.to_string(), silent: Arc::default() })
@@ -475,54 +464,4 @@ fn runtime() -> std::io::Result<&'static Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).thread_name("bucket").enable_all().build()?;
     Ok(RUNTIME.get_or_init(|| runtime))
-}
-
-/// The settings of a client, from the environment and the profiles. Variables come before profiles, as in the tools of AWS.
-fn configured(bucket: &str, environment: &Environment) -> Result<(AmazonS3Builder, Endpoint), String> {
-    let variables = environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
-    let settings = variables.filter_map(|(name, value)| Some((name.to_lowercase().parse::<Key>().ok()?, value)));
-    let builder = settings.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value));
-    let mut builder = builder.with_bucket_name(bucket);
-    let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
-    let keyless = !has(&builder, Key::AccessKeyId) && !has(&builder, Key::SecretAccessKey);
-    let unsigned = builder.get_config_value(&Key::SkipSignature).is_some_and(|value| value == "true");
-    let by_role = [Key::WebIdentityTokenFile, Key::ContainerCredentialsRelativeUri, Key::ContainerCredentialsFullUri];
-    let by_role = by_role.into_iter().any(|key| has(&builder, key));
-    let profile = match Profile::of_environment(environment) {
-        // What a profile lacks is no matter where it is not needed.
-        Err(_) if !keyless || unsigned || by_role => Profile::default(),
-        profile => profile?,
-    };
-    if keyless && !by_role && !unsigned {
-        match profile.keys {
-            Some((id, secret, token)) => {
-                builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-                builder = token.into_iter().fold(builder, AmazonS3Builder::with_token);
-            }
-            None if environment.get("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value == "true") => {
-                return Err(NO_CREDENTIALS.to_string());
-            }
-            None => {}
-        }
-    }
-    if let Some(region) = profile.region.filter(|_| !has(&builder, Key::Region) && !has(&builder, Key::DefaultRegion)) {
-        builder = builder.with_region(region);
-    }
-    if let Some(endpoint) =
-        profile.endpoint.filter(|_| !has(&builder, Key::Endpoint) && !has(&builder, Key::S3Endpoint))
-    {
-        builder = builder.with_endpoint(endpoint);
-    }
-    let endpoint = [Key::S3Endpoint, Key::Endpoint].into_iter().find_map(|key| builder.get_config_value(&key));
-    if endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-        builder = builder.with_allow_http(true);
-    }
-    let region = builder.get_config_value(&Key::Region).unwrap_or_else(|| "us-east-1".to_string());
-    let shown = Endpoint {
-        bucket: bucket.to_string(),
-        server: endpoint.as_deref().map_or_else(|| format!("AWS ({region})"), Endpoint::shown),
-        custom: endpoint.is_some(),
-    };
-    let retry = RetryConfig { retry_timeout: RETRY, ..Default::default() };
-    Ok((builder.with_config(Key::Client(ClientConfigKey::Timeout), REQUEST).with_retry(retry), shown))
 }

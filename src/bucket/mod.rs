@@ -22,6 +22,8 @@ mod profile;
 #[cfg(test)]
 #[cfg(feature = "s3")]
 pub(crate) mod requests;
+#[cfg(feature = "s3")]
+mod settings;
 
 #[cfg(not(feature = "s3"))]
 pub(crate) use absent::{Bucket, Pending};

@@ -81,7 +81,7 @@ fn measure(slices: usize) {
         predict(&dataset, &OtsuBox, &options, &quiet).expect("predictions")
     });
     stage(slices, "evaluate", || {
-        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &quiet).expect("metrics")
+        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &quiet).expect("metrics")
     });
     stage(slices, "plan", || {
         let options = EvaluateOptions::default();

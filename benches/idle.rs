@@ -107,7 +107,7 @@ fn stages(raw: &Path, data: &Path, threads: usize) -> [Row; 3] {
     });
     let predicted = row("predict", model.total.load(Ordering::Relaxed) as f64 / 1e9, wall);
     let (busy, wall) = timed(|| {
-        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &quiet).unwrap();
+        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &quiet).unwrap();
     });
     [built, predicted, row("evaluate", busy, wall)]
 }

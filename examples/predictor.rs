@@ -65,7 +65,7 @@ fn main() -> Result<(), Error> {
     let dataset = Dataset::open(&data)?;
     let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
     let report = predict(&dataset, &Bright, &options, &progress)?;
-    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &progress)?;
+    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &progress)?;
 
     let dice = dataset
         .rows::<MetricRow>()?

@@ -1,6 +1,6 @@
 //! `medcosmos build RAW --out DATASET`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::named::named;
@@ -88,10 +88,15 @@ impl Arguments {
                 split_components: self.split_components,
             },
             existing: self.replace.existing(),
-            open_work: global.open_work,
+            open_work: global.open_work.clone(),
             strict: self.strict,
             budget: global.budget(),
         }
+    }
+
+    /// Has the command work on another dataset.
+    pub(super) fn set_dataset(&mut self, dataset: &Path) {
+        self.out = dataset.to_path_buf();
     }
 
     /// Hands the work of the build to `with`.

@@ -1,6 +1,7 @@
 //! `medcosmos commit DATASET PLAN`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::planned::command_of;
 use super::{Global, Outcome, dispatch};
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         let known = if names.is_empty() { "it has none".to_string() } else { format!("it has {}", names.join(", ")) };
         return Err(format!("the dataset has no plan {:?}; {known}. `medcosmos plan` makes one", arguments.plan).into());
     };
-    let mut parsed = command_of(plan, global)?;
-    parsed.global.open_work = OpenWork::Refuse;
+    let mut parsed = command_of(plan, &arguments.dataset, global)?;
+    parsed.global.open_work = OpenWork::Refuse(Arc::new(plan.clone()));
     dispatch(&parsed.command, &parsed.global)
 }

@@ -121,7 +121,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     script.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
     script.command(&format!("evaluate {}", shown(&data)));
     let evaluated =
-        pipeline::evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &progress)?;
+        pipeline::evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &progress)?;
     script.result(|| println!("  {}", evaluate::sentence(&evaluated)));
 
     results(&data, &script)?;

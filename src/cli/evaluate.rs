@@ -1,6 +1,6 @@
 //! `medcosmos evaluate DATASET`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Failure, Global, Outcome, ReplaceArguments};
@@ -46,6 +46,11 @@ impl Arguments {
         EvaluateOptions { metrics, ..EvaluateOptions::default() }
     }
 
+    /// Has the command work on another dataset.
+    pub(super) fn set_dataset(&mut self, dataset: &Path) {
+        self.dataset = dataset.to_path_buf();
+    }
+
     /// Hands the work of the evaluation to `with`.
     pub(super) fn divided<T>(&self, with: impl FnOnce(&Dataset, &dyn Divided) -> T) -> Result<T, Failure> {
         let dataset = Dataset::open(&self.dataset)?;
@@ -56,7 +61,7 @@ impl Arguments {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
-    let (existing, open_work) = (arguments.replace.existing(), global.open_work);
+    let (existing, open_work) = (arguments.replace.existing(), &global.open_work);
     let report = pipeline::evaluate(&dataset, &arguments.options(), existing, open_work, &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,

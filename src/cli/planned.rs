@@ -73,11 +73,11 @@ pub(super) fn divided<T>(
     }
 }
 
-/// The command of a stored plan, with the global options of this one.
+/// The command of a plan that is stored in `dataset`, on that dataset, with the global options of this command.
 ///
 /// # Errors
 /// A plan of another version of the program, and words that are no command.
-pub(super) fn command_of(plan: &StoredPlan, global: &Global) -> Result<Arguments, Failure> {
+pub(super) fn command_of(plan: &StoredPlan, dataset: &Path, global: &Global) -> Result<Arguments, Failure> {
     let own = env!("CARGO_PKG_VERSION");
     if plan.tool_version != own {
         return Err(format!(
@@ -91,6 +91,13 @@ pub(super) fn command_of(plan: &StoredPlan, global: &Global) -> Result<Arguments
         .map_err(|error| format!("the plan {}: {}", plan.name, error.to_string().trim_end()))?;
     (parsed.global.quiet, parsed.global.json) = (global.quiet, global.json);
     (parsed.global.memory, parsed.global.max_expansion) = (global.memory, global.max_expansion);
+    // A dataset may have been copied or moved with its plans.
+    match &mut parsed.command {
+        Command::Build(arguments) => arguments.set_dataset(dataset),
+        Command::Predict(arguments) => arguments.set_dataset(dataset),
+        Command::Evaluate(arguments) => arguments.set_dataset(dataset),
+        _ => {}
+    }
     Ok(parsed)
 }
 
@@ -102,13 +109,16 @@ pub(super) struct Answer {
     pub(super) seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// True of one that could not be begun.
+    #[serde(skip)]
+    pub(super) refused: bool,
 }
 
 impl Answer {
     /// A shard that was not begun.
     pub(super) fn refused(id: &str, reason: impl std::fmt::Display) -> Self {
         let reason = Some(printable_line(&reason.to_string()).into_owned());
-        Answer { id: id.to_string(), outcome: "failed", seconds: 0.0, reason }
+        Answer { id: id.to_string(), outcome: "failed", seconds: 0.0, reason, refused: true }
     }
 
     pub(super) fn is_failed(&self) -> bool {
@@ -117,7 +127,7 @@ impl Answer {
 
     /// The line for people.
     pub(super) fn line(&self) -> String {
-        let Answer { id, outcome, seconds, reason } = self;
+        let Answer { id, outcome, seconds, reason, .. } = self;
         match reason {
             Some(reason) => format!("{id} {outcome}: {reason}"),
             None => format!("{id} {outcome} in {seconds:.1} s"),
@@ -130,14 +140,14 @@ pub(super) fn attempt(dataset: &Dataset, stage: &dyn Divided, shard: &WorkShard,
     let id = &shard.planned.id;
     let run = || -> Result<Answer, Failure> {
         if shard.is_done(stage)? {
-            return Ok(Answer { id: id.clone(), outcome: "reused", seconds: 0.0, reason: None });
+            return Ok(Answer { id: id.clone(), outcome: "reused", seconds: 0.0, reason: None, refused: false });
         }
         let open = dataset.begin_attempt(id)?;
         let failure =
             shard.run(stage, &global.progress()).err().map(|error| printable_line(&error.to_string()).into_owned());
         let seconds = open.end(failure.as_deref())?;
         let outcome = if failure.is_some() { "failed" } else { "done" };
-        Ok(Answer { id: id.clone(), outcome, seconds, reason: failure })
+        Ok(Answer { id: id.clone(), outcome, seconds, reason: failure, refused: false })
     };
     run().unwrap_or_else(|error| Answer::refused(id, error))
 }
@@ -174,18 +184,16 @@ pub(super) fn run_shards(
             next = ids.next().transpose()?;
             continue;
         };
-        let opened = command_of(plan, global).and_then(|parsed| {
+        let opened = command_of(plan, path, global).and_then(|parsed| {
             divided(&parsed.command, &parsed.global, plan.shard_seconds, |dataset, stage, shards| {
                 let mut current = Some(id.clone());
                 while let Some(id) = current {
                     let shard = shards.iter().find(|shard| shard.planned.id == id);
                     match shard {
                         Some(shard) => answer(&attempt(dataset, stage, shard, global))?,
-                        // The plan lists the first one, so its inputs are others now.
-                        None if plan_of(std::slice::from_ref(plan), &id).is_some() => {
-                            answer(&Answer::refused(&id, unknown(&id)))?;
-                        }
-                        None => return Ok(Some(id)),
+                        // It is of another plan, or this one was made again.
+                        None if plan_of(&dataset.plans()?, &id).is_some_and(|now| now != plan) => return Ok(Some(id)),
+                        None => answer(&Answer::refused(&id, unknown(&id)))?,
                     }
                     current = ids.next().transpose()?;
                 }

@@ -1,6 +1,6 @@
 //! `medcosmos predict DATASET`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::named::named;
@@ -152,6 +152,11 @@ impl Arguments {
         }
     }
 
+    /// Has the command work on another dataset.
+    pub(super) fn set_dataset(&mut self, dataset: &Path) {
+        self.dataset = dataset.to_path_buf();
+    }
+
     /// Hands the work of the prediction to `with`.
     pub(super) fn divided<T>(
         &self,
@@ -203,7 +208,8 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
     let model = models::open(&arguments.model, &arguments.model_options(&dataset))?;
-    let report = pipeline::predict(&dataset, &*model, &arguments.options(global.open_work), &global.progress())?;
+    let report =
+        pipeline::predict(&dataset, &*model, &arguments.options(global.open_work.clone()), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => {

@@ -1,6 +1,6 @@
 //! `medcosmos retry DATASET`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::planned::{command_of, divided, run_shards};
 use super::{Failure, Global, Outcome, SOME_FAILED};
-use crate::pipeline::WorkShard;
+use crate::pipeline::{self, WorkShard, is_plan_of};
 use crate::store::{Attempt, Dataset, PlannedShard, StoredPlan};
 
 /// Options of `retry`.
@@ -36,6 +36,8 @@ struct Open {
 #[derive(Serialize)]
 struct Printed<'a> {
     shards: &'a [Open],
+    /// Names of plans whose inputs or options are others now.
+    outdated: &'a [&'a str],
 }
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
@@ -44,38 +46,46 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     if let Some(missing) = arguments.plans.iter().find(|name| plans.iter().all(|plan| plan.name != **name)) {
         return Err(format!("the dataset has no plan {missing:?}; `medcosmos plan` makes one").into());
     }
-    let mut open = Vec::new();
+    let (mut open, mut outdated) = (Vec::new(), Vec::new());
     for plan in plans.iter().filter(|plan| arguments.plans.is_empty() || arguments.plans.contains(&plan.name)) {
-        open.extend(open_shards(plan, global)?);
+        match open_shards(plan, &arguments.dataset, global)? {
+            Some(shards) => open.extend(shards),
+            None => outdated.push(plan.name.as_str()),
+        }
     }
-    if !arguments.dry_run {
-        return run_open(arguments, &open, global);
+    for plan in &outdated {
+        eprintln!("error: {}", pipeline::Error::OutdatedPlan { plan: plan.to_string() });
     }
-    match global.json {
-        true => global.print_json(&Printed { shards: &open })?,
-        false if open.is_empty() => println!("all shards are done"),
-        false => open.iter().for_each(print),
-    }
-    Ok(ExitCode::SUCCESS)
+    let code = match arguments.dry_run {
+        false => run_open(arguments, &open, global)?,
+        true => {
+            match global.json {
+                true => global.print_json(&Printed { shards: &open, outdated: &outdated })?,
+                false if open.is_empty() && outdated.is_empty() => println!("all shards are done"),
+                false => open.iter().for_each(print),
+            }
+            ExitCode::SUCCESS
+        }
+    };
+    Ok(if outdated.is_empty() { code } else { ExitCode::FAILURE })
 }
 
-/// The shards of a plan that are not done.
-fn open_shards(plan: &StoredPlan, global: &Global) -> Result<Vec<Open>, Failure> {
-    let parsed = command_of(plan, global)?;
+/// The shards of a plan that are not done; `None` of one that is outdated.
+fn open_shards(plan: &StoredPlan, dataset: &Path, global: &Global) -> Result<Option<Vec<Open>>, Failure> {
+    let parsed = command_of(plan, dataset, global)?;
     divided(&parsed.command, &parsed.global, plan.shard_seconds, |dataset, stage, shards| {
+        if !is_plan_of(plan, &shards) {
+            return Ok(None);
+        }
         let mut open = Vec::new();
         let done = WorkShard::are_done(&shards, stage)?;
         for (shard, done) in shards.into_iter().zip(done) {
-            if !plan.shards.contains(&shard.planned) {
-                tracing::warn!("the plan {} is outdated: run `medcosmos plan` again", plan.name);
-                return Ok(open);
-            }
             if !done {
                 let attempts = dataset.attempts(&shard.planned.id)?;
                 open.push(Open { plan: plan.name.clone(), planned: shard.planned, attempts });
             }
         }
-        Ok(open)
+        Ok(Some(open))
     })?
 }
 

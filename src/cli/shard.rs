@@ -27,19 +27,17 @@ enum Action {
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let Action::Run { dataset, ids } = &arguments.command;
-    let (mut failed, mut ran) = (0, 0);
+    let (mut failed, mut begun) = (0, 0);
     run_shards(dataset, ids.iter().map(|id| Ok(id.clone())), global, |answer| {
-        match answer.is_failed() {
-            true => failed += 1,
-            false => ran += 1,
-        }
+        failed += usize::from(answer.is_failed());
+        begun += usize::from(!answer.refused);
         match global.json {
             true => println!("{}", serde_json::to_string(answer)?),
             false => println!("{}", answer.line()),
         }
         Ok(())
     })?;
-    Ok(match (failed, ran) {
+    Ok(match (failed, begun) {
         (0, _) => ExitCode::SUCCESS,
         (_, 0) => ExitCode::FAILURE,
         _ => ExitCode::from(SOME_FAILED),

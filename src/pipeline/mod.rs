@@ -36,7 +36,7 @@ pub use predict::{PredictOptions, PredictReport, Selection, divided_prediction, 
 pub use progress::Progress;
 pub use rebuild::{Difference, Rebuild, rebuild};
 pub use split::{PartTotal, SplitCheck, SplitOptions, SplitReport, check_split, split};
-pub use work::{Divided, OpenWork, SHARD_SECONDS, Unit, WorkShard};
+pub use work::{Divided, OpenWork, SHARD_SECONDS, Unit, WorkShard, is_plan_of};
 
 /// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
 /// report.
@@ -119,6 +119,15 @@ pub enum Error {
         stage: Stage,
         /// Number of shards.
         open: usize,
+    },
+    /// A plan whose inputs or options are others now.
+    #[error(
+        "the plan {plan} is outdated, because its inputs or options changed: run `medcosmos plan` again. Shards that are \
+         done and still needed stay done"
+    )]
+    OutdatedPlan {
+        /// Name of the plan.
+        plan: String,
     },
     /// Cases that could not be read this time.
     #[error("{reason}")]

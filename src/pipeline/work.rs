@@ -6,22 +6,44 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Progress, Result};
 use crate::digest::{canonical_json, sha256};
-use crate::store::{Dataset, PlannedShard, Shard, ShardState, Verify};
+use crate::store::{Dataset, PlannedShard, Shard, ShardState, StoredPlan, Verify};
 
 /// Seconds that a shard of work lasts about, unless the plan says otherwise.
 pub const SHARD_SECONDS: f64 = 60.0;
 
 /// What a stage does with work that is not done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum OpenWork {
     /// It does it.
     #[default]
     Run,
-    /// It refuses: an engine does it, and the stage only commits.
-    Refuse,
+    /// It refuses: an engine does the work of this plan, and the stage only commits.
+    Refuse(Arc<StoredPlan>),
+}
+
+impl OpenWork {
+    /// Checks that the plan is that of the stage, where there is one.
+    ///
+    /// # Errors
+    /// [`Error::OutdatedPlan`](super::Error::OutdatedPlan).
+    pub(super) fn check(&self, stage: &dyn Divided) -> Result<()> {
+        match self {
+            OpenWork::Refuse(plan) if !is_plan_of(plan, &WorkShard::all(stage, plan.shard_seconds)) => {
+                Err(super::Error::OutdatedPlan { plan: plan.name.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// True where a plan has these shards of work.
+pub fn is_plan_of(plan: &StoredPlan, shards: &[WorkShard]) -> bool {
+    let ids = plan.shards.iter().map(|shard| &shard.id);
+    ids.eq(shards.iter().map(|shard| &shard.planned.id))
 }
 
 /// A part of the work of a stage that is done or not done as a whole.

@@ -96,12 +96,22 @@ impl Dataset {
         durable::write_json(self.path(), &path, plan)
     }
 
-    /// The plans that are stored, by name.
+    /// The plans that are stored, by name. A file that is none is left out, with a warning.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a file that is none, and errors of reading.
+    /// Errors of reading.
     pub fn plans(&self) -> Result<Vec<StoredPlan>> {
-        json_files(&layout::plans(self.path()))?.iter().map(|path| read_json(path)).collect()
+        let mut plans = Vec::new();
+        for path in json_files(&layout::plans(self.path()))? {
+            match read_json(&path) {
+                Ok(plan) => plans.push(plan),
+                Err(Error::Damaged { path, reason }) => {
+                    tracing::warn!("{}: not a plan: {reason}; make it again with `medcosmos plan`", path.display());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(plans)
     }
 
     /// Notes that this process begins a shard of work.

@@ -398,3 +398,98 @@ fn a_stage_that_commits_and_shards_of_work_keep_out_of_each_others_way() {
     worker.end();
     Run::done(&mut plan.commit());
 }
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let to = to.join(entry.path().strip_prefix(from).unwrap());
+        match entry.file_type().is_dir() {
+            true => fs::create_dir_all(to).unwrap(),
+            false => drop(fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_plan_is_about_the_dataset_that_holds_it() {
+    let place = Place::new();
+    let dataset = place.build("data");
+    let plan = Plan::predict(&dataset, &[]);
+    let before = files_of(&dataset);
+    copy(&dataset, &place.path("copy"));
+    let run = run_shards(&place.path("copy"), &plan.open());
+    assert_eq!(run.status, 0, "{}{}", run.out, run.err);
+    Run::done(medcosmos("commit").arg(place.path("copy")).args(["predict-otsu-box", "--quiet"]));
+    assert_eq!(before, files_of(&dataset), "the dataset that was copied stays as it is");
+    assert!(!dataset.join(".medcosmos/attempts").exists());
+    plan.run();
+    assert_same(&dataset, &place.path("copy"));
+}
+
+#[test]
+fn an_outdated_plan_is_neither_committed_nor_called_done() {
+    let place = Place::new();
+    let dataset = place.path("data");
+    let plan = place.plan_build(&dataset);
+    assert_eq!(run_shards(&dataset, &plan.open()).status, 0);
+    // A part of the downloads is gone, as from a disk that is not mounted.
+    let away = place.path("away");
+    fs::rename(place.path("raw/training"), &away).unwrap();
+    Run::of(&mut plan.commit()).failed(1, &["outdated", "medcosmos plan"]);
+    assert!(!dataset.join("manifest.json").exists());
+    Run::of(medcosmos("retry").arg(&dataset).args(["--dry-run", "--quiet"])).failed(1, &["outdated"]);
+    Run::of(medcosmos("retry").arg(&dataset).args(["--quiet"])).failed(1, &["outdated"]);
+    fs::rename(&away, place.path("raw/training")).unwrap();
+    Run::done(&mut plan.commit());
+    assert_same(&place.build("other"), &dataset);
+    // Predictions planned for a build that is another now.
+    let predict = Plan::predict(&dataset, &[]);
+    phantom::cardiac_case(&place.path("raw"), 4, 1);
+    let run = Run::done(medcosmos("build").arg(place.path("raw")).arg("--out").arg(&dataset).arg("--quiet"));
+    assert!(run.err.is_empty(), "{}", run.err);
+    Run::of(&mut predict.commit()).failed(1, &["outdated"]);
+}
+
+#[test]
+fn what_is_no_plan_and_no_id_ends_no_worker() {
+    let place = Place::new();
+    let dataset = place.path("data");
+    let build = place.plan_build(&dataset);
+    build.run();
+    let (predict, evaluate) = (Plan::predict(&dataset, &[]), Plan::evaluate(&dataset));
+    for (name, text) in [("cut.json", &b"{\"command\": ["[..]), ("empty.json", b""), ("notes.txt", b"\xff")] {
+        fs::write(dataset.join(".medcosmos/plans").join(name), text).unwrap();
+    }
+    let mut worker = Worker::start(&dataset);
+    let input = worker.child.stdin.as_mut().unwrap();
+    input.write_all(b"\n\r\n\xff\xfe\n").unwrap();
+    input.write_all(&[b'x'; 100_000]).unwrap();
+    input.write_all(b"\n").unwrap();
+    for _ in 0..2 {
+        let mut line = String::new();
+        worker.answers.read_line(&mut line).unwrap();
+        assert!(line.contains("failed") && line.len() < 3000, "{line}");
+    }
+    // Plans by turns.
+    let ids: Vec<(String, String)> = predict.open().into_iter().zip(evaluate.open()).take(3).collect();
+    for (one, other) in &ids {
+        assert_eq!(worker.ask(one)["outcome"], "done");
+        assert_eq!(worker.ask("0123456789abcdef")["outcome"], "failed");
+        assert_eq!(worker.ask(other)["outcome"], "done");
+    }
+    worker.end();
+}
+
+#[test]
+fn one_failing_shard_is_status_3_and_an_unknown_one_is_1() {
+    let place = Place::new();
+    let dataset = place.build("data");
+    let plan = Plan::of(medcosmos("plan").arg("predict").arg(&dataset).args(PREDICT), &dataset);
+    for file in fs::read_dir(dataset.join("slices/source=acdc")).unwrap().flatten() {
+        fs::write(file.path(), b"no table").unwrap();
+    }
+    let run = run_shards(&dataset, &plan.open());
+    assert_eq!((run.status, plan.open().len()), (3, 1), "{}{}", run.out, run.err);
+    assert_eq!(run_shards(&dataset, &["0123456789abcdef".into()]).status, 1);
+}

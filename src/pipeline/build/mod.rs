@@ -93,12 +93,13 @@ pub fn build(
     save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
     let planned = Planned::new(&dataset, (&tree, &digests), work, options);
+    options.open_work.check(&planned)?;
     let replaced = planned.replaced()?;
 
     let before = built_cases(&dataset);
-    let outcome = match options.open_work {
+    let outcome = match &options.open_work {
         OpenWork::Run => planned.write(0..planned.work.len(), progress),
-        OpenWork::Refuse => planned.done(),
+        OpenWork::Refuse(_) => planned.done(),
     };
     cache.forget_contradicted(&tree);
     save(&cache);

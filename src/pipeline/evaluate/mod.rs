@@ -66,15 +66,16 @@ pub fn evaluate(
     dataset: &Dataset,
     options: &EvaluateOptions,
     existing: Existing,
-    open_work: OpenWork,
+    open_work: &OpenWork,
     progress: &Progress,
 ) -> Result<EvaluateReport> {
     let _lock = dataset.lock()?;
     let inputs = Inputs::read(dataset)?;
     let evaluation = Evaluation::plan(dataset, &inputs, options, existing)?;
+    open_work.check(&evaluation)?;
     let replaced = evaluation.replaced()?;
     let open = evaluation.open_work(0..evaluation.work.len())?;
-    if open_work == OpenWork::Refuse && !open.is_empty() {
+    if matches!(open_work, OpenWork::Refuse(_)) && !open.is_empty() {
         return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Evaluate, open: open.len() });
     }
     let mut report = evaluation.write(&open, progress)?;

@@ -42,12 +42,15 @@ impl Cost {
     /// parts.
     fn of(job: &Job) -> Result<Cost> {
         let path = job.dataset.cost_file(job.model.name(), &job.setting());
-        if let Ok(Some(known)) = job.dataset.own_json(&path) {
-            return Ok(known);
+        match job.dataset.own_json(&path) {
+            Ok(Some(known)) => return Ok(known),
+            Ok(None) => {}
+            Err(error) => tracing::warn!("{error}; the cost of the model is measured again"),
         }
         let cost = Cost::measured(job)?;
         job.dataset.write_own_json(&path, &cost)?;
-        Ok(cost)
+        // Two first plans at a time go by the cost that stays.
+        Ok(job.dataset.own_json(&path)?.unwrap_or(cost))
     }
 
     /// The second of two runs, on a grey ramp with a square: the first loads the model.
@@ -65,12 +68,12 @@ impl Cost {
             let pixels = pixels.map_err(|e| Error::Damaged { id: "a ramp".into(), reason: e.to_string() })?;
             let begun = Instant::now();
             let mut prepared = job.model.prepare(pixels)?;
-            cost.slice = two_digits(begun.elapsed().as_secs_f64());
+            cost.slice = power_of_two(begun.elapsed().as_secs_f64());
             let begun = Instant::now();
             if let Some(prompt) = &prompt {
                 prepared.predict(std::slice::from_ref(prompt))?;
             }
-            cost.prompt = two_digits(begun.elapsed().as_secs_f64());
+            cost.prompt = power_of_two(begun.elapsed().as_secs_f64());
         }
         Ok(cost)
     }
@@ -83,10 +86,10 @@ impl Cost {
     }
 }
 
-/// A number with two digits, so that a stored estimate reads well.
-fn two_digits(seconds: f64) -> f64 {
-    let scale = 10f64.powf(seconds.max(1e-9).log10().floor() - 1.0);
-    (seconds / scale).round() * scale
+/// The nearest power of two, so that hosts of about the same speed divide the same dataset alike: a minute is 42 to 85 s
+/// then.
+fn power_of_two(seconds: f64) -> f64 {
+    seconds.max(1e-6).log2().round().exp2()
 }
 
 /// A job with its units.
@@ -245,14 +248,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn estimates_have_two_digits() {
-        for (seconds, rounded) in [(0.123456, 0.12), (12.9, 13.0), (0.000_999, 0.001), (1999.0, 2000.0)] {
-            assert!(
-                (two_digits(seconds) - rounded).abs() < 1e-9 * rounded.max(1.0),
-                "{seconds}: {}",
-                two_digits(seconds)
-            );
+    fn costs_are_powers_of_two() {
+        for (seconds, rounded) in [(0.12, 0.125), (0.17, 0.125), (0.18, 0.25), (1.0, 1.0), (13.0, 16.0), (30.0, 32.0)] {
+            assert_eq!(power_of_two(seconds), rounded);
         }
-        assert!(two_digits(0.0) >= 0.0);
+        assert!(power_of_two(0.0) > 0.0);
     }
 }

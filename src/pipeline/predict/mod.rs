@@ -141,8 +141,11 @@ pub fn predict(
     let _lock = dataset.lock()?;
     let job = Job::admit(dataset, model, options)?;
     let plan = plan(&job)?;
+    if let OpenWork::Refuse(stored) = &options.open_work {
+        options.open_work.check(&DividedJob::of(&job, stored.shard_seconds)?)?;
+    }
     let open = plan.work.iter().filter(|work| work.slices > 0).count();
-    if options.open_work == OpenWork::Refuse && open > 0 {
+    if matches!(options.open_work, OpenWork::Refuse(_)) && open > 0 {
         return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Predict, open });
     }
     progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());

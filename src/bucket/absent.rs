@@ -1,0 +1,67 @@
+//! The client of a program that was compiled without the feature `s3`: no bucket can be opened.
+
+use std::convert::Infallible;
+use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
+
+use super::{Condition, Error, Kind, Object, Put, Result, Version};
+
+/// A bucket that nothing can open.
+#[derive(Debug, Clone)]
+pub(crate) struct Bucket(Infallible);
+
+#[allow(clippy::unused_self, reason = "the methods are those of the client")]
+impl Bucket {
+    pub(crate) fn is_url(path: &Path) -> bool {
+        super::is_url(path)
+    }
+
+    /// # Errors
+    /// Always.
+    pub(crate) fn open(url: &Path) -> Result<Self> {
+        let what =
+            "this medcosmos was compiled without S3 storage; compile it with the feature `s3`, which is on by default";
+        Err(Error::new(Kind::Other, format!("{}: {what}", url.display())))
+    }
+
+    pub(crate) fn url(&self, _: &str) -> String {
+        match self.0 {}
+    }
+
+    pub(crate) fn list(&self, _: &str) -> Result<Vec<Object>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn head(&self, _: &str) -> Result<Option<Object>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read(&self, _: &str) -> Result<Option<(Vec<u8>, Version)>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read_range(&self, _: &str, _: Range<u64>) -> Result<Vec<u8>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn read_ranges(&self, _: &str, _: &[Range<u64>]) -> Result<Vec<Vec<u8>>> {
+        match self.0 {}
+    }
+
+    pub(crate) fn download(&self, _: &str, _: &mut dyn Write) -> Result<u64> {
+        match self.0 {}
+    }
+
+    pub(crate) fn upload(&self, _: &str, _: &Path) -> Result<Version> {
+        match self.0 {}
+    }
+
+    pub(crate) fn put(&self, _: &str, _: Vec<u8>, _: Condition) -> Result<Put> {
+        match self.0 {}
+    }
+
+    pub(crate) fn delete(&self, _: &str) -> Result<()> {
+        match self.0 {}
+    }
+}

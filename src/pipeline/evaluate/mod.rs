@@ -1,6 +1,6 @@
 //! The stage `evaluate`: metrics of predictions against their masks, and factors of every mask.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::change::{admit, finish};
 use super::in_order::{Consumer, in_order};
 use super::slices_of::{StoredSlice, build_shards, stored_slices};
 use super::work::{Divided, OpenWork, Part, SHARD_SECONDS, Unit, open_shards};
-use super::{Error, Existing, Progress, Result};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::factors::{Factors, FourierOptions};
 use crate::measure::MeasureTable;
 use crate::metrics::{MetricOptions, Metrics};
@@ -53,6 +53,8 @@ pub struct EvaluateReport {
     pub shards_reused: usize,
     /// Shards that were done now.
     pub shards_done: usize,
+    /// Results of other options that were replaced.
+    pub outdated: Outdated,
 }
 
 /// Computes the factors of all masks, and the metrics of all predictions.
@@ -70,14 +72,15 @@ pub fn evaluate(
     let _lock = dataset.lock()?;
     let inputs = Inputs::read(dataset)?;
     let evaluation = Evaluation::plan(dataset, &inputs, options, existing)?;
-    evaluation.admit()?;
+    let replaced = evaluation.replaced()?;
     let open = evaluation.open_work(0..evaluation.work.len())?;
     if open_work == OpenWork::Refuse && !open.is_empty() {
         return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Evaluate, open: open.len() });
     }
     let mut report = evaluation.write(&open, progress)?;
     report.shards_reused = evaluation.work.len() - open.len();
-    finish(dataset, &evaluation.shards(), noted(dataset, Stage::Evaluate.name(), options)?)?;
+    let outdated = finish(dataset, &evaluation.shards(), noted(dataset, Stage::Evaluate.name(), options)?)?;
+    report.outdated = Outdated { replaced, ..outdated };
     Ok(report)
 }
 
@@ -252,6 +255,11 @@ impl<'a> Evaluation<'a> {
         Ok(Evaluation { dataset, options, existing, own: &inputs.own, work, units })
     }
 
+    /// Rows of earlier evaluations that this one replaces, where it may.
+    fn replaced(&self) -> Result<BTreeMap<Table, u64>> {
+        admit(self.dataset, &self.shards(), &["metrics", "fourier"], &[], self.existing)
+    }
+
     fn shards(&self) -> Vec<Shard> {
         self.work.iter().map(|work| work.shard.clone()).collect()
     }
@@ -272,7 +280,7 @@ impl<'a> Evaluation<'a> {
             }
             .map(move |item| Ok((at, item?)))
         });
-        let compute = |(at, item): (usize, Item)| {
+        let compute = |(): &mut (), (at, item): (usize, Item)| {
             let (rows, steps) = match item {
                 Item::Slice(slice) => {
                     let slice = slice.decoded()?;
@@ -301,7 +309,7 @@ impl Divided for Evaluation<'_> {
     }
 
     fn admit(&self) -> Result<()> {
-        admit(self.dataset, &self.shards(), &["metrics", "fourier"], &[], self.existing)
+        self.replaced().map(drop)
     }
 
     fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {

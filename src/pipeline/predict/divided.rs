@@ -21,7 +21,7 @@ use crate::pipeline::{Error, Progress};
 use crate::projection;
 use crate::prompts::{Prompt, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Receipt, Rows, Stage, Table};
+use crate::store::{Dataset, Receipt, Rows, Stage, Table};
 
 projection! {
     /// A slice, by its id alone.
@@ -41,7 +41,7 @@ impl Cost {
     /// The cost of the model of a job. It is measured once for each dataset and setting, so that every plan has the same
     /// parts.
     fn of(job: &Job) -> Result<Cost> {
-        let path = job.dataset.cost_file(job.model.name(), &job.setting());
+        let path = Dataset::cost_file(job.model.name(), &job.setting());
         if let Ok(Some(known)) = job.dataset.own_json(&path) {
             return Ok(known);
         }

@@ -305,7 +305,7 @@ impl Job<'_> {
     /// Puts a shard back that was set aside, where the build has gone back to what it was.
     fn unpark(&self, shard: &Shard) -> Result<()> {
         match self.parked.iter().find(|receipt| receipt.id == *shard.id()) {
-            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.path.exists()) => {
+            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.is_there()) => {
                 Ok(self.dataset.unpark(receipt)?)
             }
             _ => Ok(()),

@@ -1,48 +1,41 @@
 //! The client: `object_store` on threads of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey as Key};
-use object_store::client::ClientConfigKey;
+use object_store::aws::AmazonS3;
 use object_store::path::Path as Location;
 use object_store::{
     GetOptions, GetRange, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
-    PutResult, RetryConfig, UpdateVersion,
+    PutResult, UpdateVersion,
 };
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
-use super::failure::{Endpoint, NO_CREDENTIALS};
-use super::profile::Profile;
+use super::failure::Endpoint;
+use super::settings::{self, Environment};
 use super::{Condition, Error, Kind, Object, Put, Result, Version};
 
 /// Most bytes of one request, except where an upload would have more than 10,000 parts.
 const PART: u64 = 8 << 20;
 
 /// Requests of one read or upload at a time. With parts of [`PART`] they fill a connection of 10 Gbit/s, and a slow
-/// one of 6 Mbit/s carries them within [`REQUEST`].
+/// one of 6 Mbit/s carries them within the time of one.
 const IN_FLIGHT: usize = 4;
 
-/// Longest time of one request.
-const REQUEST: &str = "45s";
-
-/// No request is begun again after this time since the first attempt. With [`REQUEST`] and the five seconds for a
-/// connection, a server that is gone is an error after about half a minute, one that never answers after 45 seconds.
-const RETRY: Duration = Duration::from_secs(30);
+/// A server that did not answer any attempt of a request is not asked again for this time.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// Most parts of an upload (S3's limit).
 const MAX_PARTS: u64 = 10_000;
-
-/// Variables by name.
-pub(super) type Environment = BTreeMap<String, String>;
 
 /// A prefix of a bucket. Clones share their connections.
 #[derive(Clone)]
@@ -52,6 +45,8 @@ pub(crate) struct Bucket {
     endpoint: Endpoint,
     /// Without `/` at its ends.
     prefix: String,
+    /// When the server was last found not to answer, and what was said of it.
+    silent: Arc<Mutex<Option<(Instant, Error)>>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -81,13 +76,13 @@ impl Bucket {
     }
 
     /// As [`open`](Self::open), with these variables.
-    pub(super) fn open_in(url: &Path, environment: &Environment) -> Result<Self> {
+    pub(crate) fn open_in(url: &Path, environment: &Environment) -> Result<Self> {
         let (bucket, prefix) = super::parse(url.as_os_str())?;
-        let refused = |why: String| Error::new(Kind::Other, format!("{}: {why}", url.display()));
-        let (builder, endpoint) = configured(bucket, environment).map_err(refused)?;
+        let refused = |why: String| Error::new(Kind::Other, url.display().to_string(), why);
+        let (builder, endpoint) = settings::configured(bucket, environment).map_err(refused)?;
         let store = builder.build().map_err(|error| refused(error.to_string()))?;
         let runtime = runtime().map_err(|error| refused(format!("no threads for requests: {error}")))?;
-        Ok(Self { store: Arc::new(store), runtime, endpoint, prefix: prefix.to_string() })
+        Ok(Self { store: Arc::new(store), runtime, endpoint, prefix: prefix.to_string(), silent: Arc::default() })
     }
 
     /// The URL of an object, for messages; that of the prefix where the key is empty.
@@ -164,6 +159,31 @@ impl Bucket {
         Ok(bytes)
     }
 
+    /// Fills `out` from `offset`, of an object that is still of this version; by several requests at a time where it is
+    /// large.
+    ///
+    /// # Errors
+    /// As [`read_unchanged`](Self::read_unchanged).
+    pub(crate) fn read_into(&self, key: &str, offset: u64, out: &mut [u8], version: &Version) -> Result<()> {
+        let range = offset..offset + out.len() as u64;
+        let mut left = out;
+        self.stream(key, range, version, &mut |part| {
+            let (here, rest) = std::mem::take(&mut left).split_at_mut(part.len());
+            here.copy_from_slice(part);
+            left = rest;
+            Ok(())
+        })
+    }
+
+    /// Begins to read a range by one request, of an object that is still of this version.
+    ///
+    /// # Errors
+    /// The key is none that can be requested.
+    pub(crate) fn begin(&self, key: &str, range: Range<u64>, version: &Version) -> Result<Pending> {
+        let task = self.runtime.spawn(part(self.store.clone(), self.location(key)?, range.clone(), version));
+        Ok(Pending { bucket: self.clone(), key: key.to_string(), range, task })
+    }
+
     /// Several ranges of an object. Ranges that are less than a MiB apart are read by one request.
     ///
     /// # Errors
@@ -184,7 +204,7 @@ impl Bucket {
     /// # Errors
     /// The request failed, the object was replaced on the way, or `to` failed.
     pub(crate) fn download(&self, key: &str, to: &mut dyn Write) -> Result<u64> {
-        let missing = || Error::new(Kind::Missing, format!("{}: no such object", self.url(key)));
+        let missing = || Error::new(Kind::Missing, self.url(key), "no such object");
         let object = self.head(key)?.ok_or_else(missing)?;
         self.stream(key, 0..object.size, &object.version, &mut |part| to.write_all(part))?;
         Ok(object.size)
@@ -195,7 +215,8 @@ impl Bucket {
     /// # Errors
     /// The file cannot be read, or a request failed; the object is then as it was.
     pub(crate) fn upload(&self, key: &str, from: &Path) -> Result<Version> {
-        let unreadable = |error| Error::new(Kind::Other, format!("{}, for {}: {error}", from.display(), self.url(key)));
+        let unreadable =
+            |error| Error::new(Kind::Other, self.url(key), format!("cannot send {}: {error}", from.display()));
         let mut file = File::open(from).map_err(unreadable)?;
         let size = file.metadata().map_err(unreadable)?.len();
         if size <= PART {
@@ -203,7 +224,7 @@ impl Bucket {
             file.read_to_end(&mut bytes).map_err(unreadable)?;
             return match self.put(key, bytes, Condition::Always)? {
                 Put::Done(version) => Ok(version),
-                Put::Refused => Err(Error::new(Kind::Other, format!("{}: the upload was refused", self.url(key)))),
+                Put::Refused => Err(Error::new(Kind::Other, self.url(key), "the upload was refused")),
             };
         }
         let location = self.location(key)?;
@@ -302,24 +323,16 @@ impl Bucket {
     ) -> Result<()> {
         let location = self.location(key)?;
         let parts = (range.start..range.end).step_by(PART as usize).map(|start| start..range.end.min(start + PART));
-        let requests = parts.map(|part| {
-            let (store, location) = (self.store.clone(), location.clone());
-            let options = GetOptions {
-                range: Some(GetRange::Bounded(part.clone())),
-                if_match: version.e_tag.clone(),
-                version: version.id.clone(),
-                ..Default::default()
-            };
-            let request = async move { store.get_opts(&location, options).await?.bytes().await };
-            let running = self.runtime.spawn(request);
-            async move { (part, running.await.map_err(object_store::Error::from).flatten()) }
+        let requests = parts.map(|range| {
+            let running = self.runtime.spawn(part(self.store.clone(), location.clone(), range.clone(), version));
+            async move { (range, running.await.map_err(object_store::Error::from).flatten()) }
         });
         // A spawned request goes on while `take` works.
         let mut answers = stream::iter(requests).buffered(IN_FLIGHT);
         while let Some((part, answer)) = self.runtime.block_on(answers.next()) {
             let bytes = answer.map_err(|error| self.failure(key, &error))?;
             self.complete(key, &part, bytes.len())?;
-            take(&bytes).map_err(|error| Error::new(Kind::Other, format!("{}: {error}", self.url(key))))?;
+            take(&bytes).map_err(|error| Error::new(Kind::Other, self.url(key), error.to_string()))?;
         }
         Ok(())
     }
@@ -331,9 +344,8 @@ impl Bucket {
             return Ok(());
         }
         let Range { start, end } = range;
-        let url = self.url(key);
-        let text = format!("{url}: {expected} bytes expected from {start} to {end}, {count} received");
-        Err(Error::new(Kind::Other, text))
+        let what = format!("{expected} bytes expected from {start} to {end}, {count} received");
+        Err(Error::new(Kind::Other, self.url(key), what))
     }
 
     /// Waits for a request on the threads of the client.
@@ -355,16 +367,26 @@ impl Bucket {
     }
 
     fn failure(&self, key: &str, error: &object_store::Error) -> Error {
-        self.endpoint.failure(&self.url(key), error)
+        let error = self.endpoint.failure(&self.url(key), error);
+        if error.kind == Kind::Unreachable {
+            *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), error.clone()));
+        }
+        error
     }
 
+    /// The place of an object. An error where the server did not answer another request shortly before: thousands of
+    /// requests that each wait for it in vain would take hours.
     fn location(&self, key: &str) -> Result<Location> {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, error)) = silent.filter(|(since, _)| since.elapsed() < SILENT) {
+            return Err(error);
+        }
         let whole = match (self.prefix.as_str(), key) {
             ("", key) => key.to_string(),
             (prefix, "") => prefix.to_string(),
             (prefix, key) => format!("{prefix}/{key}"),
         };
-        Location::parse(whole).map_err(|error| Error::new(Kind::Other, format!("{}: {error}", self.url(key))))
+        Location::parse(whole).map_err(|error| Error::new(Kind::Other, self.url(key), error.to_string()))
     }
 
     /// `None` for what is not below the prefix: the object that stands for it as a folder.
@@ -375,6 +397,46 @@ impl Bucket {
         let modified_ns = meta.last_modified.timestamp_nanos_opt();
         (!key.is_empty()).then(|| Object { key: key.to_string(), size: meta.size, modified_ns, version })
     }
+}
+
+/// A request for a range that was begun. Dropped, it is given up.
+pub(crate) struct Pending {
+    bucket: Bucket,
+    key: String,
+    range: Range<u64>,
+    task: JoinHandle<object_store::Result<Vec<u8>>>,
+}
+
+impl Pending {
+    /// The bytes.
+    ///
+    /// # Errors
+    /// As [`Bucket::read_unchanged`].
+    pub(crate) fn wait(mut self) -> Result<Vec<u8>> {
+        let answer = self.bucket.runtime.block_on(&mut self.task).map_err(object_store::Error::from).flatten();
+        let bytes = answer.map_err(|error| self.bucket.failure(&self.key, &error))?;
+        self.bucket.complete(&self.key, &self.range, bytes.len())?;
+        Ok(bytes)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A range of an object of this version, by one request.
+fn part(
+    store: Arc<AmazonS3>,
+    location: Location,
+    range: Range<u64>,
+    version: &Version,
+) -> impl Future<Output = object_store::Result<Vec<u8>>> + Send + 'static {
+    let Version { e_tag, id } = version.clone();
+    let options =
+        GetOptions { range: Some(GetRange::Bounded(range)), if_match: e_tag, version: id, ..Default::default() };
+    async move { Ok(Vec::from(store.get_opts(&location, options).await?.bytes().await?)) }
 }
 
 /// Leaves out empty objects that others are below. Objects are sorted by key.
@@ -407,54 +469,4 @@ fn runtime() -> std::io::Result<&'static Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).thread_name("bucket").enable_all().build()?;
     Ok(RUNTIME.get_or_init(|| runtime))
-}
-
-/// The settings of a client, from the environment and the profiles. Variables come before profiles, as in the tools of AWS.
-fn configured(bucket: &str, environment: &Environment) -> Result<(AmazonS3Builder, Endpoint), String> {
-    let variables = environment.iter().filter(|(name, _)| name.starts_with("AWS_"));
-    let settings = variables.filter_map(|(name, value)| Some((name.to_lowercase().parse::<Key>().ok()?, value)));
-    let builder = settings.fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value));
-    let mut builder = builder.with_bucket_name(bucket);
-    let has = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
-    let keyless = !has(&builder, Key::AccessKeyId) && !has(&builder, Key::SecretAccessKey);
-    let unsigned = builder.get_config_value(&Key::SkipSignature).is_some_and(|value| value == "true");
-    let by_role = [Key::WebIdentityTokenFile, Key::ContainerCredentialsRelativeUri, Key::ContainerCredentialsFullUri];
-    let by_role = by_role.into_iter().any(|key| has(&builder, key));
-    let profile = match Profile::of_environment(environment) {
-        // What a profile lacks is no matter where it is not needed.
-        Err(_) if !keyless || unsigned || by_role => Profile::default(),
-        profile => profile?,
-    };
-    if keyless && !by_role && !unsigned {
-        match profile.keys {
-            Some((id, secret, token)) => {
-                builder = builder.with_access_key_id(id).with_secret_access_key(secret);
-                builder = token.into_iter().fold(builder, AmazonS3Builder::with_token);
-            }
-            None if environment.get("AWS_EC2_METADATA_DISABLED").is_some_and(|value| value == "true") => {
-                return Err(NO_CREDENTIALS.to_string());
-            }
-            None => {}
-        }
-    }
-    if let Some(region) = profile.region.filter(|_| !has(&builder, Key::Region) && !has(&builder, Key::DefaultRegion)) {
-        builder = builder.with_region(region);
-    }
-    if let Some(endpoint) =
-        profile.endpoint.filter(|_| !has(&builder, Key::Endpoint) && !has(&builder, Key::S3Endpoint))
-    {
-        builder = builder.with_endpoint(endpoint);
-    }
-    let endpoint = [Key::S3Endpoint, Key::Endpoint].into_iter().find_map(|key| builder.get_config_value(&key));
-    if endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-        builder = builder.with_allow_http(true);
-    }
-    let region = builder.get_config_value(&Key::Region).unwrap_or_else(|| "us-east-1".to_string());
-    let shown = Endpoint {
-        bucket: bucket.to_string(),
-        server: endpoint.as_deref().map_or_else(|| format!("AWS ({region})"), Endpoint::shown),
-        custom: endpoint.is_some(),
-    };
-    let retry = RetryConfig { retry_timeout: RETRY, ..Default::default() };
-    Ok((builder.with_config(Key::Client(ClientConfigKey::Timeout), REQUEST).with_retry(retry), shown))
 }

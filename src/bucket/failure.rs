@@ -33,7 +33,7 @@ impl Endpoint {
 
         let answer = Answer::of(error);
         let Self { bucket, server, .. } = self;
-        let http = http_error(error).map(HttpError::kind);
+        let connection = http_error(error).is_some_and(|http| http.kind() != HttpErrorKind::Decode);
         let (kind, what) = match (answer.code.as_str(), error) {
             ("NoSuchBucket", _) => {
                 let check = "check its name, and the endpoint and account that the environment or profile sets";
@@ -60,14 +60,15 @@ impl Endpoint {
             _ if answer.text.contains("redirect without LOCATION") => {
                 (Kind::Other, format!("the bucket is in another region; set AWS_REGION to that of {bucket:?}"))
             }
-            _ if matches!(http, Some(HttpErrorKind::Connect | HttpErrorKind::Timeout)) => {
+            _ if connection => {
                 let variable = if self.custom { "AWS_ENDPOINT_URL" } else { "AWS_ENDPOINT_URL, AWS_REGION" };
                 let check = format!("check {variable} and the network");
                 (Kind::Unreachable, format!("{server} does not answer ({answer}); {check}"))
             }
+            _ if answer.overloaded => (Kind::Unreachable, format!("{server} cannot answer now ({answer})")),
             _ => (Kind::Other, format!("the request to {server} failed: {answer}")),
         };
-        Error::new(kind, format!("{url}: {what}"))
+        Error::new(kind, url, what)
     }
 }
 
@@ -81,6 +82,8 @@ struct Answer {
     code: String,
     /// The sentence of S3, or the innermost error.
     text: String,
+    /// Whether the server still refused to answer after all attempts.
+    overloaded: bool,
 }
 
 impl Answer {
@@ -90,8 +93,9 @@ impl Answer {
             let rest = whole.split_once(&format!("<{name}>"))?.1;
             Some(rest.split_once("</")?.0.trim().to_string())
         };
+        let overloaded = whole.contains("status code: 5");
         if let Some(code) = element("Code") {
-            return Self { code, text: element("Message").unwrap_or_default() };
+            return Self { code, text: element("Message").unwrap_or_default(), overloaded };
         }
         let mut innermost: &dyn std::error::Error = error;
         while let Some(source) = innermost.source() {
@@ -101,13 +105,13 @@ impl Answer {
         let place = if whole.contains("169.254.") { "169.254.: " } else { "" };
         let text = innermost.to_string();
         let text = text.split('<').next().unwrap_or_default().trim_end_matches([' ', ':']);
-        Self { code: String::new(), text: format!("{place}{text}") }
+        Self { code: String::new(), text: format!("{place}{text}"), overloaded }
     }
 }
 
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { code, text } = self;
+        let Self { code, text, .. } = self;
         match (code.is_empty(), text.is_empty()) {
             (false, false) => write!(f, "{code}: {}", text.trim_end_matches('.')),
             (false, true) => f.write_str(code),
@@ -135,7 +139,7 @@ mod tests {
     #[test]
     fn answers_are_quoted_without_the_request_that_they_repeat() {
         let body = "<Error><Code>SignatureDoesNotMatch</Code><Message>It differs.</Message>\
-                    <CanonicalRequest>x-amz-security-token:SECRET</CanonicalRequest></Error>";
+                    <CanonicalRequest>x-amz-security-token:HIDDEN</CanonicalRequest></Error>";
         let endpoint =
             Endpoint { bucket: "raw".into(), server: Endpoint::shown("http://u:p@host:1/x@y"), custom: true };
         let denied =
@@ -146,7 +150,7 @@ mod tests {
         assert!(error.to_string().contains("http://host:1/x@y"), "{error}");
         let unknown = object_store::Error::Generic { store: "S3", source: format!("418: <html>{body}").into() };
         for error in [error, endpoint.failure("s3://raw/a", &unknown)] {
-            assert!(!error.to_string().contains("SECRET") && !error.to_string().contains("u:p"), "{error}");
+            assert!(!error.to_string().contains("HIDDEN") && !error.to_string().contains("u:p"), "{error}");
         }
     }
 }

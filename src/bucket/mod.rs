@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(not(feature = "s3"))]
 mod absent;
@@ -19,13 +19,16 @@ mod client;
 mod failure;
 #[cfg(feature = "s3")]
 mod profile;
-#[cfg(all(test, feature = "s3"))]
-mod requests;
+#[cfg(test)]
+#[cfg(feature = "s3")]
+pub(crate) mod requests;
+#[cfg(feature = "s3")]
+mod settings;
 
 #[cfg(not(feature = "s3"))]
-pub(crate) use absent::Bucket;
+pub(crate) use absent::{Bucket, Pending};
 #[cfg(feature = "s3")]
-pub(crate) use client::Bucket;
+pub(crate) use client::{Bucket, Pending};
 
 /// What every URL of a bucket begins with.
 pub(crate) const SCHEME: &str = "s3://";
@@ -35,11 +38,17 @@ pub(crate) fn is_url(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().starts_with(SCHEME.as_bytes())
 }
 
+/// The URL of what an object is in, and the object's name there; `None` of the URL of a whole bucket.
+pub(crate) fn split(url: &Path) -> Option<(PathBuf, String)> {
+    let (bucket, prefix) = parse(url.as_os_str()).ok()?;
+    let (above, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    (!name.is_empty()).then(|| (PathBuf::from(format!("{SCHEME}{bucket}/{above}")), name.to_string()))
+}
+
 /// The bucket and the prefix of a URL, the prefix without `/` at its ends.
 fn parse(url: &OsStr) -> Result<(&str, &str), Error> {
     let refused = |why: &str| {
-        let shown = url.to_string_lossy();
-        Error::new(Kind::Other, format!("{shown}: {why}; write s3://BUCKET or s3://BUCKET/PREFIX"))
+        Error::new(Kind::Other, url.to_string_lossy(), format!("{why}; write s3://BUCKET or s3://BUCKET/PREFIX"))
     };
     let text = url.to_str().ok_or_else(|| refused("the URL is not UTF-8"))?;
     let rest = text.strip_prefix(SCHEME).ok_or_else(|| refused("not the URL of a bucket"))?;
@@ -119,18 +128,32 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Error {
     pub kind: Kind,
-    text: String,
+    /// Empty where the caller names it.
+    url: String,
+    what: String,
 }
 
 impl Error {
-    fn new(kind: Kind, text: String) -> Self {
-        Self { kind, text }
+    fn new(kind: Kind, url: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { kind, url: url.into(), what: what.into() }
+    }
+
+    /// The same without the URL, for a message that names it.
+    pub(crate) fn without_url(self) -> Self {
+        Self { url: String::new(), ..self }
+    }
+
+    /// No object is at a URL or below it.
+    pub(crate) fn nothing_at(url: &Path) -> Self {
+        let what = "there is no such object, and none below it; check the URL";
+        Self::new(Kind::Missing, url.display().to_string(), what)
     }
 }
 
 impl Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        let Self { url, what, .. } = self;
+        if url.is_empty() { f.write_str(what) } else { write!(f, "{url}: {what}") }
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::client::Environment;
+use super::settings::Environment;
 
 /// What a profile states. It has no `Debug`, which would print the keys.
 #[derive(Default)]

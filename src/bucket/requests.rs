@@ -1,9 +1,10 @@
 //! Requests to a server of S3's interface on loopback.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use super::{Bucket, Condition, Error, Kind, Put, Version};
 use crate::skip::skip;
@@ -14,12 +15,12 @@ use moto::Moto;
 
 /// One server for all tests: it takes seconds to start.
 fn server() -> Option<&'static Moto> {
-    static SERVER: LazyLock<Option<Moto>> = LazyLock::new(|| Moto::start(&["data"], |reason| skip(reason)));
+    static SERVER: LazyLock<Option<Moto>> = LazyLock::new(|| Moto::start(&["data"], skip));
     SERVER.as_ref()
 }
 
 /// The bucket of the server, below a prefix; `None` where the test is skipped.
-fn bucket(prefix: &str) -> Option<Bucket> {
+pub(crate) fn bucket(prefix: &str) -> Option<Bucket> {
     let url = format!("s3://data/{prefix}");
     Some(Bucket::open_in(Path::new(&url), &moto::environment(server()?.port)).unwrap())
 }
@@ -116,14 +117,19 @@ fn failures_say_what_to_check() {
 
     // A port that nothing listens at, and a server that accepts and says nothing, are both gone within a minute.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    for address in [free, silent.local_addr().unwrap()] {
-        let begun = std::time::Instant::now();
+    let accepts = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = |address: SocketAddr| {
+        let begun = Instant::now();
         let dead = fails("s3://data", &[("AWS_ENDPOINT_URL", &format!("http://user:{}@{address}", moto::SECRET))]);
         assert_eq!(dead.kind, Kind::Unreachable, "{dead}");
         assert!(dead.to_string().contains(&format!("http://{address} does not answer")), "{dead}");
         assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
-    }
+    };
+    let silent = accepts.local_addr().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| dead(free));
+        dead(silent);
+    });
     let none = fails("s3://data", &[("AWS_ACCESS_KEY_ID", ""), ("AWS_SECRET_ACCESS_KEY", "")]);
     assert!(none.to_string().contains("there are no credentials"), "{none}");
     let half = fails("s3://data", &[("AWS_SECRET_ACCESS_KEY", "")]);

@@ -136,8 +136,7 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
     let in_the_way = dataset.in_the_way()?;
     let blocks = |path: &str| in_the_way.iter().any(|way| Path::new(path).starts_with(way));
     let paths: Vec<String> = dataset.files_in(RECEIPTS)?.into_iter().filter(|path| !blocks(path)).collect();
-    let read: Vec<Result<Option<Receipt>>> =
-        paths.par_iter().map(|path| Receipt::read(dataset.root(), path)).collect();
+    let read: Vec<Result<Option<Receipt>>> = paths.par_iter().map(|path| Receipt::read(dataset.root(), path)).collect();
     for (path, read) in paths.into_iter().zip(read) {
         if layout::parse_receipt(&path).is_none() {
             problems.push(Problem::ForeignFile { path });

@@ -57,7 +57,8 @@ impl Dataset {
     pub(crate) fn remove_other_journals(&self, model: &str, setting: &str) -> Result<()> {
         let folder = journals_of(model);
         let setting_of = |path: &str| Some(path.strip_prefix(&folder)?.get(1..)?.split_once('/')?.0.to_string());
-        let settings: BTreeSet<String> = self.root().files(&folder)?.iter().filter_map(|path| setting_of(path)).collect();
+        let settings: BTreeSet<String> =
+            self.root().files(&folder)?.iter().filter_map(|path| setting_of(path)).collect();
         let others = settings.iter().filter(|other| *other != setting);
         others.into_iter().try_for_each(|other| self.root().remove_folder(&format!("{folder}/{other}"), &folder))
     }

@@ -169,7 +169,10 @@ mod tests {
     #[test]
     fn shards_of_work_share_the_lock_and_a_commit_does_not() {
         let root = tempfile::tempdir().unwrap();
-        let (one, other) = (WriteLock::take_shared(&Root::folder(root.path())).unwrap(), WriteLock::take_shared(&Root::folder(root.path())).unwrap());
+        let (one, other) = (
+            WriteLock::take_shared(&Root::folder(root.path())).unwrap(),
+            WriteLock::take_shared(&Root::folder(root.path())).unwrap(),
+        );
         assert!(WriteLock::take(&Root::folder(root.path())).is_err());
         drop(one);
         assert!(WriteLock::take(&Root::folder(root.path())).is_err());

@@ -16,8 +16,8 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::checksums;
 use super::error::{Error, Result, io, parquet};
-use super::rows::{Projection, compare_ids};
 use super::root::Root;
+use super::rows::{Projection, compare_ids};
 use super::schema::Table;
 use super::shard::{Receipt, ShardFile};
 use super::writer::GROUP_ROWS;

@@ -225,7 +225,9 @@ impl Root {
     /// # Errors
     /// Errors of reading.
     pub(super) fn files(&self, folder: &str) -> Result<Vec<String>> {
-        let below = |key: &str| Some(if self.part.is_empty() { key } else { key.strip_prefix(self.part)?.get(1..)? }.to_string());
+        let below = |key: &str| {
+            Some(if self.part.is_empty() { key } else { key.strip_prefix(self.part)?.get(1..)? }.to_string())
+        };
         if let Some(remote) = self.remote(folder) {
             return Ok(remote.list(&self.key(folder))?.iter().filter_map(|object| below(&object.key)).collect());
         }

@@ -21,7 +21,7 @@ use walkdir::WalkDir;
 
 use super::durable::Staged;
 use super::error::{Error, Result, io};
-use super::layout::{self, MANIFEST, RECEIPTS};
+use super::layout::{self, JOURNALS, MANIFEST, RECEIPTS};
 use super::schema::Table;
 use crate::bucket::{self, Bucket, Condition, Kind, Object, Put};
 use crate::cache::cache_dir;
@@ -49,7 +49,7 @@ pub(super) struct Remote {
     limit: u64,
     /// Bytes of copies, once they were counted.
     kept: Arc<Mutex<Option<u64>>>,
-    /// Receipts and tables as they were listed once.
+    /// Receipts, tables and journals as they were listed once.
     listed: Option<Arc<BTreeMap<String, Object>>>,
     base: Base,
 }
@@ -126,7 +126,7 @@ impl Remote {
         if receipts.len() < LISTED {
             return Ok(self.clone());
         }
-        let folders: Vec<&str> = Table::ALL.iter().map(|table| table.name()).chain([RECEIPTS]).collect();
+        let folders: Vec<&str> = Table::ALL.iter().map(|table| table.name()).chain([RECEIPTS, JOURNALS]).collect();
         let found: Vec<Vec<Object>> =
             folders.par_iter().map(|folder| self.bucket.list(folder)).collect::<bucket::Result<_>>()?;
         let objects = found.into_iter().flatten().map(|object| (object.key.clone(), object)).collect();
@@ -139,7 +139,7 @@ impl Remote {
     /// The listing that says whether a key is there; `None` where the bucket is asked.
     fn listing(&self, key: &str) -> Option<&BTreeMap<String, Object>> {
         let top = key.split('/').next().unwrap_or_default();
-        let covers = top == RECEIPTS || Table::ALL.iter().any(|table| table.name() == top);
+        let covers = top == RECEIPTS || key.starts_with(JOURNALS) || Table::ALL.iter().any(|table| table.name() == top);
         self.listed.as_deref().filter(|_| covers)
     }
 
@@ -153,7 +153,10 @@ impl Remote {
 
     /// Objects below a folder, sorted by key.
     pub(super) fn list(&self, folder: &str) -> Result<Vec<Object>> {
-        Ok(self.bucket.list(folder)?)
+        let Some(listed) = self.listing(folder) else { return Ok(self.bucket.list(folder)?) };
+        let below = format!("{folder}/");
+        let objects = listed.range(below.clone()..).take_while(|(key, _)| key.starts_with(&below));
+        Ok(objects.map(|(_, object)| object.clone()).collect())
     }
 
     /// The bytes of a small object; `None` where it is not there.

@@ -262,6 +262,27 @@ fn engines_and_pipelines_work_on_a_bucket() {
 }
 
 #[test]
+fn damage_in_a_bucket_is_found_and_mended() {
+    let Some(moto) = start(&["lab"]) else { return };
+    let (place, port) = (Place::new(), moto.port);
+    done(&mut place.stage("one", port, STAGES[0], Path::new(URL)));
+    let sound = objects(&moto);
+    // The copies on the host are whole, and the sizes of the objects are right.
+    for folder in ["masks/", "receipts/build/"] {
+        let key = format!("lab/sets/one/{}", sound.keys().find(|key| key.starts_with(folder)).unwrap());
+        let mut bytes = get(port, &key);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        moto.put(&key, &bytes);
+    }
+    assert_eq!(run(place.on("one", port, "verify").arg(URL)).status, 1);
+    done(place.on("one", port, "verify").args([URL, "--repair", "--apply"]));
+    done(&mut place.stage("one", port, STAGES[0], Path::new(URL)));
+    assert_eq!(objects(&moto), sound);
+    assert_eq!(run(place.on("one", port, "verify").arg(URL)).status, 0);
+}
+
+#[test]
 fn what_is_no_dataset_is_said() {
     let Some(moto) = start(&["lab"]) else { return };
     let (place, port) = (Place::new(), moto.port);

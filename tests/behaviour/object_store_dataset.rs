@@ -121,7 +121,7 @@ fn a_dataset_in_a_bucket_is_that_in_a_folder() {
         program
     };
     let sql = "SELECT strategy, target, count(*) AS n, avg(dice) AS d FROM metrics GROUP BY ALL ORDER BY 1, 2";
-    let asked = |data: &str, mut program: Command| done(program.args([data, sql, "--json"])).json();
+    let asked = |data: &str, mut program: Command| done(program.args([data, sql, "--json"])).out;
     let folder = place.path("local").to_str().unwrap().to_string();
     assert_eq!(asked(URL, other("query")), asked(&folder, medcosmos("query")));
     let verified = done(other("verify").args([URL, "--json"])).json();

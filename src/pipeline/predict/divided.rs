@@ -126,7 +126,7 @@ impl<'a> DividedJob<'a> {
 
     /// What is open on a build shard, by the dataset as it is or as it was seen.
     fn plan(&self, at: usize, seen: Option<&Dataset>) -> Result<Plan<'a>> {
-        let mut plan = Plan { seen: seen.cloned(), ..Plan::default() };
+        let mut plan = Plan::of(seen.cloned());
         plan.add_build(self.job, at)?;
         Ok(plan)
     }

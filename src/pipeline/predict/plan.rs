@@ -41,7 +41,7 @@ pub(super) struct Plan<'a> {
     /// Predictions that were set aside, and the number of their masks that are in no shard of the job.
     set_aside: BTreeMap<ShardId, (usize, Receipt)>,
     /// The dataset as it was seen once, where the plan is of many shards ([`Dataset::seen`]).
-    pub(super) seen: Option<Dataset>,
+    seen: Option<Dataset>,
     /// Shards of the job that were done before.
     pub(super) shards_reused: usize,
     /// Masks of the selection that every pass had before.
@@ -117,7 +117,7 @@ impl Open<'_> {
 /// [`Error::Conflict`](super::super::Error::Conflict), and errors of reading.
 pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
     job.refuse_conflicts()?;
-    let mut plan = Plan { seen: Some(job.seen(0..job.builds.len())?), ..Plan::default() };
+    let mut plan = Plan::of(Some(job.seen(0..job.builds.len())?));
     for at in 0..job.builds.len() {
         plan.add_build(job, at)?;
     }
@@ -132,6 +132,11 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
 }
 
 impl<'a> Plan<'a> {
+    /// A plan of nothing, of the dataset as it is or as it was seen.
+    pub(super) fn of(seen: Option<Dataset>) -> Self {
+        Plan { seen, ..Plan::default() }
+    }
+
     /// Plans one shard of the build.
     ///
     /// # Errors

@@ -69,6 +69,20 @@ impl Drop for Begun {
     }
 }
 
+/// Most bytes of the copies of a dataset, as the user bounds them.
+///
+/// # Errors
+/// What is set instead of a size.
+fn limit() -> std::result::Result<u64, String> {
+    let Some(text) = std::env::var(LIMIT_VARIABLE).ok().filter(|text| !text.is_empty()) else { return Ok(LIMIT) };
+    match stated_size(&text) {
+        Some((number, _, Some(unit))) => Ok((number * unit) as u64),
+        _ => Err(format!(
+            "{LIMIT_VARIABLE} is {text:?}, which is no size: expected a number with a unit, such as 20GB or 500MiB"
+        )),
+    }
+}
+
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -82,16 +96,7 @@ impl Remote {
             refused("no folder for copies of its files: set MEDCOSMOS_CACHE, XDG_CACHE_HOME or HOME".into())
         })?;
         let name = sha256(format!("{} {}", bucket.server(), bucket.url("")).as_bytes())[..16].to_string();
-        let limit = match std::env::var(LIMIT_VARIABLE).ok().filter(|text| !text.is_empty()) {
-            None => LIMIT,
-            Some(text) => match stated_size(&text) {
-                Some((number, _, Some(unit))) => (number * unit) as u64,
-                _ => {
-                    let expected = "expected a number with a unit, such as 20GB or 500MiB";
-                    return Err(refused(format!("{LIMIT_VARIABLE} is {text:?}, which is no size: {expected}")));
-                }
-            },
-        };
+        let limit = limit().map_err(refused)?;
         let mirror = cache.join("datasets").join(name);
         Ok(Remote { bucket, mirror, limit, kept: Arc::default(), listed: None, base: Base::default() })
     }

@@ -282,6 +282,31 @@ fn damage_in_a_bucket_is_found_and_mended() {
     assert_eq!(run(place.on("one", port, "verify").arg(URL)).status, 0);
 }
 
+/// A look at each of so many shards is about four requests.
+#[test]
+fn many_shards_are_seen_by_listings() {
+    let Some(moto) = start(&["lab"]) else { return };
+    let place = Place::new();
+    let bins: Vec<String> = (0..30).map(|n| format!("{n}-{}", n + 1)).collect();
+    let jitter = format!("--jitter={}", bins.join(","));
+    let stages: [(&str, &[&str]); 3] =
+        [STAGES[0], ("predict", &["--model", "otsu-box", jitter.as_str()]), ("evaluate", &[])];
+    let requests = Arc::new(AtomicU64::new(0));
+    let counted = requests.clone();
+    let between = Between::start(moto.port, move |_| counted.fetch_add(1, SeqCst) < u64::MAX);
+    for stage in stages {
+        done(&mut place.stage("one", between.port, stage, Path::new(URL)));
+    }
+    let stored = objects(&moto);
+    assert_eq!(stored, place.local(&stages));
+    let shards = stored.keys().filter(|key| key.starts_with("receipts/")).count() as u64;
+    requests.store(0, SeqCst);
+    done(&mut place.stage("one", between.port, stages[2], Path::new(URL)));
+    let requests = requests.load(SeqCst);
+    assert!(requests < 2 * shards, "{requests} requests for {shards} shards");
+    assert_eq!(objects(&moto), stored);
+}
+
 #[test]
 fn what_is_no_dataset_is_said() {
     let Some(moto) = start(&["lab"]) else { return };

@@ -90,3 +90,16 @@ impl Bucket {
         match self.0 {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_refused_with_what_to_do() {
+        let error = Bucket::open(Path::new("s3://raw/a")).unwrap_err().to_string();
+        assert!(error.starts_with("s3://raw/a: ") && error.contains("the feature `s3`"), "{error}");
+        let tree = crate::raw::Tree::open(Path::new("s3://raw/a")).unwrap_err().to_string();
+        assert!(tree.starts_with("s3://raw/a: ") && tree.contains("the feature `s3`"), "{tree}");
+    }
+}

@@ -4,7 +4,8 @@
 //!
 //! Links are followed, since downloads are often linked into place, also from other disks; a link that leads back to a
 //! folder above it is a problem, and one that leads out of the root is noted. Links to folders of the system are noted and
-//! not followed, and a warning names a link below which there are very many files. Names that are not UTF-8 are escaped ([`names::shown`]).
+//! not followed, and a warning names a link below which there are very many files. Names that are not UTF-8 are escaped
+//! ([`names::shown`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;

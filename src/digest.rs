@@ -1,7 +1,7 @@
 //! SHA-256 in hexadecimal, as stored in tables, receipts, model folders and cache keys, and canonical JSON for keys.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
@@ -51,8 +51,16 @@ pub fn sha256_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 /// # Errors
 /// The file cannot be opened or read.
 pub(crate) fn sha256_file(path: &Path) -> io::Result<(u64, String)> {
+    sha256_of(File::open(path)?)
+}
+
+/// As [`sha256_file`], of all that a reader gives.
+///
+/// # Errors
+/// Errors of reading.
+pub(crate) fn sha256_of(reader: impl Read) -> io::Result<(u64, String)> {
     let mut hasher = Hasher::default();
-    let bytes = io::copy(&mut io::BufReader::with_capacity(1 << 18, File::open(path)?), &mut hasher)?;
+    let bytes = io::copy(&mut io::BufReader::with_capacity(1 << 18, reader), &mut hasher)?;
     Ok((bytes, hasher.finish()))
 }
 

@@ -46,6 +46,7 @@ macro_rules! eprintln {
 }
 
 mod bucket;
+mod cache;
 pub mod choice;
 mod coco;
 pub mod digest;

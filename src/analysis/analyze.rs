@@ -19,8 +19,6 @@ use crate::whole_file::replace_whole;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::Path;
 
 /// The folder of results in a dataset.
@@ -227,9 +225,13 @@ impl Analysis {
     /// # Errors
     /// [`AnalysisError::Io`] and [`AnalysisError::Format`].
     pub fn write(&self, dataset: &Path) -> Result<(), AnalysisError> {
-        let folder = dataset.join(FOLDER).join(self.options.folder());
-        fs::create_dir_all(&folder).map_err(|source| AnalysisError::Io { path: folder.clone(), source })?;
-        let earlier = fs::read(folder.join(RECORD)).ok();
+        let dataset = Dataset::open(dataset)?;
+        let folder = self.options.folder();
+        let place = |file: &str| match folder.as_str() {
+            "" => format!("{FOLDER}/{file}"),
+            folder => format!("{FOLDER}/{folder}/{file}"),
+        };
+        let earlier = dataset.result(&place(RECORD)).ok().flatten();
         let earlier: Option<EarlierRecord> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let mut files = BTreeMap::new();
         for (name, frame) in self.frames()? {
@@ -237,28 +239,21 @@ impl Analysis {
                 let file = format!("{name}.{ending}");
                 let mut bytes = Vec::new();
                 write_frame(&frame, format, &mut bytes)?;
-                replace(&folder.join(&file), &bytes)?;
+                dataset.write_result(&place(&file), &bytes)?;
                 files.insert(file, sha256(&bytes));
             }
         }
         for file in earlier.unwrap_or_default().files().into_keys() {
             if !files.contains_key(file) {
-                let path = folder.join(file);
-                match fs::remove_file(&path) {
-                    Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                        return Err(AnalysisError::Io { path, source });
-                    }
-                    _ => {}
-                }
+                dataset.remove_result(&place(file))?;
             }
         }
         let tool = concat!("medcosmos ", env!("CARGO_PKG_VERSION"));
-        let tables_sha256 = Dataset::open(dataset).ok().and_then(|dataset| tables_sha256(&dataset));
-        let record = Record { tool, options: &self.options, tables_sha256, files };
+        let record = Record { tool, options: &self.options, tables_sha256: tables_sha256(&dataset), files };
         let mut bytes = serde_json::to_vec_pretty(&record)
-            .map_err(|source| AnalysisError::Io { path: folder.join(RECORD), source: source.into() })?;
+            .map_err(|source| AnalysisError::Io { path: dataset.path().join(place(RECORD)), source: source.into() })?;
         bytes.push(b'\n');
-        replace(&folder.join(RECORD), &bytes)
+        Ok(dataset.write_result(&place(RECORD), &bytes)?)
     }
 }
 

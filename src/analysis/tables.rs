@@ -7,12 +7,11 @@
 use super::AnalysisError;
 use crate::digest::sha256_parts;
 pub use crate::store::Table;
-use crate::store::{Dataset, Manifest, TableFile, check_columns, check_size};
+use crate::store::{Dataset, Manifest, TableFile, check_columns, sized};
 use polars::prelude::*;
 use polars_io::SerReader;
 use rayon::prelude::*;
 use std::any::Any;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub fn files(dataset: &Path, table: Table) -> Result<Vec<TableFile>, AnalysisErr
         let (dataset, table, command) = (dataset.into(), table.name(), table.command());
         return Err(AnalysisError::MissingTable { dataset, table, command });
     }
-    files.iter().try_for_each(check_size)?;
+    files.par_iter().try_for_each(|file| sized(file).map(|_| ()))?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
 }
@@ -89,7 +88,7 @@ impl AnonymousScan for Files {
     fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
         let first = &self.files[0];
         check_columns(first, &[]).map_err(damaged)?;
-        let schema = ParquetReader::new(File::open(&first.path)?).schema()?;
+        let schema = ParquetReader::new(sized(first).map_err(damaged)?).schema()?;
         Ok(Arc::new(Schema::from_arrow_schema(&schema)))
     }
 
@@ -102,7 +101,7 @@ impl AnonymousScan for Files {
         let predicate = predicate.and_then(|predicate| conditions(&predicate).into_iter().reduce(Expr::and));
         let read = |file: &TableFile, rows: Option<usize>| {
             check_columns(file, &columns).map_err(damaged)?;
-            let reader = ParquetReader::new(File::open(&file.path)?).with_columns(Some(columns.clone()));
+            let reader = ParquetReader::new(sized(file).map_err(damaged)?).with_columns(Some(columns.clone()));
             let frame = reader.with_slice(rows.map(|rows| (0, rows))).finish()?.select(&columns)?;
             match &predicate {
                 Some(predicate) => frame.lazy().filter(predicate.clone()).collect(),

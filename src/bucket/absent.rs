@@ -38,6 +38,10 @@ impl Bucket {
         match self.0 {}
     }
 
+    pub(crate) fn server(&self) -> &str {
+        match self.0 {}
+    }
+
     pub(crate) fn list(&self, _: &str) -> Result<Vec<Object>> {
         match self.0 {}
     }

@@ -92,6 +92,11 @@ impl Bucket {
         format!("{}{}", super::SCHEME, parts.join("/"))
     }
 
+    /// The server, as messages name it.
+    pub(crate) fn server(&self) -> &str {
+        &self.endpoint.server
+    }
+
     /// All objects whose keys begin with `below` and `/`, or all where it is empty, sorted by key. Empty objects that
     /// stand for folders (`a/` where there is `a/b`) are left out.
     ///

@@ -18,7 +18,7 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 pub(super) struct Arguments {
     /// Folder of downloads, or one archive; may be in a bucket: s3://BUCKET/PREFIX
     raw: PathBuf,
-    /// Folder of the dataset; an interrupted build resumes
+    /// Folder of the dataset, or s3://BUCKET/PREFIX; an interrupted build resumes
     #[arg(long, short, value_name = "DATASET")]
     out: PathBuf,
     /// Build only this source; may be repeated

@@ -7,7 +7,10 @@ use super::{Global, Outcome};
 use crate::analysis::AnalysisOptions;
 use crate::report::{Report, ReportOptions, report};
 use crate::store::Dataset;
-use crate::whole_file::{replace_whole, write_whole};
+use crate::whole_file::write_whole;
+
+/// File of a dataset that a report is written to, unless the user names another.
+const PAGE: &str = "report.html";
 
 /// Options of `report`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +32,16 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
     let analysis = AnalysisOptions { include_excluded: arguments.include_excluded, ..AnalysisOptions::default() };
     let Report { page, computed } = report(&dataset, &ReportOptions { analysis, times: !arguments.no_times })?;
-    let out = arguments.out.clone().unwrap_or_else(|| arguments.dataset.join("report.html"));
-    let put = if arguments.out.is_some() { write_whole } else { replace_whole };
-    put(&out, page.as_bytes()).map_err(|e| format!("{}: {e}", out.display()))?;
+    let out = match &arguments.out {
+        Some(out) => {
+            write_whole(out, page.as_bytes()).map_err(|e| format!("{}: {e}", out.display()))?;
+            out.clone()
+        }
+        None => {
+            dataset.write_result(PAGE, page.as_bytes())?;
+            dataset.path().join(PAGE)
+        }
+    };
     if global.json {
         global.print_json(&serde_json::json!({"page": out.display().to_string(), "bytes": page.len()}))?;
     } else if !global.quiet {

@@ -2,47 +2,47 @@
 //! are still those that were analysed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 
 use super::{Finding, Kind};
 use crate::analysis::{AnalysisOptions, EarlierRecord, FOLDER, RECORD, tables_sha256};
-use crate::digest::sha256_file;
+use crate::digest::sha256;
 use crate::store::Dataset;
 
 /// What is wrong with the analyses of a dataset, and which of them are outdated.
 pub(super) fn check_analyses(dataset: &Dataset) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let top = dataset.path().join(FOLDER);
-    let Some((files, folders)) = entries(&top) else { return findings };
+    let paths = dataset.results(FOLDER).unwrap_or_default();
+    let below = |folder: &str| -> Vec<String> {
+        let below = |path: &String| Some(path.strip_prefix(folder)?.strip_prefix('/')?.to_string());
+        paths.iter().filter_map(below).collect()
+    };
+    let (files, folders) = entries(&below(FOLDER));
+    if files.is_empty() && folders.is_empty() {
+        return findings;
+    }
     check_folder(dataset, FOLDER, &files, &mut findings);
     for folder in folders {
         let path = format!("{FOLDER}/{folder}");
-        let Some((files, folders)) = entries(&top.join(&folder)) else { continue };
+        let (files, folders) = entries(&below(&path));
         check_folder(dataset, &path, &files, &mut findings);
         findings.extend(folders.iter().map(|folder| foreign(&format!("{path}/{folder}"))));
     }
     findings
 }
 
-/// Names of the files and of the folders in a folder; `None` where it is none, or cannot be read.
-fn entries(folder: &Path) -> Option<(BTreeSet<String>, BTreeSet<String>)> {
-    let entries: Vec<(String, bool)> = fs::read_dir(folder)
-        .ok()?
-        .flatten()
-        .map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path().is_dir()))
-        .collect();
-    let of_kind = |folders: bool| entries.iter().filter(move |entry| entry.1 == folders).map(|entry| entry.0.clone());
-    Some((of_kind(false).collect(), of_kind(true).collect()))
+/// Names of the files and of the folders in a folder, by the paths below it.
+fn entries(paths: &[String]) -> (BTreeSet<String>, BTreeSet<String>) {
+    let files = paths.iter().filter(|path| !path.contains('/')).cloned().collect();
+    let folders = paths.iter().filter_map(|path| Some(path.split_once('/')?.0.to_string())).collect();
+    (files, folders)
 }
 
 /// The files of one analysis.
 fn check_folder(dataset: &Dataset, folder: &str, names: &BTreeSet<String>, findings: &mut Vec<Finding>) {
     let path = |name: &str| format!("{folder}/{name}");
-    let place = |name: &str| dataset.path().join(folder).join(name);
     let read = || -> Result<EarlierRecord, String> {
-        let text = fs::read(place(RECORD)).map_err(|e| format!("cannot be read: {e}"))?;
-        serde_json::from_slice(&text).map_err(|e| format!("cannot be read: {e}"))
+        let text = dataset.result(&path(RECORD)).map_err(|e| format!("cannot be read: {e}"))?;
+        serde_json::from_slice(&text.unwrap_or_default()).map_err(|e| format!("cannot be read: {e}"))
     };
     let record = if names.contains(RECORD) { Some(read()) } else { None };
     let again = mending(dataset, record.iter().flatten().next());
@@ -55,8 +55,8 @@ fn check_folder(dataset: &Dataset, folder: &str, names: &BTreeSet<String>, findi
         None => BTreeMap::new(),
     };
     for (name, recorded) in &listed {
-        match sha256_file(&place(name)) {
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+        match dataset.result(&path(name)) {
+            Ok(None) => {
                 let says = format!("listed in {RECORD}, but missing: {again}");
                 findings.push(Finding::fault(Kind::MissingFile, None, &path(name), says));
             }
@@ -64,7 +64,7 @@ fn check_folder(dataset: &Dataset, folder: &str, names: &BTreeSet<String>, findi
                 let says = format!("cannot be read: {error}: {again}");
                 findings.push(Finding::fault(Kind::AlteredFile, None, &path(name), says));
             }
-            Ok((_, sha256)) if recorded.is_some_and(|recorded| recorded != sha256) => {
+            Ok(Some(bytes)) if recorded.is_some_and(|recorded| recorded != sha256(&bytes)) => {
                 let says = format!("it is not the file that `medcosmos analyze` wrote: {again}");
                 findings.push(Finding::fault(Kind::AlteredFile, None, &path(name), says));
             }

@@ -2,7 +2,6 @@
 //! their build went.
 
 use super::{Result, inputs};
-use crate::digest::sha256_file;
 use crate::store::rows::compare_ids;
 use crate::store::{
     Dataset, Manifest, PredictedMask, Receipt, Rows, ShardKey, ShardState, Stage, Table, TableFile, Verify,
@@ -111,7 +110,7 @@ pub(super) fn fitting(dataset: &Dataset, parked: &[Receipt], build: &Receipt) ->
     for receipt in parked.iter().filter(|receipt| receipt.source == build.source) {
         let Some(file) = dataset.parked_file(receipt).filter(meets) else { continue };
         let Some(before) = receipt.key.get("build").and_then(|build| dataset.parked_inputs(build)) else { continue };
-        let whole = sha256_file(&file.path).is_ok_and(|(_, sha256)| sha256 == file.file.sha256);
+        let whole = file.is_whole()?;
         let masks = masks_of(receipt, Some(file.clone())).filter(|_| whole);
         let Some(mut masks) = masks else {
             warn(receipt, "they were set aside, and are not used");

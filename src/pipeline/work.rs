@@ -91,6 +91,7 @@ pub(super) fn open_shards<'s>(
     shard: impl Fn(usize) -> &'s Shard,
 ) -> Result<BTreeSet<usize>> {
     let mut open = BTreeSet::new();
+    let dataset = dataset.seen(units.clone().map(&shard))?;
     for unit in units {
         if !matches!(dataset.state(shard(unit), Verify::Quick)?, ShardState::Done(_)) {
             open.insert(unit);

@@ -135,12 +135,14 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
     let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
     let in_the_way = dataset.in_the_way()?;
     let blocks = |path: &str| in_the_way.iter().any(|way| Path::new(path).starts_with(way));
-    for path in dataset.files_in(RECEIPTS)?.into_iter().filter(|path| !blocks(path)) {
+    let paths: Vec<String> = dataset.files_in(RECEIPTS)?.into_iter().filter(|path| !blocks(path)).collect();
+    let read: Vec<Result<Option<Receipt>>> = paths.par_iter().map(|path| Receipt::read(dataset.root(), path)).collect();
+    for (path, read) in paths.into_iter().zip(read) {
         if layout::parse_receipt(&path).is_none() {
             problems.push(Problem::ForeignFile { path });
             continue;
         }
-        match Receipt::read(dataset.path(), &path) {
+        match read {
             Ok(Some(receipt)) => _ = receipts.insert(path, receipt),
             Ok(None) => {}
             Err(Error::Damaged { reason, .. }) => problems.push(Problem::BrokenReceipt { receipt: path, reason }),
@@ -149,7 +151,7 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
     }
     let read: Vec<&Receipt> = receipts.values().collect();
     let faults: Vec<Vec<FileFault>> =
-        read.par_iter().map(|receipt| receipt.faults(dataset.path(), Verify::Full)).collect();
+        read.par_iter().map(|receipt| receipt.faults(dataset.root(), Verify::Full)).collect::<Result<_>>()?;
     problems.extend(faults.into_iter().flatten().map(Problem::from));
     let vouched: BTreeSet<&str> =
         read.iter().flat_map(|receipt| receipt.files.values().map(|file| file.path.as_str())).collect();

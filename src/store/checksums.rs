@@ -13,7 +13,6 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::error::{Error, Result, io, parquet};
-use super::place;
 use super::reader::{TableFile, guarded};
 
 /// Digits of a CRC-32 in hexadecimal.
@@ -86,15 +85,6 @@ pub(crate) fn check_columns(table: &TableFile, columns: &[String]) -> Result<()>
     })
 }
 
-/// Compares the size of a table's file with its receipt.
-///
-/// # Errors
-/// [`Error::Damaged`] where it is missing or has another size, and errors of reading.
-#[cfg(feature = "query")]
-pub(crate) fn check_size(table: &TableFile) -> Result<()> {
-    sized(table).map(|_| ())
-}
-
 /// Opens a table's file and compares its size and footer with its receipt.
 pub(super) fn open(table: &TableFile) -> Result<(File, ArrowReaderMetadata)> {
     let (file, path) = (sized(table)?, &table.path);
@@ -109,17 +99,13 @@ pub(super) fn open(table: &TableFile) -> Result<(File, ArrowReaderMetadata)> {
 }
 
 /// Opens a table's file and compares its size with its receipt.
-fn sized(table: &TableFile) -> Result<File> {
-    let TableFile { path, file: recorded, table, .. } = table;
-    if path.ends_with(&recorded.path)
-        && let Some(root) = path.ancestors().nth(recorded.path.split('/').count())
-    {
-        place::check(root, &recorded.path)?;
-    }
-    let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => damaged(path, format!("missing: run `medcosmos {}` again", table.command())),
-        _ => io(path, "open")(error),
-    })?;
+///
+/// # Errors
+/// [`Error::Damaged`] where it is missing or has another size, and errors of reading.
+pub(crate) fn sized(table: &TableFile) -> Result<File> {
+    let TableFile { root, path, file: recorded, table, .. } = table;
+    let missing = || damaged(path, format!("missing: run `medcosmos {}` again", table.command()));
+    let file = root.open(&recorded.path, Some(recorded.bytes))?.ok_or_else(missing)?;
     let bytes = file.metadata().map_err(io(path, "read the size"))?.len();
     let mend = |reason: String| damaged(path, format!("{reason}: run `medcosmos {}` again", table.command()));
     if bytes != recorded.bytes {

@@ -6,7 +6,6 @@
 //! `medcosmos verify --repair`, removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -16,13 +15,14 @@ use serde_json::Value;
 use super::audit::Problem;
 use super::dataset::Dataset;
 use super::durable;
-use super::error::{Error, Result, io};
+use super::error::{Error, Result};
 use super::layout::{self, RECEIPTS};
 use super::manifest::Manifest;
 #[cfg(test)]
 use super::manifest::ManifestShard;
 use super::names::Stage;
 use super::reader::TableFile;
+use super::root::Root;
 use super::schema::Table;
 use super::shard::{FileFault, Receipt, Shard, ShardId, Verify};
 
@@ -76,16 +76,19 @@ pub fn commit(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<M
 /// # Errors
 /// As [`commit`].
 pub(crate) fn apply(dataset: &Dataset, change: &Change) -> Result<Changed> {
+    let _begun = dataset.root().begin()?;
     let mut receipts = complete(dataset, change.expected, change.verify)?;
     let before = Manifest::to_continue(dataset)?;
     let named = receipt_folders(change.expected);
+    let listed: Vec<String> = before.shards.iter().map(|shard| shard.receipt.clone()).collect();
+    let seen = dataset.root().seen(&listed)?;
     let (mut recorded, mut gone) = (Vec::new(), Vec::new());
     for shard in before.shards {
         if receipts.contains_key(&shard.receipt) {
             continue;
         }
         let replaced = named.contains(folder_of(&shard.receipt));
-        match Receipt::read(dataset.path(), &shard.receipt) {
+        match Receipt::read(&seen, &shard.receipt) {
             Ok(Some(receipt)) => match if replaced { Fate::Remove } else { (change.others)(&receipt) } {
                 Fate::Keep => _ = receipts.insert(shard.receipt, receipt),
                 fate => gone.push((receipt, fate)),
@@ -100,12 +103,12 @@ pub(crate) fn apply(dataset: &Dataset, change: &Change) -> Result<Changed> {
     options.extend(change.options.clone());
     let manifest = Manifest::of(receipts, recorded, options);
     manifest.write(dataset)?;
-    for (receipt, fate) in &gone {
+    gone.par_iter().try_for_each(|(receipt, fate)| {
         if *fate == Fate::Park {
             park(dataset, receipt)?;
         }
-        remove_shard(dataset.path(), receipt)?;
-    }
+        remove_shard(dataset.root(), receipt)
+    })?;
     sweep_partitions(dataset, change, &manifest)?;
     Ok(Changed { manifest, gone })
 }
@@ -113,26 +116,28 @@ pub(crate) fn apply(dataset: &Dataset, change: &Change) -> Result<Changed> {
 /// Receipts of shards that must all be finished and whole.
 fn complete(dataset: &Dataset, expected: &[Shard], verify: Verify) -> Result<BTreeMap<String, Receipt>> {
     let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
-    for path in expected.iter().map(Shard::receipt_path) {
-        match needed_receipt(dataset.path(), &path)? {
+    let paths: Vec<String> = expected.iter().map(Shard::receipt_path).collect();
+    let seen = dataset.root().seen(&paths)?;
+    for path in paths {
+        match needed_receipt(&seen, &path)? {
             Ok(receipt) => _ = receipts.insert(path, receipt),
             Err(problem) => problems.push(problem),
         }
     }
     let faults: Vec<Vec<FileFault>> =
-        receipts.par_iter().map(|(_, receipt)| receipt.faults(dataset.path(), verify)).collect();
+        receipts.par_iter().map(|(_, receipt)| receipt.faults(&seen, verify)).collect::<Result<_>>()?;
     problems.extend(faults.into_iter().flatten().map(Problem::from));
     if problems.is_empty() { Ok(receipts) } else { Err(Error::Refused { problems }) }
 }
 
 /// Reads a receipt that must be there; the inner error is what is wrong with it.
-pub(super) fn needed_receipt(root: &Path, path: &str) -> Result<std::result::Result<Receipt, Problem>> {
+pub(super) fn needed_receipt(root: &Root, path: &str) -> Result<std::result::Result<Receipt, Problem>> {
     let receipt = path.to_string();
     match Receipt::read(root, path) {
         Ok(Some(found)) => Ok(Ok(found)),
         Ok(None) => Ok(Err(Problem::MissingShard { receipt })),
         Err(Error::Damaged { path: at, reason }) => {
-            let reason = if at == root.join(path) { reason } else { format!("{}: {reason}", at.display()) };
+            let reason = if at == root.at(path) { reason } else { format!("{}: {reason}", at.display()) };
             Ok(Err(Problem::BrokenReceipt { receipt, reason }))
         }
         Err(error) => Err(error),
@@ -150,19 +155,19 @@ fn sweep_partitions(dataset: &Dataset, change: &Change, manifest: &Manifest) -> 
     let folders = receipt_folders(expected);
     for path in dataset.files_in(RECEIPTS)?.iter().filter(|path| !listed.contains(path.as_str())) {
         let Some((stage, ..)) = layout::parse_receipt(path) else { continue };
-        match Receipt::read(dataset.path(), path) {
+        match Receipt::read(dataset.root(), path) {
             Ok(Some(receipt)) if stage == Stage::Predict => {
                 let named = folders.contains(folder_of(path));
                 if !named && (change.others)(&receipt) != Fate::Park {
                     vouched.extend(receipt.files.into_values().map(|file| file.path));
                     continue;
                 }
-                if receipt.faults(dataset.path(), Verify::Quick).is_empty() {
+                if receipt.faults(dataset.root(), Verify::Quick)?.is_empty() {
                     park(dataset, &receipt)?;
                 }
-                remove_shard(dataset.path(), &receipt)?;
+                remove_shard(dataset.root(), &receipt)?;
             }
-            Ok(Some(receipt)) if folders.contains(folder_of(path)) => remove_shard(dataset.path(), &receipt)?,
+            Ok(Some(receipt)) if folders.contains(folder_of(path)) => remove_shard(dataset.root(), &receipt)?,
             Ok(Some(receipt)) => vouched.extend(receipt.files.into_values().map(|file| file.path)),
             _ => {}
         }
@@ -172,7 +177,7 @@ fn sweep_partitions(dataset: &Dataset, change: &Change, manifest: &Manifest) -> 
     for &table in Table::ALL {
         for path in dataset.files_in(table.name())? {
             if layout::is_table_file(&path) && folders.contains(folder_of(&path)) && !vouched.contains(&path) {
-                remove(&dataset.path().join(path))?;
+                dataset.root().remove(&path)?;
             }
         }
     }
@@ -180,27 +185,16 @@ fn sweep_partitions(dataset: &Dataset, change: &Change, manifest: &Manifest) -> 
 }
 
 /// Removes the files of a shard: its receipt first, since nothing may vouch for a file that is gone.
-pub(super) fn remove_shard(root: &Path, receipt: &Receipt) -> Result<()> {
-    remove(&root.join(receipt.path()))?;
-    receipt.files.values().try_for_each(|file| remove(&root.join(&file.path)))
+pub(super) fn remove_shard(root: &Root, receipt: &Receipt) -> Result<()> {
+    root.remove(&receipt.path())?;
+    receipt.files.values().try_for_each(|file| root.remove(&file.path))
 }
 
 /// Copies a shard to the place of those set aside.
 fn park(dataset: &Dataset, receipt: &Receipt) -> Result<()> {
-    let parked = layout::parked(dataset.path());
-    for file in receipt.files.values() {
-        durable::copy(dataset.path(), &dataset.path().join(&file.path), &parked.join(&file.path))?;
-    }
-    durable::write_json(dataset.path(), &parked.join(receipt.path()), receipt)
-}
-
-/// Removes a file that may be gone already. A folder in its place is another's, and stays.
-pub(super) fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(_) if path.is_dir() => Ok(()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, "remove")(error)),
-        _ => Ok(()),
-    }
+    let parked = dataset.parked_root();
+    receipt.files.values().try_for_each(|file| durable::copy(dataset.root(), &parked, file))?;
+    durable::write_json(&parked, &receipt.path(), receipt)
 }
 
 /// Copies the committed shards for which `wanted` is true, with their receipts, into a new dataset at `to`, or one that
@@ -215,15 +209,14 @@ pub fn copy(dataset: &Dataset, to: &Path, wanted: impl Fn(&Receipt) -> bool + Sy
     let copy = Dataset::create(to)?;
     receipts.par_iter().try_for_each(|(path, receipt)| {
         for file in receipt.files.values() {
-            let (from, to_file) = (dataset.path().join(&file.path), to.join(&file.path));
-            if !durable::copy_known(to, &from, &to_file, (file.bytes, &file.sha256))? {
+            if !durable::copy_known(dataset.root(), copy.root(), file)? {
                 let reason = "does not match its receipt".to_string();
                 return Err(Error::Refused {
                     problems: vec![Problem::AlteredFile { path: file.path.clone(), reason }],
                 });
             }
         }
-        durable::write_json(to, &to.join(path), receipt)
+        durable::write_json(copy.root(), path, receipt)
     })?;
     Manifest::of(receipts, Vec::new(), dataset.options()?).write(&copy)?;
     Ok(copy)
@@ -252,13 +245,18 @@ fn folder_of(path: &str) -> &str {
 }
 
 impl Dataset {
+    /// The place of shards that were set aside.
+    pub(super) fn parked_root(&self) -> Root {
+        self.root().part(layout::PARKED)
+    }
+
     /// Shards that were set aside because no build had the masks they predict.
     ///
     /// # Errors
     /// Errors of reading.
     pub(crate) fn parked(&self) -> Result<Vec<Receipt>> {
-        let parked = Dataset::at(&layout::parked(self.path()));
-        let read = |path: String| match Receipt::read(parked.path(), &path) {
+        let parked = self.parked_root();
+        let read = |path: String| match Receipt::read(&parked, &path) {
             Ok(receipt) => Ok(receipt),
             Err(Error::Damaged { path, reason }) => {
                 tracing::warn!("{}: {reason}; not used", path.display());
@@ -266,7 +264,7 @@ impl Dataset {
             }
             Err(error) => Err(error),
         };
-        parked.files_in(RECEIPTS)?.into_iter().filter_map(|path| read(path).transpose()).collect()
+        parked.files(RECEIPTS)?.into_iter().filter_map(|path| read(path).transpose()).collect()
     }
 
     /// Removes those of the shards that are finished and not committed.
@@ -277,8 +275,8 @@ impl Dataset {
         let manifest = Manifest::to_continue(self)?;
         let listed: BTreeSet<&str> = manifest.shards.iter().map(|shard| shard.receipt.as_str()).collect();
         for path in shards.iter().map(Shard::receipt_path).filter(|path| !listed.contains(path.as_str())) {
-            if let Some(receipt) = Receipt::read(self.path(), &path)? {
-                remove_shard(self.path(), &receipt)?;
+            if let Some(receipt) = Receipt::read(self.root(), &path)? {
+                remove_shard(self.root(), &receipt)?;
             }
         }
         Ok(())
@@ -289,18 +287,18 @@ impl Dataset {
     /// # Errors
     /// Errors of writing.
     pub(crate) fn park_inputs(&self, build: &ShardId, inputs: &BTreeMap<String, String>) -> Result<()> {
-        durable::write_json(self.path(), &layout::parked_inputs(self.path(), &build.to_string()), inputs)
+        durable::write_json(self.root(), &layout::parked_inputs(&build.to_string()), inputs)
     }
 
     /// The digests kept for a build shard; `None` where there are none that can be read.
     pub(crate) fn parked_inputs(&self, build: &str) -> Option<BTreeMap<String, String>> {
-        let bytes = fs::read(layout::parked_inputs(self.path(), build)).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        let bytes = self.root().read(&layout::parked_inputs(build)).ok()?;
+        serde_json::from_slice(&bytes?).ok()
     }
 
     /// The predictions of a parked shard; `None` where it has no row.
     pub(crate) fn parked_file(&self, receipt: &Receipt) -> Option<TableFile> {
-        Dataset::at(&layout::parked(self.path())).file_of(receipt, Table::Predictions)
+        TableFile::of(&self.parked_root(), receipt, Table::Predictions)
     }
 
     /// Removes a parked shard, whose predictions are committed elsewhere.
@@ -308,7 +306,7 @@ impl Dataset {
     /// # Errors
     /// Errors of removing.
     pub(crate) fn discard_parked(&self, receipt: &Receipt) -> Result<()> {
-        remove_shard(&layout::parked(self.path()), receipt)
+        remove_shard(&self.parked_root(), receipt)
     }
 
     /// Puts a parked shard back in its place, where it is finished and not committed.
@@ -316,11 +314,9 @@ impl Dataset {
     /// # Errors
     /// Errors of reading and writing.
     pub(crate) fn unpark(&self, receipt: &Receipt) -> Result<()> {
-        let parked = layout::parked(self.path());
-        for file in receipt.files.values() {
-            durable::copy(self.path(), &parked.join(&file.path), &self.path().join(&file.path))?;
-        }
-        durable::write_json(self.path(), &self.path().join(receipt.path()), receipt)?;
+        let parked = self.parked_root();
+        receipt.files.values().try_for_each(|file| durable::copy(&parked, self.root(), file))?;
+        durable::write_json(self.root(), &receipt.path(), receipt)?;
         remove_shard(&parked, receipt)
     }
 }
@@ -336,8 +332,8 @@ impl Manifest {
                 let folder = path.rsplit_once('/').unwrap().0.split_once('/').unwrap().1.to_string();
                 let id = crate::digest::sha256(path.as_bytes())[..16].to_string();
                 let to = format!("{}/{folder}/{id}.parquet", table.name());
-                fs::rename(root.join(&path), root.join(&to)).unwrap();
-                let bytes = fs::metadata(root.join(&to)).unwrap().len();
+                std::fs::rename(root.join(&path), root.join(&to)).unwrap();
+                let bytes = std::fs::metadata(root.join(&to)).unwrap().len();
                 let id: super::shard::ShardId = serde_json::from_value(Value::from(id)).unwrap();
                 let stage = if table.has_model() { Stage::Evaluate } else { Stage::Factors };
                 let file = super::shard::ShardFile {

@@ -1,28 +1,26 @@
 //! A dataset: a folder of tables in shards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use walkdir::WalkDir;
 
 use super::audit::Problem;
 use super::commit::needed_receipt;
 use super::durable;
-use super::error::{Error, Result, io};
+use super::error::{Error, Result};
 use super::layout::{self, Partition, RECEIPTS};
 use super::lock::WriteLock;
 use super::manifest::{Manifest, ManifestShard};
 use super::names::Stage;
-use super::place;
 use super::reader::{Rows, TableFile};
+use super::root::Root;
 use super::rows::{Projection, compare_ids};
 use super::schema::{SCHEMA_VERSION, Table};
 use super::shard::{Receipt, Shard, ShardState, ShardWriter, Verify};
 
-/// An open dataset. It holds a path and no state: any number of threads, processes and hosts may work on one dataset.
+/// An open dataset, in a folder or on object storage (`s3://bucket/prefix`). It holds a path and no state: any number of threads, processes and hosts may work on one dataset.
 ///
 /// ```
 /// use medcosmos::store::{Dataset, MaskRow};
@@ -56,7 +54,7 @@ use super::shard::{Receipt, Shard, ShardState, ShardWriter, Verify};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Dataset {
-    root: PathBuf,
+    root: Root,
 }
 
 /// `dataset.json`.
@@ -81,22 +79,23 @@ impl Dataset {
     /// # Errors
     /// [`Error::NotEmpty`] where the folder holds something else, and those of [`open`](Self::open).
     pub fn create(path: impl AsRef<Path>) -> Result<Dataset> {
-        let root = path.as_ref();
-        fs::create_dir_all(root).map_err(io(root, "create the folder"))?;
-        let head = root.join(layout::DATASET);
-        if !Dataset::is_at(root) {
-            let mut entries = fs::read_dir(root).map_err(io(root, "list the folder"))?;
-            let occupied = entries.any(|entry| entry.is_ok_and(|entry| !layout::is_own(&entry.file_name())));
+        let dataset = Dataset { root: Root::of(path.as_ref())? };
+        let root = &dataset.root;
+        root.create()?;
+        if !dataset.is_there() {
+            let occupied = root.is_occupied()?;
             // Other processes may be creating the same dataset: look again, now and under the lock.
-            if occupied && !head.exists() {
-                return Err(Error::NotEmpty(root.into()));
+            if occupied && !root.is_file(layout::DATASET) {
+                return Err(Error::NotEmpty(root.name().into()));
             }
             let _lock = WriteLock::take(root)?;
-            if !head.exists() {
-                durable::write_json(root, &head, &Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION })?;
+            if !root.is_file(layout::DATASET) {
+                let head = Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION };
+                durable::write_json(root, layout::DATASET, &head)?;
             }
         }
-        Dataset::open(root)
+        dataset.head()?;
+        Ok(dataset)
     }
 
     /// Opens a dataset. Nothing is written.
@@ -104,14 +103,60 @@ impl Dataset {
     /// # Errors
     /// [`Error::NotADataset`], [`Error::SchemaVersion`] where it was written with other tables, [`Error::Damaged`].
     pub fn open(path: impl AsRef<Path>) -> Result<Dataset> {
-        let dataset = Dataset::at(path.as_ref());
+        let dataset = Dataset { root: Root::of(path.as_ref())? };
         dataset.head()?;
         Ok(dataset)
     }
 
-    /// A folder laid out as a dataset, whatever is in it.
-    pub(super) fn at(path: &Path) -> Dataset {
-        Dataset { root: path.into() }
+    /// Where it is.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The same dataset, prepared for looks at so many shards: of an object store, one listing where that takes fewer
+    /// requests than a look at each. What changes afterwards is not seen.
+    ///
+    /// # Errors
+    /// Errors of the object store.
+    pub(crate) fn seen<'a>(&self, shards: impl IntoIterator<Item = &'a Shard>) -> Result<Dataset> {
+        let receipts: Vec<String> = shards.into_iter().map(Shard::receipt_path).collect();
+        Ok(Dataset { root: self.root.seen(&receipts)? })
+    }
+
+    /// Writes a result for the user in its place below the dataset, whole or not at all. It is no part of the data.
+    ///
+    /// # Errors
+    /// Errors of writing.
+    #[cfg(feature = "query")]
+    pub(crate) fn write_result(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.root.write_result(path, bytes)
+    }
+
+    /// Paths of the results below a folder, and of other files that lie there, sorted.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    #[cfg(feature = "query")]
+    pub(crate) fn results(&self, folder: &str) -> Result<Vec<String>> {
+        self.root.files(folder)
+    }
+
+    /// A result that was written before; `None` where there is none.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    #[cfg(feature = "query")]
+    pub(crate) fn result(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.root.read(path)
+    }
+
+    /// Removes a result, which may be gone already.
+    ///
+    /// # Errors
+    /// Errors of removing.
+    #[cfg(feature = "query")]
+    pub(crate) fn remove_result(&self, path: &str) -> Result<()> {
+        self.root.remove(path)
     }
 
     /// Takes the dataset for writing: no other command writes to it until the lock is dropped. Every stage holds it
@@ -122,17 +167,18 @@ impl Dataset {
     /// place of the manifest, and errors of writing.
     pub fn lock(&self) -> Result<WriteLock> {
         let lock = WriteLock::take(&self.root)?;
-        [layout::DATASET, layout::MANIFEST, RECEIPTS].iter().try_for_each(|path| place::check(&self.root, path))?;
+        [layout::DATASET, layout::MANIFEST, RECEIPTS].iter().try_for_each(|path| self.root.check(path))?;
         self.restore_head()?;
         Ok(lock)
     }
 
     /// Writes `dataset.json` anew where it is lost or damaged, and the manifest states the version.
     pub(super) fn restore_head(&self) -> Result<()> {
-        let path = self.root.join(layout::DATASET);
-        let sound = fs::read(&path).is_ok_and(|text| serde_json::from_slice::<Head>(&text).is_ok());
+        let text = self.root.read(layout::DATASET).ok().flatten();
+        let sound = text.is_some_and(|text| serde_json::from_slice::<Head>(&text).is_ok());
         if !sound && let Some(schema_version) = self.version_of_manifest() {
-            durable::write_json(&self.root, &path, &Head { options: BTreeMap::new(), schema_version })?;
+            let head = Head { options: BTreeMap::new(), schema_version };
+            durable::write_json(&self.root, layout::DATASET, &head)?;
         }
         Ok(())
     }
@@ -150,41 +196,48 @@ impl Dataset {
     #[cfg(test)]
     pub(super) fn create_at(root: &Path) -> Result<Dataset> {
         let head = Head { options: BTreeMap::new(), schema_version: SCHEMA_VERSION };
-        durable::write_json(root, &root.join(layout::DATASET), &head)?;
+        durable::write_json(&Root::folder(root), layout::DATASET, &head)?;
         Dataset::open(root)
     }
 
-    /// True where a folder holds a dataset, of whatever version.
+    /// True where a folder or URL holds a dataset, of whatever version.
     pub fn is_at(path: &Path) -> bool {
-        path.join(layout::DATASET).is_file()
-            || Dataset::at(path).version_of_manifest().is_some() && path.join(RECEIPTS).is_dir()
+        Root::of(path).is_ok_and(|root| Dataset { root }.is_there())
+    }
+
+    fn is_there(&self) -> bool {
+        self.root.is_file(layout::DATASET) || self.version_of_manifest().is_some() && self.root.is_folder(RECEIPTS)
     }
 
     /// True where a folder holds receipts of a dataset, whether or not anything else of it is left.
     pub(crate) fn was_at(path: &Path) -> bool {
-        let receipts = Dataset::at(path).files_in(RECEIPTS).unwrap_or_default();
+        Root::of(path).is_ok_and(|root| Dataset { root }.was_there())
+    }
+
+    fn was_there(&self) -> bool {
+        let receipts = self.files_in(RECEIPTS).unwrap_or_default();
         receipts.iter().any(|receipt| layout::parse_receipt(receipt).is_some())
     }
 
-    /// Its folder.
+    /// Its folder or URL.
     pub fn path(&self) -> &Path {
-        &self.root
+        self.root.name()
     }
 
     /// File in which the digests of raw files may be kept between runs. It is no part of the data.
     pub(crate) fn digest_cache(&self) -> PathBuf {
-        layout::digest_cache(&self.root)
+        layout::digest_cache(self.root.own_folder())
     }
 
     /// File in which the last analysis of a name may be kept. It is no part of the data.
     #[cfg(feature = "query")]
     pub(crate) fn analysis_cache(&self, name: &str) -> PathBuf {
-        layout::analysis_cache(&self.root, name)
+        layout::analysis_cache(self.root.own_folder(), name)
     }
 
     /// Folder in which embeddings of slices may be kept between runs. It is no part of the data.
     pub(crate) fn embedding_cache(&self) -> PathBuf {
-        layout::embedding_cache(&self.root)
+        layout::embedding_cache(self.root.own_folder())
     }
 
     /// The options that each stage was run with, by stage; those of `predict` by model too. They are an echo for the
@@ -199,9 +252,10 @@ impl Dataset {
     }
 
     fn head(&self) -> Result<Head> {
-        let path = self.root.join(layout::DATASET);
-        let text = match place::read(&self.root, layout::DATASET) {
+        let path = self.root.at(layout::DATASET);
+        let text = match self.root.read(layout::DATASET) {
             Ok(Some(text)) if serde_json::from_slice::<Versioned>(&text).is_ok() => text,
+            Err(error @ Error::Storage { .. }) => return Err(error),
             // The manifest states the version too.
             _ if self.version_of_manifest().is_some() => {
                 let schema_version = self.version_of_manifest().unwrap_or_default();
@@ -209,10 +263,10 @@ impl Dataset {
                 return self.supported(Head { options: BTreeMap::new(), schema_version });
             }
             Ok(Some(text)) => text,
-            Ok(None) if Dataset::was_at(&self.root) => {
-                return Err(Error::HeadLost { path: self.root.clone(), version: SCHEMA_VERSION });
+            Ok(None) if self.was_there() => {
+                return Err(Error::HeadLost { path: self.path().into(), version: SCHEMA_VERSION });
             }
-            Ok(None) => return Err(Error::NotADataset(self.root.clone())),
+            Ok(None) => return Err(Error::NotADataset(self.path().into())),
             Err(error) => return Err(error),
         };
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
@@ -224,7 +278,7 @@ impl Dataset {
 
     /// The version of the tables that the manifest states; `None` where there is no manifest that can be read.
     fn version_of_manifest(&self) -> Option<u32> {
-        let manifest = fs::read(self.root.join(layout::MANIFEST)).ok()?;
+        let manifest = self.root.read(layout::MANIFEST).ok()??;
         serde_json::from_slice::<Manifest>(&manifest).ok().map(|manifest| manifest.schema_version)
     }
 
@@ -237,7 +291,7 @@ impl Dataset {
             } else {
                 "build it again in a new folder, or use the medcosmos that wrote it"
             };
-            return Err(Error::SchemaVersion { path: self.root.clone(), found, supported: SCHEMA_VERSION, advice });
+            return Err(Error::SchemaVersion { path: self.path().into(), found, supported: SCHEMA_VERSION, advice });
         }
         Ok(head)
     }
@@ -262,7 +316,7 @@ impl Dataset {
             Err(damaged @ Error::Damaged { .. }) => return Ok(ShardState::Altered(vec![damaged.to_string()])),
             Err(error) => return Err(error),
         };
-        let faults = receipt.faults(&self.root, verify);
+        let faults = receipt.faults(&self.root, verify)?;
         if faults.is_empty() {
             return Ok(ShardState::Done(receipt));
         }
@@ -304,8 +358,11 @@ impl Dataset {
     /// Errors of reading.
     pub(crate) fn sound_and_lost(&self) -> Result<(Vec<Receipt>, Vec<ManifestShard>)> {
         let (mut sound, mut lost) = (Vec::new(), Vec::new());
-        for shard in Manifest::to_continue(self)?.shards {
-            match Receipt::read(&self.root, &shard.receipt) {
+        let shards = Manifest::to_continue(self)?.shards;
+        let receipts: Vec<String> = shards.iter().map(|shard| shard.receipt.clone()).collect();
+        let seen = self.root.seen(&receipts)?;
+        for shard in shards {
+            match Receipt::read(&seen, &shard.receipt) {
                 Ok(Some(receipt)) => sound.push(receipt),
                 Ok(None) | Err(Error::Damaged { .. }) => lost.push(shard),
                 Err(error) => return Err(error),
@@ -316,9 +373,12 @@ impl Dataset {
 
     fn receipts_where(&self, wanted: impl Fn(Stage) -> bool) -> Result<Vec<Receipt>> {
         let shards = Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default();
+        let shards: Vec<ManifestShard> = shards.into_iter().filter(|shard| wanted(shard.stage)).collect();
+        let paths: Vec<String> = shards.iter().map(|shard| shard.receipt.clone()).collect();
+        let seen = self.root.seen(&paths)?;
         let (mut receipts, mut problems) = (Vec::new(), Vec::new());
-        for ManifestShard { receipt, files, .. } in shards.into_iter().filter(|shard| wanted(shard.stage)) {
-            match needed_receipt(&self.root, &receipt)? {
+        for ManifestShard { receipt, files, .. } in shards {
+            match needed_receipt(&seen, &receipt)? {
                 Ok(found) if found.files == files => receipts.push(found),
                 Ok(_) => {
                     let reason = "contradicts the manifest".to_string();
@@ -376,7 +436,7 @@ impl Dataset {
                 Ok(Some(receipt)) => {
                     let like =
                         receipt.key.get(addition).is_some() && receipt.key.clone().without(addition) == *shard.key();
-                    if like && receipt.faults(&self.root, Verify::Quick).is_empty() {
+                    if like && receipt.faults(&self.root, Verify::Quick)?.is_empty() {
                         return Ok(Some(receipt));
                     }
                 }
@@ -395,7 +455,7 @@ impl Dataset {
     pub fn times(&self) -> Result<BTreeMap<Stage, Vec<f64>>> {
         let mut times: BTreeMap<Stage, Vec<f64>> = BTreeMap::new();
         for shard in Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default() {
-            let log = fs::read(layout::log(&self.root, shard.stage, &shard.id)).ok();
+            let log = self.root.read(&layout::log(shard.stage, &shard.id)).ok().flatten();
             let log: Option<Value> = log.and_then(|text| serde_json::from_slice(&text).ok());
             if let Some(seconds) = log.and_then(|log| log["seconds"].as_f64()) {
                 times.entry(shard.stage).or_default().push(seconds);
@@ -414,7 +474,8 @@ impl Dataset {
         for mut shard in Manifest::read(self)?.map(|manifest| manifest.shards).unwrap_or_default() {
             if let (Some(file), Some(partition)) = (shard.files.remove(&table), shard.partition()) {
                 let (model, source) = (partition.model_name().map(String::from), partition.source_name().to_string());
-                files.push(TableFile { path: self.root.join(&file.path), table, model, source, file });
+                let path = self.root.at(&file.path);
+                files.push(TableFile { root: self.root.clone(), path, table, model, source, file });
             }
         }
         files.sort_by(|a, b| {
@@ -427,9 +488,7 @@ impl Dataset {
 
     /// The file of a table in a finished shard; `None` where the shard has no row of it.
     pub(crate) fn file_of(&self, receipt: &Receipt, table: Table) -> Option<TableFile> {
-        let file = receipt.files.get(&table)?.clone();
-        let (model, source) = (receipt.model.clone(), receipt.source.clone());
-        Some(TableFile { path: self.root.join(&file.path), table, model, source, file })
+        TableFile::of(&self.root, receipt, table)
     }
 
     /// All rows of a table, in the order of [`files`](Self::files). For some of its files: [`Rows::of`].
@@ -443,19 +502,6 @@ impl Dataset {
     /// Paths of all files below a folder of the dataset, relative to the dataset, with slashes, sorted. Links are not
     /// followed: they may lead outside.
     pub(super) fn files_in(&self, folder: &str) -> Result<Vec<String>> {
-        let path = self.root.join(folder);
-        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
-            return Ok(Vec::new());
-        }
-        let mut files = Vec::new();
-        for entry in WalkDir::new(&path).sort_by_file_name() {
-            let entry = entry.map_err(|e| io(&path, "list the folder")(e.into()))?;
-            if !entry.file_type().is_dir() {
-                let relative = entry.path().strip_prefix(&self.root).unwrap_or(entry.path());
-                let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-                files.push(parts.join("/"));
-            }
-        }
-        Ok(files)
+        self.root.files(folder)
     }
 }

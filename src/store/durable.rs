@@ -2,7 +2,8 @@
 //!
 //! A file is written under a random name in the dataset's scratch folder (so on the same file system), hashed while it
 //! is written, synced, and renamed to its place; then the folders above it are synced. Two processes that write the
-//! same file do not meet: the later rename wins, with the same bytes.
+//! same file do not meet: the later rename wins, with the same bytes. On object
+//! storage the finished file is uploaded, which is one step too.
 //!
 //! A process holds a lock on each of its scratch files. A killed process loses its locks, and the next to open the
 //! dataset removes its remains, without touching the files of running processes. On file systems without locks nothing
@@ -17,7 +18,9 @@ use tempfile::TempPath;
 
 use super::error::{Error, Result, io};
 use super::layout;
-use crate::digest::{Hasher, sha256_file};
+use super::root::Root;
+use super::shard::ShardFile;
+use crate::digest::Hasher;
 
 /// How the names of scratch files begin.
 const PREFIX: &str = ".tmp";
@@ -53,17 +56,17 @@ impl Staged {
         self.sha256.clone().finish()
     }
 
-    /// Moves the file to its place inside the folder `root`, and returns once that survives a power cut. Gives its size
-    /// and its SHA-256 in hex.
-    pub(super) fn publish(self, root: &Path, to: &Path) -> Result<(u64, String)> {
+    /// The open file, and its path, for a place that is not one of a dataset.
+    pub(super) fn into_parts(self) -> (File, TempPath) {
+        (self.file, self.path)
+    }
+
+    /// Puts the file in its place in a dataset, and returns once that survives a power cut. Gives its size and its SHA-256
+    /// in hex.
+    pub(super) fn publish(self, root: &Root, to: &str) -> Result<(u64, String)> {
         let Staged { file, path, sha256, bytes } = self;
-        file.sync_all().map_err(io(to, "write"))?;
-        let folder = to.parent().unwrap_or(root);
-        fs::create_dir_all(folder).map_err(io(folder, "create the folder"))?;
-        path.persist(to).map_err(|refused| io(to, "move the finished file there")(refused.error))?;
-        for folder in folder.ancestors().take_while(|folder| folder.starts_with(root)) {
-            sync_folder(folder).map_err(io(folder, "sync the folder"))?;
-        }
+        file.sync_all().map_err(io(&root.at(to), "write"))?;
+        root.publish(to, bytes, path)?;
         Ok((bytes, sha256.finish()))
     }
 }
@@ -83,42 +86,55 @@ impl Write for Staged {
 
 /// Writes a small JSON file whole, or not at all. The same value gives the same bytes: keys of free-form objects are
 /// sorted, whether or not a dependency makes `serde_json` keep them as they come (polars does).
-pub(super) fn write_json(root: &Path, to: &Path, value: &impl Serialize) -> Result<()> {
+pub(super) fn write_json(root: &Root, to: &str, value: &impl Serialize) -> Result<()> {
     let encode = || {
         let mut value = serde_json::to_value(value)?;
         value.sort_all_objects();
-        serde_json::to_string_pretty(&value)
+        serde_json::to_string_pretty(&value).map(|text| text + "\n")
     };
     let text =
-        encode().map_err(|e| Error::Damaged { path: to.into(), reason: format!("cannot convert to JSON: {e}") })?;
-    let mut staged = Staged::create(&layout::scratch(root))?;
-    staged.write_all(text.as_bytes()).and_then(|()| staged.write_all(b"\n")).map_err(io(to, "write"))?;
+        encode().map_err(|e| Error::Damaged { path: root.at(to), reason: format!("cannot convert to JSON: {e}") })?;
+    write(root, to, text.as_bytes())
+}
+
+/// Writes a small file whole, or not at all.
+pub(super) fn write(root: &Root, to: &str, bytes: &[u8]) -> Result<()> {
+    if root.put(to, bytes)? {
+        return Ok(());
+    }
+    let mut staged = Staged::create(&layout::scratch(root.own_folder()))?;
+    staged.write_all(bytes).map_err(io(&root.at(to), "write"))?;
     staged.publish(root, to)?;
     Ok(())
 }
 
-/// Copies a file to its place inside the folder `root`, whole or not at all. Gives its size and its SHA-256 in hex.
-pub(super) fn copy(root: &Path, from: &Path, to: &Path) -> Result<(u64, String)> {
-    let mut file = File::open(from).map_err(io(from, "open"))?;
-    let mut staged = Staged::create(&layout::scratch(root))?;
-    io::copy(&mut file, &mut staged).map_err(io(to, "write"))?;
-    staged.publish(root, to)
+/// Copies a table file to the same place in another part of the dataset, whole or not at all.
+pub(super) fn copy(from: &Root, to: &Root, file: &ShardFile) -> Result<()> {
+    read_into(from, to, file)?.publish(to, &file.path)?;
+    Ok(())
 }
 
-/// As [`copy`], of a file whose size and SHA-256 are known: a copy that is there already stays, and a file with other
-/// bytes is not copied. Gives whether the right one is in place.
-pub(super) fn copy_known(root: &Path, from: &Path, to: &Path, known: (u64, &str)) -> Result<bool> {
-    let is_known = |(bytes, sha256): (u64, String)| (bytes, sha256.as_str()) == known;
-    if sha256_file(to).is_ok_and(is_known) {
+/// The bytes of a table file, on their way to another place.
+fn read_into(from: &Root, to: &Root, file: &ShardFile) -> Result<Staged> {
+    let missing = || io(&from.at(&file.path), "open")(io::ErrorKind::NotFound.into());
+    let mut source = from.open(&file.path, Some(file.bytes))?.ok_or_else(missing)?;
+    let mut staged = Staged::create(&layout::scratch(to.own_folder()))?;
+    io::copy(&mut source, &mut staged).map_err(io(&to.at(&file.path), "write"))?;
+    Ok(staged)
+}
+
+/// As [`copy`], with a look at the digest: a copy that is there already stays, and a file with other bytes is not copied.
+/// Gives whether the right one is in place.
+pub(super) fn copy_known(from: &Root, to: &Root, file: &ShardFile) -> Result<bool> {
+    let known = (file.bytes, file.sha256.clone());
+    if to.digest(&file.path).is_ok_and(|found| found.as_ref() == Some(&known)) {
         return Ok(true);
     }
-    let mut file = File::open(from).map_err(io(from, "open"))?;
-    let mut staged = Staged::create(&layout::scratch(root))?;
-    io::copy(&mut file, &mut staged).map_err(io(to, "write"))?;
-    if !is_known((staged.bytes, staged.sha256.clone().finish())) {
+    let staged = read_into(from, to, file)?;
+    if (staged.bytes, staged.digest()) != known {
         return Ok(false);
     }
-    staged.publish(root, to)?;
+    staged.publish(to, &file.path)?;
     Ok(true)
 }
 
@@ -145,11 +161,6 @@ fn new_file(scratch: &Path) -> io::Result<tempfile::NamedTempFile> {
     builder.tempfile_in(scratch)
 }
 
-/// Makes renames inside a folder durable. Only Unix lets one open a folder.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +172,7 @@ mod tests {
         let mut staged = Staged::create(&scratch).unwrap();
         staged.write_all(b"abc").unwrap();
         assert!(!to.exists());
-        let (bytes, sha256) = staged.publish(root.path(), &to).unwrap();
+        let (bytes, sha256) = staged.publish(&Root::folder(root.path()), "a/b/file").unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"abc");
         // the test vector of FIPS 180-2
         assert_eq!(sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -186,7 +197,7 @@ mod tests {
         sweep(root.path());
         assert!(!root.path().join(".tmpkilled").exists());
         staged.write_all(b"alive").unwrap();
-        staged.publish(root.path(), &root.path().join("file")).unwrap();
+        staged.publish(&Root::folder(root.path()), "file").unwrap();
         assert_eq!(fs::read(root.path().join("file")).unwrap(), b"alive");
     }
 }

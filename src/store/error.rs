@@ -77,6 +77,21 @@ pub enum Error {
         /// What to do.
         advice: &'static str,
     },
+    /// An object store refuses a request, or does not answer.
+    #[error("{reason}")]
+    Storage {
+        /// The URL, what was tried, and what to check.
+        reason: String,
+    },
+    /// Another command committed to a dataset on object storage, which has no lock.
+    #[error(
+        "{path}: another medcosmos committed to this dataset while this command ran, so this one changed nothing; finished \
+         shards are kept: run the same command again, which goes on from them"
+    )]
+    Overtaken {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// A file of the dataset says something impossible.
     #[error("{path}: {reason}")]
     Damaged {

@@ -5,24 +5,25 @@
 //! the first 16 hex digits of its SHA-256. A segment that is not what its name says is ignored. Journals are no part of
 //! the data: rows count once a shard that holds them is committed.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
 
 use super::dataset::Dataset;
 use super::durable::Staged;
 use super::error::{Error, Result, io};
 use super::layout;
 use super::reader::{Rows, TableFile};
+use super::root::Root;
 use super::rows::{PredictedMask, PredictionRow, Row};
 use super::schema::Table;
 use super::shard::{Shard, ShardFile};
 use super::writer::TableWriter;
-use crate::digest::sha256_file;
+use crate::digest::sha256_of;
 
 /// The journal of a shard.
 pub(crate) struct Journal {
-    root: PathBuf,
-    folder: PathBuf,
+    root: Root,
+    /// Path below the dataset.
+    folder: String,
     model: Option<String>,
     source: String,
 }
@@ -40,8 +41,8 @@ impl Dataset {
     pub(crate) fn journal(&self, setting: &str, shard: &Shard) -> Journal {
         let model = shard.partition().model_name().unwrap_or_default();
         Journal {
-            root: self.path().to_path_buf(),
-            folder: self.journals_of(model).join(setting).join(shard.id().to_string()),
+            root: self.root().clone(),
+            folder: format!("{}/{setting}/{}", journals_of(model), shard.id()),
             model: shard.partition().model_name().map(String::from),
             source: shard.partition().source_name().to_string(),
         }
@@ -49,33 +50,22 @@ impl Dataset {
 }
 
 impl Dataset {
-    fn journals_of(&self, model: &str) -> PathBuf {
-        layout::journals(self.path()).join(model)
-    }
-
     /// Removes the journals of a model that are of another setting.
     ///
     /// # Errors
     /// Errors of removing.
     pub(crate) fn remove_other_journals(&self, model: &str, setting: &str) -> Result<()> {
-        let folder = self.journals_of(model);
-        let entries = match fs::read_dir(&folder) {
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(io(&folder, "list the folder"))?,
-        };
-        entries
-            .flatten()
-            .filter(|entry| entry.file_name() != setting)
-            .try_for_each(|entry| remove_folder(&entry.path()))
+        let folder = journals_of(model);
+        let setting_of = |path: &str| Some(path.strip_prefix(&folder)?.get(1..)?.split_once('/')?.0.to_string());
+        let settings: BTreeSet<String> =
+            self.root().files(&folder)?.iter().filter_map(|path| setting_of(path)).collect();
+        let others = settings.iter().filter(|other| *other != setting);
+        others.into_iter().try_for_each(|other| self.root().remove_folder(&format!("{folder}/{other}"), &folder))
     }
 }
 
-/// Removes a folder that may be gone already.
-pub(super) fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, "remove")(error)),
-        _ => Ok(()),
-    }
+fn journals_of(model: &str) -> String {
+    format!("{}/{model}", layout::JOURNALS)
 }
 
 impl Journal {
@@ -85,11 +75,11 @@ impl Journal {
     /// Errors of writing.
     pub(crate) fn append(&self, mut rows: Vec<PredictionRow>) -> Result<()> {
         rows.sort_by(Row::compare);
-        let mut writer = TableWriter::new(Staged::create(&layout::scratch(&self.root))?)?;
+        let mut writer = TableWriter::new(Staged::create(&layout::scratch(self.root.own_folder()))?)?;
         rows.into_iter().try_for_each(|row| writer.push(row))?;
         let staged = writer.finish()?.staged;
         let name = format!("{}.parquet", &staged.digest()[..16]);
-        staged.publish(&self.root, &self.folder.join(name))?;
+        staged.publish(&self.root, &format!("{}/{name}", self.folder))?;
         Ok(())
     }
 
@@ -98,16 +88,11 @@ impl Journal {
     /// # Errors
     /// The folder cannot be read.
     pub(crate) fn segments(&self) -> Result<Vec<Segment>> {
-        let mut paths = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(io(&self.folder, "list the folder")(error)),
-        };
-        paths.sort();
         let mut segments = Vec::new();
-        for path in paths {
-            match self.segment(path.clone()) {
+        for path in self.root.files(&self.folder)? {
+            match self.segment(path) {
                 Ok(segment) => segments.push(segment),
+                Err(error @ Error::Storage { .. }) => return Err(error),
                 Err(error) => {
                     tracing::warn!("{error}: this part of the journal is ignored, and its masks are predicted again");
                 }
@@ -116,17 +101,19 @@ impl Journal {
         Ok(segments)
     }
 
-    fn segment(&self, path: PathBuf) -> Result<Segment> {
-        let (bytes, sha256) = sha256_file(&path).map_err(io(&path, "read"))?;
+    fn segment(&self, name: String) -> Result<Segment> {
+        let path = self.root.at(&name);
+        let missing = || io(&path, "open")(std::io::ErrorKind::NotFound.into());
+        let file = self.root.open(&name, None)?.ok_or_else(missing)?;
+        let (bytes, sha256) = sha256_of(file).map_err(io(&path, "read"))?;
         if path.file_stem().is_none_or(|name| name != &sha256[..16]) {
             let reason = format!("its SHA-256 is {sha256}, which is not its name");
             return Err(Error::Damaged { path, reason });
         }
-        let name = path.display().to_string();
         let (model, source) = (self.model.clone(), self.source.clone());
         let empty = String::new;
         let file = ShardFile { bytes, checksums: empty(), first: empty(), last: empty(), path: name, rows: 0, sha256 };
-        let mut file = TableFile { path, table: Table::Predictions, model, source, file };
+        let mut file = TableFile { root: self.root.clone(), path, table: Table::Predictions, model, source, file };
         let mut masks: Vec<String> = Vec::new();
         for row in Rows::<PredictedMask>::of(vec![file.clone()]) {
             let PredictedMask { mask_id } = row?;
@@ -145,11 +132,6 @@ impl Journal {
     /// # Errors
     /// Errors of removing.
     pub(crate) fn remove(&self) -> Result<()> {
-        remove_folder(&self.folder)?;
-        // The folders above too, where they hold no other.
-        for folder in self.folder.ancestors().skip(1).take(3) {
-            let _ = fs::remove_dir(folder);
-        }
-        Ok(())
+        self.root.remove_folder(&self.folder, layout::JOURNALS)
     }
 }

@@ -39,6 +39,24 @@ pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const RECEIPTS: &str = "receipts";
 const OWN: &str = ".medcosmos";
 
+/// Folder with predictions of masks that no build has at the moment, laid out as a dataset is.
+pub(super) const PARKED: &str = ".medcosmos/parked";
+/// Folder with finished rows of shards that are not finished, by model, setting and shard.
+pub(super) const JOURNALS: &str = ".medcosmos/journal";
+/// Folder with the plans of stages.
+pub(super) const PLANS: &str = ".medcosmos/plans";
+/// Folder with what models cost, by model and setting.
+pub(super) const COSTS: &str = ".medcosmos/costs";
+/// Folder with the attempts at shards of work.
+pub(super) const ATTEMPTS: &str = ".medcosmos/attempts";
+
+/// True for the path of a file of the program's own that means something to one host only: everything below its folder,
+/// except what other hosts continue from.
+pub(super) fn stays_on_host(path: &str) -> bool {
+    let below = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    below(OWN) && ![PARKED, JOURNALS, PLANS, COSTS, ATTEMPTS].into_iter().any(|folder| path == folder || below(folder))
+}
+
 /// The hive partition that a shard writes to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
@@ -185,11 +203,6 @@ pub(super) fn lock(root: &Path) -> PathBuf {
     root.join(OWN).join("lock")
 }
 
-/// Folder with predictions of masks that no build has at the moment, laid out as a dataset is.
-pub(super) fn parked(root: &Path) -> PathBuf {
-    root.join(OWN).join("parked")
-}
-
 /// File with the digests of raw files that were computed before.
 pub(super) fn digest_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("digests")
@@ -202,8 +215,8 @@ pub(super) fn analysis_cache(root: &Path, name: &str) -> PathBuf {
 }
 
 /// File with digests of what predictions of a build shard were computed from.
-pub(super) fn parked_inputs(root: &Path, build: &str) -> PathBuf {
-    parked(root).join("inputs").join(format!("{build}.json"))
+pub(super) fn parked_inputs(build: &str) -> String {
+    format!("{PARKED}/inputs/{build}.json")
 }
 
 /// Folder with embeddings of slices that were computed before.
@@ -211,29 +224,9 @@ pub(super) fn embedding_cache(root: &Path) -> PathBuf {
     root.join(OWN).join("embeddings")
 }
 
-/// Folder with finished rows of shards that are not finished, by model, setting and shard.
-pub(super) fn journals(root: &Path) -> PathBuf {
-    root.join(OWN).join("journal")
-}
-
-/// Folder with the plans of stages.
-pub(super) fn plans(root: &Path) -> PathBuf {
-    root.join(OWN).join("plans")
-}
-
-/// Folder with what models cost, by model and setting.
-pub(super) fn costs(root: &Path) -> PathBuf {
-    root.join(OWN).join("costs")
-}
-
-/// Folder with the attempts at shards of work.
-pub(super) fn attempts(root: &Path) -> PathBuf {
-    root.join(OWN).join("attempts")
-}
-
 /// File with the times of a shard.
-pub(super) fn log(root: &Path, stage: Stage, id: &ShardId) -> PathBuf {
-    root.join(OWN).join("log").join(format!("{stage}-{id}.json"))
+pub(super) fn log(stage: Stage, id: &ShardId) -> String {
+    format!("{OWN}/log/{stage}-{id}.json")
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@
 //! lock to remove. The file names its holder for the message that others get. Readers take no lock: what they read is
 //! the manifest, which changes in one step. On NFS the kernel passes the lock on to the server (Linux: mounts without
 //! `local_lock=flock` or `nolock`); on a file system without locks a warning says that nothing prevents a second writer.
+//!
+//! Of a dataset on object storage only its mirror on this host is locked. Between hosts the version of the manifest decides
+//! (`remote.rs`): nobody waits, and of two commands that commit at the same time the second says so.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -18,10 +21,13 @@ use serde::{Deserialize, Serialize};
 use super::durable;
 use super::error::{Error, Result, io};
 use super::layout;
+use super::remote::Begun;
+use super::root::Root;
 
 /// Keeps other commands from writing to a dataset until it is dropped.
 #[derive(Debug)]
 pub struct WriteLock {
+    _begun: Begun,
     _file: File,
 }
 
@@ -42,7 +48,7 @@ impl WriteLock {
     /// # Errors
     /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place,
     /// [`Error::ReadOnly`] where the dataset cannot be written to, and errors of writing.
-    pub(super) fn take(root: &Path) -> Result<WriteLock> {
+    pub(super) fn take(root: &Root) -> Result<WriteLock> {
         WriteLock::take_as(root, false)
     }
 
@@ -50,11 +56,12 @@ impl WriteLock {
     ///
     /// # Errors
     /// As [`take`](Self::take).
-    pub(super) fn take_shared(root: &Path) -> Result<WriteLock> {
+    pub(super) fn take_shared(root: &Root) -> Result<WriteLock> {
         WriteLock::take_as(root, true)
     }
 
-    fn take_as(root: &Path, shared: bool) -> Result<WriteLock> {
+    fn take_as(dataset: &Root, shared: bool) -> Result<WriteLock> {
+        let root = dataset.own_folder();
         for folder in [layout::own(root), layout::scratch(root)] {
             own_folder(root, &folder)?;
         }
@@ -68,7 +75,7 @@ impl WriteLock {
         let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(held(root, file)),
+            Err(TryLockError::WouldBlock) => return Err(held(dataset.name(), file)),
             Err(TryLockError::Error(error)) => {
                 tracing::warn!(
                     "{}: the file system has no locks ({error}); make sure that no other medcosmos writes to this \
@@ -83,7 +90,8 @@ impl WriteLock {
         written.map_err(refused(root, &path, "write"))?;
         durable::sweep(&layout::scratch(root));
         let file = file.try_clone().map_err(io(&path, "open"))?;
-        Ok(WriteLock { _file: file })
+        let _begun = if shared { Begun::default() } else { dataset.begin()? };
+        Ok(WriteLock { _begun, _file: file })
     }
 }
 
@@ -151,23 +159,26 @@ mod tests {
     #[test]
     fn a_second_writer_learns_who_the_first_is() {
         let root = tempfile::tempdir().unwrap();
-        let first = WriteLock::take(root.path()).unwrap();
-        let refused = WriteLock::take(root.path()).unwrap_err().to_string();
+        let first = WriteLock::take(&Root::folder(root.path())).unwrap();
+        let refused = WriteLock::take(&Root::folder(root.path())).unwrap_err().to_string();
         assert!(refused.contains(&format!("process {} on ", std::process::id())), "{refused}");
         drop(first);
-        WriteLock::take(root.path()).unwrap();
+        WriteLock::take(&Root::folder(root.path())).unwrap();
     }
 
     #[test]
     fn shards_of_work_share_the_lock_and_a_commit_does_not() {
         let root = tempfile::tempdir().unwrap();
-        let (one, other) = (WriteLock::take_shared(root.path()).unwrap(), WriteLock::take_shared(root.path()).unwrap());
-        assert!(WriteLock::take(root.path()).is_err());
+        let (one, other) = (
+            WriteLock::take_shared(&Root::folder(root.path())).unwrap(),
+            WriteLock::take_shared(&Root::folder(root.path())).unwrap(),
+        );
+        assert!(WriteLock::take(&Root::folder(root.path())).is_err());
         drop(one);
-        assert!(WriteLock::take(root.path()).is_err());
+        assert!(WriteLock::take(&Root::folder(root.path())).is_err());
         drop(other);
-        let _alone = WriteLock::take(root.path()).unwrap();
-        assert!(WriteLock::take_shared(root.path()).is_err());
+        let _alone = WriteLock::take(&Root::folder(root.path())).unwrap();
+        assert!(WriteLock::take_shared(&Root::folder(root.path())).is_err());
     }
 
     #[test]
@@ -190,7 +201,7 @@ mod tests {
             fs::create_dir_all(folder.parent().unwrap()).unwrap();
             let _ = fs::remove_dir_all(&folder);
             std::os::unix::fs::symlink(victim.path(), &folder).unwrap();
-            let refused = WriteLock::take(root.path()).unwrap_err().to_string();
+            let refused = WriteLock::take(&Root::folder(root.path())).unwrap_err().to_string();
             assert!(refused.contains("a symbolic link"), "{refused}");
             fs::remove_file(&folder).unwrap();
         }

@@ -7,13 +7,12 @@ use serde_json::Value;
 
 use super::dataset::Dataset;
 use super::durable;
-use super::error::{Error, Result, io};
+use super::error::{Error, Result};
 use super::layout::{self, Partition};
 use super::names::Stage;
-use super::place;
 use super::schema::{SCHEMA_VERSION, Table};
 use super::shard::{Receipt, ShardFile, ShardId};
-use crate::digest::sha256_file;
+use crate::digest::sha256;
 
 /// `manifest.json`: everything in a dataset, file by file. The same inputs and options give the same manifest, byte for
 /// byte, however the work was cut and however often it was interrupted.
@@ -65,7 +64,7 @@ impl Manifest {
     /// [`Error::Damaged`] and errors of reading.
     pub fn read(dataset: &Dataset) -> Result<Option<Manifest>> {
         let path = dataset.path().join(layout::MANIFEST);
-        match place::read(dataset.path(), layout::MANIFEST)? {
+        match dataset.root().read(layout::MANIFEST)? {
             Some(text) => {
                 let damaged = |reason: String| Error::Damaged {
                     path: path.clone(),
@@ -101,12 +100,7 @@ impl Manifest {
     /// # Errors
     /// Errors of reading.
     pub fn digest(dataset: &Dataset) -> Result<Option<String>> {
-        let path = dataset.path().join(layout::MANIFEST);
-        match sha256_file(&path) {
-            Ok((_, digest)) => Ok(Some(digest)),
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io(&path, "read")(error)),
-        }
+        Ok(dataset.root().read(layout::MANIFEST)?.map(|text| sha256(&text)))
     }
 
     /// The manifest of these shards: those with receipts, by the receipts' paths, and those of which an earlier
@@ -138,8 +132,13 @@ impl Manifest {
         Manifest { counts, options, schema_version: SCHEMA_VERSION, shards, tables }
     }
 
+    /// Replaces the manifest.
+    ///
+    /// # Errors
+    /// [`Error::Overtaken`] where the dataset is on object storage and another command has replaced the manifest that this
+    /// one began with, and errors of writing.
     pub(super) fn write(&self, dataset: &Dataset) -> Result<()> {
-        durable::write_json(dataset.path(), &dataset.path().join(layout::MANIFEST), self)
+        durable::write_json(dataset.root(), layout::MANIFEST, self)
     }
 }
 

@@ -38,7 +38,9 @@ mod names;
 mod place;
 mod plans;
 mod reader;
+mod remote;
 mod repair;
+mod root;
 pub(crate) mod rows;
 pub mod schema;
 mod shard;
@@ -56,7 +58,7 @@ pub use arrow_schema::Field;
 pub use audit::{Audit, Problem, audit};
 pub(crate) use checksums::check_columns;
 #[cfg(feature = "query")]
-pub(crate) use checksums::check_size;
+pub(crate) use checksums::sized;
 pub(crate) use commit::{Change, Changed, Fate, apply, noted};
 pub use commit::{commit, copy};
 pub use dataset::Dataset;

@@ -3,8 +3,6 @@
 //! Each file is written whole by one process under a name of its own, so any number of hosts may work on one plan.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
@@ -12,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dataset::Dataset;
 use super::durable;
-use super::error::{Error, Result, io};
+use super::error::{Error, Result};
 use super::layout;
 use super::lock::host;
 
@@ -66,7 +64,8 @@ pub struct Attempt {
 #[derive(Debug)]
 pub struct OpenAttempt<'a> {
     dataset: &'a Dataset,
-    path: PathBuf,
+    /// Path below the dataset.
+    path: String,
     attempt: Attempt,
     started: Instant,
 }
@@ -81,7 +80,7 @@ impl OpenAttempt<'_> {
         self.attempt.seconds = Some(seconds);
         self.attempt.outcome = Some(if failure.is_some() { "failed" } else { "done" }.to_string());
         self.attempt.reason = failure.map(String::from);
-        durable::write_json(self.dataset.path(), &self.path, &self.attempt)?;
+        durable::write_json(self.dataset.root(), &self.path, &self.attempt)?;
         Ok(seconds)
     }
 }
@@ -92,26 +91,15 @@ impl Dataset {
     /// # Errors
     /// Errors of writing.
     pub fn store_plan(&self, plan: &StoredPlan) -> Result<()> {
-        let path = layout::plans(self.path()).join(format!("{}.json", plan.name));
-        durable::write_json(self.path(), &path, plan)
+        durable::write_json(self.root(), &format!("{}/{}.json", layout::PLANS, plan.name), plan)
     }
 
-    /// The plans that are stored, by name. A file that is none is left out, with a warning.
+    /// The plans that are stored, by name.
     ///
     /// # Errors
     /// Errors of reading.
     pub fn plans(&self) -> Result<Vec<StoredPlan>> {
-        let mut plans = Vec::new();
-        for path in json_files(&layout::plans(self.path()))? {
-            match read_json(&path) {
-                Ok(plan) => plans.push(plan),
-                Err(Error::Damaged { path, reason }) => {
-                    tracing::warn!("{}: not a plan: {reason}; make it again with `medcosmos plan`", path.display());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(plans)
+        self.json_below(layout::PLANS)
     }
 
     /// Notes that this process begins a shard of work.
@@ -129,17 +117,17 @@ impl Dataset {
             seconds: None,
         };
         let name = format!("{}-{}-{}.json", since.as_nanos(), attempt.host, attempt.process);
-        let path = layout::attempts(self.path()).join(shard).join(name);
-        durable::write_json(self.path(), &path, &attempt)?;
+        let path = format!("{}/{shard}/{name}", layout::ATTEMPTS);
+        durable::write_json(self.root(), &path, &attempt)?;
         Ok(OpenAttempt { dataset: self, path, attempt, started: Instant::now() })
     }
 
     /// The attempts at a shard of work, in the order of their begin.
     ///
     /// # Errors
-    /// [`Error::Damaged`] for a file that is none, and errors of reading.
+    /// Errors of reading.
     pub fn attempts(&self, shard: &str) -> Result<Vec<Attempt>> {
-        json_files(&layout::attempts(self.path()).join(shard))?.iter().map(|path| read_json(path)).collect()
+        self.json_below(&format!("{}/{shard}", layout::ATTEMPTS))
     }
 
     /// Number of attempts at each shard of work that has any.
@@ -147,61 +135,51 @@ impl Dataset {
     /// # Errors
     /// Errors of reading.
     pub fn attempt_counts(&self) -> Result<BTreeMap<String, usize>> {
-        let folder = layout::attempts(self.path());
         let mut counts = BTreeMap::new();
-        for shard in entries(&folder)? {
-            if let Some(id) = shard.file_name() {
-                counts.insert(id.to_string_lossy().into_owned(), json_files(&shard)?.len());
+        for path in self.root().files(layout::ATTEMPTS)?.iter().filter(|path| path.ends_with(".json")) {
+            let below = path.strip_prefix(layout::ATTEMPTS).and_then(|below| below.get(1..));
+            if let Some((id, _)) = below.and_then(|below| below.split_once('/')) {
+                *counts.entry(id.to_string()).or_default() += 1;
             }
         }
         Ok(counts)
     }
 
-    /// The file in which the cost of a model under a setting is kept. It is no part of the data.
-    pub(crate) fn cost_file(&self, model: &str, setting: &str) -> PathBuf {
-        layout::costs(self.path()).join(format!("{model}-{setting}.json"))
+    /// Path, below the dataset, of the file in which the cost of a model under a setting is kept. It is no part of the
+    /// data.
+    pub(crate) fn cost_file(model: &str, setting: &str) -> String {
+        format!("{}/{model}-{setting}.json", layout::COSTS)
     }
 
     /// What a file of the program's own holds; `None` where there is none.
     ///
     /// # Errors
     /// [`Error::Damaged`] where it holds something else, and errors of reading.
-    pub(crate) fn own_json<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
-        if path.exists() { read_json(path).map(Some) } else { Ok(None) }
+    pub(crate) fn own_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
+        let damaged = |e: serde_json::Error| Error::Damaged { path: self.root().at(path), reason: e.to_string() };
+        self.root().read(path)?.map(|text| serde_json::from_slice(&text).map_err(damaged)).transpose()
     }
 
     /// Writes a file of the program's own.
     ///
     /// # Errors
     /// Errors of writing.
-    pub(crate) fn write_own_json(&self, path: &Path, value: &impl Serialize) -> Result<()> {
-        durable::write_json(self.path(), path, value)
+    pub(crate) fn write_own_json(&self, path: &str, value: &impl Serialize) -> Result<()> {
+        durable::write_json(self.root(), path, value)
     }
-}
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read(path).map_err(io(path, "read"))?;
-    serde_json::from_slice(&text).map_err(|e| Error::Damaged { path: path.to_path_buf(), reason: e.to_string() })
-}
-
-/// The JSON files in a folder, sorted by name; none where there is no folder.
-fn json_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = entries(folder)?;
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    Ok(files)
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let listed = match fs::read_dir(folder) {
-        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listed => listed.map_err(io(folder, "list the folder"))?,
-    };
-    let mut paths = Vec::new();
-    for entry in listed {
-        paths.push(entry.map_err(io(folder, "list the folder"))?.path());
+    /// What the JSON files below a folder hold, in the order of their names. One that holds something else is left out,
+    /// with a warning.
+    fn json_below<T: DeserializeOwned>(&self, folder: &str) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        for path in self.root().files(folder)?.iter().filter(|path| path.ends_with(".json")) {
+            match self.own_json(path) {
+                Err(error @ Error::Damaged { .. }) => tracing::warn!("{error}; it is left out"),
+                other => found.extend(other?),
+            }
+        }
+        Ok(found)
     }
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]

@@ -16,15 +16,18 @@ use parquet::schema::types::SchemaDescriptor;
 
 use super::checksums;
 use super::error::{Error, Result, io, parquet};
+use super::root::Root;
 use super::rows::{Projection, compare_ids};
 use super::schema::Table;
-use super::shard::ShardFile;
+use super::shard::{Receipt, ShardFile};
 use super::writer::GROUP_ROWS;
 
 /// A file of a table, with what its receipt says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFile {
-    /// Where it is.
+    /// The dataset, or the part of one, that it is in.
+    pub(super) root: Root,
+    /// Where it is: a path, or a URL.
     pub path: PathBuf,
     /// Table.
     pub table: Table,
@@ -34,6 +37,40 @@ pub struct TableFile {
     pub source: String,
     /// Its size, digest, number of rows, first and last id.
     pub file: ShardFile,
+}
+
+impl TableFile {
+    /// The file of a table in a finished shard; `None` where the shard has no row of it.
+    pub(super) fn of(root: &Root, receipt: &Receipt, table: Table) -> Option<TableFile> {
+        let file = receipt.files.get(&table)?.clone();
+        let (model, source) = (receipt.model.clone(), receipt.source.clone());
+        Some(TableFile { root: root.clone(), path: root.at(&file.path), table, model, source, file })
+    }
+
+    /// A file of a table of which a test needs no more than the range of its ids.
+    #[cfg(test)]
+    pub(crate) fn of_range(table: Table, first: &str, last: &str) -> TableFile {
+        let (empty, path) = (String::new, PathBuf::new());
+        let (first, last) = (first.to_string(), last.to_string());
+        let file = ShardFile { bytes: 0, checksums: empty(), first, last, path: empty(), rows: 0, sha256: empty() };
+        TableFile { root: Root::folder(&path), path, table, model: None, source: empty(), file }
+    }
+
+    /// Whether a file is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.root.is_file(&self.file.path)
+    }
+
+    /// Whether every byte is what the receipt states.
+    ///
+    /// # Errors
+    /// The object store does not answer.
+    pub(crate) fn is_whole(&self) -> Result<bool> {
+        match self.root.digest(&self.file.path) {
+            Err(error @ Error::Storage { .. }) => Err(error),
+            found => Ok(found.ok().flatten().is_some_and(|(_, sha256)| sha256 == self.file.sha256)),
+        }
+    }
 }
 
 /// Rows of the files of a table, file by file. `P` says which columns are decoded: a whole row type, or a

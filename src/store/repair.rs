@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::audit::{Audit, Problem};
-use super::commit::{remove, remove_shard};
+use super::commit::remove_shard;
 use super::dataset::Dataset;
 use super::durable;
 use super::error::Result;
-use super::journal::remove_folder;
 use super::layout;
 use super::lock::WriteLock;
 use super::manifest::Manifest;
@@ -56,7 +55,7 @@ impl Repair {
         let listed = Manifest::read(dataset).ok().flatten().map(|manifest| manifest.shards).unwrap_or_default();
         let can_be_restored = |path: &str| {
             let shard = listed.iter().find(|shard| shard.receipt == path);
-            shard.is_some_and(|shard| Receipt::restored(dataset.path(), path, &shard.files).is_some())
+            shard.is_some_and(|shard| Receipt::restored(dataset.root(), path, &shard.files).is_some())
         };
         for problem in &audit.problems {
             match problem {
@@ -116,7 +115,7 @@ impl Repair {
     /// # Errors
     /// [`Locked`](super::Error::Locked) where another command writes, and errors of reading and writing.
     pub fn apply(&self, dataset: &Dataset, audit: &Audit, predictions: bool) -> Result<()> {
-        let _lock = WriteLock::take(dataset.path())?;
+        let _lock = WriteLock::take(dataset.root())?;
         self.in_the_way.iter().try_for_each(|path| dataset.move_aside(path))?;
         dataset.restore_head()?;
         let lost = Manifest::read(dataset).map_or(true, |manifest| manifest.is_none());
@@ -127,24 +126,24 @@ impl Repair {
         let receipts = audit.receipts.iter().map(|receipt| (receipt.path(), receipt.clone()));
         let mut kept: BTreeMap<String, Receipt> = receipts.filter(|(path, _)| stays(path)).collect();
         for shard in before.shards.iter().filter(|shard| self.restored.contains(&shard.receipt)) {
-            if let Some(receipt) = Receipt::restored(dataset.path(), &shard.receipt, &shard.files) {
-                durable::write_json(dataset.path(), &dataset.path().join(&shard.receipt), &receipt)?;
+            if let Some(receipt) = Receipt::restored(dataset.root(), &shard.receipt, &shard.files) {
+                durable::write_json(dataset.root(), &shard.receipt, &receipt)?;
                 kept.insert(shard.receipt.clone(), receipt);
             }
         }
         Manifest::of(kept, Vec::new(), before.options).write(dataset)?;
         for receipt in audit.receipts.iter().filter(|receipt| self.redo.contains_key(&receipt.path())) {
-            remove_shard(dataset.path(), receipt)?;
+            remove_shard(dataset.root(), receipt)?;
         }
         for path in self.redo.keys().chain(&self.leftovers) {
-            remove(&dataset.path().join(path))?;
+            dataset.root().remove(path)?;
         }
         if predictions {
             let uncommitted = |receipt: &&Receipt| self.predictions.contains_key(&receipt.path());
-            audit.receipts.iter().filter(uncommitted).try_for_each(|receipt| remove_shard(dataset.path(), receipt))?;
-            let parked = layout::parked(dataset.path());
+            audit.receipts.iter().filter(uncommitted).try_for_each(|receipt| remove_shard(dataset.root(), receipt))?;
+            let parked = dataset.parked_root();
             dataset.parked()?.iter().try_for_each(|receipt| remove_shard(&parked, receipt))?;
-            remove_folder(&layout::journals(dataset.path()))?;
+            dataset.root().remove_folder(layout::JOURNALS, layout::JOURNALS)?;
         }
         Ok(())
     }

@@ -7,8 +7,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -20,11 +18,11 @@ use super::durable::{self, Staged};
 use super::error::{Error, Result};
 use super::layout::{self, Partition};
 use super::names::Stage;
-use super::place;
+use super::root::Root;
 use super::rows::Row;
 use super::schema::{CONTENT_VERSION, SCHEMA_VERSION, Table};
 use super::writer::{TableWriter, Written};
-use crate::digest::{canonical_json, hex, sha256, sha256_file};
+use crate::digest::{canonical_json, hex, sha256};
 
 /// All that decides the content of a shard, as names and values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,8 +146,8 @@ impl Shard {
     }
 
     /// Checks that nothing lies in the way of its receipt and files.
-    pub(super) fn check_places(&self, root: &Path) -> Result<()> {
-        self.file_paths().iter().chain([&self.receipt_path()]).try_for_each(|path| place::check(root, path))
+    pub(super) fn check_places(&self, root: &Root) -> Result<()> {
+        self.file_paths().iter().chain([&self.receipt_path()]).try_for_each(|path| root.check(path))
     }
 
     /// Paths of the files that it may have, one a table, relative to the dataset.
@@ -265,9 +263,9 @@ impl Receipt {
     }
 
     /// Reads a receipt and checks that it belongs where it lies; `None` where there is none.
-    pub(super) fn read(root: &Path, relative: &str) -> Result<Option<Receipt>> {
-        let path = root.join(relative);
-        let Some(text) = place::read(root, relative)? else { return Ok(None) };
+    pub(super) fn read(root: &Root, relative: &str) -> Result<Option<Receipt>> {
+        let path = root.at(relative);
+        let Some(text) = root.read(relative)? else { return Ok(None) };
         let damaged = |reason: String| Error::Damaged { path: path.clone(), reason };
         let receipt: Receipt = serde_json::from_slice(&text).map_err(|e| damaged(format!("not a receipt: {e}")))?;
         let place = receipt.checked().map_err(damaged)?.receipt_path();
@@ -282,8 +280,8 @@ impl Receipt {
 
     /// A committed receipt that was damaged, with the files that the manifest lists: `None` where that is not enough to
     /// know what it said.
-    pub(super) fn restored(root: &Path, relative: &str, listed: &BTreeMap<Table, ShardFile>) -> Option<Receipt> {
-        let receipt: Receipt = serde_json::from_slice(&fs::read(root.join(relative)).ok()?).ok()?;
+    pub(super) fn restored(root: &Root, relative: &str, listed: &BTreeMap<Table, ShardFile>) -> Option<Receipt> {
+        let receipt: Receipt = serde_json::from_slice(&root.read(relative).ok()??).ok()?;
         if receipt.checked().ok()?.receipt_path() != relative {
             return None;
         }
@@ -292,8 +290,11 @@ impl Receipt {
     }
 
     /// Faults of the files that the receipt vouches for, one sentence each.
-    pub(super) fn faults(&self, root: &Path, verify: Verify) -> Vec<FileFault> {
-        self.files.values().filter_map(|file| file.fault(root, verify)).collect()
+    ///
+    /// # Errors
+    /// The object store does not answer, which is no fault of a file.
+    pub(super) fn faults(&self, root: &Root, verify: Verify) -> Result<Vec<FileFault>> {
+        self.files.values().filter_map(|file| file.fault(root, verify).transpose()).collect()
     }
 }
 
@@ -306,25 +307,25 @@ pub(super) struct FileFault {
 }
 
 impl ShardFile {
-    fn fault(&self, root: &Path, verify: Verify) -> Option<FileFault> {
-        let path = root.join(&self.path);
+    fn fault(&self, root: &Root, verify: Verify) -> Result<Option<FileFault>> {
         let found = match verify {
-            Verify::Quick => fs::metadata(&path).map(|found| (found.len(), None)),
-            Verify::Full => sha256_file(&path).map(|(bytes, sha256)| (bytes, Some(sha256))),
+            Verify::Quick => root.size(&self.path).map(|found| Some((found?, None))),
+            Verify::Full => root.digest(&self.path).map(|found| found.map(|(bytes, sha256)| (bytes, Some(sha256)))),
         };
         let reason = match found {
-            _ if path.is_dir() => Some("is a folder".to_string()),
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => Some(format!("cannot be read: {error}")),
-            Ok((bytes, _)) if bytes != self.bytes => {
+            _ if root.is_folder_in_place(&self.path) => Some("is a folder".to_string()),
+            Ok(None) => None,
+            Err(Error::Io { source, .. }) => Some(format!("cannot be read: {source}")),
+            Err(error) => return Err(error),
+            Ok(Some((bytes, _))) if bytes != self.bytes => {
                 Some(format!("has {bytes} bytes, but its receipt states {}", self.bytes))
             }
-            Ok((_, Some(sha256))) if sha256 != self.sha256 => {
+            Ok(Some((_, Some(sha256)))) if sha256 != self.sha256 => {
                 Some(format!("has SHA-256 {sha256}, but its receipt states {}", self.sha256))
             }
-            Ok(_) => return None,
+            Ok(_) => return Ok(None),
         };
-        Some(FileFault { path: self.path.clone(), reason })
+        Ok(Some(FileFault { path: self.path.clone(), reason }))
     }
 }
 
@@ -351,7 +352,7 @@ pub enum ShardState {
 /// Writes the tables of a shard. Nothing of them is seen in the dataset before [`finish`](Self::finish); if the writer
 /// is dropped, or the process killed, nothing ever is.
 pub struct ShardWriter<'a> {
-    root: &'a Path,
+    root: &'a Root,
     shard: Shard,
     tables: BTreeMap<Table, Box<dyn OpenTable>>,
     counts: BTreeMap<String, u64>,
@@ -375,7 +376,7 @@ impl<R: Row + Send> OpenTable for TableWriter<R> {
 }
 
 impl<'a> ShardWriter<'a> {
-    pub(super) fn new(root: &'a Path, shard: &Shard) -> Self {
+    pub(super) fn new(root: &'a Root, shard: &Shard) -> Self {
         let (tables, counts) = (BTreeMap::new(), BTreeMap::new());
         ShardWriter { root, shard: shard.clone(), tables, counts, begun: Instant::now() }
     }
@@ -391,7 +392,7 @@ impl<'a> ShardWriter<'a> {
                 let place = if R::TABLE.has_model() { "by model and source" } else { "by source alone" };
                 return Err(Error::Place { table: R::TABLE.name(), place });
             }
-            let writer = TableWriter::<R>::new(Staged::create(&layout::scratch(self.root))?)?;
+            let writer = TableWriter::<R>::new(Staged::create(&layout::scratch(self.root.own_folder()))?)?;
             self.tables.insert(R::TABLE, Box::new(writer));
         }
         let open = self.tables.get_mut(&R::TABLE).and_then(|table| table.as_any().downcast_mut::<TableWriter<R>>());
@@ -425,10 +426,10 @@ impl<'a> ShardWriter<'a> {
         for (table, Written { staged, rows, first, last }) in written {
             let path = layout::table_file(table, &shard.partition, &shard.id);
             let checksums = checksums::of_file(staged.path())?;
-            let (bytes, sha256) = staged.publish(root, &root.join(&path))?;
+            let (bytes, sha256) = staged.publish(root, &path)?;
             files.insert(table, ShardFile { bytes, checksums, first, last, path, rows, sha256 });
         }
-        let receipt_path = root.join(shard.receipt_path());
+        let receipt_path = shard.receipt_path();
         let receipt = Receipt {
             counts,
             files,
@@ -442,7 +443,7 @@ impl<'a> ShardWriter<'a> {
         }
         .sealed();
         let log = json!({"seconds": begun.elapsed().as_secs_f64(), "shard": receipt.id});
-        let log_path = layout::log(root, receipt.stage, &receipt.id);
+        let log_path = layout::log(receipt.stage, &receipt.id);
         durable::write_json(root, &log_path, &log)?;
         durable::write_json(root, &receipt_path, &receipt)?;
         Ok(receipt)

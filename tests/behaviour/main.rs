@@ -65,6 +65,7 @@ mod names;
 mod nothing_lost;
 #[cfg(all(feature = "s3", unix))] // settings of AWS are kept away by /dev/null
 mod object_store;
+mod object_store_dataset;
 mod outdated;
 mod passes;
 mod phantom;

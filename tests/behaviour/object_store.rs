@@ -17,18 +17,18 @@ use crate::program::{Run, assert_same, medcosmos};
 use crate::samples::skip;
 
 #[path = "../moto/mod.rs"]
-mod moto;
+pub mod moto;
 use moto::Moto;
 
 /// A session's token, which is a credential too.
 const TOKEN: &str = "token-of-the-tests";
 
-fn start(buckets: &[&str]) -> Option<Moto> {
+pub fn start(buckets: &[&str]) -> Option<Moto> {
     Moto::start(buckets, skip)
 }
 
 /// The program with what it needs to talk to a server at `port`. It logs all that it can.
-fn with_server(command: &str, port: u16) -> Command {
+pub fn with_server(command: &str, port: u16) -> Command {
     let mut program = medcosmos(command);
     program.envs(moto::environment(port)).env("AWS_SESSION_TOKEN", TOKEN).env("MEDCOSMOS_LOG", "trace");
     program
@@ -36,7 +36,7 @@ fn with_server(command: &str, port: u16) -> Command {
 
 /// Runs the program, which must not print a credential.
 #[track_caller]
-fn run(program: &mut Command) -> Run {
+pub fn run(program: &mut Command) -> Run {
     let run = Run::of(program);
     for secret in [moto::KEY_ID, moto::SECRET, TOKEN, "Signature="] {
         assert!(!run.out.contains(secret) && !run.err.contains(secret), "{secret} is in {}{}", run.out, run.err);
@@ -46,7 +46,7 @@ fn run(program: &mut Command) -> Run {
 
 /// As [`run`], to the status 0.
 #[track_caller]
-fn done(program: &mut Command) -> Run {
+pub fn done(program: &mut Command) -> Run {
     let run = run(program);
     assert_eq!(run.status, 0, "{program:?}\n{}{}", run.out, run.err);
     run
@@ -149,8 +149,8 @@ fn downloads_in_a_bucket_are_verified() {
 }
 
 /// Passes requests on to a server, and counts the bytes of its answers.
-struct Between {
-    port: u16,
+pub struct Between {
+    pub port: u16,
     /// Whether the server is gone.
     gone: Arc<AtomicBool>,
     answered: Arc<AtomicU64>,
@@ -160,7 +160,7 @@ struct Between {
 impl Between {
     /// `before` is called with the first line of each request before it is passed on; where it gives false, the server is
     /// gone from then on.
-    fn start(server: u16, before: impl Fn(&str) -> bool + Send + Sync + 'static) -> Between {
+    pub fn start(server: u16, before: impl Fn(&str) -> bool + Send + Sync + 'static) -> Between {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let between = Between { port, gone: Arc::default(), answered: Arc::default(), requests: Arc::default() };
@@ -177,7 +177,8 @@ impl Between {
                 let backwards = (server.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || {
                     pass(client, server, |bytes| {
-                        if bytes.starts_with(b"GET ") || bytes.starts_with(b"HEAD ") {
+                        let methods: [&[u8]; 4] = [b"GET ", b"HEAD ", b"PUT ", b"DELETE "];
+                        if methods.iter().any(|method| bytes.starts_with(method)) {
                             let line = String::from_utf8_lossy(bytes).lines().next().unwrap().to_string();
                             if !before(&line) {
                                 gone.store(true, Relaxed);

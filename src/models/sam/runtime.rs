@@ -16,7 +16,6 @@
 //!
 //! A process has one ONNX Runtime: it stays loaded, and later calls of [`Runtime::load`] return the same one.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +26,7 @@ use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use thiserror::Error;
 
+use crate::cache;
 use crate::digest::sha256_file;
 use crate::named;
 
@@ -113,18 +113,7 @@ pub enum RuntimeError {
 /// # Errors
 /// None of the three variables is set.
 pub fn cache_dir() -> Result<PathBuf, RuntimeError> {
-    cache_dir_from(|name| std::env::var_os(name))
-}
-
-fn cache_dir_from(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, RuntimeError> {
-    let path = |name: &str| variable(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    if let Some(own) = path("MEDCOSMOS_CACHE") {
-        return Ok(own);
-    }
-    if let Some(xdg) = path("XDG_CACHE_HOME").filter(|p| p.is_absolute()) {
-        return Ok(xdg.join("medcosmos"));
-    }
-    path("HOME").map(|home| home.join(".cache/medcosmos")).ok_or(RuntimeError::NoCacheFolder)
+    cache::cache_dir().ok_or(RuntimeError::NoCacheFolder)
 }
 
 /// Where `medcosmos setup` puts the library inside the cache folder.
@@ -384,22 +373,6 @@ fn refusal(path: PathBuf, error: ort::LoadDynamicError) -> RuntimeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn cache(variables: &[(&str, &str)]) -> Option<String> {
-        let found = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v));
-        cache_dir_from(found).ok().map(|p| p.to_string_lossy().into_owned())
-    }
-
-    #[test]
-    fn the_cache_folder_follows_the_variables() {
-        let home = ("HOME", "/home/ada");
-        assert_eq!(cache(&[home]).as_deref(), Some("/home/ada/.cache/medcosmos"));
-        assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "/var/c")]).as_deref(), Some("/var/c/medcosmos"));
-        assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "relative")]).as_deref(), Some("/home/ada/.cache/medcosmos"));
-        assert_eq!(cache(&[home, ("MEDCOSMOS_CACHE", "own")]).as_deref(), Some("own"));
-        assert_eq!(cache(&[home, ("MEDCOSMOS_CACHE", "")]).as_deref(), Some("/home/ada/.cache/medcosmos"));
-        assert_eq!(cache(&[]), None);
-    }
 
     /// What [`Runtime::load`] answers in a process of its own with these variables: a process loads one library only.
     fn load_in_a_child(variables: &[(&str, &Path)]) -> String {

@@ -199,13 +199,14 @@ impl<'a> Planned<'a> {
     /// they were written now. Where cases are left undone, a shard is another than planned.
     fn write(&self, shards: Range<usize>, progress: &Progress) -> Result<Vec<(Shard, bool)>> {
         progress.begin("build", "cases", self.work[shards.clone()].iter().map(|w| w.cases.len() as u64).sum());
+        let seen = self.dataset.seen(self.work[shards.clone()].iter().map(|work| &work.shard))?;
         let mut longest_first: Vec<usize> = shards.collect();
         longest_first.sort_by(|&a, &b| self.units[b].seconds.total_cmp(&self.units[a].seconds));
         // Threads that have no shard of their own left help with the cases of those that begin.
         let unfinished = AtomicUsize::new(longest_first.len());
         let outcome = side_by_side(&longest_first, |scratch, &at| {
             let workers = rayon::current_num_threads() / unfinished.load(Ordering::Relaxed).max(1);
-            let written = self.write_one(at, (scratch, workers), progress)?;
+            let written = self.write_one(at, &seen, (scratch, workers), progress)?;
             unfinished.fetch_sub(1, Ordering::Relaxed);
             Ok((at, written))
         });
@@ -218,11 +219,12 @@ impl<'a> Planned<'a> {
     fn write_one(
         &self,
         at: usize,
+        seen: &Dataset,
         workers: (&mut slices::Scratch, usize),
         progress: &Progress,
     ) -> Result<(Shard, bool)> {
         let work = &self.work[at];
-        if let ShardState::Done(receipt) = self.dataset.state(&work.shard, Verify::Quick)? {
+        if let ShardState::Done(receipt) = seen.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
             let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
             if !(self.options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
@@ -243,10 +245,11 @@ impl<'a> Planned<'a> {
     /// The shards as an engine left them: as planned, or without cases that could not be read.
     fn done(&self) -> Result<Vec<(Shard, bool)>> {
         let (mut done, mut open) = (Vec::new(), 0);
+        let seen = self.dataset.seen(self.work.iter().map(|work| &work.shard))?;
         for work in &self.work {
-            match self.dataset.state(&work.shard, Verify::Quick)? {
+            match seen.state(&work.shard, Verify::Quick)? {
                 ShardState::Done(_) => done.push((work.shard.clone(), false)),
-                _ => match self.dataset.finished_with(&work.shard, UNDONE)? {
+                _ => match seen.finished_with(&work.shard, UNDONE)? {
                     Some(receipt) => {
                         let partition = work.shard.partition().clone();
                         done.push((Shard::new(Stage::Build, partition, receipt.key), false));

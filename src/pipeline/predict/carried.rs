@@ -94,28 +94,12 @@ impl Merged<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::store::{ShardFile, Table};
+    use crate::store::Table;
 
     #[test]
     fn files_that_follow_one_another_are_one_chain() {
-        let file = |first: &str, last: &str| TableFile {
-            path: PathBuf::new(),
-            table: Table::Predictions,
-            model: None,
-            source: String::new(),
-            file: ShardFile {
-                bytes: 0,
-                checksums: String::new(),
-                first: first.into(),
-                last: last.into(),
-                path: String::new(),
-                rows: 0,
-                sha256: String::new(),
-            },
-        };
+        let file = |first: &str, last: &str| TableFile::of_range(Table::Predictions, first, last);
         let files = [file("s/c/1", "s/c/4"), file("s/b/1", "s/b/9"), file("s/b/5", "s/c/0"), file("s/d/1", "s/d/1")];
         assert_eq!(chains(&files), [vec![1, 0, 3], vec![2]]);
         // The slash comes before every other character.

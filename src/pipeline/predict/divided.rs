@@ -21,7 +21,7 @@ use crate::pipeline::{Error, Progress};
 use crate::projection;
 use crate::prompts::{Prompt, Strategy};
 use crate::slices::SlicePixels;
-use crate::store::{Receipt, Rows, Stage, Table};
+use crate::store::{Dataset, Receipt, Rows, Stage, Table};
 
 projection! {
     /// A slice, by its id alone.
@@ -41,7 +41,7 @@ impl Cost {
     /// The cost of the model of a job. It is measured once for each dataset and setting, so that every plan has the same
     /// parts.
     fn of(job: &Job) -> Result<Cost> {
-        let path = job.dataset.cost_file(job.model.name(), &job.setting());
+        let path = Dataset::cost_file(job.model.name(), &job.setting());
         match job.dataset.own_json(&path) {
             Ok(Some(known)) => return Ok(known),
             Ok(None) => {}
@@ -127,9 +127,9 @@ impl<'a> DividedJob<'a> {
         Ok(DividedJob { job, parts, units })
     }
 
-    /// What is open on a build shard.
-    fn plan(&self, at: usize) -> Result<Plan<'a>> {
-        let mut plan = Plan::default();
+    /// What is open on a build shard, by the dataset as it is or as it was seen.
+    fn plan(&self, at: usize, seen: Option<&Dataset>) -> Result<Plan<'a>> {
+        let mut plan = Plan::of(seen.cloned());
         plan.add_build(self.job, at)?;
         Ok(plan)
     }
@@ -154,8 +154,8 @@ impl<'a> DividedJob<'a> {
     }
 
     /// Those parts of a build shard on which something is left to do.
-    fn open_parts(&self, at: usize, parts: &[Part]) -> Result<Vec<Part>> {
-        let plan = self.plan(at)?;
+    fn open_parts(&self, at: usize, parts: &[Part], seen: &Dataset) -> Result<Vec<Part>> {
+        let plan = self.plan(at, Some(seen))?;
         let Some(work) = plan.work.first() else { return Ok(Vec::new()) };
         // Where nothing is there of a pass, no ids need to be read.
         if parts == [Part::WHOLE] || work.lacks_all() {
@@ -171,7 +171,7 @@ impl<'a> DividedJob<'a> {
 
     fn run_unit(&self, unit: usize, progress: &Progress) -> Result<()> {
         let (at, part) = self.parts[unit];
-        let plan = self.plan(at)?;
+        let plan = self.plan(at, None)?;
         if plan.work.is_empty() {
             return Ok(());
         }
@@ -185,7 +185,7 @@ impl<'a> DividedJob<'a> {
         self.job.predict_slices(&plan, Some(&own), progress, &mut journal)?;
         journal.flush()?;
         // The last part writes the shards. Two that finish at the same time write the same.
-        let plan = self.plan(at)?;
+        let plan = self.plan(at, None)?;
         match plan.work.first() {
             Some(work) if work.lacks_all() || !self.lacking(work)?.is_empty() => Ok(()),
             Some(_) => self.job.run(&plan, progress).map(drop),
@@ -219,10 +219,12 @@ impl Divided for DividedJob<'_> {
 
     fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
         let mut open = BTreeSet::new();
+        let builds = self.parts[units.clone()].iter().map(|(at, _)| *at);
+        let seen = self.job.seen(builds.clone().min().unwrap_or(0)..builds.max().map_or(0, |last| last + 1))?;
         for of_build in self.parts[units.clone()].chunk_by(|a, b| a.0 == b.0) {
             let at = of_build[0].0;
             let parts: Vec<Part> = of_build.iter().map(|(_, part)| *part).collect();
-            let still_open = self.open_parts(at, &parts)?;
+            let still_open = self.open_parts(at, &parts, &seen)?;
             // Parts of a build shard follow one another.
             let first = self.parts.partition_point(|(of, _)| *of < at);
             open.extend(still_open.into_iter().map(|part| first + part.index as usize));

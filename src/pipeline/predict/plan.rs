@@ -5,6 +5,7 @@
 //! shard holds does not depend on how it came to be.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::carried::Carried;
@@ -13,7 +14,9 @@ use crate::digest::{canonical_json, sha256};
 use crate::pipeline::slices_of::table_file;
 use crate::pipeline::standing::{Fitting, fitting, is_whole, masks_of, warn};
 use crate::projection;
-use crate::store::{Journal, Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify};
+use crate::store::{
+    Dataset, Journal, Partition, Receipt, Rows, Shard, ShardId, ShardKey, ShardState, Stage, Table, Verify,
+};
 
 projection! {
     /// A mask, by its id alone.
@@ -37,6 +40,8 @@ pub(super) struct Plan<'a> {
     bases: BTreeSet<ShardId>,
     /// Predictions that were set aside, and the number of their masks that are in no shard of the job.
     set_aside: BTreeMap<ShardId, (usize, Receipt)>,
+    /// The dataset as it was seen once, where the plan is of many shards ([`Dataset::seen`]).
+    seen: Option<Dataset>,
     /// Shards of the job that were done before.
     pub(super) shards_reused: usize,
     /// Masks of the selection that every pass had before.
@@ -112,7 +117,7 @@ impl Open<'_> {
 /// [`Error::Conflict`](super::super::Error::Conflict), and errors of reading.
 pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
     job.refuse_conflicts()?;
-    let mut plan = Plan::default();
+    let mut plan = Plan::of(Some(job.seen(0..job.builds.len())?));
     for at in 0..job.builds.len() {
         plan.add_build(job, at)?;
     }
@@ -127,6 +132,11 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
 }
 
 impl<'a> Plan<'a> {
+    /// A plan of nothing, of the dataset as it is or as it was seen.
+    pub(super) fn of(seen: Option<Dataset>) -> Self {
+        Plan { seen, ..Plan::default() }
+    }
+
     /// Plans one shard of the build.
     ///
     /// # Errors
@@ -146,11 +156,12 @@ impl<'a> Plan<'a> {
             let parked: Vec<&Fitting> = parked.iter().filter(|fitting| is_made_as(&fitting.receipt, &base)).collect();
             let masks = job.masks_to_be(build, &base, chosen, &parked)?;
             let shard = job.shard(build, masks.as_deref(), pass)?;
-            job.unpark(&shard)?;
+            let unparked = job.unpark(&shard)?;
             plan.shards.push(shard.clone());
             let masks = masks.map(|masks| Arc::new(HashSet::from_iter(masks)));
             let mut open = Open { pass, shard, base, carried: Carried::default(), masks };
-            let done = matches!(job.dataset.state(&open.shard, Verify::Quick)?, ShardState::Done(_));
+            let seen = plan.seen.as_ref().filter(|_| !unparked).unwrap_or(job.dataset);
+            let done = matches!(seen.state(&open.shard, Verify::Quick)?, ShardState::Done(_));
             if !done {
                 job.carry_shards(&mut open)?;
                 for Fitting { file, masks, .. } in &parked {
@@ -162,7 +173,7 @@ impl<'a> Plan<'a> {
                 *left = left.saturating_sub(masks.len());
             }
             plan.uncommitted.extend(job.carry_uncommitted(&mut open)?);
-            if job.carry_journal(&mut open)? {
+            if job.carry_journal(plan.seen.as_ref().unwrap_or(job.dataset), &mut open)? {
                 plan.journals.push(open.base.clone());
             }
             if done {
@@ -302,13 +313,20 @@ impl Job<'_> {
         Ok(Some(in_order))
     }
 
-    /// Puts a shard back that was set aside, where the build has gone back to what it was.
-    fn unpark(&self, shard: &Shard) -> Result<()> {
+    /// The dataset, prepared for looks at what is there of some build shards.
+    pub(super) fn seen(&self, builds: Range<usize>) -> Result<Dataset> {
+        let shards = self.builds[builds].iter().map(Receipt::shard).collect::<crate::store::Result<Vec<Shard>>>()?;
+        Ok(self.dataset.seen(&shards)?)
+    }
+
+    /// Puts a shard back that was set aside, where the build has gone back to what it was. True where it did.
+    fn unpark(&self, shard: &Shard) -> Result<bool> {
         match self.parked.iter().find(|receipt| receipt.id == *shard.id()) {
-            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.path.exists()) => {
-                Ok(self.dataset.unpark(receipt)?)
+            Some(receipt) if self.dataset.parked_file(receipt).is_some_and(|file| file.is_there()) => {
+                self.dataset.unpark(receipt)?;
+                Ok(true)
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -350,9 +368,9 @@ impl Job<'_> {
     }
 
     /// Finds the predictions of a journal that go into an open shard. True where the journal has no others.
-    fn carry_journal(&self, open: &mut Open) -> Result<bool> {
+    fn carry_journal(&self, dataset: &Dataset, open: &mut Open) -> Result<bool> {
         let mut spent = true;
-        for segment in self.journal(&open.base).segments()? {
+        for segment in dataset.journal(&self.setting(), &open.base).segments()? {
             let (meant, others) = open.divided(segment.masks);
             spent &= others.is_empty();
             open.carried.add(segment.file, meant);

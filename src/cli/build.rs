@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::named::named;
-use super::{Global, Outcome, ReplaceArguments, SOME_FAILED};
+use super::{Failure, Global, Outcome, ReplaceArguments, SOME_FAILED};
 use crate::leaks;
-use crate::pipeline::{self, BuildOptions, BuildReport, LeaksReport};
+use crate::pipeline::{self, BuildOptions, BuildReport, Divided, LeaksReport};
 use crate::slices::{self, Raters};
 use crate::sources::NearMiss;
-use crate::spec::{Intensity, Plane};
+use crate::spec::{Intensity, Plane, Registry};
 use crate::store::Dataset;
 use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 
@@ -73,20 +73,40 @@ struct Reports<'a> {
     leaks: Option<&'a LeaksReport>,
 }
 
+impl Arguments {
+    fn registry(&self, global: &Global) -> Result<Registry, Failure> {
+        Ok(global.registry()?.select(&self.source)?)
+    }
+
+    fn options(&self, global: &Global) -> BuildOptions {
+        BuildOptions {
+            slices: slices::Options {
+                min_area: self.min_area,
+                planes: self.plane.clone(),
+                intensity: self.intensity,
+                raters: self.raters,
+                split_components: self.split_components,
+            },
+            existing: self.replace.existing(),
+            open_work: global.open_work,
+            strict: self.strict,
+            budget: global.budget(),
+        }
+    }
+
+    /// Hands the work of the build to `with`.
+    pub(super) fn divided<T>(
+        &self,
+        global: &Global,
+        with: impl FnOnce(&Dataset, &dyn Divided) -> T,
+    ) -> Result<T, Failure> {
+        let (registry, options) = (self.registry(global)?, self.options(global));
+        Ok(pipeline::divided_build(&self.raw, &self.out, &registry, &options, &global.progress(), with)?)
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let registry = global.registry()?.select(&arguments.source)?;
-    let options = BuildOptions {
-        slices: slices::Options {
-            min_area: arguments.min_area,
-            planes: arguments.plane.clone(),
-            intensity: arguments.intensity,
-            raters: arguments.raters,
-            split_components: arguments.split_components,
-        },
-        existing: arguments.replace.existing(),
-        strict: arguments.strict,
-        budget: global.budget(),
-    };
+    let (registry, options) = (arguments.registry(global)?, arguments.options(global));
     let report = pipeline::build(&arguments.raw, &arguments.out, &registry, &options, &global.progress())?;
     let leaks = match arguments.dedup && !report.empty() {
         true => {

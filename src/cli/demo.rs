@@ -13,7 +13,7 @@ use crate::models::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, insta
 use crate::models::sam::{DEFAULT_MODEL, Model, Runtime, Sam, cache_dir};
 use crate::models::{ModelOptions, OtsuBox, Segmenter};
 use crate::pipeline::{
-    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, Existing, PredictOptions, PredictReport,
+    self, BuildOptions, BuildReport, EvaluateOptions, EvaluateReport, Existing, OpenWork, PredictOptions, PredictReport,
 };
 use crate::raw::PHANTOMS;
 #[cfg(feature = "query")]
@@ -120,7 +120,8 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
 
     script.step("Evaluate: overlap and distance metrics of each prediction, five factors of each mask");
     script.command(&format!("evaluate {}", shown(&data)));
-    let evaluated = pipeline::evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &progress)?;
+    let evaluated =
+        pipeline::evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &progress)?;
     script.result(|| println!("  {}", evaluate::sentence(&evaluated)));
 
     results(&data, &script)?;

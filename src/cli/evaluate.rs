@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{Global, Outcome, ReplaceArguments};
+use super::{Failure, Global, Outcome, ReplaceArguments};
 use crate::factors::FACTORS;
 use crate::metrics::{METRICS, MetricOptions};
-use crate::pipeline::{self, EvaluateOptions, EvaluateReport};
+use crate::pipeline::{self, Divided, EvaluateOptions, EvaluateReport};
 use crate::store::Dataset;
 use crate::text::grouped;
 
@@ -36,15 +36,28 @@ fn measures_help() -> String {
     )
 }
 
+impl Arguments {
+    fn options(&self) -> EvaluateOptions {
+        let metrics = MetricOptions {
+            nsd_tolerance_px: self.nsd_tolerance_px,
+            nsd_tolerance_mm: self.nsd_tolerance_mm,
+            ..MetricOptions::default()
+        };
+        EvaluateOptions { metrics, ..EvaluateOptions::default() }
+    }
+
+    /// Hands the work of the evaluation to `with`.
+    pub(super) fn divided<T>(&self, with: impl FnOnce(&Dataset, &dyn Divided) -> T) -> Result<T, Failure> {
+        let dataset = Dataset::open(&self.dataset)?;
+        let existing = self.replace.existing();
+        Ok(pipeline::divided_evaluation(&dataset, &self.options(), existing, |work| with(&dataset, work))?)
+    }
+}
+
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
-    let metrics = MetricOptions {
-        nsd_tolerance_px: arguments.nsd_tolerance_px,
-        nsd_tolerance_mm: arguments.nsd_tolerance_mm,
-        ..MetricOptions::default()
-    };
-    let options = EvaluateOptions { metrics, ..EvaluateOptions::default() };
-    let report = pipeline::evaluate(&dataset, &options, arguments.replace.existing(), &global.progress())?;
+    let (existing, open_work) = (arguments.replace.existing(), global.open_work);
+    let report = pipeline::evaluate(&dataset, &arguments.options(), existing, open_work, &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => println!("{}", sentence(&report)),

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::interrupt;
 use crate::memory::{Budget, EXPANSION, Size};
-use crate::pipeline::{Existing, Progress};
+use crate::pipeline::{Existing, OpenWork, Progress};
 use crate::spec::Registry;
 use crate::text::printable;
 
@@ -34,6 +34,7 @@ macro_rules! println {
 mod analyze;
 mod build;
 mod cache;
+mod commit;
 mod demo;
 mod evaluate;
 mod export;
@@ -43,19 +44,24 @@ mod leaks;
 mod licences;
 mod models;
 mod named;
+mod plan;
+mod planned;
 mod predict;
 #[cfg(feature = "query")]
 mod query;
 #[cfg(feature = "query")]
 mod report;
+mod retry;
 mod run;
 mod scan;
 mod schema;
 mod setup;
+mod shard;
 mod sources;
 mod split;
 mod trace;
 mod verify;
+mod worker;
 
 /// Anything that ends a command; printed with its causes.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -98,6 +104,9 @@ struct Global {
     /// Bytes that an archive may expand to for each byte of its file, beyond the first GiB
     #[arg(long, global = true, value_name = "N", default_value_t = EXPANSION, help_heading = GLOBAL)]
     max_expansion: u64,
+    /// What a stage does with work that is not done; `commit` sets it.
+    #[arg(skip)]
+    open_work: OpenWork,
     /// Spec file that adds a source, or replaces a built-in one; may be repeated
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     spec: Vec<PathBuf>,
@@ -194,6 +203,16 @@ enum Command {
     Setup(setup::Arguments),
     /// Run the stages of a pipeline file
     Run(run::Arguments),
+    /// Divide a stage into shards that engines run on many hosts (docs/scale-out.md)
+    Plan(plan::Arguments),
+    /// Run shards of a plan
+    Shard(shard::Arguments),
+    /// Run shards whose ids come on standard input, and answer in JSON lines
+    Worker(worker::Arguments),
+    /// Commit a stage whose shards are all done
+    Commit(commit::Arguments),
+    /// List the shards of plans that are not done, with their attempts, and run them
+    Retry(retry::Arguments),
     /// Run the whole pipeline on generated phantom data
     Demo(demo::Arguments),
 }
@@ -201,7 +220,10 @@ enum Command {
 impl Command {
     /// True where the same command, run again, goes on where it stopped.
     fn resumes(&self) -> bool {
-        use Command::{Build, Demo, Evaluate, Export, Import, Leaks, Package, Predict, Run, Setup, Split};
+        use Command::{
+            Build, Commit, Demo, Evaluate, Export, Import, Leaks, Package, Plan, Predict, Retry, Run, Setup, Shard,
+            Split, Worker,
+        };
         matches!(
             self,
             Build(_)
@@ -214,6 +236,11 @@ impl Command {
                 | Package(_)
                 | Setup(_)
                 | Run(_)
+                | Plan(_)
+                | Shard(_)
+                | Worker(_)
+                | Commit(_)
+                | Retry(_)
                 | Demo(_)
         )
     }
@@ -283,6 +310,11 @@ fn dispatch(command: &Command, global: &Global) -> Outcome {
         Command::Cache(a) => cache::run(a, global),
         Command::Setup(a) => setup::run(a, global),
         Command::Run(a) => run::run(a, global),
+        Command::Plan(a) => plan::run(a, global),
+        Command::Shard(a) => shard::run(a, global),
+        Command::Worker(a) => worker::run(a, global),
+        Command::Commit(a) => commit::run(a, global),
+        Command::Retry(a) => retry::run(a, global),
         Command::Demo(a) => demo::run(a, global),
     }
 }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::named::named;
-use super::{Global, Outcome, ReplaceArguments};
+use super::{Failure, Global, Outcome, ReplaceArguments};
 use crate::models::sam::{DEFAULT_MODEL, EncoderClip, Provider};
 use crate::models::{self, BUILT_IN, ClickOptions, ModelOptions};
-use crate::pipeline::{self, PredictOptions, PredictReport, Selection};
+use crate::pipeline::{self, Divided, OpenWork, PredictOptions, PredictReport, Selection};
 use crate::prompts::{EverythingOptions, JitterLevel, PromptRule, STRATEGIES, Strategy, strategy_label};
 use crate::store::{Choice, Dataset};
 use crate::text::grouped;
@@ -139,6 +139,11 @@ impl Arguments {
         &self.model
     }
 
+    /// Name of the model in the tables.
+    pub(super) fn name_of_model(&self) -> Result<String, Failure> {
+        Ok(models::open(&self.model, &ModelOptions::default())?.name().to_string())
+    }
+
     fn model_options(&self, dataset: &Dataset) -> ModelOptions {
         ModelOptions {
             clip: self.encoder_clip,
@@ -147,7 +152,19 @@ impl Arguments {
         }
     }
 
-    fn options(&self) -> PredictOptions {
+    /// Hands the work of the prediction to `with`.
+    pub(super) fn divided<T>(
+        &self,
+        shard_seconds: f64,
+        with: impl FnOnce(&Dataset, &dyn Divided) -> T,
+    ) -> Result<T, Failure> {
+        let dataset = Dataset::open(&self.dataset)?;
+        let model = models::open(&self.model, &self.model_options(&dataset))?;
+        let options = self.options(OpenWork::Run);
+        Ok(pipeline::divided_prediction(&dataset, &*model, &options, shard_seconds, |work| with(&dataset, work))?)
+    }
+
+    fn options(&self, open_work: OpenWork) -> PredictOptions {
         let Arguments { selection, randomness, clicks, everything, .. } = self;
         PredictOptions {
             strategies: self.strategies.clone(),
@@ -178,6 +195,7 @@ impl Arguments {
                 limit: selection.limit,
             },
             existing: self.replace.existing(),
+            open_work,
         }
     }
 }
@@ -185,7 +203,7 @@ impl Arguments {
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let dataset = Dataset::open(&arguments.dataset)?;
     let model = models::open(&arguments.model, &arguments.model_options(&dataset))?;
-    let report = pipeline::predict(&dataset, &*model, &arguments.options(), &global.progress())?;
+    let report = pipeline::predict(&dataset, &*model, &arguments.options(global.open_work), &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
         false => {

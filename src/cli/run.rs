@@ -237,6 +237,7 @@ mod tests {
             threads: None,
             memory: None,
             max_expansion: crate::memory::EXPANSION,
+            open_work: crate::pipeline::OpenWork::Run,
             spec: vec!["own.toml".into()],
         };
         stages(text, &arguments, &global)

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use thiserror::Error;
 
+use crate::store::Stage;
+
 mod build;
 mod change;
 mod evaluate;
 mod import;
+mod in_order;
 mod inputs;
 mod leaks;
 mod predict;
@@ -21,16 +24,18 @@ mod rebuild;
 mod slices_of;
 mod split;
 mod standing;
+mod work;
 
-pub use build::{BuildOptions, BuildReport, SourceReport, build};
+pub use build::{BuildOptions, BuildReport, SourceReport, build, divided_build};
 pub use change::{Existing, Outdated};
-pub use evaluate::{EvaluateOptions, EvaluateReport, evaluate};
+pub use evaluate::{EvaluateOptions, EvaluateReport, divided_evaluation, evaluate};
 pub use import::{IMPORTED, ImportOptions, ImportReport, LEAST_IOU, import};
 pub use leaks::{Crossing, LeaksReport, LinkTotal, Unmapped, leaks};
-pub use predict::{PredictOptions, PredictReport, Selection, predict};
+pub use predict::{PredictOptions, PredictReport, Selection, divided_prediction, predict};
 pub use progress::Progress;
 pub use rebuild::{Difference, Rebuild, rebuild};
 pub use split::{PartTotal, SplitCheck, SplitOptions, SplitReport, check_split, split};
+pub use work::{Divided, OpenWork, SHARD_SECONDS, Unit, WorkShard};
 
 /// Why a stage cannot be done. What concerns one case only is no error of the stage: it is in the case's row and in the
 /// report.
@@ -101,6 +106,25 @@ pub enum Error {
         /// Options that differ.
         changes: String,
     },
+    /// A stage that is to commit only, while an engine has not done all of its work.
+    #[error(
+        "{dataset}: {open} shard(s) of {stage} are not done. `medcosmos retry {dataset} --dry-run` lists them with their \
+         attempts"
+    )]
+    Open {
+        /// Folder of the dataset.
+        dataset: PathBuf,
+        /// The stage.
+        stage: Stage,
+        /// Number of shards.
+        open: usize,
+    },
+    /// Cases that could not be read this time.
+    #[error("{reason}")]
+    Undone {
+        /// The cases, each with its reason.
+        reason: String,
+    },
     /// Nothing to do.
     #[error("{path}: {reason}")]
     Nothing {
@@ -161,20 +185,6 @@ fn side_by_side<T: Sync, R: Send, S: Default>(
     });
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, outcome)| outcome).collect()
-}
-
-/// Items in pieces of at most `size`, so that a piece can be worked on in parallel while the rest is still on disk. The
-/// first error ends them.
-fn chunks<T>(mut items: impl Iterator<Item = Result<T>>, size: usize) -> impl Iterator<Item = Result<Vec<T>>> {
-    let mut failed = false;
-    std::iter::from_fn(move || {
-        if failed {
-            return None;
-        }
-        let chunk: Result<Vec<T>> = items.by_ref().take(size).collect();
-        failed = chunk.is_err();
-        chunk.map(|items| (!items.is_empty()).then_some(items)).transpose()
-    })
 }
 
 #[cfg(test)]

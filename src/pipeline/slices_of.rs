@@ -67,19 +67,7 @@ impl StoredSlice {
 }
 
 /// Walks over the slices of a build shard that have a mask for which `wanted` is true, with these masks; one slice in
-/// memory at a time.
-pub(super) fn slices_of<W>(
-    dataset: &Dataset,
-    receipt: &Receipt,
-    wanted: W,
-) -> impl Iterator<Item = Result<DecodedSlice>> + use<W>
-where
-    W: Fn(&str) -> bool,
-{
-    stored_slices(dataset, receipt, wanted).map(|slice| slice?.decoded())
-}
-
-/// [`slices_of`], before they are decoded.
+/// memory at a time. They are not decoded yet, so that threads can do that.
 pub(super) fn stored_slices<W>(
     dataset: &Dataset,
     receipt: &Receipt,

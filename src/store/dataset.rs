@@ -128,6 +128,15 @@ impl Dataset {
         Ok(lock)
     }
 
+    /// Takes the dataset for shards of work, together with other processes that do the same. What they write belongs to
+    /// the dataset once a stage commits it.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
+    pub fn lock_shared(&self) -> Result<WriteLock> {
+        WriteLock::take_shared(&self.root)
+    }
+
     /// A dataset in a folder that holds tables already.
     #[cfg(test)]
     pub(super) fn create_at(root: &Path) -> Result<Dataset> {
@@ -329,6 +338,28 @@ impl Dataset {
             }
         }
         Ok(found)
+    }
+
+    /// A finished shard whose key is that of `shard` with one more name, `addition`: what a stage left for it where it
+    /// could not do all of it. Of several, the one with the first id.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(crate) fn finished_with(&self, shard: &Shard, addition: &str) -> Result<Option<Receipt>> {
+        for path in self.files_in(&shard.folder())? {
+            match Receipt::read(&self.root, &path) {
+                Ok(Some(receipt)) => {
+                    let like =
+                        receipt.key.get(addition).is_some() && receipt.key.clone().without(addition) == *shard.key();
+                    if like && receipt.faults(&self.root, Verify::Quick).is_empty() {
+                        return Ok(Some(receipt));
+                    }
+                }
+                Ok(None) | Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Seconds that each committed shard took when it was done, by stage. They are no part of the data: shards whose

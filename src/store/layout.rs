@@ -11,6 +11,9 @@
 //! .medcosmos/journal/mobile-sam/<setting>/<shard>/    finished rows of predictions whose shard is not finished
 //! .medcosmos/lock                                     locked by the command that writes, with its name
 //! .medcosmos/parked/                                  predictions of masks that no build has at the moment
+//! .medcosmos/plans/                                   plans of stages, for engines that run their shards
+//! .medcosmos/attempts/                                who tried which shard of work, when, and how it ended
+//! .medcosmos/costs/                                   what models cost, measured once for each dataset
 //! .medcosmos/scratch/                                 files being written
 //! .medcosmos/log/                                     times; differs from run to run, no part of the data
 //! ```
@@ -177,6 +180,21 @@ pub(super) fn embedding_cache(root: &Path) -> PathBuf {
 /// Folder with finished rows of shards that are not finished, by model, setting and shard.
 pub(super) fn journals(root: &Path) -> PathBuf {
     root.join(OWN).join("journal")
+}
+
+/// Folder with the plans of stages.
+pub(super) fn plans(root: &Path) -> PathBuf {
+    root.join(OWN).join("plans")
+}
+
+/// Folder with what models cost, by model and setting.
+pub(super) fn costs(root: &Path) -> PathBuf {
+    root.join(OWN).join("costs")
+}
+
+/// Folder with the attempts at shards of work.
+pub(super) fn attempts(root: &Path) -> PathBuf {
+    root.join(OWN).join("attempts")
 }
 
 /// File with the times of a shard.

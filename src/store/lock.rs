@@ -1,4 +1,8 @@
-//! One command at a time writes to a dataset.
+//! One command at a time changes a dataset.
+//!
+//! Processes that do shards of work (`medcosmos shard run`, `medcosmos worker`) share the lock: each file they write has
+//! the name of its content, so they do not disturb one another. A command that commits waits for none of them: it is
+//! refused while they run, and they are refused while it runs.
 //!
 //! The lock is advisory and belongs to the open file, so it ends with the process, however that ends: there is no stale
 //! lock to remove. The file names its holder for the message that others get. Readers take no lock: what they read is
@@ -36,13 +40,25 @@ impl WriteLock {
     /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place, and
     /// errors of writing.
     pub(super) fn take(root: &Path) -> Result<WriteLock> {
+        WriteLock::take_as(root, File::try_lock)
+    }
+
+    /// As [`take`](Self::take), together with other processes that share the lock.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub(super) fn take_shared(root: &Path) -> Result<WriteLock> {
+        WriteLock::take_as(root, File::try_lock_shared)
+    }
+
+    fn take_as(root: &Path, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<WriteLock> {
         for folder in [layout::own(root), layout::scratch(root)] {
             own_folder(&folder)?;
         }
         let path = layout::lock(root);
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = file.as_mut().map_err(|e| io(&path, "open")(std::io::Error::new(e.kind(), e.to_string())))?;
-        match file.try_lock() {
+        match lock(file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(root, file)),
             Err(TryLockError::Error(error)) => {
@@ -97,7 +113,7 @@ fn command() -> String {
     name.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
 }
 
-fn host() -> String {
+pub(super) fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
@@ -113,6 +129,18 @@ mod tests {
         assert!(refused.contains(&format!("process {} on ", std::process::id())), "{refused}");
         drop(first);
         WriteLock::take(root.path()).unwrap();
+    }
+
+    #[test]
+    fn shards_of_work_share_the_lock_and_a_commit_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let (one, other) = (WriteLock::take_shared(root.path()).unwrap(), WriteLock::take_shared(root.path()).unwrap());
+        assert!(WriteLock::take(root.path()).is_err());
+        drop(one);
+        assert!(WriteLock::take(root.path()).is_err());
+        drop(other);
+        let _alone = WriteLock::take(root.path()).unwrap();
+        assert!(WriteLock::take_shared(root.path()).is_err());
     }
 
     #[cfg(unix)]

@@ -35,6 +35,7 @@ mod layout;
 mod lock;
 mod manifest;
 mod names;
+mod plans;
 mod reader;
 mod repair;
 pub(crate) mod rows;
@@ -65,6 +66,7 @@ pub use layout::Partition;
 pub use lock::WriteLock;
 pub use manifest::{Manifest, ManifestShard, TableTotal};
 pub use names::{CaseStatus, Choice, FileStatus, LeakKind, Stage};
+pub use plans::{Attempt, OpenAttempt, PlannedShard, StoredPlan};
 pub use reader::{Rows, TableFile};
 pub use repair::Repair;
 pub use rows::{

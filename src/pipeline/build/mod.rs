@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use super::change::{admit, finish};
+use super::work::{Divided, OpenWork, Unit};
 use super::{Error, Existing, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
@@ -24,8 +26,8 @@ mod shards;
 pub(super) use files::{NO_SOURCE, planned_files};
 pub use report::{BuildReport, SourceReport};
 use report::{placement_count, report, unclaimed};
-use shards::not_read;
 pub(super) use shards::{Digests, UNDONE, shards, write_shard};
+use shards::{Work, not_read};
 
 /// Options of the build.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,8 @@ pub struct BuildOptions {
     pub slices: slices::Options,
     /// What happens to slices and masks that were built with other options.
     pub existing: Existing,
+    /// What happens to shards that are not done.
+    pub open_work: OpenWork,
     /// Stop at the first case that fails, or whose masks were paired by index against their headers.
     pub strict: bool,
     /// Memory that the files of cases may take.
@@ -78,39 +82,21 @@ pub fn build(
     options: &BuildOptions,
     progress: &Progress,
 ) -> Result<BuildReport> {
-    let tree = Tree::open_within(raw, &options.budget)?;
-    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let mut found = scan_below(registry, &tree.name(), &paths);
-    if found.sources.is_empty() {
-        let reason = nothing_found(&tree, registry, &near_misses(registry, &found, &tree.name(), &paths), raw);
-        return Err(Error::Nothing { path: raw.to_path_buf(), reason });
-    }
-    refuse_inside(raw, path)?;
+    let (tree, mut found) = scan_downloads(raw, path, registry, options)?;
     let dataset = Dataset::create(path)?;
     let _lock = dataset.lock()?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
     save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
-    let planned: Vec<Shard> = work.iter().map(|w| w.shard.clone()).collect();
-    admit(&dataset, &planned, &["options"], &[], options.existing)?;
+    let planned = Planned::new(&dataset, (&tree, &digests), work, options);
+    planned.admit()?;
 
     let before = built_cases(&dataset);
-    let cases: u64 = work.iter().map(|w| w.cases.len() as u64).sum();
-    progress.begin("build", "cases", cases);
-    let outcome = side_by_side(&work, |scratch: &mut slices::Scratch, work| {
-        if let ShardState::Done(receipt) = dataset.state(&work.shard, Verify::Quick)? {
-            // A strict run must not pass over failures that an earlier run left behind.
-            let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
-            if !(options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
-                progress.advance(work.cases.len() as u64);
-                return Ok((work.shard.clone(), false));
-            }
-        }
-        let receipt = write_shard(work, (&tree, &digests), &dataset, options, scratch, progress)?;
-        Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
-    });
-    progress.end();
+    let outcome = match options.open_work {
+        OpenWork::Run => planned.write(0..planned.work.len(), progress),
+        OpenWork::Refuse => planned.done(),
+    };
     cache.forget_contradicted(&tree);
     save(&cache);
     let written = outcome?;
@@ -123,10 +109,12 @@ pub fn build(
     }
     let files = files.into_iter().map(|files| files.shard);
     // Those of cases that were left undone are others than planned.
+    let reused = written.len() - done;
     let expected: Vec<Shard> = written.into_iter().map(|(shard, _)| shard).chain(files).collect();
     let outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
+    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.links = tree.links().to_vec();
     report.unclaimed = unclaimed(&found, &paths);
@@ -135,8 +123,141 @@ pub fn build(
     report.lost = before.difference(&after).cloned().collect();
     report.outdated = outdated;
     report.chosen = registry.chosen().map(<[String]>::to_vec);
-    (report.shards_done, report.shards_reused) = (done, work.len() - done);
+    (report.shards_done, report.shards_reused) = (done, reused);
     Ok(report)
+}
+
+/// Hands the dataset and the work of a build to `with`, for an engine that does it. The dataset is created where it is
+/// not there.
+///
+/// # Errors
+/// As [`build`].
+pub fn divided_build<T>(
+    raw: &Path,
+    path: &Path,
+    registry: &Registry,
+    options: &BuildOptions,
+    progress: &Progress,
+    with: impl FnOnce(&Dataset, &dyn Divided) -> T,
+) -> Result<T> {
+    let (tree, mut found) = scan_downloads(raw, path, registry, options)?;
+    let dataset = Dataset::create(path)?;
+    let _lock = dataset.lock_shared()?;
+    let mut cache = DigestCache::load(&dataset.digest_cache());
+    let digests = prepare(&tree, &mut found, registry, Some(&mut cache), progress).digests;
+    save(&cache);
+    let work = shards(&tree, &found, registry, options, &digests)?;
+    Ok(with(&dataset, &Planned::new(&dataset, (&tree, &digests), work, options)))
+}
+
+/// Opens the downloads and recognises their sources.
+fn scan_downloads(raw: &Path, path: &Path, registry: &Registry, options: &BuildOptions) -> Result<(Tree, Scan)> {
+    let tree = Tree::open_within(raw, &options.budget)?;
+    let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
+    let found = scan_below(registry, &tree.name(), &paths);
+    if found.sources.is_empty() {
+        let reason = nothing_found(&tree, registry, &near_misses(registry, &found, &tree.name(), &paths), raw);
+        return Err(Error::Nothing { path: raw.to_path_buf(), reason });
+    }
+    refuse_inside(raw, path)?;
+    Ok((tree, found))
+}
+
+/// Bytes of downloads that a core reads, cuts and writes in a second, about; most of it is spent on gzip.
+const BYTES_PER_SECOND: f64 = 20e6;
+
+/// A build whose shards are known.
+struct Planned<'a> {
+    dataset: &'a Dataset,
+    raw: (&'a Tree, &'a Digests),
+    work: Vec<Work<'a>>,
+    options: &'a BuildOptions,
+    units: Vec<Unit>,
+}
+
+impl<'a> Planned<'a> {
+    fn new(dataset: &'a Dataset, raw: (&'a Tree, &'a Digests), work: Vec<Work<'a>>, options: &'a BuildOptions) -> Self {
+        let bytes = |work: &Work| -> u64 {
+            let files = work.cases.iter().flat_map(|case| case.files());
+            files.map(|file| raw.0.members()[file].size).sum()
+        };
+        let unit = |work: &Work| Unit {
+            key: work.shard.id().to_string(),
+            about: format!("{} cases from {}", work.cases.len(), work.cases[0].id),
+            seconds: bytes(work) as f64 / BYTES_PER_SECOND,
+        };
+        let units = work.iter().map(unit).collect();
+        Planned { dataset, raw, work, options, units }
+    }
+
+    /// Writes those of the shards that are not done, the longest first. Returns all of them in their order, and whether
+    /// they were written now. Where cases are left undone, a shard is another than planned.
+    fn write(&self, shards: Range<usize>, progress: &Progress) -> Result<Vec<(Shard, bool)>> {
+        progress.begin("build", "cases", self.work[shards.clone()].iter().map(|w| w.cases.len() as u64).sum());
+        let mut longest_first: Vec<usize> = shards.collect();
+        longest_first.sort_by(|&a, &b| self.units[b].seconds.total_cmp(&self.units[a].seconds));
+        let outcome = side_by_side(&longest_first, |scratch, &at| Ok((at, self.write_one(at, scratch, progress)?)));
+        progress.end();
+        let mut written = outcome?;
+        written.sort_by_key(|(at, _)| *at);
+        Ok(written.into_iter().map(|(_, written)| written).collect())
+    }
+
+    fn write_one(&self, at: usize, scratch: &mut slices::Scratch, progress: &Progress) -> Result<(Shard, bool)> {
+        let work = &self.work[at];
+        if let ShardState::Done(receipt) = self.dataset.state(&work.shard, Verify::Quick)? {
+            // A strict run must not pass over failures that an earlier run left behind.
+            let doubtful = ["case_failed".to_string(), placement_count(Placement::Shifted)];
+            if !(self.options.strict && doubtful.iter().any(|count| receipt.counts.contains_key(count))) {
+                progress.advance(work.cases.len() as u64);
+                return Ok((work.shard.clone(), false));
+            }
+        }
+        let receipt = write_shard(work, self.raw, self.dataset, self.options, scratch, progress)?;
+        Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
+    }
+
+    /// The shards as an engine left them: as planned, or without cases that could not be read.
+    fn done(&self) -> Result<Vec<(Shard, bool)>> {
+        let (mut done, mut open) = (Vec::new(), 0);
+        for work in &self.work {
+            match self.dataset.state(&work.shard, Verify::Quick)? {
+                ShardState::Done(_) => done.push((work.shard.clone(), false)),
+                _ => match self.dataset.finished_with(&work.shard, UNDONE)? {
+                    Some(receipt) => {
+                        let partition = work.shard.partition().clone();
+                        done.push((Shard::new(Stage::Build, partition, receipt.key), false));
+                    }
+                    None => open += 1,
+                },
+            }
+        }
+        match open {
+            0 => Ok(done),
+            open => Err(Error::Open { dataset: self.dataset.path().to_path_buf(), stage: Stage::Build, open }),
+        }
+    }
+}
+
+impl Divided for Planned<'_> {
+    fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    fn admit(&self) -> Result<()> {
+        let shards: Vec<Shard> = self.work.iter().map(|work| work.shard.clone()).collect();
+        admit(self.dataset, &shards, &["options"], &[], self.options.existing)
+    }
+
+    fn is_done(&self, unit: usize) -> Result<bool> {
+        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    }
+
+    fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {
+        let written = self.write(units, progress)?;
+        let undone: Vec<&str> = written.iter().filter_map(|(shard, _)| shard.key().get(UNDONE)).collect();
+        if undone.is_empty() { Ok(()) } else { Err(Error::Undone { reason: undone.join("; ") }) }
+    }
 }
 
 /// Ids of the cases that the dataset has slices of, as far as they can be read.

@@ -10,8 +10,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::change::finish_without;
+use super::in_order::{Consumer, in_order};
 use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
 use super::standing::predictions_of;
+use super::work::{Divided, OpenWork};
 use super::{Error, Existing, Outdated, Progress, Result};
 use crate::mask::Mask;
 use crate::models::{ClickOptions, Segmenter};
@@ -21,13 +23,13 @@ use crate::store::{Dataset, MaskRow, Receipt, ShardId, Stage, noted};
 
 mod carried;
 mod conflict;
-mod in_order;
+mod divided;
 mod output;
 mod pass;
 mod plan;
 mod selection;
 
-use in_order::in_order;
+use divided::DividedJob;
 use output::{Output, Predicted};
 use pass::{Pass, Scene};
 use plan::{ByBase, Plan, Work, by_base, plan};
@@ -57,6 +59,8 @@ pub struct PredictOptions {
     pub selection: Selection,
     /// What becomes of predictions of the same model that were made with other options.
     pub existing: Existing,
+    /// What happens to masks that are not predicted.
+    pub open_work: OpenWork,
 }
 
 impl Default for PredictOptions {
@@ -71,6 +75,7 @@ impl Default for PredictOptions {
             keep_candidates: false,
             selection: Selection::default(),
             existing: Existing::default(),
+            open_work: OpenWork::default(),
         }
     }
 }
@@ -136,12 +141,33 @@ pub fn predict(
     let _lock = dataset.lock()?;
     let job = Job::admit(dataset, model, options)?;
     let plan = plan(&job)?;
+    let open = plan.work.iter().filter(|work| work.slices > 0).count();
+    if options.open_work == OpenWork::Refuse && open > 0 {
+        return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Predict, open });
+    }
     progress.begin("predict", "slices", plan.work.iter().map(|work| work.slices).sum());
     let mut report = job.run(&plan, progress)?;
     progress.end();
     report.outdated = job.commit(&plan)?;
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Hands the work of a prediction, in parts of about `shard_seconds`, to `with`, for an engine that does it.
+///
+/// # Errors
+/// As [`predict`].
+pub fn divided_prediction<T>(
+    dataset: &Dataset,
+    model: &dyn Segmenter,
+    options: &PredictOptions,
+    shard_seconds: f64,
+    with: impl FnOnce(&dyn Divided) -> T,
+) -> Result<T> {
+    let _lock = dataset.lock_shared()?;
+    let job = Job::admit(dataset, model, options)?;
+    let divided = DividedJob::of(&job, shard_seconds)?;
+    Ok(with(&divided))
 }
 
 impl<'a> Job<'a> {
@@ -171,20 +197,10 @@ impl<'a> Job<'a> {
         Ok(Job { dataset, model, options, builds, chosen, passes, standing, parked, uncommitted })
     }
 
-    /// Predicts what is open. Where that fails, what is finished is in the journals.
+    /// Predicts what is open, and writes the shards. Where that fails, what is finished is in the journals.
     fn run(&self, plan: &Plan, progress: &Progress) -> Result<PredictReport> {
-        let slices = plan.work.iter().enumerate().filter(|(_, work)| work.slices > 0).flat_map(|(at, work)| {
-            let slices = stored_slices(self.dataset, work.build, |mask| work.lacks(mask));
-            slices.map(move |slice| Ok((at, slice?)))
-        });
-        let predict = |(at, slice): (usize, StoredSlice)| {
-            let predicted = self.predict(&slice.decoded()?, at, &plan.work[at]);
-            progress.advance(1);
-            predicted
-        };
-        let workers = rayon::current_num_threads();
         let mut output = Output::new(self, plan);
-        match in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, &mut output) {
+        match self.predict_slices(plan, None, progress, &mut output) {
             Ok(()) => output.finish(),
             Err(error) => {
                 if let Err(lost) = output.flush() {
@@ -193,6 +209,32 @@ impl<'a> Job<'a> {
                 Err(error)
             }
         }
+    }
+
+    /// Predicts the masks that passes lack, of all slices or of some.
+    fn predict_slices(
+        &self,
+        plan: &Plan,
+        some: Option<&BTreeSet<String>>,
+        progress: &Progress,
+        output: &mut impl Consumer<Predicted>,
+    ) -> Result<()> {
+        let slices = plan.work.iter().enumerate().filter(|(_, work)| work.slices > 0).flat_map(|(at, work)| {
+            let wanted = move |mask: &str| {
+                let inside =
+                    |some: &BTreeSet<String>| mask.rsplit_once('/').is_some_and(|(slice, _)| some.contains(slice));
+                some.is_none_or(inside) && work.lacks(mask)
+            };
+            let slices = stored_slices(self.dataset, work.build, wanted);
+            slices.map(move |slice| Ok((at, slice?)))
+        });
+        let predict = |(at, slice): (usize, StoredSlice)| {
+            let predicted = self.predict(&slice.decoded()?, at, &plan.work[at]);
+            progress.advance(1);
+            predicted
+        };
+        let workers = rayon::current_num_threads();
+        in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, output)
     }
 
     /// Predicts the masks of a slice that passes lack.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::carried::Merged;
-use super::in_order::Consumer;
 use super::plan::Open;
 use super::{Job, Plan, PredictReport, Result};
+use crate::pipeline::in_order::Consumer;
 use crate::store::{PredictionRow, Row, ShardWriter};
 
 /// Variable with the seconds of work that an interruption may cost; for tests.
@@ -27,7 +27,7 @@ pub(super) struct Predicted {
     pub(super) rows: Vec<Vec<PredictionRow>>,
 }
 
-/// Takes predictions and writes them.
+/// Takes predictions and writes them: into the journal as they come, and in their order into the shards.
 pub(super) struct Output<'a> {
     job: &'a Job<'a>,
     plan: &'a Plan<'a>,
@@ -35,16 +35,57 @@ pub(super) struct Output<'a> {
     writers: Vec<PassWriter<'a>>,
     /// The build shard that comes next.
     next: usize,
-    journal: Pending,
+    journal: Journalled<'a>,
     report: PredictReport,
 }
 
-/// Rows that are in no journal yet, by build shard and pass.
-struct Pending {
+/// Takes predictions and keeps them in the journal.
+pub(super) struct Journalled<'a> {
+    job: &'a Job<'a>,
+    plan: &'a Plan<'a>,
+    /// Rows that are in no journal yet, by build shard and pass.
     rows: BTreeMap<(usize, usize), Vec<PredictionRow>>,
     bytes: usize,
     every: Duration,
     flushed: Instant,
+}
+
+impl<'a> Journalled<'a> {
+    pub(super) fn new(job: &'a Job<'a>, plan: &'a Plan<'a>) -> Self {
+        let seconds = std::env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(DEFAULT_SECONDS);
+        let every = Duration::from_secs(seconds);
+        Journalled { job, plan, rows: BTreeMap::new(), bytes: 0, every, flushed: Instant::now() }
+    }
+
+    /// Puts into the journals what is in none.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        for ((work, pass), rows) in std::mem::take(&mut self.rows) {
+            let base = &self.plan.work[work].passes[pass].base;
+            self.job.journal(base).append(rows)?;
+        }
+        self.bytes = 0;
+        self.flushed = Instant::now();
+        Ok(())
+    }
+}
+
+impl Consumer<Predicted> for Journalled<'_> {
+    fn arrived(&mut self, predicted: &Predicted) -> Result<()> {
+        for (pass, rows) in predicted.rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
+            self.bytes += rows.iter().map(Row::weight).sum::<usize>();
+            self.rows.entry((predicted.work, pass)).or_default().extend(rows.iter().cloned());
+        }
+        Ok(())
+    }
+
+    fn in_order(&mut self, _: Predicted) -> Result<()> {
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let due = self.flushed.elapsed() >= self.every || self.bytes > MOST_BYTES;
+        if due && !self.rows.is_empty() { self.flush() } else { Ok(()) }
+    }
 }
 
 /// Writes the shard of a pass: rows that are carried over, and between them the new ones.
@@ -80,9 +121,7 @@ impl<'a> PassWriter<'a> {
 
 impl<'a> Output<'a> {
     pub(super) fn new(job: &'a Job<'a>, plan: &'a Plan<'a>) -> Self {
-        let seconds = std::env::var(SECONDS).ok().and_then(|seconds| seconds.parse().ok()).unwrap_or(DEFAULT_SECONDS);
-        let every = Duration::from_secs(seconds);
-        let journal = Pending { rows: BTreeMap::new(), bytes: 0, every, flushed: Instant::now() };
+        let journal = Journalled::new(job, plan);
         let report = PredictReport {
             model: job.model.name().to_string(),
             slices_reused: plan.slices_reused,
@@ -116,23 +155,13 @@ impl<'a> Output<'a> {
 
     /// Puts into the journals what is in none.
     pub(super) fn flush(&mut self) -> Result<()> {
-        for ((work, pass), rows) in std::mem::take(&mut self.journal.rows) {
-            let base = &self.plan.work[work].passes[pass].base;
-            self.job.journal(base).append(rows)?;
-        }
-        self.journal.bytes = 0;
-        self.journal.flushed = Instant::now();
-        Ok(())
+        self.journal.flush()
     }
 }
 
 impl Consumer<Predicted> for Output<'_> {
     fn arrived(&mut self, predicted: &Predicted) -> Result<()> {
-        for (pass, rows) in predicted.rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty()) {
-            self.journal.bytes += rows.iter().map(Row::weight).sum::<usize>();
-            self.journal.rows.entry((predicted.work, pass)).or_default().extend(rows.iter().cloned());
-        }
-        Ok(())
+        self.journal.arrived(predicted)
     }
 
     fn in_order(&mut self, predicted: Predicted) -> Result<()> {
@@ -149,7 +178,6 @@ impl Consumer<Predicted> for Output<'_> {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let due = self.journal.flushed.elapsed() >= self.journal.every || self.journal.bytes > MOST_BYTES;
-        if due && !self.journal.rows.is_empty() { self.flush() } else { Ok(()) }
+        self.journal.tick()
     }
 }

@@ -72,6 +72,30 @@ impl Pass {
         }
     }
 
+    /// Prompts for each mask, for an estimate of the time.
+    pub(super) fn prompts_per_mask(&self) -> f64 {
+        match self {
+            Pass::Everything(_) => 0.0,
+            Pass::Prompted(_) => 1.0,
+            Pass::Moved(_, _, seeds) => seeds.len() as f64,
+            Pass::Clicks(options) => options.clicks as f64,
+        }
+    }
+
+    /// Prompts for each slice. In a batch they take about an eighth of the time of one alone.
+    pub(super) fn prompts_per_slice(&self) -> f64 {
+        match self {
+            Pass::Everything(options) => {
+                let layer = |layer: u32| {
+                    let side = options.grid / options.crop_downscale.max(1).pow(layer);
+                    4f64.powi(layer as i32) * (side * side) as f64
+                };
+                (0..=options.crop_layers).map(layer).sum::<f64>() / 8.0
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Name among the passes of a model: `S5`, `S5 jitter0-10`, `clicks`.
     pub(super) fn name(&self) -> String {
         match self {

@@ -33,6 +33,10 @@ pub(super) struct Plan<'a> {
     pub(super) uncommitted: Vec<Shard>,
     /// Predictions that were set aside, and are all in shards of the job.
     pub(super) parked: Vec<Receipt>,
+    /// The shards of the job without their masks.
+    bases: BTreeSet<ShardId>,
+    /// Predictions that were set aside, and the number of their masks that are in no shard of the job.
+    set_aside: BTreeMap<ShardId, (usize, Receipt)>,
     /// Shards of the job that were done before.
     pub(super) shards_reused: usize,
     /// Masks of the selection that every pass had before.
@@ -104,19 +108,36 @@ impl Open<'_> {
 pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
     job.refuse_conflicts()?;
     let mut plan = Plan::default();
-    let mut bases = BTreeSet::new();
-    // Masks of parked shards that are in none of the job.
-    let mut set_aside: BTreeMap<ShardId, (usize, Receipt)> = BTreeMap::new();
-    for (at, build) in job.builds.iter().enumerate() {
-        let chosen = job.chosen.as_ref().map(|shards| shards[at].as_slice());
+    for at in 0..job.builds.len() {
+        plan.add_build(job, at)?;
+    }
+    plan.parked = std::mem::take(&mut plan.set_aside)
+        .into_values()
+        .filter(|(left, _)| *left == 0)
+        .map(|(_, receipt)| receipt)
+        .collect();
+    let others = job.other_shards(&plan.bases)?;
+    plan.shards.extend(others);
+    Ok(plan)
+}
+
+impl<'a> Plan<'a> {
+    /// Plans one shard of the build.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub(super) fn add_build(&mut self, job: &'a Job, at: usize) -> Result<()> {
+        let build = &job.builds[at];
+        let chosen = job.chosen_of(at);
         if chosen.is_some_and(<[String]>::is_empty) {
-            continue;
+            return Ok(());
         }
+        let plan = self;
         let mut passes = Vec::new();
         let parked = fitting(job.dataset, &job.parked, build)?;
         for pass in &job.passes {
             let base = job.shard(build, None, pass)?;
-            bases.insert(base.id().clone());
+            plan.bases.insert(base.id().clone());
             let parked: Vec<&Fitting> = parked.iter().filter(|fitting| is_made_as(&fitting.receipt, &base)).collect();
             let masks = job.masks_to_be(build, &base, chosen, &parked)?;
             let shard = job.shard(build, masks.as_deref(), pass)?;
@@ -132,7 +153,7 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
                 }
             }
             for Fitting { receipt, masks, of, .. } in parked {
-                let (left, _) = set_aside.entry(receipt.id.clone()).or_insert((*of, receipt.clone()));
+                let (left, _) = plan.set_aside.entry(receipt.id.clone()).or_insert((*of, receipt.clone()));
                 *left = left.saturating_sub(masks.len());
             }
             plan.uncommitted.extend(job.carry_uncommitted(&mut open)?);
@@ -145,14 +166,9 @@ pub(super) fn plan<'a>(job: &'a Job) -> Result<Plan<'a>> {
                 passes.push(open);
             }
         }
-        plan.add(job, Work { build, slices: 0, passes }, chosen)?;
+        plan.add(job, Work { build, slices: 0, passes }, chosen)
     }
-    plan.parked = set_aside.into_values().filter(|(left, _)| *left == 0).map(|(_, receipt)| receipt).collect();
-    plan.shards.extend(job.other_shards(&bases)?);
-    Ok(plan)
-}
 
-impl<'a> Plan<'a> {
     /// Adds the open passes of a build shard, and counts what they lack of the selection.
     fn add(&mut self, job: &Job, mut work: Work<'a>, chosen: Option<&[String]>) -> Result<()> {
         let fresh = |open: &Open| open.carried.is_empty() && open.masks.is_none();
@@ -214,8 +230,26 @@ impl Job<'_> {
         Ok(Shard::new(Stage::Predict, Partition::model(self.model.name(), &build.source)?, key))
     }
 
+    /// The shards of a build shard that the job has in the end, a pass each.
+    pub(super) fn shards_of(&self, at: usize) -> Result<Vec<Shard>> {
+        let build = &self.builds[at];
+        let parked = fitting(self.dataset, &self.parked, build)?;
+        let of_pass = |pass: &Pass| {
+            let base = self.shard(build, None, pass)?;
+            let parked: Vec<&Fitting> = parked.iter().filter(|fitting| is_made_as(&fitting.receipt, &base)).collect();
+            let masks = self.masks_to_be(build, &base, self.chosen_of(at), &parked)?;
+            self.shard(build, masks.as_deref(), pass)
+        };
+        self.passes.iter().map(of_pass).collect()
+    }
+
+    /// The masks of a build shard that are meant, in the order of the table; `None` for all.
+    pub(super) fn chosen_of(&self, at: usize) -> Option<&[String]> {
+        self.chosen.as_ref().map(|shards| shards[at].as_slice())
+    }
+
     /// The masks of a build shard, in the order of the table.
-    fn masks_of_build(&self, build: &Receipt) -> Result<Vec<String>> {
+    pub(super) fn masks_of_build(&self, build: &Receipt) -> Result<Vec<String>> {
         Rows::<MaskId>::of(table_file(self.dataset, build, Table::Masks)).map(|row| Ok(row?.mask_id)).collect()
     }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::super::Result;
+use super::Result;
 
 /// How often a consumer that waits is asked whether it has something else to do.
 const TICK: Duration = Duration::from_millis(500);
@@ -143,7 +143,7 @@ impl<I> Drop for StopOnPanic<'_, I> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::super::Error;
+    use super::super::Error;
     use super::*;
 
     #[derive(Default)]

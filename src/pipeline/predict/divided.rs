@@ -1,0 +1,242 @@
+//! A prediction divided for an engine: its units are shards of the build, or parts of their slices where the model needs
+//! long for one.
+//!
+//! What is predicted of a part goes into the journal; whoever finishes the last part of a build shard writes the shards
+//! of predictions. So they do not depend on the parts, and the parts may follow what the model costs.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::output::Journalled;
+use super::plan::{Plan, Work};
+use super::{Job, Pass, Result};
+use crate::digest::canonical_json;
+use crate::mask::Mask;
+use crate::pipeline::slices_of::table_file;
+use crate::pipeline::work::{Divided, Part, Unit};
+use crate::pipeline::{Error, Progress};
+use crate::projection;
+use crate::prompts::{Prompt, Strategy};
+use crate::slices::SlicePixels;
+use crate::store::{Receipt, Rows, Stage, Table};
+
+projection! {
+    /// A slice, by its id alone.
+    struct SliceId of Slices { slice_id: String }
+}
+
+/// Seconds that a model takes, measured on this dataset's first plan.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Cost {
+    /// To prepare a slice.
+    slice: f64,
+    /// For a prompt.
+    prompt: f64,
+}
+
+impl Cost {
+    /// The cost of the model of a job. It is measured once for each dataset and setting, so that every plan has the same
+    /// parts.
+    fn of(job: &Job) -> Result<Cost> {
+        let path = job.dataset.cost_file(job.model.name(), &job.setting());
+        if let Ok(Some(known)) = job.dataset.own_json(&path) {
+            return Ok(known);
+        }
+        let cost = Cost::measured(job)?;
+        job.dataset.write_own_json(&path, &cost)?;
+        Ok(cost)
+    }
+
+    /// The second of two runs, on a grey ramp with a square: the first loads the model.
+    fn measured(job: &Job) -> Result<Cost> {
+        const SIDE: usize = 256;
+        let ramp: Vec<u8> = (0..SIDE * SIDE).map(|i| (i % SIDE) as u8).collect();
+        let square = Mask::from_predicate(SIDE as u32, SIDE as u32, |i| {
+            (64..192).contains(&(i % SIDE)) && (64..192).contains(&(i / SIDE))
+        });
+        let prompted = Strategy::ALL.iter().filter(|&&strategy| job.model.takes(strategy));
+        let prompt = prompted.into_iter().find_map(|&strategy| Prompt::of(strategy, job.options.rule, &square));
+        let mut cost = Cost { slice: 0.0, prompt: 0.0 };
+        for _ in 0..2 {
+            let pixels = SlicePixels::new(SIDE, SIDE, 1, &ramp);
+            let pixels = pixels.map_err(|e| Error::Damaged { id: "a ramp".into(), reason: e.to_string() })?;
+            let begun = Instant::now();
+            let mut prepared = job.model.prepare(pixels)?;
+            cost.slice = two_digits(begun.elapsed().as_secs_f64());
+            let begun = Instant::now();
+            if let Some(prompt) = &prompt {
+                prepared.predict(std::slice::from_ref(prompt))?;
+            }
+            cost.prompt = two_digits(begun.elapsed().as_secs_f64());
+        }
+        Ok(cost)
+    }
+
+    /// Estimated seconds for so many slices and masks.
+    fn seconds(self, passes: &[Pass], slices: u64, masks: u64) -> f64 {
+        let of_slice: f64 = passes.iter().map(|pass| pass.prompts_per_slice()).sum();
+        let of_mask: f64 = passes.iter().map(|pass| pass.prompts_per_mask()).sum();
+        slices as f64 * (self.slice + of_slice * self.prompt) + masks as f64 * of_mask * self.prompt
+    }
+}
+
+/// A number with two digits, so that a stored estimate reads well.
+fn two_digits(seconds: f64) -> f64 {
+    let scale = 10f64.powf(seconds.max(1e-9).log10().floor() - 1.0);
+    (seconds / scale).round() * scale
+}
+
+/// A job with its units.
+pub(super) struct DividedJob<'a> {
+    job: &'a Job<'a>,
+    /// The build shard of each unit, by its position, and the part of its slices.
+    parts: Vec<(usize, Part)>,
+    units: Vec<Unit>,
+}
+
+impl<'a> DividedJob<'a> {
+    /// Finds the units. The model is run once where its cost is not known.
+    pub(super) fn of(job: &'a Job<'a>, shard_seconds: f64) -> Result<Self> {
+        let cost = Cost::of(job)?;
+        let (mut parts, mut units) = (Vec::new(), Vec::new());
+        for (at, build) in job.builds.iter().enumerate() {
+            let chosen = job.chosen_of(at);
+            let masks = chosen.map_or(build.rows(Table::Masks), |masks| masks.len() as u64);
+            if masks == 0 {
+                continue;
+            }
+            let slices = match chosen {
+                Some(masks) => BTreeSet::from_iter(masks.iter().map(|mask| slice_of(mask))).len() as u64,
+                None => build.rows(Table::Slices),
+            };
+            let seconds = cost.seconds(&job.passes, slices, masks);
+            let shards = job.shards_of(at)?;
+            for part in Part::all(seconds, shard_seconds, slices) {
+                let ids: Vec<String> = shards.iter().map(|shard| shard.id().to_string()).collect();
+                let key = canonical_json(&(ids, part.index, part.of));
+                units.push(Unit { key, about: about(job, build, part), seconds: seconds / part.of as f64 });
+                parts.push((at, part));
+            }
+        }
+        Ok(DividedJob { job, parts, units })
+    }
+
+    /// What is open on a build shard.
+    fn plan(&self, at: usize) -> Result<Plan<'a>> {
+        let mut plan = Plan::default();
+        plan.add_build(self.job, at)?;
+        Ok(plan)
+    }
+
+    /// Ids of the slices of a part; `None` for all.
+    fn slices(&self, at: usize, part: Part) -> Result<Option<BTreeSet<String>>> {
+        if part == Part::WHOLE {
+            return Ok(None);
+        }
+        let build = &self.job.builds[at];
+        let chosen = self.job.chosen_of(at).map(|masks| BTreeSet::from_iter(masks.iter().map(|mask| slice_of(mask))));
+        let mut slices = Vec::new();
+        for row in Rows::<SliceId>::of(table_file(self.job.dataset, build, Table::Slices)) {
+            let SliceId { slice_id } = row?;
+            if chosen.as_ref().is_none_or(|chosen| chosen.contains(slice_id.as_str())) {
+                slices.push(slice_id);
+            }
+        }
+        let range = part.slices(slices.len() as u64);
+        Ok(Some(slices.drain(range.start as usize..range.end as usize).collect()))
+    }
+
+    /// Whether a part of a build shard has slices with masks that a pass lacks.
+    fn lacks(&self, work: &Work, slices: Option<&BTreeSet<String>>) -> Result<bool> {
+        let masks = self.job.masks_of_build(work.build)?;
+        let mut inside = masks.iter().filter(|mask| slices.is_none_or(|slices| slices.contains(slice_of(mask))));
+        Ok(inside.any(|mask| work.lacks(mask)))
+    }
+
+    fn run_unit(&self, unit: usize, progress: &Progress) -> Result<()> {
+        let (at, part) = self.parts[unit];
+        let plan = self.plan(at)?;
+        if plan.work.is_empty() {
+            return Ok(());
+        }
+        let Some(slices) = self.slices(at, part)? else {
+            return self.job.run(&plan, progress).map(drop);
+        };
+        let mut journal = Journalled::new(self.job, &plan);
+        self.job.predict_slices(&plan, Some(&slices), progress, &mut journal)?;
+        journal.flush()?;
+        // The last part writes the shards. Two that finish at the same time write the same.
+        let plan = self.plan(at)?;
+        match plan.work.first() {
+            Some(work) if self.lacks(work, None)? => Ok(()),
+            Some(_) => self.job.run(&plan, progress).map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The slice of a mask, by its id.
+fn slice_of(mask: &str) -> &str {
+    mask.rsplit_once('/').map_or("", |(slice, _)| slice)
+}
+
+fn about(job: &Job, build: &Receipt, part: Part) -> String {
+    let first = build.files.get(&Table::Slices).map_or("", |file| file.first.as_str());
+    let part = match part {
+        Part::WHOLE => String::new(),
+        Part { index, of } => format!(", part {} of {of}", index + 1),
+    };
+    format!("{} from {first}{part}", job.model.name())
+}
+
+impl Divided for DividedJob<'_> {
+    fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    fn admit(&self) -> Result<()> {
+        self.job.refuse_conflicts()
+    }
+
+    fn is_done(&self, unit: usize) -> Result<bool> {
+        let (at, part) = self.parts[unit];
+        let plan = self.plan(at)?;
+        let Some(work) = plan.work.first() else { return Ok(true) };
+        match self.slices(at, part)? {
+            None => Ok(false),
+            slices => Ok(!self.lacks(work, slices.as_ref())?),
+        }
+    }
+
+    fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {
+        let slices: f64 = units
+            .clone()
+            .map(|unit| self.parts[unit])
+            .map(|(at, part)| self.job.builds[at].rows(Table::Slices) as f64 / part.of as f64)
+            .sum();
+        progress.begin(Stage::Predict.name(), "slices", slices as u64);
+        let outcome = units.into_iter().try_for_each(|unit| self.run_unit(unit, progress));
+        progress.end();
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_have_two_digits() {
+        for (seconds, rounded) in [(0.123456, 0.12), (12.9, 13.0), (0.000_999, 0.001), (1999.0, 2000.0)] {
+            assert!(
+                (two_digits(seconds) - rounded).abs() < 1e-9 * rounded.max(1.0),
+                "{seconds}: {}",
+                two_digits(seconds)
+            );
+        }
+        assert!(two_digits(0.0) >= 0.0);
+    }
+}

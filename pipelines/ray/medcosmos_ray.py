@@ -45,6 +45,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 # Shards of together about so many seconds are handed out at once: a call of Ray takes milliseconds.
 BUNDLE_SECONDS = 30.0
+# The process of a task reads what the plan is made from. Bundles that last so many times as long make that negligible.
+BUNDLE_PLANS = 10
 # How often Ray repeats a call whose process, worker or node died.
 RETRIES = 3
 # How often a shard is handed out before its failure is reported, from the second time on without other shards. A shard is
@@ -54,12 +56,12 @@ SOME_FAILED = 3
 
 
 class Died(Exception):
-    """The process of medcosmos ended before it answered: killed, out of memory, or a crash."""
+    """The process of medcosmos ended before it answered: it was killed, ran out of memory, or crashed."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """How medcosmos is run on the nodes."""
+    """How medcosmos runs on the nodes."""
 
     medcosmos: str
     dataset: str
@@ -70,11 +72,11 @@ class Program:
     def needs(self) -> dict[str, float]:
         return {"CPU": self.cpus, "GPU": self.gpus} if self.gpus else {"CPU": self.cpus}
 
-    def start(self, *arguments: str, **streams) -> subprocess.Popen:
-        """Starts medcosmos so that it ends with the worker of Ray, however that ends."""
+    def start(self, *words: str, **streams) -> subprocess.Popen:
+        """Starts medcosmos so that the kernel ends it when the worker of Ray ends, however it does."""
         limits = ["--threads", str(self.cpus), "--memory", self.memory or self._share()]
-        command = [self.medcosmos, *arguments, "--quiet", "--json", *limits]
-        return subprocess.Popen(command, text=True, preexec_fn=_end_with_parent, **streams)
+        command = [self.medcosmos, *words, "--quiet", *limits]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_parent, **streams)
 
     def _share(self) -> str:
         """Of the 75 % that medcosmos takes by default, what one of as many workers as fit may take."""
@@ -89,26 +91,28 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _ended(process: subprocess.Popen, errors) -> str:
-    errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
+def _died(process: subprocess.Popen, errors) -> Died:
     status = process.wait()
+    errors.seek(max(0, errors.seek(0, os.SEEK_END) - 2000))
+    words = errors.read().decode(errors="replace").strip()
     how = f"by signal {-status}" if status < 0 else f"with status {status}"
-    return f"medcosmos ended {how} on {os.uname().nodename}: {errors.read().decode(errors='replace').strip()}"
+    return Died(f"medcosmos ended {how} on {os.uname().nodename}: {words}")
 
 
 def run_in_task(program: Program, ids: list[str]) -> list[dict]:
-    """A task: one process of `medcosmos shard run` for a bundle. Returns the receipts."""
+    """A task: a process of `medcosmos shard run` for a bundle. Returns the receipts."""
     with tempfile.TemporaryFile() as errors:
-        arguments = ["shard", "run", program.dataset, *ids]
-        process = program.start(*arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors)
-        receipts = [json.loads(line) for line in process.stdout]
-        if process.wait() not in (0, SOME_FAILED) or len(receipts) != len(ids):
-            raise Died(_ended(process, errors))
+        words = ["shard", "run", program.dataset, *ids, "--json"]
+        process = program.start(*words, stdin=subprocess.DEVNULL, stderr=errors)
+        receipts = [json.loads(line) for line in process.stdout if line.endswith("\n")]
+        if len(receipts) < len(ids):
+            raise _died(process, errors)
+        process.wait()
         return receipts
 
 
 class Worker:
-    """An actor that holds a process of `medcosmos worker`, with its model, for as long as it lives."""
+    """An actor: holds a process of `medcosmos worker`, with its model, for as long as it lives."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -116,8 +120,7 @@ class Worker:
 
     def start(self) -> None:
         self.errors = tempfile.TemporaryFile()
-        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self.errors}
-        self.process = self.program.start("worker", self.program.dataset, **streams)
+        self.process = self.program.start("worker", self.program.dataset, stdin=subprocess.PIPE, stderr=self.errors)
 
     def ready(self) -> None:
         """Returns once Ray has placed and started the actor."""
@@ -130,14 +133,17 @@ class Worker:
 
     def answer(self, id: str) -> dict:
         try:
-            self.process.stdin.write(id + "\n")
-            self.process.stdin.flush()
+            print(id, file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line.endswith("\n"):
-            raise Died(_ended(self.process, self.errors))
+            raise _died(self.process, self.errors)
         return json.loads(line)
+
+    def close(self) -> None:
+        """Ends the process, which shares the lock of the dataset."""
+        self.process.communicate()
 
 
 def places(program: Program) -> dict[str, int]:
@@ -173,6 +179,9 @@ class Tasks:
 
     def end(self, call: ray.ObjectRef, lost: bool) -> None:
         self.running -= 1
+
+    def close(self) -> None:
+        """A task leaves nothing behind."""
 
 
 class Seat:
@@ -250,6 +259,12 @@ class Actors:
     def answered(self, call: ray.ObjectRef) -> None:
         next(seat for seat in self.seats if seat.starting == call).answered()
 
+    def close(self) -> None:
+        calls = [seat.actor.close.remote() for seat in self.seats if not seat.starting]
+        ray.wait(calls, num_returns=len(calls), timeout=60) if calls else None
+        for seat in self.seats:
+            ray.kill(seat.actor)
+
 
 class Progress:
     """Counts receipts and prints a line every few seconds."""
@@ -289,11 +304,11 @@ class Progress:
         print(f"{self.plan}: {self.done} shards, {self.measured:.1f} s of work in {took:.1f} s", file=sys.stderr)
 
 
-def bundled(shards: list[dict], workers: int) -> deque[list[str]]:
-    """Ids in bundles, the longest first. Small bundles near the end keep all workers busy."""
-    total = sum(shard["seconds"] for shard in shards)
-    most = min(BUNDLE_SECONDS, total / (4 * max(workers, 1)))
-    bundles, seconds = [], 0.0
+def bundled(shards: list[dict], seconds: float, workers: int) -> deque[list[str]]:
+    """Ids in bundles of about so many seconds, or four for each worker; the longest first."""
+    most = min(seconds, sum(shard["seconds"] for shard in shards) / (4 * max(workers, 1)))
+    bundles: list[list[str]] = []
+    seconds = 0.0
     for shard in sorted(shards, key=lambda shard: (-shard["seconds"], shard["id"])):
         if not bundles or seconds + shard["seconds"] > most:
             bundles.append([])
@@ -314,10 +329,10 @@ def receipts(call: ray.ObjectRef, ids: list[str]) -> list[dict]:
     return [{"id": id, "outcome": outcome, "seconds": 0.0, "reason": reason} for id in ids]
 
 
-def work_off(pool: Tasks | Actors, shards: list[dict], progress: Progress) -> None:
+def work_off(pool: Tasks | Actors, shards: list[dict], seconds: float, progress: Progress) -> None:
     """Has all shards run. The longest begin first; a worker has the bundle that runs and one that waits."""
     pool.look_after()
-    queue = bundled(shards, pool.workers)
+    queue = bundled(shards, seconds, pool.workers)
     calls: dict[ray.ObjectRef, list[str]] = {}
     tries: Counter[tuple[str, str]] = Counter()
     looked = time.monotonic()
@@ -376,9 +391,12 @@ def parsed(words: list[str]) -> argparse.Namespace:
 def main(words: list[str]) -> int:
     arguments = parsed(words)
     medcosmos = arguments.medcosmos
+    began = time.monotonic()
     planned = [medcosmos, "plan", arguments.stage, arguments.path, *arguments.options, "--json"]
     plan = json.loads(subprocess.run(planned, check=True, stdout=subprocess.PIPE).stdout)
+    planning = time.monotonic() - began
     dataset, name = plan["dataset"], plan["plan"]
+    dataset = dataset if "://" in dataset else os.path.abspath(dataset)
     shards = [shard for shard in plan["shards"] if shard["state"] == "open"]
     progress = Progress(name, shards)
     print(f"{name}: {len(shards)} of {len(plan['shards'])} shards are open", file=sys.stderr)
@@ -387,8 +405,12 @@ def main(words: list[str]) -> int:
         program = Program(
             medcosmos, dataset, arguments.cpus_per_worker, arguments.gpus_per_worker, arguments.memory_per_worker
         )
-        pool = Actors if arguments.stage == "predict" else Tasks
-        work_off(pool(program, arguments.workers), shards, progress)
+        if arguments.stage == "predict":
+            pool, seconds = Actors(program, arguments.workers), BUNDLE_SECONDS
+        else:
+            pool, seconds = Tasks(program, arguments.workers), max(BUNDLE_SECONDS, BUNDLE_PLANS * planning)
+        work_off(pool, shards, seconds, progress)
+        pool.close()
         progress.end()
     if progress.failed:
         listing = shlex.join([medcosmos, "retry", dataset, name, "--dry-run"])

@@ -12,7 +12,10 @@ use std::time::Instant;
 
 use medcosmos::mask::{Connectivity, Mask};
 use medcosmos::models::OtsuBox;
-use medcosmos::pipeline::{EvaluateOptions, Existing, PredictOptions, Progress, evaluate, predict};
+use medcosmos::pipeline::{
+    Divided, EvaluateOptions, Existing, OpenWork, PredictOptions, Progress, SHARD_SECONDS, WorkShard,
+    divided_evaluation, divided_prediction, evaluate, predict,
+};
 use medcosmos::prompts::Strategy;
 use medcosmos::slices::{perceptual_hash, pixels_sha256, thumbnail};
 use medcosmos::sources::scan;
@@ -78,7 +81,14 @@ fn measure(slices: usize) {
         predict(&dataset, &OtsuBox, &options, &quiet).expect("predictions")
     });
     stage(slices, "evaluate", || {
-        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &quiet).expect("metrics")
+        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &quiet).expect("metrics")
+    });
+    stage(slices, "plan", || {
+        let options = EvaluateOptions::default();
+        let planned = divided_evaluation(&dataset, &options, Existing::Keep, |work| plan(work)).expect("a plan");
+        assert!(planned > 0);
+        let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
+        divided_prediction(&dataset, &OtsuBox, &options, SHARD_SECONDS, |work| plan(work)).expect("a plan")
     });
     #[cfg(feature = "query")]
     {
@@ -89,6 +99,12 @@ fn measure(slices: usize) {
         });
         stage(slices, "analyze", || analyze(&path, &AnalysisOptions::default()).expect("an analysis"));
     }
+}
+
+/// What `medcosmos plan` does: the shards of work, and whether each is done. Returns their number.
+fn plan(work: &dyn Divided) -> usize {
+    let shards = WorkShard::all(work, SHARD_SECONDS);
+    WorkShard::are_done(&shards, work).expect("states").len()
 }
 
 /// Paths as a download of volumes and one of pictures have them.

@@ -6,7 +6,7 @@ use medcosmos::demo::downloads::DOWNLOADS;
 use medcosmos::mask::Mask;
 use medcosmos::models::{Candidate, Error, PreparedSlice, Result, Segmenter};
 use medcosmos::pipeline::{
-    BuildOptions, EvaluateOptions, Existing, PredictOptions, Progress, build, evaluate, predict,
+    BuildOptions, EvaluateOptions, Existing, OpenWork, PredictOptions, Progress, build, evaluate, predict,
 };
 use medcosmos::prompts::{Prompt, Strategy};
 use medcosmos::slices::SlicePixels;
@@ -65,7 +65,7 @@ fn main() -> Result<(), Error> {
     let dataset = Dataset::open(&data)?;
     let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
     let report = predict(&dataset, &Bright, &options, &progress)?;
-    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &progress)?;
+    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &progress)?;
 
     let dice = dataset
         .rows::<MetricRow>()?

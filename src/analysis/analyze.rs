@@ -11,6 +11,9 @@ use super::output::{Format, write_frame};
 use super::paired::{self, PairedRow};
 use super::randomness::{self, RandomnessRow};
 use super::summary::{Summary, summarise};
+use super::tables::tables_sha256;
+use crate::digest::sha256;
+use crate::store::Dataset;
 use crate::text::grouped;
 use crate::whole_file::replace_whole;
 use polars::prelude::DataFrame;
@@ -144,13 +147,53 @@ pub fn compute(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
 struct Record<'a> {
     tool: &'static str,
     options: &'a AnalysisOptions,
-    files: Vec<String>,
+    /// Digest of the tables that were analysed; `None` of a folder that is no dataset.
+    tables_sha256: Option<String>,
+    /// SHA-256 of each file that was written, by its name.
+    files: BTreeMap<String, String>,
 }
 
-/// Of an earlier `analysis.json`, which files it wrote.
-#[derive(Deserialize)]
-struct EarlierRecord {
-    files: Vec<String>,
+/// What an `analysis.json` that was written before says.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct EarlierRecord {
+    /// The options, of which this program may know others.
+    #[serde(default)]
+    pub(crate) options: serde_json::Value,
+    /// Digest of the tables that were analysed.
+    #[serde(default)]
+    pub(crate) tables_sha256: Option<String>,
+    files: EarlierFiles,
+}
+
+/// Files of an earlier record; those of the first versions have no digests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum EarlierFiles {
+    Digests(BTreeMap<String, String>),
+    Names(Vec<String>),
+}
+
+impl Default for EarlierFiles {
+    fn default() -> Self {
+        EarlierFiles::Names(Vec::new())
+    }
+}
+
+impl EarlierRecord {
+    /// The files that it lists and that lie in its folder, with their SHA-256 where that is known.
+    pub(crate) fn files(&self) -> BTreeMap<&str, Option<&str>> {
+        let files: BTreeMap<&str, Option<&str>> = match &self.files {
+            EarlierFiles::Digests(files) => {
+                files.iter().map(|(name, sha256)| (name.as_str(), Some(sha256.as_str()))).collect()
+            }
+            EarlierFiles::Names(names) => names.iter().map(|name| (name.as_str(), None)).collect(),
+        };
+        let own = |name: &str| {
+            let ours = name.ends_with(".parquet") || name.ends_with(".csv");
+            ours && !name.contains(['/', '\\', ':']) && !name.starts_with('.')
+        };
+        files.into_iter().filter(|(name, _)| own(name)).collect()
+    }
 }
 
 impl Analysis {
@@ -188,21 +231,19 @@ impl Analysis {
         fs::create_dir_all(&folder).map_err(|source| AnalysisError::Io { path: folder.clone(), source })?;
         let earlier = fs::read(folder.join(RECORD)).ok();
         let earlier: Option<EarlierRecord> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let mut files = Vec::new();
+        let mut files = BTreeMap::new();
         for (name, frame) in self.frames()? {
             for (ending, format) in [("parquet", Format::Parquet), ("csv", Format::Csv)] {
                 let file = format!("{name}.{ending}");
                 let mut bytes = Vec::new();
                 write_frame(&frame, format, &mut bytes)?;
                 replace(&folder.join(&file), &bytes)?;
-                files.push(file);
+                files.insert(file, sha256(&bytes));
             }
         }
-        for file in earlier.map(|record| record.files).unwrap_or_default() {
-            let ours = file.ends_with(".parquet") || file.ends_with(".csv");
-            let plain = !file.contains(['/', '\\']) && !file.starts_with('.');
-            if ours && plain && !files.contains(&file) {
-                let path = folder.join(&file);
+        for file in earlier.unwrap_or_default().files().into_keys() {
+            if !files.contains_key(file) {
+                let path = folder.join(file);
                 match fs::remove_file(&path) {
                     Err(source) if source.kind() != io::ErrorKind::NotFound => {
                         return Err(AnalysisError::Io { path, source });
@@ -212,7 +253,8 @@ impl Analysis {
             }
         }
         let tool = concat!("medcosmos ", env!("CARGO_PKG_VERSION"));
-        let record = Record { tool, options: &self.options, files };
+        let tables_sha256 = Dataset::open(dataset).ok().and_then(|dataset| tables_sha256(&dataset));
+        let record = Record { tool, options: &self.options, tables_sha256, files };
         let mut bytes = serde_json::to_vec_pretty(&record)
             .map_err(|source| AnalysisError::Io { path: folder.join(RECORD), source: source.into() })?;
         bytes.push(b'\n');

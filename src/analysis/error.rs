@@ -17,6 +17,13 @@ pub enum AnalysisError {
         /// The command that writes it.
         command: &'static str,
     },
+    /// Nothing has been committed to this dataset.
+    #[error(
+        "{}: the dataset has no tables yet: its first `medcosmos build` is running, or was interrupted. Wait until it ends, \
+         or run the same command again",
+        .0.display()
+    )]
+    NoBuild(PathBuf),
     /// The dataset cannot be read.
     #[error(transparent)]
     Store(#[from] crate::store::Error),

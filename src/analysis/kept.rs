@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::AnalysisError;
 use super::analyze::{Analysis, compute, replace};
 use super::options::AnalysisOptions;
-use super::tables::files;
-use crate::digest::sha256_parts;
-use crate::store::{Dataset, Manifest, Table};
+use super::tables::{files, tables_sha256};
+use crate::digest::{sha256, sha256_parts};
+use crate::store::{Dataset, Table};
 
 /// What the file holds, in MessagePack: it keeps every number to the bit.
 #[derive(Serialize, Deserialize)]
@@ -22,8 +22,8 @@ struct File<A> {
     analysis: A,
 }
 
-/// Analyses a dataset and writes the results to its folder `analysis`, those of other metrics and masks below it. The same tables and options give the same
-/// bytes.
+/// Analyses a dataset and writes the results to its folder `analysis`, those of other metrics and masks below it. The
+/// same tables and options give the same bytes.
 ///
 /// # Errors
 /// As [`compute`], and what writing returns.
@@ -44,7 +44,7 @@ pub fn analyze(dataset: &Path, options: &AnalysisOptions) -> Result<Analysis, An
 pub fn kept(dataset: &Path, options: &AnalysisOptions) -> Result<Option<Analysis>, AnalysisError> {
     let Some((dataset, made_from)) = inputs(dataset, options)? else { return Ok(None) };
     let bytes = fs::read(dataset.analysis_cache(&options.folder())).unwrap_or_default();
-    let found: Option<File<Analysis>> = rmp_serde::from_slice(&bytes).ok();
+    let found: Option<File<Analysis>> = unsealed(&bytes).and_then(|bytes| rmp_serde::from_slice(bytes).ok());
     let found = found.filter(|file| file.made_from == made_from);
     Ok(found.map(|file| Analysis { options: options.clone(), ..file.analysis }))
 }
@@ -58,18 +58,23 @@ pub(super) fn keep(dataset: &Path, analysis: &Analysis) -> Result<(), AnalysisEr
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
-    replace(&path, &bytes)
+    replace(&path, &[sha256(&bytes).as_bytes(), &bytes].concat())
 }
 
-/// A digest of what decides an analysis: the program, its options and the manifest. `None` of a folder without a
-/// manifest.
+/// The content of a kept file without the SHA-256 before it, if that is its own: a changed bit would be a changed number.
+fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+    let (digest, content) = bytes.split_at_checked(64)?;
+    (digest == sha256(content).as_bytes()).then_some(content)
+}
+
+/// A digest of what decides an analysis: the program, its options and the tables. `None` of a folder without a manifest.
 fn inputs(dataset: &Path, options: &AnalysisOptions) -> Result<Option<(Dataset, String)>, AnalysisError> {
     files(dataset, Table::Metrics)?;
     files(dataset, Table::Factors)?;
     let Ok(opened) = Dataset::open(dataset) else { return Ok(None) };
-    let Ok(Some(manifest)) = Manifest::digest(&opened) else { return Ok(None) };
+    let Some(tables) = tables_sha256(&opened) else { return Ok(None) };
     let Ok(options) = serde_json::to_string(options) else { return Ok(None) };
     let tool = env!("CARGO_PKG_VERSION");
-    let parts = [tool, "\n", &options, "\n", &manifest];
+    let parts = [tool, "\n", &options, "\n", &tables];
     Ok(Some((opened, sha256_parts(parts.map(str::as_bytes)))))
 }

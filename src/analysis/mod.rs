@@ -36,6 +36,7 @@ pub(crate) mod tables;
 mod tests;
 
 pub use analyze::{Analysis, compute};
+pub(crate) use analyze::{EarlierRecord, FOLDER, RECORD};
 pub use clicks::{ClickRow, ClicksNeededRow};
 pub(crate) use codes::{CodeRow, read_codes};
 pub use correlations::CorrelationRow;
@@ -51,3 +52,4 @@ pub use query::query;
 pub use randomness::RandomnessRow;
 pub use report::analysis_to_text;
 pub use summary::{Summary, SummaryRow};
+pub(crate) use tables::tables_sha256;

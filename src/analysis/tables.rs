@@ -5,8 +5,9 @@
 //! question needs are read. Pictures are the one column that is left out unless asked for by [`scan_with_images`].
 
 use super::AnalysisError;
+use crate::digest::sha256_parts;
 pub use crate::store::Table;
-use crate::store::{Dataset, TableFile, check_columns, check_size};
+use crate::store::{Dataset, Manifest, TableFile, check_columns, check_size};
 use polars::prelude::*;
 use polars_io::SerReader;
 use rayon::prelude::*;
@@ -19,10 +20,14 @@ use std::sync::Arc;
 /// The committed files of a table, sorted by path. What an interrupted stage left is none of them.
 ///
 /// # Errors
-/// [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Store`] where the folder is no dataset, and
+/// [`AnalysisError::NoBuild`] and [`AnalysisError::MissingTable`] where there is none, [`AnalysisError::Store`] where the folder is no dataset, and
 /// where a file is missing or has another size than its receipt.
 pub fn files(dataset: &Path, table: Table) -> Result<Vec<TableFile>, AnalysisError> {
-    let mut files = Dataset::open(dataset)?.files(table)?;
+    let opened = Dataset::open(dataset)?;
+    let mut files = opened.files(table)?;
+    if files.is_empty() && Manifest::read(&opened)?.is_none() {
+        return Err(AnalysisError::NoBuild(dataset.into()));
+    }
     if files.is_empty() {
         let (dataset, table, command) = (dataset.into(), table.name(), table.command());
         return Err(AnalysisError::MissingTable { dataset, table, command });
@@ -30,6 +35,14 @@ pub fn files(dataset: &Path, table: Table) -> Result<Vec<TableFile>, AnalysisErr
     files.iter().try_for_each(check_size)?;
     files.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(files)
+}
+
+/// A digest of the tables that analyses read, by the manifest; `None` of a dataset without one.
+pub(crate) fn tables_sha256(dataset: &Dataset) -> Option<String> {
+    let read = [Table::Cases, Table::Slices, Table::Masks, Table::Factors, Table::Metrics];
+    let shards = Manifest::read(dataset).ok()??.shards;
+    let files = shards.iter().flat_map(|shard| &shard.files).filter(|(table, _)| read.contains(table));
+    Some(sha256_parts(files.map(|(_, file)| file.sha256.as_bytes())))
 }
 
 /// A table without its pictures.

@@ -60,7 +60,10 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let report = pipeline::evaluate(&dataset, &arguments.options(), existing, open_work, &global.progress())?;
     match global.json {
         true => global.print_json(&report)?,
-        false => println!("{}", sentence(&report)),
+        false => {
+            println!("{}", sentence(&report));
+            report.outdated.sentence().iter().for_each(|sentence| println!("{sentence}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

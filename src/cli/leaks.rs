@@ -113,7 +113,7 @@ pub(super) fn print(report: &LeaksReport) {
             println!("    {pairs} pair(s) of patients found by their pixels");
         }
     }
-    if report.splits_removed {
-        println!("\nThe leaks have changed, so the existing splits are removed: run `medcosmos split` again");
+    if let Some(sentence) = report.outdated.sentence() {
+        println!("\n{sentence}");
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::planned::{divided, words};
 use super::{Failure, Global, Outcome, build, evaluate, predict};
-use crate::pipeline::SHARD_SECONDS;
+use crate::pipeline::{SHARD_SECONDS, WorkShard};
 use crate::store::{Dataset, PlannedShard, StoredPlan};
 use crate::text::grouped;
 
@@ -77,10 +77,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
     let Arguments { ids, shard_seconds, .. } = *arguments;
     divided(&parsed.command, global, shard_seconds, |dataset, stage, shards| {
         stage.admit()?;
-        let mut done = Vec::with_capacity(shards.len());
-        for shard in &shards {
-            done.push(shard.is_done(stage)?);
-        }
+        let done = WorkShard::are_done(&shards, stage)?;
         let plan = StoredPlan {
             command: words,
             name,

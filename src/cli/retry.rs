@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::planned::{command_of, divided, run_shards};
 use super::{Failure, Global, Outcome, SOME_FAILED};
+use crate::pipeline::WorkShard;
 use crate::store::{Attempt, Dataset, PlannedShard, StoredPlan};
 
 /// Options of `retry`.
@@ -63,12 +64,13 @@ fn open_shards(plan: &StoredPlan, global: &Global) -> Result<Vec<Open>, Failure>
     let parsed = command_of(plan, global)?;
     divided(&parsed.command, &parsed.global, plan.shard_seconds, |dataset, stage, shards| {
         let mut open = Vec::new();
-        for shard in shards {
+        let done = WorkShard::are_done(&shards, stage)?;
+        for (shard, done) in shards.into_iter().zip(done) {
             if !plan.shards.contains(&shard.planned) {
                 tracing::warn!("the plan {} is outdated: run `medcosmos plan` again", plan.name);
                 return Ok(open);
             }
-            if !shard.is_done(stage)? {
+            if !done {
                 let attempts = dataset.attempts(&shard.planned.id)?;
                 open.push(Open { plan: plan.name.clone(), planned: shard.planned, attempts });
             }

@@ -125,12 +125,16 @@ fn print(report: &Report, raw: &str) {
 
 /// Says how many links lead out of the downloads: what they lead to is read, and may change or be missing elsewhere.
 pub(super) fn print_links(links: &[Link]) {
-    if links.is_empty() {
-        return;
+    for (followed, what) in [
+        (true, "lead outside the downloads and are followed"),
+        (false, "lead to folders of the system and are not followed"),
+    ] {
+        let of_kind = links.iter().filter(|link| link.followed == followed);
+        let lines: Vec<String> = of_kind.map(|link| format!("{} -> {}", link.path, link.target)).collect();
+        if !lines.is_empty() {
+            print!("\n{} link(s) {what}:\n{}", grouped(lines.len() as u64), at_most(&lines, 10));
+        }
     }
-    println!("\n{} link(s) lead outside the downloads and are followed:", grouped(links.len() as u64));
-    let lines: Vec<String> = links.iter().map(|link| format!("{} -> {}", link.path, link.target)).collect();
-    print!("{}", at_most(&lines, 10));
 }
 
 fn print_files(files: &[FileUse], paths: &[&str]) {

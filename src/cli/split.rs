@@ -137,6 +137,7 @@ fn print(report: &SplitReport) {
         true => println!("Checked: no patient and none of {} leak group(s) is in two splits", grouped(report.groups)),
         false => print!("The split is invalid:\n{}", at_most(&report.problems, 100)),
     }
+    report.outdated.sentence().iter().for_each(|sentence| println!("{sentence}"));
 }
 
 fn print_check(check: &SplitCheck) {

@@ -55,18 +55,16 @@ pub(super) struct Arguments {
 const LISTED: usize = 20;
 
 pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
-    let sound =
-        if Dataset::is_at(&arguments.path) { of_dataset(arguments, global)? } else { of_downloads(arguments, global)? };
+    let is_dataset = Dataset::is_at(&arguments.path) || Dataset::was_at(&arguments.path);
+    let sound = if is_dataset { of_dataset(arguments, global)? } else { of_downloads(arguments, global)? };
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn of_downloads(arguments: &Arguments, global: &Global) -> Result<bool, Failure> {
-    if arguments.deep.is_some() {
-        return Err(format!(
-            "{}: --deep requires a dataset, but the folder has no dataset.json",
-            arguments.path.display()
-        )
-        .into());
+    let of_datasets = [("--deep", arguments.deep.is_some()), ("--repair", arguments.repair)];
+    if let Some((option, _)) = of_datasets.iter().find(|(_, given)| *given) {
+        let path = arguments.path.display();
+        return Err(format!("{path}: {option} requires a dataset, but the folder has no dataset.json").into());
     }
     let registry = global.registry()?.select(&arguments.source)?;
     let options = DownloadsOptions {
@@ -159,6 +157,10 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
         redo.collect(),
     );
     list(&verb("Receipts, written anew:", "Receipts, to be written anew:"), repair.restored.clone());
+    list(
+        &verb("In the way, moved to .medcosmos/aside:", "In the way, to be moved to .medcosmos/aside:"),
+        repair.in_the_way.clone(),
+    );
     list(&verb("Leftovers, removed:", "Leftovers, to be removed:"), repair.leftovers.clone());
     if repair.manifest {
         list(&verb("Written anew:", "To be written anew:"), vec!["manifest.json, from the receipts".to_string()]);
@@ -167,7 +169,7 @@ fn repair(dataset: &Dataset, arguments: &Arguments, global: &Global) -> Result<b
     let title = match (done, predictions_stay) {
         (true, false) => "Predictions that the dataset does not list, removed:",
         _ => {
-            "Predictions that the dataset does not list; the same `predict` or `import` uses them, \
+            "Predictions that the dataset does not list; the same `predict` uses them, and a `build` those that fit; \
              --remove-predictions removes them for good:"
         }
     };
@@ -209,7 +211,7 @@ fn print_downloads(report: &DownloadsReport, arguments: &Arguments) {
     let sources = || report.sources.iter();
     let faults = |slug: &str| report.findings.iter().filter(|f| f.fault && f.source.as_deref() == Some(slug)).count();
     if report.sources.is_empty() {
-        println!("No known source found.");
+        println!("No known source found. There is no dataset.json either, so the files were checked as downloads.");
     } else {
         let expected = sources().map(|s| s.cases.expected.map_or_else(String::new, grouped)).collect();
         let table = TextTable::new()

@@ -85,6 +85,8 @@ pub fn verify_dataset(dataset: &Dataset, progress: &Progress) -> Result<DatasetR
     for (table, file) in audit.receipts.iter().flat_map(|receipt| &receipt.files) {
         *rows.entry(table.to_string()).or_default() += file.rows;
     }
+    #[cfg(feature = "query")]
+    findings.extend(super::analyses::check_analyses(dataset));
     findings.sort();
     let path = dataset.path().display().to_string();
     Ok(DatasetReport { path, shards: audit.receipts.len() as u64, rows, findings })
@@ -99,6 +101,7 @@ fn finding_of(problem: &Problem) -> Finding {
         Problem::MissingFile { .. } => Kind::MissingFile,
         Problem::AlteredFile { .. } => Kind::AlteredFile,
         Problem::ForeignFile { .. } => Kind::ForeignFile,
+        Problem::InTheWay { .. } => Kind::InTheWay,
         Problem::WrongManifest { .. } => Kind::Manifest,
     };
     let source = problem.path().split('/').find_map(|part| part.strip_prefix("source="));
@@ -114,6 +117,7 @@ fn finding_of(problem: &Problem) -> Finding {
         Problem::MissingFile { .. } => "listed in its receipt, but missing: run its stage again".into(),
         Problem::AlteredFile { reason, .. } => format!("it {reason}: run its stage again"),
         Problem::ForeignFile { .. } => "not listed in any receipt: remove it, or use --repair".into(),
+        Problem::InTheWay { .. } => "--repair --apply moves it aside".into(),
         Problem::WrongManifest { reason } => format!("{reason}: run the last stage again"),
     };
     Finding::fault(kind, source, problem.path(), says)

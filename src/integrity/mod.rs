@@ -16,6 +16,8 @@ use thiserror::Error;
 
 use crate::raw::Fault;
 
+#[cfg(feature = "query")]
+mod analyses;
 mod checksums;
 mod content;
 mod dataset;
@@ -149,12 +151,14 @@ kinds! {
     BrokenReceipt = "broken-receipt",
     /// A shard that is not committed or belongs to no run.
     ForeignShard = "foreign-shard",
-    /// A file that is listed in a receipt, but missing.
+    /// A file that is listed in a receipt or an analysis, but missing.
     MissingFile = "missing-file",
-    /// A file that does not match its receipt.
+    /// A file that does not match its receipt or the record of its analysis.
     AlteredFile = "altered-file",
-    /// A file among the tables that is not listed in any receipt.
+    /// A file among the tables or analyses that is listed nowhere.
     ForeignFile = "foreign-file",
+    /// A folder in the place of a file, or a file in the place of a folder.
+    InTheWay = "in-the-way",
     /// A manifest that contradicts the receipts.
     Manifest = "manifest",
     /// A table that cannot be decoded.
@@ -175,6 +179,8 @@ kinds! {
     RawAltered = "raw-altered",
     /// A raw file of the build that is missing.
     RawMissing = "raw-missing",
+    /// Results that were made from other tables than the dataset has.
+    Outdated = "outdated",
     /// A case of the dataset that the downloads no longer yield.
     CaseMissing = "case-missing",
     /// A case of the downloads that is not in the dataset.

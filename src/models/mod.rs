@@ -115,6 +115,11 @@ pub trait Segmenter: Send + Sync {
         false
     }
 
+    /// Workers that segment at a time where a process has so many threads.
+    fn workers(&self, threads: usize) -> usize {
+        threads
+    }
+
     /// Loads what the model needs, so that one that does not work is found before anything is computed. Without it, the
     /// first slice does.
     ///

@@ -1,7 +1,7 @@
 //! How a stage changes a dataset: what others were computed from stays valid, and nothing that is there goes unasked.
 //!
 //! Results that belong to masks or predictions that are gone are removed with them, or set aside if they are
-//! predictions. Results of the same inputs and other options are replaced only where the user says so.
+//! predictions (`parked.rs`). Results of the same inputs and other options are replaced only where the user says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::{Error, Result, inputs};
 use crate::digest::sha256;
-use crate::store::{Change, Changed, Dataset, Fate, ManifestShard, Receipt, Shard, Stage, Table, Verify, apply};
+use crate::store::{
+    Change, Changed, Dataset, Fate, ManifestShard, Receipt, Shard, ShardId, Stage, Table, Verify, apply,
+};
 use crate::text::grouped;
 
 /// What a stage does where the dataset has its results of other options.
@@ -23,19 +25,35 @@ pub enum Existing {
     Replace,
 }
 
-/// Results that left a dataset because what they were computed from changed.
+/// Results that left a dataset because a run replaced them or what they were computed from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outdated {
+    /// Rows of earlier runs with other options that this run replaced because of `--replace`, by table.
+    pub replaced: BTreeMap<Table, u64>,
     /// Rows that were removed, by table.
     pub removed: BTreeMap<Table, u64>,
-    /// Predictions that were set aside: `predict` uses them again where a build has the same masks.
+    /// Predictions that were set aside, because their cases were built anew.
     pub parked_predictions: u64,
+    /// Predictions that were set aside by this run or an earlier one, and are part of the dataset again: their images and
+    /// masks are as before.
+    pub returned_predictions: u64,
+    /// Predictions that stay set aside.
+    pub left_aside: u64,
+    /// Ids of the shards of predictions that this run set aside.
+    #[serde(skip)]
+    pub(super) parked: BTreeSet<ShardId>,
 }
 
 impl Outdated {
     /// A sentence for the user; `None` where nothing left.
     pub fn sentence(&self) -> Option<String> {
         let mut parts = Vec::new();
+        if !self.replaced.is_empty() {
+            parts.push(format!(
+                "Removed by --replace, because they were made with other options: {}.",
+                rows(&self.replaced)
+            ));
+        }
         if !self.removed.is_empty() {
             let commands: BTreeSet<&str> = self.removed.keys().map(|table| table.command()).collect();
             let commands: Vec<String> = commands.into_iter().map(|command| format!("`{command}`")).collect();
@@ -45,14 +63,28 @@ impl Outdated {
                 commands.join(", ")
             ));
         }
-        if self.parked_predictions > 0 {
+        if self.parked_predictions + self.returned_predictions > 0 {
+            let [parked, returned, left] =
+                [self.parked_predictions, self.returned_predictions, self.left_aside].map(grouped);
             parts.push(format!(
-                "Set aside, because their cases were built anew: {} predictions. The same `predict` or `import` takes in \
-                 those whose images and masks are as before.",
-                grouped(self.parked_predictions)
+                "Set aside, because their cases were built anew: {parked} predictions. Taken in again, because their images \
+                 and masks are as before: {returned}."
             ));
+            if self.left_aside > 0 {
+                parts.push(format!(
+                    "{left} predictions stay set aside in case a later build has their masks; \
+                     `medcosmos verify --repair` lists them."
+                ));
+            }
         }
         (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
+/// Adds the rows of a shard to the sums of their tables.
+pub(super) fn add_rows(tables: &mut BTreeMap<Table, u64>, receipt: &Receipt) {
+    for (&table, file) in &receipt.files {
+        *tables.entry(table).or_default() += file.rows;
     }
 }
 
@@ -124,7 +156,8 @@ pub(super) fn stage_digest(receipts: &[Receipt], stage: Stage) -> Option<String>
 }
 
 /// Refuses a run whose commit would remove results of the same inputs: those of its own stage that differ in one of the
-/// `options` (names of the keys of shards), and those of the stages in `derived`.
+/// `options` (names of the keys of shards), and those of the stages in `derived`. Where they are to be replaced, it says
+/// so and returns the rows of its own stage that go, by table.
 ///
 /// # Errors
 /// [`Error::Replaces`] with what would be removed and what differs.
@@ -134,24 +167,16 @@ pub(super) fn admit(
     options: &[&str],
     derived: &[Stage],
     existing: Existing,
-) -> Result<()> {
-    if existing == Existing::Replace {
-        return Ok(());
-    }
+) -> Result<BTreeMap<Table, u64>> {
     let (committed, lost) = dataset.sound_and_lost()?;
     let after = After::of(&committed, &lost, expected);
-    let (mut changes, mut removed) = (BTreeSet::new(), BTreeMap::new());
-    let mut count = |receipt: &Receipt| {
-        for (&table, file) in &receipt.files {
-            *removed.entry(table).or_default() += file.rows;
-        }
-    };
+    let (mut changes, mut replaced, mut derived_rows) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
     // All shards of a place have the same options.
     let of_place: BTreeMap<String, &Shard> = expected.iter().map(|shard| (shard.folder(), shard)).collect();
     for receipt in &committed {
         let Some(twin) = of_place.get(&receipt.folder()) else {
             if derived.contains(&receipt.stage) && after.fate(receipt) == Fate::Remove {
-                count(receipt);
+                add_rows(&mut derived_rows, receipt);
             }
             continue;
         };
@@ -162,7 +187,7 @@ pub(super) fn admit(
             .collect();
         if !differing.is_empty() {
             changes.extend(differing);
-            count(receipt);
+            add_rows(&mut replaced, receipt);
         }
     }
     if !changes.is_empty() {
@@ -170,18 +195,24 @@ pub(super) fn admit(
         let follows = |receipt: &&Receipt| after.fate(receipt) != Fate::Keep;
         committed.iter().filter(follows).for_each(|receipt| {
             if !derived.contains(&receipt.stage) {
-                count(receipt);
+                add_rows(&mut derived_rows, receipt);
             }
         });
     }
+    let mut removed = replaced.clone();
+    derived_rows.into_iter().for_each(|(table, n)| *removed.entry(table).or_default() += n);
     if removed.is_empty() {
-        return Ok(());
+        return Ok(replaced);
     }
     let changes = if changes.is_empty() {
-        "the leaks they were made with are not those of this run".to_string()
+        "they were made without the leaks that this run finds".to_string()
     } else {
         Vec::from_iter(changes).join(", ")
     };
+    if existing == Existing::Replace {
+        tracing::warn!("--replace: once this run is complete, it removes {} ({changes})", rows(&removed));
+        return Ok(replaced);
+    }
     Err(Error::Replaces { dataset: dataset.path().to_path_buf(), removed: rows(&removed), changes })
 }
 
@@ -231,6 +262,8 @@ pub(super) fn finish_without(
     let Changed { gone, .. } = apply(dataset, &change)?;
     let own: BTreeSet<Stage> = expected.iter().map(Shard::stage).collect();
     let mut outdated = Outdated::default();
+    let parked = gone.iter().filter(|(_, fate)| *fate == Fate::Park);
+    outdated.parked = parked.map(|(receipt, _)| receipt.id.clone()).collect();
     for (receipt, fate) in gone.iter().filter(|(receipt, _)| !own.contains(&receipt.stage)) {
         for (&table, file) in &receipt.files {
             match fate {

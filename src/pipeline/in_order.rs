@@ -34,11 +34,11 @@ struct Feed<I> {
 
 /// Does `work` on every item, on `workers` threads that take the items one after the other, and hands the results to
 /// the consumer. At most `ahead` items are in memory that are not consumed. The first error, in the order of the items,
-/// ends it; no item is begun after it.
-pub(super) fn in_order<T: Send, R: Send>(
+/// ends it; no item is begun after it. Each thread has a scratch memory of its own, which is no part of what comes out.
+pub(super) fn in_order<T: Send, R: Send, S: Default>(
     items: impl Iterator<Item = Result<T>> + Send,
     [workers, ahead]: [usize; 2],
-    work: impl Fn(T) -> Result<R> + Sync,
+    work: impl Fn(&mut S, T) -> Result<R> + Sync,
     consumer: &mut impl Consumer<R>,
 ) -> Result<()> {
     let feed = Mutex::new(Feed { items, taken: 0, consumed: 0, stopped: false });
@@ -46,8 +46,9 @@ pub(super) fn in_order<T: Send, R: Send>(
     let (results, arrivals) = channel();
     let worker = |results: std::sync::mpsc::Sender<(usize, Result<R>)>| {
         let _stop = StopOnPanic(&feed, &room);
+        let mut scratch = S::default();
         while let Some((at, item)) = take(&feed, &room, ahead) {
-            let result = item.and_then(&work);
+            let result = item.and_then(|item| work(&mut scratch, item));
             if result.is_err() {
                 stop(&feed, &room);
             }
@@ -182,7 +183,7 @@ mod tests {
     fn results_come_in_order_and_few_wait() {
         for workers in [1, 2, 7] {
             let mut seen = Seen::default();
-            let slow = |i: usize| {
+            let slow = |(): &mut (), i: usize| {
                 std::thread::sleep(Duration::from_micros(if i.is_multiple_of(10) { 2000 } else { 10 }));
                 Ok(i)
             };
@@ -197,7 +198,7 @@ mod tests {
     #[test]
     fn the_first_error_ends_it_after_what_comes_before() {
         let begun = AtomicUsize::new(0);
-        let work = |i: usize| {
+        let work = |(): &mut (), i: usize| {
             begun.fetch_add(1, Ordering::Relaxed);
             if i >= 20 { Err(failure(i)) } else { Ok(i) }
         };
@@ -209,17 +210,17 @@ mod tests {
 
         let items = (0..1000).map(|i| if i == 5 { Err(failure(i)) } else { Ok(i) });
         let mut seen = Seen::default();
-        assert!(in_order(items, [4, 8], Ok, &mut seen).is_err());
+        assert!(in_order(items, [4, 8], |(): &mut (), i| Ok(i), &mut seen).is_err());
         assert!(seen.in_order.iter().copied().eq(0..5));
 
         let mut seen = Seen { fails_at: Some(9), ..Seen::default() };
-        assert!(in_order((0..1000).map(Ok), [4, 8], Ok, &mut seen).is_err());
+        assert!(in_order((0..1000).map(Ok), [4, 8], |(): &mut (), i| Ok(i), &mut seen).is_err());
         assert!(seen.in_order.iter().copied().eq(0..9));
     }
 
     #[test]
     fn a_panic_does_not_wait_for_ever() {
-        let work = |i: usize| if i == 3 { panic!("on purpose") } else { Ok(i) };
+        let work = |(): &mut (), i: usize| if i == 3 { panic!("on purpose") } else { Ok(i) };
         let run = || in_order((0..1000).map(Ok), [2, 4], work, &mut Seen::default());
         assert!(std::panic::catch_unwind(run).is_err());
     }

@@ -1,5 +1,5 @@
 //! What a prediction is computed from: the pixels of its slice and its mask. Digests of both are kept with predictions
-//! that are set aside, so that `predict` uses them again where a later build has the same pixels and mask, however its
+//! that are set aside, so that they are used again where a later build has the same pixels and mask, however its
 //! cases are divided into shards.
 
 use std::collections::{BTreeMap, HashMap};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::change::{admit, finish, stage_digest};
 use super::slices_of::{build_shards, decode_picture, table_file};
-use super::{Error, Existing, Progress, Result};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::digest::canonical_json;
 use crate::leaks::similarity::similarity;
 use crate::leaks::{self, Declaration, Leaks, Options, Record, Records, Suspicion};
@@ -72,8 +72,8 @@ pub struct LeaksReport {
     pub shards_reused: usize,
     /// Shards that were done now.
     pub shards_done: usize,
-    /// Whether splits made without these leaks were removed.
-    pub splits_removed: bool,
+    /// Leaks of other options that were replaced, and splits that were made without these leaks and removed.
+    pub outdated: Outdated,
 }
 
 impl LeaksReport {
@@ -154,7 +154,7 @@ pub fn leaks(
         .with_digest_of("overlaps", specs.iter().map(|spec| canonical_json(&(&spec.slug, &spec.overlaps))));
     let shard = |source: &&str| Ok(Shard::new(Stage::Leaks, Partition::source(source)?, key.clone()));
     let shards: Vec<Shard> = sources.iter().map(shard).collect::<Result<_>>()?;
-    admit(dataset, &shards, &["options"], &[Stage::Split], existing)?;
+    let replaced = admit(dataset, &shards, &["options"], &[Stage::Split], existing)?;
     let done = |shard: &Shard| Ok(matches!(dataset.state(shard, Verify::Quick)?, ShardState::Done(_)));
     // One search fills the shards of all sources, so that one that is missing costs as much as all.
     let all_done = shards.iter().map(done).collect::<Result<Vec<bool>>>()?.into_iter().all(|done| done);
@@ -167,7 +167,7 @@ pub fn leaks(
     let outdated = finish(dataset, &shards, noted(dataset, Stage::Leaks.name(), options)?)?;
     let (mut report, shown) = report(dataset, &files)?;
     report.unmapped = unmapped(&sources, &specs, &shown);
-    report.splits_removed = outdated.removed.contains_key(&Table::Splits);
+    report.outdated = Outdated { replaced, ..outdated };
     (report.shards_done, report.shards_reused) = if all_done { (0, shards.len()) } else { (shards.len(), 0) };
     Ok(report)
 }

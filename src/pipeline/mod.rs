@@ -18,6 +18,7 @@ mod import;
 mod in_order;
 mod inputs;
 mod leaks;
+mod parked;
 mod predict;
 mod progress;
 mod rebuild;

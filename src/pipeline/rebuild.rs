@@ -128,7 +128,7 @@ pub fn rebuild(
         let receipt = by_id.get(&work.shard.id().to_string());
         let anew = receipt.map(|receipt| {
             let quiet = Progress::new(true);
-            compare(receipt, |place| write_shard(work, (&tree, &digests), place, &options, scratch, &quiet))
+            compare(receipt, |place| write_shard(work, (&tree, &digests), place, &options, (scratch, 1), &quiet))
         });
         progress.advance(1);
         anew.transpose()

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::change::{EXACT, admit, finish, stage_digest};
 use super::leaks::{PatientFacts, patients_of, read_records};
 use super::slices_of::{build_shards, table_file};
-use super::{Error, Existing, Progress, Result};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::leaks;
 use crate::projection;
 use crate::splits::{self, Assigned, Patient, Place, SplitPlan};
@@ -45,6 +45,8 @@ pub struct SplitReport {
     pub shards_reused: usize,
     /// Shards that were done now.
     pub shards_done: usize,
+    /// A split of other options that was replaced.
+    pub outdated: Outdated,
 }
 
 /// Size of a part or a fold.
@@ -121,7 +123,7 @@ pub fn split(
         .with("options", echo(options).to_string());
     let shard = |source: &&str| Ok(Shard::new(Stage::Split, Partition::source(source)?, key.clone()));
     let shards: Vec<Shard> = sources.iter().map(shard).collect::<Result<_>>()?;
-    admit(dataset, &shards, &["options"], &[], existing)?;
+    let replaced = admit(dataset, &shards, &["options"], &[], existing)?;
     let mut done = 0;
     for (source, shard) in sources.into_iter().zip(&shards) {
         if let ShardState::Done(_) = dataset.state(shard, Verify::Quick)? {
@@ -140,8 +142,9 @@ pub fn split(
             writer.finish()?;
         }
     }
-    finish(dataset, &shards, noted(dataset, Stage::Split.name(), &echo(options))?)?;
+    let outdated = finish(dataset, &shards, noted(dataset, Stage::Split.name(), &echo(options))?)?;
     let mut report = totals(&patients, &outcome.places, options);
+    report.outdated = Outdated { replaced, ..outdated };
     report.leaks_known = known.digest.is_some();
     report.groups = groups.values().collect::<BTreeSet<_>>().len() as u64;
     report.straddling = outcome.straddling;

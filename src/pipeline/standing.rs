@@ -25,6 +25,31 @@ pub(super) fn predictions_of(dataset: &Dataset, model: &str) -> Result<Vec<Recei
     Ok(found)
 }
 
+/// Names in a key that say what predictions are of, and not how they were made.
+pub(super) const PLACE: [&str; 2] = ["build", "masks"];
+/// Names in a key that concern one pass.
+pub(super) const OF_PASS: [&str; 4] = ["pass", "everything", "seeds", "clicks"];
+/// The name in the keys of imported predictions that others lack.
+pub(super) const IMPORTED: &str = "rows";
+
+/// Whether predictions are those of another program.
+pub(super) fn is_imported(receipt: &Receipt) -> bool {
+    receipt.key.get(IMPORTED).is_some()
+}
+
+/// Whether predictions of one model, by their keys, cannot stand beside each other: a pass has one setting, and so has a
+/// model in all passes. Imported predictions are not made by the model, so only their own pass counts.
+pub(super) fn contradict(a: &ShardKey, b: &ShardKey) -> bool {
+    let is_imported = [a, b].map(|key| key.get(IMPORTED).is_some());
+    let setting = |key: &ShardKey, without: &[&str]| without.iter().fold(key.clone(), |key, name| key.without(name));
+    let of_place = [&PLACE[..], &[IMPORTED]].concat();
+    if a.get("pass") == b.get("pass") {
+        return is_imported[0] != is_imported[1] || setting(a, &of_place) != setting(b, &of_place);
+    }
+    let of_pass = [&PLACE[..], &OF_PASS].concat();
+    is_imported == [false; 2] && setting(a, &of_pass) != setting(b, &of_pass)
+}
+
 /// Whether the predictions of a receipt are whole. Where they are not, a warning says so, with the consequence.
 ///
 /// # Errors

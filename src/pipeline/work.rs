@@ -4,11 +4,12 @@
 //! which takes about a minute by estimate (30 to 120 s where the inputs allow), so that an engine has neither a million
 //! calls nor an hour to lose. What a unit writes depends neither on the shard of work that it is in nor on who does it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Progress, Result};
 use crate::digest::{canonical_json, sha256};
-use crate::store::PlannedShard;
+use crate::store::{Dataset, PlannedShard, Shard, ShardState, Verify};
 
 /// Seconds that a shard of work lasts about, unless the plan says otherwise.
 pub const SHARD_SECONDS: f64 = 60.0;
@@ -45,17 +46,35 @@ pub trait Divided: Sync {
     /// [`Error::Replaces`](super::Error::Replaces), [`Error::Conflict`](super::Error::Conflict).
     fn admit(&self) -> Result<()>;
 
-    /// Whether nothing is left to do on a unit.
+    /// Those of some units on which something is left to do.
     ///
     /// # Errors
     /// Errors of reading.
-    fn is_done(&self, unit: usize) -> Result<bool>;
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>>;
 
     /// Does what is left to do on some units.
     ///
     /// # Errors
     /// Why one of them is not done.
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()>;
+}
+
+/// Those of some units that are not done, where each is a shard of tables.
+///
+/// # Errors
+/// Errors of reading.
+pub(super) fn open_shards<'s>(
+    dataset: &Dataset,
+    units: Range<usize>,
+    shard: impl Fn(usize) -> &'s Shard,
+) -> Result<BTreeSet<usize>> {
+    let mut open = BTreeSet::new();
+    for unit in units {
+        if !matches!(dataset.state(shard(unit), Verify::Quick)?, ShardState::Done(_)) {
+            open.insert(unit);
+        }
+    }
+    Ok(open)
 }
 
 /// A shard of work of a stage.
@@ -92,8 +111,8 @@ impl WorkShard {
             1 => all[units.start].about.clone(),
             n => format!("{} to {} ({n} parts)", all[units.start].about, all[units.end - 1].about),
         };
-        // To a hundredth, so that the text of a plan does not depend on the order of a sum.
-        let seconds = (seconds * 100.0).round() / 100.0;
+        // So that the text of a plan does not depend on the order of a sum.
+        let seconds = (seconds * 1e4).round() / 1e4;
         WorkShard { planned: PlannedShard { about, id, seconds }, units }
     }
 
@@ -102,12 +121,16 @@ impl WorkShard {
     /// # Errors
     /// Errors of reading.
     pub fn is_done(&self, stage: &dyn Divided) -> Result<bool> {
-        for unit in self.units.clone() {
-            if !stage.is_done(unit)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Ok(stage.open(self.units.clone())?.is_empty())
+    }
+
+    /// [`is_done`](Self::is_done) of each shard of work of a stage, at the cost of one look at it.
+    ///
+    /// # Errors
+    /// Errors of reading.
+    pub fn are_done(shards: &[WorkShard], stage: &dyn Divided) -> Result<Vec<bool>> {
+        let open = stage.open(0..stage.units().len())?;
+        Ok(shards.iter().map(|shard| open.range(shard.units.clone()).next().is_none()).collect())
     }
 
     /// Does what is left to do on it.
@@ -160,8 +183,8 @@ mod tests {
             Ok(())
         }
 
-        fn is_done(&self, unit: usize) -> Result<bool> {
-            Ok(unit < 3)
+        fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+            Ok(units.filter(|unit| *unit > 2).collect())
         }
 
         fn run(&self, _: Range<usize>, _: &Progress) -> Result<()> {
@@ -184,6 +207,8 @@ mod tests {
             }
             assert!(shards.iter().all(|shard| shard.units.len() == 1 || shard.planned.seconds <= SHARD_SECONDS + 1e-6));
             let done = shards.iter().filter(|shard| shard.is_done(&stage).unwrap());
+            let all = WorkShard::are_done(&shards, &stage).unwrap();
+            assert!(all.iter().zip(&shards).all(|(done, shard)| *done == shard.is_done(&stage).unwrap()));
             assert!(done.flat_map(|shard| shard.units.clone()).all(|unit| unit < 3));
         }
     }

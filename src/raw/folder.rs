@@ -1,7 +1,8 @@
 //! Lists the files below a root, and joins the parts of split archives.
 //!
-//! Links are followed, since downloads are often linked into place; a link that leads back to a folder above it is a
-//! problem, and one that leads out of the root is noted. Names that are not UTF-8 are escaped ([`names::shown`]).
+//! Links are followed, since downloads are often linked into place, also from other disks; a link that leads back to a
+//! folder above it is a problem, and one that leads out of the root is noted. Links to folders of the system are noted and
+//! not followed, and a warning names a link below which there are very many files. Names that are not UTF-8 are escaped ([`names::shown`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
@@ -15,6 +16,7 @@ use super::parts::{Part, split_part};
 use super::source::Source;
 use super::{Error, Fault, Ignored, Link, Looks, Problem, Reason, names, rar, zip};
 use crate::fault::annex_pointer;
+use crate::text::grouped;
 
 /// A file, or the parts of a split archive joined.
 pub(super) struct Found {
@@ -111,6 +113,7 @@ fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
 fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
     let mut files = Vec::new();
     let inside = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let mut outside: Option<Outside> = None;
     let mut walk = WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
         let entry = match entry {
@@ -132,14 +135,19 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             continue;
         }
         if let Some(target) = target_outside(&entry, &inside) {
-            let whole_system = ["/", "/proc", "/sys", "/dev"].contains(&target.as_str())
-                || ["/proc/", "/sys/"].iter().any(|folder| target.starts_with(folder));
-            listing.links.push(Link { path: path.clone(), target });
-            if whole_system && entry.file_type().is_dir() {
-                listing.ignored.push(Ignored { path, reason: "a link to the whole system, not to downloads" });
+            let followed = !(is_system_folder(&target) && entry.file_type().is_dir());
+            listing.links.push(Link { path: path.clone(), target: target.clone(), followed });
+            if !followed {
+                listing.ignored.push(Ignored { path, reason: "a link to a folder of the system, not to downloads" });
                 walk.skip_current_dir();
                 continue;
             }
+            if outside.as_ref().is_none_or(|outside| !outside.holds(&path)) {
+                outside = Some(Outside { path: path.clone(), target, files: 0 });
+            }
+        }
+        if let Some(outside) = outside.as_mut().filter(|outside| outside.holds(&path)) {
+            outside.count();
         }
         if entry.depth() == 1 && is_checksum_list(&entry) {
             listing.ignored.push(Ignored { path, reason: "the list of checksums that `medcosmos verify` wrote" });
@@ -153,6 +161,61 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
         }
     }
     files
+}
+
+/// Folders of a Unix system, none of which holds downloads itself.
+const SYSTEM: [&str; 18] = [
+    "/",
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/sbin",
+    "/usr/share",
+    "/var",
+];
+
+fn is_system_folder(target: &str) -> bool {
+    SYSTEM.contains(&target) || ["/proc/", "/sys/"].iter().any(|folder| target.starts_with(folder))
+}
+
+/// Files below a link out of the root after which a warning names it; again at twice as many, and so on.
+const MANY: u64 = 10_000;
+
+/// A link that leads out of the root, and what was listed below it so far.
+struct Outside {
+    path: String,
+    target: String,
+    files: u64,
+}
+
+impl Outside {
+    /// Whether a path below the root is below the link.
+    fn holds(&self, path: &str) -> bool {
+        path.strip_prefix(&self.path).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn count(&mut self) {
+        self.files += 1;
+        if self.files.is_multiple_of(MANY) && (self.files / MANY).is_power_of_two() {
+            let Outside { path, target, files } = self;
+            tracing::warn!(
+                "{path}: this link leads out of the downloads, to {target}: {} files and folders are listed below it so \
+                 far. If they are no downloads, stop the command and remove the link",
+                grouped(*files)
+            );
+        }
+    }
 }
 
 /// Where a link leads, if that is not below `root`.

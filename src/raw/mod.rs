@@ -247,6 +247,8 @@ pub struct Link {
     pub path: String,
     /// Absolute path of what it leads to.
     pub target: String,
+    /// Whether what it leads to is read: not where that is a folder of the system.
+    pub followed: bool,
 }
 
 #[cfg(test)]

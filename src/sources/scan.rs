@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rayon::prelude::*;
+
 use super::claim::{Case, CaseState, Source, claim};
 use super::settle;
 use crate::raw::{DigestCache, Tree};
@@ -71,7 +73,7 @@ pub fn scan_below(registry: &Registry, root: &str, paths: &[&str]) -> Scan {
         let with_root = || Some(Source { prefix: prefix.clone(), ..open(&rooted)? });
         open(&plain).or_else(|| if prefix.is_empty() { None } else { with_root() })
     };
-    let mut sources: Vec<Source> = registry.specs().iter().enumerate().filter_map(claim_of).collect();
+    let mut sources: Vec<Source> = registry.specs().par_iter().enumerate().filter_map(claim_of).collect();
     settle_conflicts(&mut sources, paths);
     let files = uses(&sources, paths.len());
     Scan { sources, files }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -44,6 +45,11 @@ pub enum Problem {
         /// Path.
         path: String,
     },
+    /// A folder in the place of a file, or a file in the place of a folder.
+    InTheWay {
+        /// Path.
+        path: String,
+    },
     /// A finished shard that no commit has taken into the manifest.
     Uncommitted {
         /// Path of its receipt.
@@ -63,7 +69,10 @@ impl Problem {
             Problem::MissingShard { receipt }
             | Problem::BrokenReceipt { receipt, .. }
             | Problem::Uncommitted { receipt } => receipt,
-            Problem::MissingFile { path } | Problem::AlteredFile { path, .. } | Problem::ForeignFile { path } => path,
+            Problem::MissingFile { path }
+            | Problem::AlteredFile { path, .. }
+            | Problem::ForeignFile { path }
+            | Problem::InTheWay { path } => path,
             Problem::WrongManifest { .. } => layout::MANIFEST,
         }
     }
@@ -77,6 +86,11 @@ impl fmt::Display for Problem {
             Problem::MissingFile { path } => write!(f, "missing file: {path}: run its stage again"),
             Problem::AlteredFile { path, reason } => write!(f, "altered file: {path} {reason}: run its stage again"),
             Problem::ForeignFile { path } => write!(f, "foreign file: {path}: not listed in any receipt"),
+            Problem::InTheWay { path } => write!(
+                f,
+                "in the way: {path}: a folder in the place of a file, or a file in \
+                                                     the place of a folder: `medcosmos verify --repair --apply` moves it aside"
+            ),
             Problem::Uncommitted { receipt } => {
                 write!(f, "shard not committed: {receipt}: complete its stage")
             }
@@ -119,7 +133,9 @@ pub struct Audit {
 /// Errors of reading.
 pub fn audit(dataset: &Dataset) -> Result<Audit> {
     let (mut receipts, mut problems) = (BTreeMap::new(), Vec::new());
-    for path in dataset.files_in(RECEIPTS)? {
+    let in_the_way = dataset.in_the_way()?;
+    let blocks = |path: &str| in_the_way.iter().any(|way| Path::new(path).starts_with(way));
+    for path in dataset.files_in(RECEIPTS)?.into_iter().filter(|path| !blocks(path)) {
         if layout::parse_receipt(&path).is_none() {
             problems.push(Problem::ForeignFile { path });
             continue;
@@ -139,7 +155,7 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
         read.iter().flat_map(|receipt| receipt.files.values().map(|file| file.path.as_str())).collect();
     for table in Table::ALL {
         let files = dataset.files_in(table.name())?.into_iter();
-        let foreign = files.filter(|path| !vouched.contains(path.as_str()));
+        let foreign = files.filter(|path| !vouched.contains(path.as_str()) && !blocks(path));
         problems.extend(foreign.map(|path| Problem::ForeignFile { path }));
     }
     match Manifest::read(dataset) {
@@ -159,6 +175,9 @@ pub fn audit(dataset: &Dataset) -> Result<Audit> {
             problems.extend(differences);
         }
     }
+    // What is in the way of a file is the reason why that is missing.
+    problems.retain(|problem| !in_the_way.iter().any(|way| way == problem.path()));
+    problems.extend(in_the_way.into_iter().map(|path| Problem::InTheWay { path }));
     problems.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(Audit { receipts: receipts.into_values().collect(), problems })
 }

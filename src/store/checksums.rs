@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::error::{Error, Result, io, parquet};
+use super::place;
 use super::reader::{TableFile, guarded};
 
 /// Digits of a CRC-32 in hexadecimal.
@@ -110,6 +111,11 @@ pub(super) fn open(table: &TableFile) -> Result<(File, ArrowReaderMetadata)> {
 /// Opens a table's file and compares its size with its receipt.
 fn sized(table: &TableFile) -> Result<File> {
     let TableFile { path, file: recorded, table, .. } = table;
+    if path.ends_with(&recorded.path)
+        && let Some(root) = path.ancestors().nth(recorded.path.split('/').count())
+    {
+        place::check(root, &recorded.path)?;
+    }
     let file = File::open(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => damaged(path, format!("missing: run `medcosmos {}` again", table.command())),
         _ => io(path, "open")(error),

@@ -131,7 +131,10 @@ pub(super) fn needed_receipt(root: &Path, path: &str) -> Result<std::result::Res
     match Receipt::read(root, path) {
         Ok(Some(found)) => Ok(Ok(found)),
         Ok(None) => Ok(Err(Problem::MissingShard { receipt })),
-        Err(Error::Damaged { reason, .. }) => Ok(Err(Problem::BrokenReceipt { receipt, reason })),
+        Err(Error::Damaged { path: at, reason }) => {
+            let reason = if at == root.join(path) { reason } else { format!("{}: {reason}", at.display()) };
+            Ok(Err(Problem::BrokenReceipt { receipt, reason }))
+        }
         Err(error) => Err(error),
     }
 }
@@ -191,9 +194,10 @@ fn park(dataset: &Dataset, receipt: &Receipt) -> Result<()> {
     durable::write_json(dataset.path(), &parked.join(receipt.path()), receipt)
 }
 
-/// Removes a file that may be gone already.
+/// Removes a file that may be gone already. A folder in its place is another's, and stays.
 pub(super) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
+        Err(_) if path.is_dir() => Ok(()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, "remove")(error)),
         _ => Ok(()),
     }

@@ -16,6 +16,7 @@ use super::layout::{self, Partition, RECEIPTS};
 use super::lock::WriteLock;
 use super::manifest::{Manifest, ManifestShard};
 use super::names::Stage;
+use super::place;
 use super::reader::{Rows, TableFile};
 use super::rows::{Projection, compare_ids};
 use super::schema::{SCHEMA_VERSION, Table};
@@ -117,15 +118,23 @@ impl Dataset {
     /// from its first look at the manifest to its commit. Readers go on.
     ///
     /// # Errors
-    /// [`Error::Locked`] with the process, host and command that holds it, and errors of writing.
+    /// [`Error::Locked`] with the process, host and command that holds it, [`Error::Damaged`] where a folder lies in the
+    /// place of the manifest, and errors of writing.
     pub fn lock(&self) -> Result<WriteLock> {
         let lock = WriteLock::take(&self.root)?;
+        [layout::DATASET, layout::MANIFEST, RECEIPTS].iter().try_for_each(|path| place::check(&self.root, path))?;
+        self.restore_head()?;
+        Ok(lock)
+    }
+
+    /// Writes `dataset.json` anew where it is lost or damaged, and the manifest states the version.
+    pub(super) fn restore_head(&self) -> Result<()> {
         let path = self.root.join(layout::DATASET);
         let sound = fs::read(&path).is_ok_and(|text| serde_json::from_slice::<Head>(&text).is_ok());
         if !sound && let Some(schema_version) = self.version_of_manifest() {
             durable::write_json(&self.root, &path, &Head { options: BTreeMap::new(), schema_version })?;
         }
-        Ok(lock)
+        Ok(())
     }
 
     /// Takes the dataset for shards of work, together with other processes that do the same. What they write belongs to
@@ -149,6 +158,12 @@ impl Dataset {
     pub fn is_at(path: &Path) -> bool {
         path.join(layout::DATASET).is_file()
             || Dataset::at(path).version_of_manifest().is_some() && path.join(RECEIPTS).is_dir()
+    }
+
+    /// True where a folder holds receipts of a dataset, whether or not anything else of it is left.
+    pub(crate) fn was_at(path: &Path) -> bool {
+        let receipts = Dataset::at(path).files_in(RECEIPTS).unwrap_or_default();
+        receipts.iter().any(|receipt| layout::parse_receipt(receipt).is_some())
     }
 
     /// Its folder.
@@ -185,19 +200,20 @@ impl Dataset {
 
     fn head(&self) -> Result<Head> {
         let path = self.root.join(layout::DATASET);
-        let text = match fs::read(&path) {
-            Ok(text) if serde_json::from_slice::<Versioned>(&text).is_ok() => text,
+        let text = match place::read(&self.root, layout::DATASET) {
+            Ok(Some(text)) if serde_json::from_slice::<Versioned>(&text).is_ok() => text,
             // The manifest states the version too.
             _ if self.version_of_manifest().is_some() => {
                 let schema_version = self.version_of_manifest().unwrap_or_default();
                 tracing::warn!("{}: missing or damaged; the next command that writes restores it", path.display());
                 return self.supported(Head { options: BTreeMap::new(), schema_version });
             }
-            Ok(text) => text,
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::NotADataset(self.root.clone()));
+            Ok(Some(text)) => text,
+            Ok(None) if Dataset::was_at(&self.root) => {
+                return Err(Error::HeadLost { path: self.root.clone(), version: SCHEMA_VERSION });
             }
-            Err(error) => return Err(io(&path, "read")(error)),
+            Ok(None) => return Err(Error::NotADataset(self.root.clone())),
+            Err(error) => return Err(error),
         };
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.clone(), reason: e.to_string() };
         let Versioned { schema_version } = serde_json::from_slice(&text).map_err(damaged)?;
@@ -229,8 +245,17 @@ impl Dataset {
     /// Where a shard stands. A damaged receipt counts as altered: the shard is done again.
     ///
     /// # Errors
-    /// Errors of reading.
+    /// [`Error::Damaged`] where a shard that is to be done cannot be written, because something else lies in the place of
+    /// one of its files, and errors of reading.
     pub fn state(&self, shard: &Shard, verify: Verify) -> Result<ShardState> {
+        let state = self.state_found(shard, verify)?;
+        if !matches!(state, ShardState::Done(_)) {
+            shard.check_places(&self.root)?;
+        }
+        Ok(state)
+    }
+
+    fn state_found(&self, shard: &Shard, verify: Verify) -> Result<ShardState> {
         let receipt = match Receipt::read(&self.root, &shard.receipt_path()) {
             Ok(None) => return Ok(ShardState::Missing),
             Ok(Some(receipt)) => receipt,

@@ -34,6 +34,29 @@ pub enum Error {
     /// There is no dataset at this path.
     #[error("{0}: not a medcosmos dataset; the folder has no dataset.json")]
     NotADataset(PathBuf),
+    /// The folder holds the tables of a dataset whose `dataset.json` and manifest are lost.
+    #[error(
+        "{path}: holds receipts of a dataset, but neither dataset.json nor a manifest.json that can be read: if a \
+         medcosmos with tables of version {version} wrote it, write {{\"schema_version\": {version}}} to \
+         {path}/dataset.json and run `medcosmos verify {path} --repair --apply`"
+    )]
+    HeadLost {
+        /// The folder.
+        path: PathBuf,
+        /// Version of the tables of this program.
+        version: u32,
+    },
+    /// The command writes, and the system does not let it.
+    #[error(
+        "{path}: this command writes to the dataset, which the system does not allow ({source}): make the folder \
+         writable, or work on a copy"
+    )]
+    ReadOnly {
+        /// The dataset.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// Another command writes to the dataset.
     #[error("{path}: another medcosmos is writing to this dataset ({holder}); wait until it ends, or stop it")]
     Locked {
@@ -93,12 +116,14 @@ pub enum Error {
         limit: usize,
     },
     /// A name cannot be part of a path inside a dataset.
-    #[error("{what} {name:?}: expected ASCII letters, digits, '-', '_' and '.', not starting with '.'")]
+    #[error("{what} {name:?}: {reason}")]
     Name {
-        /// Source, model or stage.
+        /// Source, model or strategy.
         what: &'static str,
         /// The name at fault.
         name: String,
+        /// What was expected.
+        reason: &'static str,
     },
     /// A table is not kept in this kind of partition.
     #[error("{table} is partitioned {place}, but the shard's partition differs")]

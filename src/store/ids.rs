@@ -1,8 +1,10 @@
-//! Ids as paths: what a row's id must be before a file is named by it.
+//! Ids and names as paths: what a row's id, or the name of a model, strategy or source, must be before a file is named
+//! by it.
 //!
 //! Rows may come from a dataset that others made, and an id such as `../../x` would lead out of the folder that is
 //! written to.
 
+use super::error::Error;
 use crate::spec::is_device;
 
 /// The most bytes that a part of an id may have: with an end such as `.png`, no file system allows more.
@@ -30,6 +32,29 @@ pub(crate) fn check_id(id: &str) -> Result<(), &'static str> {
         }
     }
     Ok(())
+}
+
+/// The most bytes of a name: a folder such as `model=NAME` is to fit any file system.
+const MAX_NAME: usize = 200;
+
+/// Checks the name of a model, strategy or source: it is a folder's name on every system, and text that needs no quotes.
+///
+/// # Errors
+/// [`Error::Name`] with what is wrong.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let reason = if name.is_empty() || !name.chars().all(plain) {
+        "expected ASCII letters, digits, '-', '_' and '.'"
+    } else if name.starts_with('.') || name.ends_with('.') {
+        "expected no '.' at either end"
+    } else if name.len() > MAX_NAME {
+        "expected at most 200 characters"
+    } else if is_device(name) {
+        "expected another name: Windows has a device of this one"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Name { what, name: name.to_string(), reason })
 }
 
 #[cfg(test)]
@@ -67,6 +92,19 @@ mod tests {
             assert!(check_id(id).is_err(), "{id:?}");
         }
         assert!(check_id(&format!("src/{}", "a".repeat(300))).is_err());
+    }
+
+    #[test]
+    fn names_that_are_no_folders_everywhere_are_refused() {
+        let long = "a".repeat(MAX_NAME + 1);
+        for name in ["", ".", "..", ".a", "a.", "a/b", r"a\b", "a b", "a=b", "ä", "a\u{1b}[2J", "CON", "nul.1", &long]
+        {
+            let error = check_name("model", name).unwrap_err().to_string();
+            assert!(error.starts_with("model \"") && !error.contains('\u{1b}'), "{error}");
+        }
+        for name in ["sam_vit-b.1", "S5", "imported", "console", &long[1..]] {
+            check_name("strategy", name).unwrap();
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! cases/source=acdc/<shard>.parquet                   so slices, masks, factors
 //! metrics/model=mobile_sam/source=acdc/<shard>.parquet  so predictions
 //! receipts/build/source=acdc/<shard>.json             a finished shard
+//! .medcosmos/aside/                                   what lay in the place of a file or folder of the dataset
 //! .medcosmos/digests                                  digests of raw files, so that they are not computed again
 //! .medcosmos/embeddings/                              embeddings of slices, where they are kept
 //! .medcosmos/journal/mobile-sam/<setting>/<shard>/    finished rows of predictions whose shard is not finished
@@ -23,9 +24,11 @@
 //! `partitioning=None`, while its `dataset` and polars' `scan_parquet` read the folder of a table as it is.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::error::{Error, Result};
+use super::error::Result;
+use super::ids::check_name;
 use super::names::Stage;
 use super::schema::Table;
 
@@ -49,7 +52,8 @@ impl Partition {
     /// # Errors
     /// [`Error::Name`] where the name cannot be part of a path.
     pub fn source(source: &str) -> Result<Self> {
-        Ok(Partition { model: None, source: name("source", source)? })
+        check_name("source", source)?;
+        Ok(Partition { model: None, source: source.to_string() })
     }
 
     /// The partition of a model and a source, in predictions and metrics.
@@ -57,7 +61,8 @@ impl Partition {
     /// # Errors
     /// [`Error::Name`] where a name cannot be part of a path.
     pub fn model(model: &str, source: &str) -> Result<Self> {
-        Ok(Partition { model: Some(name("model", model)?), source: name("source", source)? })
+        check_name("model", model)?;
+        Ok(Partition { model: Some(model.to_string()), ..Partition::source(source)? })
     }
 
     /// The model's name.
@@ -87,15 +92,6 @@ pub(super) fn receipts_of(stage: Stage, model: Option<&str>, source: &str) -> St
     format!("{RECEIPTS}/{stage}/{}", partition_folder(model, source))
 }
 
-/// Checks a name that becomes part of a path.
-pub(super) fn name(what: &'static str, name: &str) -> Result<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-        return Err(Error::Name { what, name: name.to_string() });
-    }
-    Ok(name.to_string())
-}
-
 /// Path of a shard's file of a table, relative to the dataset.
 pub(super) fn table_file(table: Table, partition: &Partition, id: &ShardId) -> String {
     format!("{}/{}/{id}.parquet", table.name(), partition.folder())
@@ -121,6 +117,39 @@ pub(super) fn parse_receipt(path: &str) -> Option<(Stage, Partition, String)> {
     Some((stage.parse().ok()?, partition.ok()?, id.to_string()))
 }
 
+/// What a path of the dataset leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::File => "a file",
+            Kind::Folder => "a folder",
+        })
+    }
+}
+
+/// What the program has at a path of the dataset; `None` where it has nothing.
+pub(super) fn expected(path: &str) -> Option<Kind> {
+    let is_top = |name: &str| name == RECEIPTS || Table::ALL.iter().any(|table| table.name() == name);
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts[..] {
+        [DATASET | MANIFEST] => Some(Kind::File),
+        [top] if is_top(top) => Some(Kind::Folder),
+        [RECEIPTS, stage] if stage.parse::<Stage>().is_ok() => Some(Kind::Folder),
+        [top, .., last] if is_top(top) && (last.starts_with("source=") || last.starts_with("model=")) => {
+            Some(Kind::Folder)
+        }
+        [RECEIPTS, ..] => parse_receipt(path).map(|_| Kind::File),
+        [top, ..] if is_top(top) && is_table_file(path) => Some(Kind::File),
+        _ => None,
+    }
+}
+
 /// True for the path of a Parquet file that a shard may have written.
 pub(super) fn is_table_file(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
@@ -144,6 +173,11 @@ pub(super) fn scratch(root: &Path) -> PathBuf {
 /// The folder that the program keeps for itself.
 pub(super) fn own(root: &Path) -> PathBuf {
     root.join(OWN)
+}
+
+/// Folder of what lay in the place of a file or folder of the dataset, by its path.
+pub(super) fn aside(root: &Path) -> PathBuf {
+    root.join(OWN).join("aside")
 }
 
 /// File that the one command that writes to the dataset holds a lock on.

@@ -10,7 +10,7 @@
 //! `local_lock=flock` or `nolock`); on a file system without locks a warning says that nothing prevents a second writer.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -31,16 +31,19 @@ struct Holder {
     command: String,
     host: String,
     pid: u32,
+    /// True for a process that shares it; others may hold it too, or still when this one has ended.
+    #[serde(default)]
+    shared: bool,
 }
 
 impl WriteLock {
     /// Takes the lock of the dataset in a folder, and removes what killed commands left in its scratch folder.
     ///
     /// # Errors
-    /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place, and
-    /// errors of writing.
+    /// [`Error::Locked`] with the holder, [`Error::Damaged`] where the program's folder is a link to another place,
+    /// [`Error::ReadOnly`] where the dataset cannot be written to, and errors of writing.
     pub(super) fn take(root: &Path) -> Result<WriteLock> {
-        WriteLock::take_as(root, File::try_lock)
+        WriteLock::take_as(root, false)
     }
 
     /// As [`take`](Self::take), together with other processes that share the lock.
@@ -48,17 +51,22 @@ impl WriteLock {
     /// # Errors
     /// As [`take`](Self::take).
     pub(super) fn take_shared(root: &Path) -> Result<WriteLock> {
-        WriteLock::take_as(root, File::try_lock_shared)
+        WriteLock::take_as(root, true)
     }
 
-    fn take_as(root: &Path, lock: fn(&File) -> std::result::Result<(), TryLockError>) -> Result<WriteLock> {
+    fn take_as(root: &Path, shared: bool) -> Result<WriteLock> {
         for folder in [layout::own(root), layout::scratch(root)] {
-            own_folder(&folder)?;
+            own_folder(root, &folder)?;
         }
         let path = layout::lock(root);
-        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
-        let file = file.as_mut().map_err(|e| io(&path, "open")(std::io::Error::new(e.kind(), e.to_string())))?;
-        match lock(file) {
+        if path.is_dir() {
+            let reason = "expected a file, found a folder: move it elsewhere".to_string();
+            return Err(Error::Damaged { path, reason });
+        }
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = &mut file.map_err(refused(root, &path, "open"))?;
+        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(root, file)),
             Err(TryLockError::Error(error)) => {
@@ -69,10 +77,10 @@ impl WriteLock {
                 );
             }
         }
-        let holder = Holder { command: command(), host: host(), pid: std::process::id() };
+        let holder = Holder { command: command(), host: host(), pid: std::process::id(), shared };
         let text = serde_json::to_string(&holder).unwrap_or_default();
         let written = file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
-        written.map_err(io(&path, "write"))?;
+        written.map_err(refused(root, &path, "write"))?;
         durable::sweep(&layout::scratch(root));
         let file = file.try_clone().map_err(io(&path, "open"))?;
         Ok(WriteLock { _file: file })
@@ -81,7 +89,7 @@ impl WriteLock {
 
 /// Makes sure that a folder of the program is there and lies inside the dataset. A link could lead files, and the
 /// removal of files, anywhere.
-fn own_folder(folder: &Path) -> Result<()> {
+fn own_folder(root: &Path, folder: &Path) -> Result<()> {
     match fs::symlink_metadata(folder) {
         Ok(found) if found.is_dir() => Ok(()),
         Ok(found) => {
@@ -89,7 +97,16 @@ fn own_folder(folder: &Path) -> Result<()> {
             let reason = format!("expected a folder, found {what}: remove it; medcosmos creates the folder anew");
             Err(Error::Damaged { path: folder.to_path_buf(), reason })
         }
-        Err(_) => fs::create_dir_all(folder).map_err(io(folder, "create the folder")),
+        Err(_) => fs::create_dir_all(folder).map_err(refused(root, folder, "create the folder")),
+    }
+}
+
+/// The error of a write that a dataset needs before anything else: most often the dataset is read-only.
+fn refused(root: &Path, path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    let (root, path) = (root.to_path_buf(), path.to_path_buf());
+    move |source| match source.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path: root, source },
+        _ => io(&path, action)(source),
     }
 }
 
@@ -98,11 +115,17 @@ fn held(root: &Path, file: &mut File) -> Error {
     let read = file.read_to_string(&mut text).ok();
     let holder = read.and_then(|_| serde_json::from_str::<Holder>(&text).ok());
     let holder = match holder {
-        Some(Holder { command, host, pid }) => format!("process {pid} on {host}: {command}"),
+        Some(Holder { command, host, pid, shared }) => {
+            let who = if shared { "shards of work run; the last process to begin was " } else { "" };
+            format!("{who}process {pid} on {host}: {command}")
+        }
         None => "its holder is not known".to_string(),
     };
     Error::Locked { path: PathBuf::from(root), holder }
 }
+
+/// Characters of a command line that others are shown: one may list thousands of shards.
+const SHOWN: usize = 200;
 
 /// The command line of this process.
 fn command() -> String {
@@ -110,7 +133,11 @@ fn command() -> String {
     let name =
         words.first().and_then(|path| Path::new(path).file_name()).map(|name| name.to_string_lossy().into_owned());
     let rest = words.iter().skip(1).cloned();
-    name.into_iter().chain(rest).collect::<Vec<_>>().join(" ")
+    let line = name.into_iter().chain(rest).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line,
+    }
 }
 
 pub(super) fn host() -> String {
@@ -141,6 +168,17 @@ mod tests {
         drop(other);
         let _alone = WriteLock::take(root.path()).unwrap();
         assert!(WriteLock::take_shared(root.path()).is_err());
+    }
+
+    #[test]
+    fn a_dataset_that_cannot_be_written_to_is_named_and_not_its_lock() {
+        let (root, lock) = (Path::new("data"), Path::new("data/.medcosmos/lock"));
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+            let error = refused(root, lock, "open")(kind.into()).to_string();
+            assert!(error.starts_with("data: this command writes") && error.contains("work on a copy"), "{error}");
+        }
+        let error = refused(root, lock, "open")(ErrorKind::StorageFull.into()).to_string();
+        assert!(error.contains("lock: cannot open"), "{error}");
     }
 
     #[cfg(unix)]

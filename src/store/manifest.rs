@@ -1,7 +1,6 @@
 //! The manifest: the shards that a commit found complete.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +10,7 @@ use super::durable;
 use super::error::{Error, Result, io};
 use super::layout::{self, Partition};
 use super::names::Stage;
+use super::place;
 use super::schema::{SCHEMA_VERSION, Table};
 use super::shard::{Receipt, ShardFile, ShardId};
 use crate::digest::sha256_file;
@@ -65,8 +65,8 @@ impl Manifest {
     /// [`Error::Damaged`] and errors of reading.
     pub fn read(dataset: &Dataset) -> Result<Option<Manifest>> {
         let path = dataset.path().join(layout::MANIFEST);
-        match fs::read(&path) {
-            Ok(text) => {
+        match place::read(dataset.path(), layout::MANIFEST)? {
+            Some(text) => {
                 let damaged = |reason: String| Error::Damaged {
                     path: path.clone(),
                     reason: format!(
@@ -80,8 +80,7 @@ impl Manifest {
                     None => Ok(Some(manifest)),
                 }
             }
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io(&path, "read")(error)),
+            None => Ok(None),
         }
     }
 

@@ -11,6 +11,7 @@ use super::durable;
 use super::error::Result;
 use super::journal::remove_folder;
 use super::layout;
+use super::lock::WriteLock;
 use super::manifest::Manifest;
 use super::names::Stage;
 use super::rows::compare_ids;
@@ -33,6 +34,9 @@ pub struct Repair {
     pub predictions: BTreeMap<String, u64>,
     /// Whether the manifest is written anew from the receipts.
     pub manifest: bool,
+    /// Paths at which a folder lies in the place of a file, or a file in the place of a folder: moved to
+    /// `.medcosmos/aside/`.
+    pub in_the_way: Vec<String>,
     /// Paths of files that medcosmos did not write: left alone.
     pub foreign: Vec<String>,
 }
@@ -72,6 +76,15 @@ impl Repair {
                 Problem::ForeignFile { path } if layout::is_table_file(path) => repair.leftovers.push(path.clone()),
                 Problem::ForeignFile { path } => repair.foreign.push(path.clone()),
                 Problem::WrongManifest { .. } => repair.manifest = true,
+                Problem::InTheWay { path } => {
+                    repair.in_the_way.push(path.clone());
+                    repair.manifest |= path == layout::MANIFEST;
+                    if let Some(receipt) = of_file.get(path.as_str()) {
+                        repair.redo.insert(receipt.path(), receipt.stage);
+                    } else if let Some((stage, ..)) = layout::parse_receipt(path) {
+                        repair.redo.insert(path.clone(), stage);
+                    }
+                }
                 Problem::Uncommitted { .. } => {}
             }
         }
@@ -94,7 +107,8 @@ impl Repair {
 
     /// True where there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.leftovers.is_empty() && self.redo.is_empty() && self.restored.is_empty() && !self.manifest
+        let Repair { leftovers, redo, restored, manifest, in_the_way, .. } = self;
+        leftovers.is_empty() && redo.is_empty() && restored.is_empty() && in_the_way.is_empty() && !manifest
     }
 
     /// Does it. `predictions` removes those that the dataset does not list as well.
@@ -102,7 +116,9 @@ impl Repair {
     /// # Errors
     /// [`Locked`](super::Error::Locked) where another command writes, and errors of reading and writing.
     pub fn apply(&self, dataset: &Dataset, audit: &Audit, predictions: bool) -> Result<()> {
-        let _lock = dataset.lock()?;
+        let _lock = WriteLock::take(dataset.path())?;
+        self.in_the_way.iter().try_for_each(|path| dataset.move_aside(path))?;
+        dataset.restore_head()?;
         let lost = Manifest::read(dataset).map_or(true, |manifest| manifest.is_none());
         let before = Manifest::to_continue(dataset)?;
         let listed: BTreeSet<&str> = before.shards.iter().map(|shard| shard.receipt.as_str()).collect();

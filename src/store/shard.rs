@@ -17,9 +17,10 @@ use sha2::{Digest, Sha256};
 
 use super::checksums;
 use super::durable::{self, Staged};
-use super::error::{Error, Result, io};
+use super::error::{Error, Result};
 use super::layout::{self, Partition};
 use super::names::Stage;
+use super::place;
 use super::rows::Row;
 use super::schema::{CONTENT_VERSION, SCHEMA_VERSION, Table};
 use super::writer::{TableWriter, Written};
@@ -146,6 +147,11 @@ impl Shard {
         layout::receipt(self.stage, &self.partition, &self.id)
     }
 
+    /// Checks that nothing lies in the way of its receipt and files.
+    pub(super) fn check_places(&self, root: &Path) -> Result<()> {
+        self.file_paths().iter().chain([&self.receipt_path()]).try_for_each(|path| place::check(root, path))
+    }
+
     /// Paths of the files that it may have, one a table, relative to the dataset.
     pub(super) fn file_paths(&self) -> Vec<String> {
         let tables =
@@ -261,11 +267,7 @@ impl Receipt {
     /// Reads a receipt and checks that it belongs where it lies; `None` where there is none.
     pub(super) fn read(root: &Path, relative: &str) -> Result<Option<Receipt>> {
         let path = root.join(relative);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(&path, "read")(error)),
-        };
+        let Some(text) = place::read(root, relative)? else { return Ok(None) };
         let damaged = |reason: String| Error::Damaged { path: path.clone(), reason };
         let receipt: Receipt = serde_json::from_slice(&text).map_err(|e| damaged(format!("not a receipt: {e}")))?;
         let place = receipt.checked().map_err(damaged)?.receipt_path();
@@ -311,6 +313,7 @@ impl ShardFile {
             Verify::Full => sha256_file(&path).map(|(bytes, sha256)| (bytes, Some(sha256))),
         };
         let reason = match found {
+            _ if path.is_dir() => Some("is a folder".to_string()),
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => Some(format!("cannot be read: {error}")),
             Ok((bytes, _)) if bytes != self.bytes => {

@@ -145,16 +145,21 @@ fn other_options_are_refused_until_they_replace() {
     let jitter = format!("S5 jitter0-10: {} predictions of {masks} masks", 3 * masks);
     refused(&["--prompts", "code"], &["otsu-box", &s5, &jitter, r#"rule "paper" -> "code""#]);
     // Another selection of masks does not make other options fit.
-    refused(&["--keep-candidates", "--limit", "1"], &[&s5, &jitter, "candidates chosen -> all"]);
+    let all = "all of these, also those of masks that are not selected, would have to go";
+    refused(&["--keep-candidates", "--limit", "1"], &[&s5, &jitter, "candidates chosen -> all", all]);
     refused(&["--jitter", "0-10", "--seeds", "7"], &[&jitter, "seeds [0,1,2] -> [7]"]);
 
     // Only what conflicts goes.
     let report = predict(&data, &["--jitter", "0-10", "--seeds", "7", "--replace"]);
     assert_eq!(count(&report, "predictions") as usize, masks, "the plain pass stays");
+    assert_eq!(count(&report["outdated"]["replaced"], "predictions") as usize, 3 * masks, "{report}");
     let fresh = place.dataset("fresh");
     predict(&fresh, &["--jitter", "0-10", "--seeds", "7"]);
     assert_same(&data, &fresh);
-    predict(&data, &["--prompts", "code", "--replace", "--limit", "2"]);
+    // A name means one setting: what goes is said before and after, also of masks that are not selected.
+    let run = Run::done(&mut command(&data, &["--prompts", "code", "--replace", "--limit", "2"]));
+    assert!(run.err.contains("all of these, also those of masks that are not selected, are removed"), "{}", run.err);
+    assert_eq!(count(&run.json()["outdated"]["replaced"], "predictions") as usize, 2 * masks, "{}", run.out);
     let fresh = place.dataset("fresh-code");
     predict(&fresh, &["--prompts", "code", "--limit", "2"]);
     assert_same(&data, &fresh);
@@ -232,6 +237,9 @@ fn predictions_follow_their_masks_into_another_build() {
     let options = ["--replace", "--min-area", "60"];
     build(&data, &options);
     build(&fresh, &options);
+    // The build takes in what fits, and the next `predict` has the rest to do.
+    let kept = rows(&data).len();
+    assert!(kept > 0, "nothing came back");
     let expected = predict(&fresh, &["--jitter", "0-10"]);
     let report = predict(&data, &["--jitter", "0-10"]);
     assert!(count(&report, "masks_reused") > 0 && count(&report, "masks") < first, "{report}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use medcosmos::models::ModelOptions;
 use medcosmos::models::sam::{Model, Runtime, Sam};
-use medcosmos::pipeline::{BuildOptions, EvaluateOptions, Existing, PredictOptions, Progress};
+use medcosmos::pipeline::{BuildOptions, EvaluateOptions, Existing, OpenWork, PredictOptions, Progress};
 use medcosmos::pipeline::{evaluate, predict};
 use medcosmos::prompts::{PromptRule, Strategy};
 use medcosmos::store::{CaseRow, Dataset, FactorRow, MaskRow, MetricRow, PredictionRow, Projection};
@@ -49,7 +49,8 @@ fn factors_have_the_values_of_the_protocol() {
     let Some(dataset) = build(out.path()) else { return };
     let cases = rows::<CaseRow>(&dataset);
     assert_eq!((cases.len(), cases.iter().filter(|case| case.status.name() == "ok").count()), (30, 30));
-    let report = evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &Progress::new(true)).unwrap();
+    let report =
+        evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &Progress::new(true)).unwrap();
     assert_eq!((report.factors, report.comparisons), (56, 0));
     let factors: BTreeMap<String, FactorRow> =
         rows::<FactorRow>(&dataset).into_iter().map(|row| (row.mask.mask_id.clone(), row)).collect();
@@ -124,7 +125,7 @@ fn predictions_agree_with_the_original_code() {
     let report = predict(&dataset, &Sam::new(model, ModelOptions::default()), &options, &Progress::new(true)).unwrap();
     assert_eq!(report.slices, 30);
     assert!((56 * 2..=56 * 2 * 2).contains(&report.predictions), "the closest and the best rated of each prompt");
-    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &Progress::new(true)).unwrap();
+    evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, OpenWork::Run, &Progress::new(true)).unwrap();
 
     let masks = rows::<MaskRow>(&dataset);
     let predictions = rows::<PredictionRow>(&dataset);

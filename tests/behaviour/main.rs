@@ -47,6 +47,7 @@ mod custom_source;
 mod determinism;
 mod dicom;
 mod endings;
+mod engines;
 mod exports;
 mod factors;
 mod facts;

@@ -325,6 +325,30 @@ fn links_out_of_the_downloads_are_followed_and_told() {
     assert!(place.cases("data").contains(&"mine/out ok".to_string()), "what a link leads to is read");
 }
 
+#[cfg(unix)]
+#[test]
+fn links_to_the_system_are_not_walked_and_large_ones_are_named() {
+    use std::os::unix::fs::symlink;
+
+    let place = Place::new(SPEC);
+    place.case("in", 1);
+    let raw = |name: &str| place.path("raw").join(name);
+    for folder in ["/", "/usr", "/etc", "/proc"] {
+        symlink(folder, raw(&format!("system{}", folder.replace('/', "_")))).unwrap();
+    }
+    fs::create_dir(place.path("large")).unwrap();
+    (0..10_050).for_each(|n| fs::write(place.path("large").join(format!("{n}.txt")), "").unwrap());
+    symlink(place.path("large"), raw("large")).unwrap();
+    let run = place.run("scan", &["raw", "--files"]);
+    assert!(run.out.contains("4 link(s) lead to folders of the system and are not followed:"), "{}", run.out);
+    assert!(run.out.contains("system_usr -> /usr"), "{}", run.out);
+    assert!(run.err.contains("large: this link leads out of the downloads") && run.err.contains("stop the command"));
+    assert!(run.out.contains("large/10049.txt") && run.out.contains("large -> "), "what is linked is listed");
+    let run = place.run("build", &["raw", "--out", "data"]);
+    assert!(run.err.contains("large: this link leads out of the downloads"), "{}", run.err);
+    assert!(place.cases("data").contains(&"mine/in ok".to_string()));
+}
+
 /// A dataset of the first slice of another one and of its first mask, with ids of its maker's choice.
 fn forged(from: &Dataset, to: &Path, slice_id: Option<&str>, mask_id: Option<&str>) {
     let dataset = Dataset::create(to).unwrap();

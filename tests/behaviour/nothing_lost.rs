@@ -83,9 +83,35 @@ fn other_options_are_refused_until_they_are_to_replace() {
         run.failed(1, &["--replace"]);
         assert_eq!(files_of(&study.data()), before, "{stage} {options:?} was refused and changed files");
     }
+    // What is replaced is counted, for programs too.
+    let rows = |table: &str| {
+        Dataset::open(study.data())
+            .unwrap()
+            .files(table.parse().unwrap())
+            .unwrap()
+            .iter()
+            .map(|f| f.file.rows)
+            .sum::<u64>()
+    };
+    for (stage, options, tables) in [
+        ("evaluate", &["--nsd-tolerance-mm", "4"][..], &["metrics"][..]),
+        ("split", &["--seed", "9"], &["splits"]),
+        ("build", &["--min-area", "60"], &["cases", "masks", "slices"]),
+    ] {
+        let expected: BTreeMap<&str, u64> = tables.iter().map(|table| (*table, rows(table))).collect();
+        let run = study.done(stage, &[options, &["--replace", "--json"]].concat());
+        assert_eq!(run.json()["outdated"]["replaced"], serde_json::json!(expected), "{stage}");
+        let run = study.done(stage, &["--replace"]);
+        assert!(
+            run.out.contains("Removed by --replace, because") && run.out.contains(tables[0]),
+            "{stage}: {}",
+            run.out
+        );
+        study.all();
+    }
     // What is replaced, and what follows from it, is said. The predictions come back with the masks.
     let run = study.done("build", &["--min-area", "60", "--replace"]);
-    for words in ["Removed, because", "metrics (", "splits (", "leaks", "Set aside", "predictions"] {
+    for words in ["Removed, because", "metrics (", "splits (", "leaks", "Set aside", "Taken in again"] {
         assert!(run.out.contains(words), "{words}: {}", run.out);
     }
     study.done("build", &["--replace"]);
@@ -138,6 +164,78 @@ fn any_file_that_is_lost_or_cut_is_made_again() {
         study.all();
         assert_eq!(files_of(&study.data()), before, "{path}, way {}", way % 4);
     }
+}
+
+/// Of every table, of the receipts of every stage and of the folders above both one path, with the two files at the top.
+fn places(files: &BTreeMap<String, String>) -> Vec<String> {
+    let mut kinds: BTreeMap<(Vec<&str>, usize), &str> = BTreeMap::new();
+    for path in files.keys() {
+        let parts: Vec<&str> = path.split('/').collect();
+        for depth in 1..=parts.len() {
+            let kind = if path.starts_with("receipts/") { 2 } else { 1 };
+            let end = parts[..depth].iter().map(|part| part.len() + 1).sum::<usize>() - 1;
+            kinds.entry((parts[..kind.min(depth)].to_vec(), depth)).or_insert(&path[..end]);
+        }
+    }
+    kinds.into_values().map(String::from).collect()
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_file_stops_nothing_halfway_and_is_moved_aside() {
+    let study = Study::new();
+    let before = files_of(&study.data());
+    let places = places(&before);
+    assert!(places.len() > 40, "{places:?}");
+    const ROUNDS: usize = 14;
+    for round in 0..ROUNDS {
+        let mut taken: Vec<&String> = places.iter().skip(round).step_by(ROUNDS).collect();
+        let all = taken.clone();
+        taken.retain(|path| !all.iter().any(|other| path.starts_with(&format!("{other}/"))));
+        let dear: Vec<PathBuf> = taken.iter().map(|path| occupy(&study.data().join(path))).collect();
+        // One stage after the other, and each time another first.
+        for (stage, _) in OPTIONS.iter().cycle().skip(round).take(OPTIONS.len()) {
+            let run = study.run(stage, &[]);
+            if run.status != 0 {
+                run.failed(1, &["expected a f", "found a f", "--repair --apply"]);
+                assert!(taken.iter().any(|path| run.err.contains(&format!("{path}: "))), "{taken:?}: {}", run.err);
+            }
+        }
+        let verify = |options: &[&str]| Run::of(medcosmos("verify").arg(study.data()).args(options));
+        let report = verify(&["--json"]);
+        let found = report.json()["kinds"]["in-the-way"][0].as_u64();
+        assert_eq!((report.status, found), (1, Some(taken.len() as u64)), "{taken:?}");
+        let plan = verify(&["--repair"]);
+        assert!(
+            plan.status == 1 && plan.out.contains("In the way, to be moved"),
+            "{taken:?}: {}{}",
+            plan.out,
+            plan.err
+        );
+        assert!(dear.iter().all(|dear| fs::read_to_string(dear).unwrap() == "precious"), "{taken:?}");
+        Run::done(medcosmos("verify").arg(study.data()).args(["--repair", "--apply"]));
+        let aside = files_of(&study.data().join(".medcosmos/aside"));
+        for path in &taken {
+            assert!(aside.keys().any(|kept| kept.starts_with(path.as_str())), "{path}: {aside:?}");
+        }
+        fs::remove_dir_all(study.data().join(".medcosmos/aside")).unwrap();
+        study.all();
+        assert_eq!(files_of(&study.data()), before, "{taken:?}");
+    }
+}
+
+/// Puts a folder in the place of a file, with a file that is dear to somebody, or such a file in the place of a folder.
+/// Returns the file.
+fn occupy(place: &Path) -> PathBuf {
+    let dear = if place.is_file() {
+        fs::remove_file(place).unwrap();
+        fs::create_dir(place).unwrap();
+        place.join("thesis.txt")
+    } else {
+        fs::remove_dir_all(place).unwrap();
+        place.to_path_buf()
+    };
+    fs::write(&dear, "precious").unwrap();
+    dear
 }
 
 #[test]
@@ -233,6 +331,67 @@ fn analyses_lie_side_by_side_and_say_what_is_partial() {
     assert!(!whole.contains("Only a part"), "{whole}");
 }
 
+#[cfg(feature = "query")]
+#[test]
+fn damaged_and_outdated_analyses_are_found_and_made_again() {
+    let study = Study::new();
+    let analyze = |options: &[&str]| Run::done(medcosmos("analyze").arg(study.data()).arg("--quiet").args(options));
+    let analyze_all = || [&[][..], &["--metric", "hd95"], &["--signed-intensity"]].map(analyze);
+    let verify = || Run::of(medcosmos("verify").arg(study.data()));
+    analyze_all();
+    let sound = verify();
+    assert!(sound.status == 0 && !sound.out.contains("analysis"), "{}", sound.out);
+    let before = files_of(&study.data());
+    let files: Vec<&String> = before.keys().filter(|path| path.starts_with("analysis/")).collect();
+    assert!(files.len() > 40, "{files:?}");
+    for (n, path) in
+        files.iter().enumerate().step_by(11).chain(files.iter().enumerate().filter(|f| f.1.ends_with(".json")))
+    {
+        let file = study.data().join(path);
+        let size = fs::metadata(&file).unwrap().len() as usize;
+        match n % 3 {
+            0 if !path.ends_with(".json") => flip(&file, size / 2),
+            1 if !path.ends_with(".json") => fs::remove_file(&file).unwrap(),
+            _ => fs::write(&file, &fs::read(&file).unwrap()[..size / 2]).unwrap(),
+        }
+        let run = verify();
+        assert_eq!(run.status, 1, "{path}: {}", run.out);
+        assert!(run.out.contains(&format!("{path}: ")) && run.out.contains("run `medcosmos analyze "), "{}", run.out);
+        analyze_all();
+        assert_eq!(files_of(&study.data()), before, "{path}");
+    }
+    // What is not ours is a remark, and so is what later work outdates.
+    fs::write(study.data().join("analysis/notes.txt"), "mine").unwrap();
+    fs::create_dir_all(study.data().join("analysis/plots/2025")).unwrap();
+    study.done("evaluate", &["--nsd-tolerance-mm", "4", "--replace"]);
+    let run = verify();
+    assert_eq!(run.status, 0, "{}", run.out);
+    for words in [
+        "analysis/notes.txt: not listed",
+        "analysis/plots/2025: not listed",
+        "analysis/hd95/analysis.json: made from other tables",
+        "--metric hd95` again",
+        "--signed-intensity` again",
+    ] {
+        assert!(run.out.contains(words), "{words}: {}", run.out);
+    }
+    // A report never shows numbers of a kept analysis that is damaged.
+    study.done("evaluate", &["--replace"]);
+    analyze_all();
+    let report = || {
+        let page = study.folder.path().join("page.html");
+        Run::done(medcosmos("report").arg(study.data()).arg("--out").arg(&page));
+        fs::read(page).unwrap()
+    };
+    let page = report();
+    let kept = study.data().join(".medcosmos/analyses/default");
+    for part in 1..20 {
+        let size = fs::metadata(&kept).unwrap().len() as usize;
+        flip(&kept, size * part / 20);
+    }
+    assert!(report() == page, "the page differs");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_linked_scratch_folder_is_no_way_out_of_the_dataset() {
@@ -317,6 +476,45 @@ fn dataset_json_is_restored_from_the_manifest() {
         study.all();
         assert_eq!(files_of(&study.data()), before, "way {way}");
     }
+}
+
+#[test]
+fn what_is_no_dataset_or_not_yet_one_is_told_with_what_to_do() {
+    let study = Study::new();
+    let verify = |path: &Path, options: &[&str]| Run::of(medcosmos("verify").arg(path).args(options));
+    // The first build is running, or was interrupted.
+    let begun = study.folder.path().join("begun");
+    Dataset::create(&begun).unwrap();
+    let page = study.folder.path().join("page.html");
+    if cfg!(feature = "query") {
+        let query = Run::of(medcosmos("query").arg(&begun).arg("SELECT * FROM masks"));
+        query.failed(1, &["no tables yet", "`medcosmos build` is running, or was interrupted"]);
+        Run::of(medcosmos("analyze").arg(&begun)).failed(1, &["no tables yet"]);
+        Run::of(medcosmos("report").arg(&begun).arg("--out").arg(&page));
+    }
+    // Another folder.
+    let other = study.folder.path().join("other");
+    fs::create_dir(&other).unwrap();
+    let run = verify(&other, &[]);
+    assert!(run.out.contains("no dataset.json either, so the files were checked as downloads"), "{}", run.out);
+    verify(&other, &["--repair"]).failed(1, &["--repair requires a dataset"]);
+    // A dataset of which only tables and receipts are left.
+    let before = files_of(&study.data());
+    for file in ["dataset.json", "manifest.json"] {
+        fs::remove_file(study.data().join(file)).unwrap();
+    }
+    for options in [&[][..], &["--repair", "--apply"]] {
+        let run = verify(&study.data(), options);
+        run.failed(1, &["holds receipts of a dataset", "dataset.json", "--repair --apply"]);
+    }
+    let head = r#"{"schema_version": 5}"#;
+    assert!(verify(&study.data(), &[]).err.contains(head));
+    fs::write(study.data().join("dataset.json"), head).unwrap();
+    Run::done(medcosmos("verify").arg(study.data()).args(["--repair", "--apply"]));
+    study.all();
+    let (mut after, mut before) = (files_of(&study.data()), before);
+    [&mut after, &mut before].iter_mut().for_each(|files| drop(files.remove("dataset.json")));
+    assert_eq!(after, before);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use medcosmos::demo::write::image as write_image;
 use medcosmos::image::{Frame, Geometry, Image, Samples};
-use medcosmos::store::{Dataset, MetricRow};
+use medcosmos::store::{Dataset, MetricRow, PredictionRow};
 
 use crate::phantom::{SIZE, cardiac_case, labels, write};
 use crate::program::{Run, assert_same, files_of, medcosmos};
@@ -469,9 +469,81 @@ fn imports_add_and_replace_only_what_they_are_asked_to() {
     assert_eq!(place.add(&first, &["--strategy", "other"]).status, 3);
     let report = place.add(&alone("swapped", 1), &["--replace", "--json"]).json();
     assert_eq!((&report["replaced"], &report["unchanged"], &report["kept"]), (&6.into(), &3.into(), &9.into()));
+    assert_eq!(report["outdated"]["replaced"]["predictions"], 6);
     let dice = place.dice();
     assert_eq!(dice.len(), 18 + 9);
     assert_eq!(dice.iter().filter(|dice| **dice < 1.0).count(), 6);
+}
+
+#[test]
+fn names_of_models_and_strategies_are_those_of_folders() {
+    let place = Place::cardiac();
+    label_map(&place, "all", [0, 1, 2, 3]);
+    let before = files_of(&place.path("data"));
+    for name in ["", "..", "a/b", "CON", "lpt1.x", "a b", "größe", "a\u{1b}[2J", "a."] {
+        for (option, what) in [("--model", "model \""), ("--strategy", "strategy \"")] {
+            let run = place.add("all", &[option, name]);
+            run.failed(1, &[what, "expected"]);
+            assert!(!run.err.contains('\u{1b}'), "{}", run.err);
+        }
+    }
+    assert_eq!(files_of(&place.path("data")), before);
+}
+
+/// Ids of all masks that have a prediction, with the name of the model and the strategy.
+fn predicted(dataset: &Path) -> Vec<(String, String, String)> {
+    let rows = Dataset::open(dataset).unwrap().rows::<PredictionRow>().unwrap();
+    rows.map(|row| row.unwrap()).map(|row| (row.mask_id, row.model, row.strategy)).collect()
+}
+
+#[test]
+fn a_build_takes_in_the_predictions_whose_masks_it_has() {
+    let place = Place::cardiac();
+    label_map(&place, "all", [0, 1, 2, 3]);
+    label_map(&place, "swapped", [0, 3, 2, 1]);
+    assert_eq!(place.add("all", &[]).status, 0);
+    assert_eq!(place.add("all", &["--model", "otsu-box", "--strategy", "mine"]).status, 0);
+    Run::done(medcosmos("predict").arg(place.path("data")).args(["--model", "otsu-box", "--strategies", "S5"]));
+    let (before, rows) = (files_of(&place.path("data")), predicted(&place.path("data")));
+    assert_eq!(rows.len(), 3 * 18);
+    let build = |options: &[&str]| {
+        let mut build = medcosmos("build");
+        Run::done(build.arg(place.path("raw")).arg("--out").arg(place.path("data")).args(options))
+    };
+    // Twelve of eighteen masks are larger than 85 pixels; the others wait for a build that has them.
+    let run = build(&["--min-area", "85", "--replace"]);
+    assert!(run.out.contains("54 predictions. Taken in again, because their images and masks are as before: 36."));
+    assert!(run.out.contains("18 predictions stay set aside"), "{}", run.out);
+    let kept = predicted(&place.path("data"));
+    assert!(kept.len() == 36 && kept.iter().all(|row| rows.contains(row)), "{kept:?}");
+    Run::done(medcosmos("verify").arg(place.path("data")));
+    // Nothing is taken in twice.
+    let files = files_of(&place.path("data"));
+    let report = build(&["--min-area", "85", "--json"]).json();
+    assert_eq!(report["outdated"]["returned_predictions"], 0);
+    assert_eq!(files_of(&place.path("data")), files);
+    // Back again, all are there without another command.
+    let report = build(&["--replace", "--json"]).json();
+    assert_eq!(
+        (&report["outdated"]["returned_predictions"], &report["outdated"]["left_aside"]),
+        (&54.into(), &0.into())
+    );
+    assert_eq!(files_of(&place.path("data")), before);
+
+    // Later predictions come before earlier ones, and another setting stays aside.
+    build(&["--min-area", "85", "--replace"]);
+    let predict = |more: &[&str]| {
+        let options = ["--model", "otsu-box", "--strategies", "S5", "--prompts", "code"];
+        Run::done(medcosmos("predict").arg(place.path("data")).args(options).args(more));
+    };
+    predict(&["--replace"]);
+    assert_eq!(place.add("swapped", &["--replace"]).status, 0);
+    let report = build(&["--replace", "--json"]).json();
+    Run::done(medcosmos("verify").arg(place.path("data")));
+    assert_eq!(predicted(&place.path("data")).len(), 18 + 18 + 12, "six are of the first setting only");
+    assert_eq!(report["outdated"]["left_aside"], 18, "{report}");
+    predict(&[]);
+    assert_eq!(predicted(&place.path("data")).len(), 54);
 }
 
 #[test]
@@ -488,8 +560,10 @@ fn imports_and_computed_predictions_do_not_take_one_another_away() {
     assert_eq!(import(&[]).status, 0);
     assert_eq!(predict(&["--jitter", "0-10", "--seeds", "1"]).status, 0);
     assert_eq!(place.dice().len(), 3 * 18);
-    assert_eq!(import(&["--strategy", "S5", "--replace"]).status, 0);
-    predict(&[]).failed(1, &["S5: 18 predictions of 18 masks", "rows sha256:", "-> none"]);
-    assert_eq!(predict(&["--replace"]).status, 0);
+    let replaced = import(&["--strategy", "S5", "--replace", "--json"]).json();
+    assert_eq!(replaced["outdated"]["replaced"], serde_json::json!({"predictions": 18}));
+    predict(&[]).failed(1, &["S5: 18 predictions of 18 masks: made by `medcosmos import`"]);
+    let replaced = predict(&["--replace", "--json"]).json();
+    assert_eq!(replaced["outdated"]["replaced"], serde_json::json!({"predictions": 18}));
     assert_eq!(place.dice().len(), 3 * 18);
 }

@@ -136,6 +136,35 @@ fn threads_do_not_change_a_bit() {
     assert_eq!(embed(1), embed(3));
 }
 
+/// As on a card, which holds a model once.
+#[test]
+fn workers_that_share_a_model_compute_what_each_would_alone() {
+    let Some((runtime, model)) = runtime_and_model() else { return };
+    let slices = ["22_Heart_4_6", "22_Heart_4_6"].map(slice_file);
+    let encoder = Encoder::load(&runtime, &model, SessionOptions::default()).unwrap();
+    let decoder = Decoder::load(&runtime, &model, SessionOptions::default()).unwrap();
+    let segment = |(height, width, pixels): &(usize, usize, Vec<u8>), turned: bool| {
+        let (mut encoder, mut decoder) = (encoder.clone(), decoder.clone());
+        let pixels: Vec<u8> = if turned { pixels.iter().rev().copied().collect() } else { pixels.clone() };
+        let slice = SlicePixels::new(*height, *width, 1, &pixels).unwrap();
+        let embedding = encoder.embed(&slice, EncoderClip::None).unwrap();
+        let prompt = Prompt { points: Vec::new(), bounds: Some([40.0, 50.0, 200.0, 210.0]) };
+        let candidates = decoder.predict(&embedding, &[prompt], Output::Multimask).unwrap();
+        (embedding.values, candidates)
+    };
+    let alone = [segment(&slices[0], false), segment(&slices[1], true)];
+    let together = std::thread::scope(|scope| {
+        let running = [(0, false), (1, true)].map(|(at, turned)| {
+            let slice = &slices[at];
+            let segment = &segment;
+            scope.spawn(move || segment(slice, turned))
+        });
+        running.map(|running| running.join().unwrap())
+    });
+    assert!(alone == together);
+    assert!(alone[0] != alone[1]);
+}
+
 #[test]
 fn a_decoder_is_no_encoder() {
     let Some((runtime, model)) = runtime_and_model() else { return };

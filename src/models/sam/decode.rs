@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use ort::session::{Session, SessionInputValue};
+use ort::session::SessionInputValue;
 use ort::value::{Tensor, TensorRef};
 
 use super::SamError;
@@ -15,7 +15,7 @@ use super::embed::Embedding;
 use super::encoder_input::ResizedFrame;
 use super::interface::{DecoderInterface, Signature};
 use super::model::{Model, ModelError};
-use super::runtime::{Runtime, SessionOptions};
+use super::runtime::{Graph, Runtime, SessionOptions};
 use super::upsample::{Upsampler, low_resolution_side};
 use crate::models::{Candidate, Refined};
 use crate::prompts::Prompt;
@@ -88,10 +88,11 @@ impl LowResolution {
     }
 }
 
-/// A loaded mask decoder. One per worker: inference needs it exclusively.
-#[derive(Debug)]
+/// A loaded mask decoder. One per worker: inference needs it exclusively. Clones
+/// share the loaded graph.
+#[derive(Clone, Debug)]
 pub struct Decoder {
-    session: Session,
+    graph: Graph,
     name: String,
     interface: DecoderInterface,
     batch: usize,
@@ -114,7 +115,7 @@ impl Decoder {
         let interface =
             signature.decoder_interface(spec).map_err(|reason| ModelError::NotSam { path, part: "decoder", reason })?;
         Ok(Decoder {
-            session,
+            graph: Graph::new(session),
             name: model.spec().name.clone(),
             interface,
             batch: if signature.fixed_batch() { 1 } else { options.provider.batch() },
@@ -218,7 +219,8 @@ impl Decoder {
             // Its full-size masks are not used: asked for in one pixel, they cost nothing.
             inputs.push(("orig_im_size", Tensor::from_array(([2], vec![1.0f32; 2]))?.into()));
         }
-        let outputs = self.session.run(inputs)?;
+        let mut session = self.graph.session();
+        let outputs = session.run(inputs)?;
         let (iou_shape, ious) = outputs["iou_predictions"].try_extract_tensor::<f32>()?;
         let (mask_shape, logits) = outputs["low_res_masks"].try_extract_tensor::<f32>()?;
         let shape_error = |tensor: &str, found: &[i64], expected: String| SamError::Shape {

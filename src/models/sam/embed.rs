@@ -1,7 +1,6 @@
 //! The image encoder: one slice in, one embedding out. It is the expensive half of SAM and runs once per slice; every
 //! prompt is decoded from the embedding.
 
-use ort::session::Session;
 use ort::value::TensorRef;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +8,7 @@ use super::SamError;
 use super::encoder_input::{EncoderClip, InputFormat, Layout, ResizedFrame, encoder_input};
 use super::interface::Signature;
 use super::model::{Model, ModelError};
-use super::runtime::{Provider, Runtime, SessionOptions};
+use super::runtime::{Graph, Provider, Runtime, SessionOptions};
 use crate::digest;
 use crate::slices::SlicePixels;
 
@@ -53,10 +52,11 @@ pub struct Embedding {
     pub values: Vec<f32>,
 }
 
-/// A loaded image encoder. One per worker: inference needs it exclusively.
-#[derive(Debug)]
+/// A loaded image encoder. One per worker: inference needs it exclusively. Clones
+/// share the loaded graph.
+#[derive(Clone, Debug)]
 pub struct Encoder {
-    session: Session,
+    graph: Graph,
     name: String,
     digest: String,
     format: InputFormat,
@@ -87,7 +87,7 @@ impl Encoder {
         })?;
         let (name, digest) = (model.spec().name.clone(), model.encoder_digest());
         let (format, provider, runtime) = (spec.input_format(), options.provider, runtime.build());
-        Ok(Encoder { session, name, digest, format, input, axes, provider, runtime })
+        Ok(Encoder { graph: Graph::new(session), name, digest, format, input, axes, provider, runtime })
     }
 
     /// The key that [`embed`](Self::embed) would give the embedding of this slice.
@@ -110,7 +110,8 @@ impl Encoder {
             (Layout::Hwc, _) => vec![1, rows, columns, 3],
         };
         let tensor = TensorRef::from_array_view((shape.as_slice(), input.as_slice()))?;
-        let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor])?;
+        let mut session = self.graph.session();
+        let outputs = session.run(ort::inputs![self.input.as_str() => tensor])?;
         let side = (self.format.size / EMBEDDING_STRIDE) as i64;
         let expected = [1, EMBEDDING_CHANNELS as i64, side, side];
         // Encoders differ in the name of their output, and some give intermediate features in addition.

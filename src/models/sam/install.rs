@@ -13,6 +13,7 @@ use crate::choice::score_choice;
 use crate::digest::sha256_file;
 use crate::prompts::{Point, Prompt};
 use crate::slices::SlicePixels;
+use crate::store::check_name;
 
 /// Names of the models that are installed in a cache folder, sorted.
 ///
@@ -61,10 +62,7 @@ pub fn describe(
 pub fn install(spec: &ModelSpec, from: &Path, cache: &Path) -> Result<PathBuf, ModelError> {
     let to = installed_folder(cache, &spec.name);
     let refused = |reason: String| ModelError::Description { path: from.join(MODEL_FILE), reason };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if spec.name.is_empty() || spec.name.starts_with('.') || !spec.name.chars().all(plain) {
-        return Err(refused(format!("name {:?}: expected letters, digits, hyphens and dots", spec.name)));
-    }
+    check_name("model", &spec.name).map_err(|e| refused(e.to_string()))?;
     if to.exists() {
         return Err(refused(format!(
             "a model {:?} is already installed in {}; remove it first",

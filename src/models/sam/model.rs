@@ -40,6 +40,7 @@ use super::encoder_input::{InputFormat, Layout, Prepared};
 use super::interface::DecoderInterface;
 use super::runtime::{RuntimeError, cache_dir};
 use crate::digest::{canonical_json, sha256, sha256_file};
+use crate::store::check_name;
 
 /// Name of the model that `medcosmos setup` installs.
 pub const DEFAULT_MODEL: &str = "mobile-sam";
@@ -217,6 +218,7 @@ impl ModelSpec {
     /// Reads and checks the text of a `model.toml`. The reason of a failure is a sentence without the file's name.
     pub fn parse(text: &str) -> Result<ModelSpec, String> {
         let spec: ModelSpec = toml::from_str(text).map_err(|e| e.to_string())?;
+        check_name("model", &spec.name).map_err(|e| e.to_string())?;
         for (file, digests) in &spec.files {
             if file.is_empty() || file.contains(['/', '\\', ':']) || file == "." || file == ".." {
                 return Err(format!("file `{file}`: expected a file name without a path"));
@@ -360,6 +362,8 @@ mod tests {
         assert!(ModelSpec::parse(&text("m.onnx", "12", 1024)).unwrap_err().contains("64 lower-case"));
         assert!(ModelSpec::parse(&text("m.onnx", &digest, 1000)).unwrap_err().contains("multiple of 16"));
         assert!(ModelSpec::parse("name = 1").is_err());
+        let named = text("m.onnx", &digest, 1024).replace("'m'", "'../m'");
+        assert!(ModelSpec::parse(&named).unwrap_err().contains("ASCII letters"));
     }
 
     #[test]

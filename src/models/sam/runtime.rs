@@ -19,10 +19,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ort::environment::Environment;
 use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use thiserror::Error;
 
@@ -248,6 +249,21 @@ impl Provider {
             Provider::Cpu => 16,
             Provider::Cuda | Provider::TensorRt => 64,
         }
+    }
+}
+
+/// A loaded graph, which clones share: one of them computes at a time.
+#[derive(Clone, Debug)]
+pub(super) struct Graph(Arc<Mutex<Session>>);
+
+impl Graph {
+    pub(super) fn new(session: Session) -> Graph {
+        Graph(Arc::new(Mutex::new(session)))
+    }
+
+    /// The session, once no other worker computes with it.
+    pub(super) fn session(&self) -> MutexGuard<'_, Session> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,16 +5,17 @@ use std::sync::{Mutex, PoisonError};
 use super::everything::{Segment, everything, everything_in_crops};
 use super::upsample::Upsampler;
 use super::{
-    Decoder, Embedding, EmbeddingCache, EmbeddingKey, Encoder, Model, ModelError, Output, ResizedFrame, Runtime,
-    SessionOptions,
+    Decoder, Embedding, EmbeddingCache, EmbeddingKey, Encoder, Model, ModelError, Output, Provider, ResizedFrame,
+    Runtime, SessionOptions,
 };
 use crate::models::{Candidate, ModelOptions, PreparedSlice, Refined, Result, Segmenter};
 use crate::prompts::{EverythingOptions, Prompt, Strategy};
 use crate::slices::SlicePixels;
 use crate::store::ShardKey;
 
-/// A SAM model that workers share. Each has sessions of its own that compute on one thread: results cannot depend on
-/// how many threads there are.
+/// A SAM model that workers share. On the processor each has sessions of its own that compute on one thread: results
+/// cannot depend on how many threads there are. A card holds the model once, and workers take turns on it: while one
+/// computes there, the others prepare slices and trace masks.
 pub struct Sam {
     model: Model,
     encoder_digest: String,
@@ -22,7 +23,12 @@ pub struct Sam {
     cache: Option<EmbeddingCache>,
     /// Sessions that wait for a slice.
     idle: Mutex<Vec<Sessions>>,
+    /// The sessions that all workers share on a card.
+    on_card: Mutex<Sessions>,
 }
+
+/// Workers that keep a card busy; more are slower (docs/scale.md).
+const WORKERS_OF_A_CARD: usize = 4;
 
 /// The sessions of one worker, each loaded when it is needed: where all embeddings are kept the encoder never is.
 #[derive(Default)]
@@ -46,7 +52,7 @@ impl Sam {
     pub fn new(model: Model, options: ModelOptions) -> Self {
         let encoder_digest = model.encoder_digest();
         let cache = options.embeddings.as_ref().map(|folder| EmbeddingCache::new(folder, &model.spec().name));
-        Sam { model, encoder_digest, options, cache, idle: Mutex::default() }
+        Sam { model, encoder_digest, options, cache, idle: Mutex::default(), on_card: Mutex::default() }
     }
 
     fn session_options(&self) -> SessionOptions {
@@ -54,11 +60,26 @@ impl Sam {
     }
 
     fn encoder<'e>(&self, slot: &'e mut Option<Encoder>) -> Result<&'e mut Encoder> {
-        loaded(slot, || Encoder::load(&Runtime::load()?, &self.model, self.session_options()))
+        let load = || Encoder::load(&Runtime::load()?, &self.model, self.session_options());
+        Ok(loaded(slot, || self.shared(|on_card| &mut on_card.encoder, load))?)
     }
 
     fn decoder<'d>(&self, slot: &'d mut Option<Decoder>) -> Result<&'d mut Decoder> {
-        loaded(slot, || Decoder::load(&Runtime::load()?, &self.model, self.session_options()))
+        let load = || Decoder::load(&Runtime::load()?, &self.model, self.session_options());
+        Ok(loaded(slot, || self.shared(|on_card| &mut on_card.decoder, load))?)
+    }
+
+    /// A session for one worker: a new one on the processor, the one that all share on a card.
+    fn shared<T: Clone>(
+        &self,
+        of: impl FnOnce(&mut Sessions) -> &mut Option<T>,
+        load: impl FnOnce() -> Result<T, ModelError>,
+    ) -> Result<T, ModelError> {
+        if self.options.provider == Provider::Cpu {
+            return load();
+        }
+        let mut on_card = self.on_card.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(loaded(of(&mut on_card), load)?.clone())
     }
 
     /// The embedding of a slice: kept, or computed now.
@@ -116,6 +137,10 @@ impl Segmenter for Sam {
         true
     }
 
+    fn workers(&self, threads: usize) -> usize {
+        if self.options.provider == Provider::Cpu { threads } else { threads.min(WORKERS_OF_A_CARD) }
+    }
+
     fn load(&self) -> Result<()> {
         let mut sessions = self.take_sessions();
         self.decoder(&mut sessions.decoder)?;
@@ -134,7 +159,7 @@ impl Segmenter for Sam {
 }
 
 /// What is in a slot, loaded now where nothing is.
-fn loaded<T>(slot: &mut Option<T>, load: impl FnOnce() -> Result<T, ModelError>) -> Result<&mut T> {
+fn loaded<T>(slot: &mut Option<T>, load: impl FnOnce() -> Result<T, ModelError>) -> Result<&mut T, ModelError> {
     match slot {
         Some(there) => Ok(there),
         none => Ok(none.insert(load()?)),

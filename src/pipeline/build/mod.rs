@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::change::{admit, finish};
-use super::work::{Divided, OpenWork, Unit};
-use super::{Error, Existing, Progress, Result, side_by_side};
+use super::parked::take_in;
+use super::work::{Divided, OpenWork, Unit, open_shards};
+use super::{Error, Existing, Outdated, Progress, Result, side_by_side};
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
 use crate::projection;
@@ -16,7 +18,7 @@ use crate::raw::{DigestCache, Member, Tree};
 use crate::slices::{self, placement::Placement};
 use crate::sources::{FileUse, NearMiss, Scan, hide_persons, near_misses, read_lists, scan_below, settle};
 use crate::spec::Registry;
-use crate::store::{CaseStatus, Dataset, Shard, ShardState, Stage, Verify, noted};
+use crate::store::{CaseStatus, Dataset, Shard, ShardState, Stage, Table, Verify, noted};
 
 mod files;
 mod report;
@@ -90,7 +92,7 @@ pub fn build(
     save(&cache);
     let work = shards(&tree, &found, registry, options, &digests)?;
     let planned = Planned::new(&dataset, (&tree, &digests), work, options);
-    planned.admit()?;
+    let replaced = planned.replaced()?;
 
     let before = built_cases(&dataset);
     let outcome = match options.open_work {
@@ -111,7 +113,8 @@ pub fn build(
     // Those of cases that were left undone are others than planned.
     let reused = written.len() - done;
     let expected: Vec<Shard> = written.into_iter().map(|(shard, _)| shard).chain(files).collect();
-    let outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
+    let mut outdated = finish(&dataset, &expected, noted(&dataset, Stage::Build.name(), &options.slices)?)?;
+    take_in(&dataset, &mut outdated)?;
     let mut report = report(&dataset, &found, registry)?;
     report.problems = tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect();
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
@@ -121,7 +124,7 @@ pub fn build(
     report.near = near_misses(registry, &found, &tree.name(), &paths);
     let after = built_cases(&dataset);
     report.lost = before.difference(&after).cloned().collect();
-    report.outdated = outdated;
+    report.outdated = Outdated { replaced, ..outdated };
     report.chosen = registry.chosen().map(<[String]>::to_vec);
     (report.shards_done, report.shards_reused) = (done, reused);
     Ok(report)
@@ -196,14 +199,26 @@ impl<'a> Planned<'a> {
         progress.begin("build", "cases", self.work[shards.clone()].iter().map(|w| w.cases.len() as u64).sum());
         let mut longest_first: Vec<usize> = shards.collect();
         longest_first.sort_by(|&a, &b| self.units[b].seconds.total_cmp(&self.units[a].seconds));
-        let outcome = side_by_side(&longest_first, |scratch, &at| Ok((at, self.write_one(at, scratch, progress)?)));
+        // Threads that have no shard of their own left help with the cases of those that begin.
+        let unfinished = AtomicUsize::new(longest_first.len());
+        let outcome = side_by_side(&longest_first, |scratch, &at| {
+            let workers = rayon::current_num_threads() / unfinished.load(Ordering::Relaxed).max(1);
+            let written = self.write_one(at, (scratch, workers), progress)?;
+            unfinished.fetch_sub(1, Ordering::Relaxed);
+            Ok((at, written))
+        });
         progress.end();
         let mut written = outcome?;
         written.sort_by_key(|(at, _)| *at);
         Ok(written.into_iter().map(|(_, written)| written).collect())
     }
 
-    fn write_one(&self, at: usize, scratch: &mut slices::Scratch, progress: &Progress) -> Result<(Shard, bool)> {
+    fn write_one(
+        &self,
+        at: usize,
+        workers: (&mut slices::Scratch, usize),
+        progress: &Progress,
+    ) -> Result<(Shard, bool)> {
         let work = &self.work[at];
         if let ShardState::Done(receipt) = self.dataset.state(&work.shard, Verify::Quick)? {
             // A strict run must not pass over failures that an earlier run left behind.
@@ -213,8 +228,14 @@ impl<'a> Planned<'a> {
                 return Ok((work.shard.clone(), false));
             }
         }
-        let receipt = write_shard(work, self.raw, self.dataset, self.options, scratch, progress)?;
+        let receipt = write_shard(work, self.raw, self.dataset, self.options, workers, progress)?;
         Ok((Shard::new(Stage::Build, work.shard.partition().clone(), receipt.key), true))
+    }
+
+    /// Rows of earlier builds that this one replaces, where it may.
+    fn replaced(&self) -> Result<BTreeMap<Table, u64>> {
+        let shards: Vec<Shard> = self.work.iter().map(|work| work.shard.clone()).collect();
+        admit(self.dataset, &shards, &["options"], &[], self.options.existing)
     }
 
     /// The shards as an engine left them: as planned, or without cases that could not be read.
@@ -245,12 +266,11 @@ impl Divided for Planned<'_> {
     }
 
     fn admit(&self) -> Result<()> {
-        let shards: Vec<Shard> = self.work.iter().map(|work| work.shard.clone()).collect();
-        admit(self.dataset, &shards, &["options"], &[], self.options.existing)
+        self.replaced().map(drop)
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        open_shards(self.dataset, units, |unit| &self.work[unit].shard)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {

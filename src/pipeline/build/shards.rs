@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::BuildOptions;
 use super::rows::{SliceRows, case_row, push_case, slice_rows};
 use crate::digest::canonical_json;
+use crate::pipeline::in_order::{Consumer, in_order};
 use crate::pipeline::{Error, Progress, Result};
 use crate::raw::Tree;
 use crate::slices::placement::Placement;
@@ -14,7 +15,7 @@ use crate::slices::{self, CaseSlices};
 use crate::sources::{Case, CaseState, Scan};
 use crate::spec::pattern::Pattern;
 use crate::spec::{KnownBad, Registry, Spec};
-use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, Stage};
+use crate::store::{CaseStatus, Dataset, Partition, Receipt, Shard, ShardKey, ShardWriter, Stage};
 use crate::text::printable_line;
 
 /// Cases go into shards in the order of their ids, until a shard has this many …
@@ -94,7 +95,8 @@ fn shard_key(
     key.with_json("options", &options.slices).with("first", &cases[0].id).with_digest_of("cases", described)
 }
 
-/// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut.
+/// Writes a shard into a dataset: a row of each of its cases, and the slices and masks of those that can be cut. So many
+/// `workers` cut cases at a time.
 ///
 /// Cases that could not be read this time are undone: the receipt is that of another shard, whose key names them with
 /// their reasons. The planned one stays missing, so that the next run does it.
@@ -103,67 +105,143 @@ fn shard_key(
 /// The disk, and with `strict` the first case that fails. Else cases fail alone.
 pub(in crate::pipeline) fn write_shard(
     work: &Work,
-    (tree, digests): (&Tree, &Digests),
+    raw: (&Tree, &Digests),
     dataset: &Dataset,
     options: &BuildOptions,
-    scratch: &mut slices::Scratch,
+    (scratch, workers): (&mut slices::Scratch, usize),
     progress: &Progress,
 ) -> Result<Receipt> {
-    let mut writer = dataset.begin(&work.shard);
-    let mut undone: BTreeMap<&str, String> = BTreeMap::new();
-    for case in &work.cases {
-        let mut row = case_row(case, work.release, tree, digests);
+    let undone = BTreeMap::new();
+    let mut output = Output { writer: dataset.begin(&work.shard), work, raw, options, progress, undone };
+    if workers < 2 {
+        for case in &work.cases {
+            output.push(Outcome::of(case, work, raw, options, scratch))?;
+        }
+    } else {
+        let cases = work.cases.iter().map(|case| Ok(*case));
+        let cut = |scratch: &mut _, case| Ok(Outcome::of(case, work, raw, options, scratch));
+        in_order(cases, [workers, 2 * workers], cut, &mut output)?;
+    }
+    output.finish()
+}
+
+/// What became of a case.
+struct Outcome<'a> {
+    case: &'a Case,
+    kind: OutcomeKind,
+}
+
+enum OutcomeKind {
+    /// What was cut, with the rows of its slices.
+    Cut(Box<CaseSlices>, SliceRows),
+    Skipped(String),
+    Failed(String),
+    /// It could not be read this time.
+    Undone(String),
+}
+
+impl<'a> Outcome<'a> {
+    fn of(
+        case: &'a Case,
+        work: &Work,
+        (tree, digests): (&Tree, &Digests),
+        options: &BuildOptions,
+        scratch: &mut slices::Scratch,
+    ) -> Self {
         let unread = case.files().find_map(|f| match &digests[f] {
             Some(Err(reason)) => Some(reason.clone()),
             _ => None,
         });
-        let outcome = match (&case.state, unread) {
-            (CaseState::Skipped(reason), _) => Outcome::Skipped(reason.clone()),
-            (CaseState::Ambiguous(reason), _) => Outcome::Failed(reason.clone()),
-            (CaseState::Complete, Some(reason)) => Outcome::Failed(format!("{reason}{}", known(case, work.spec, tree))),
+        let kind = match (&case.state, unread) {
+            (CaseState::Skipped(reason), _) => OutcomeKind::Skipped(reason.clone()),
+            (CaseState::Ambiguous(reason), _) => OutcomeKind::Failed(reason.clone()),
+            (CaseState::Complete, Some(reason)) => {
+                OutcomeKind::Failed(format!("{reason}{}", known(case, work.spec, tree)))
+            }
             (CaseState::Complete, None) => match slices::cut(case, work.spec, tree, &options.slices, scratch) {
                 Ok(mut cut) => match slice_rows(work.spec, case, std::mem::take(&mut cut.slices)) {
-                    Ok(rows) => Outcome::Cut(Box::new(cut), rows),
-                    Err(reason) => Outcome::Failed(reason),
+                    Ok(rows) => OutcomeKind::Cut(Box::new(cut), rows),
+                    Err(reason) => OutcomeKind::Failed(reason),
                 },
-                Err(error @ slices::Error::Unlabelled { .. }) => Outcome::Skipped(error.to_string()),
-                Err(error) if error.is_passing() => {
-                    let reason = case.public(&not_read(&error));
-                    undone.insert(&case.id, reason.clone());
-                    Outcome::Failed(reason)
-                }
-                Err(error) => Outcome::Failed(format!("{error}{}", known(case, work.spec, tree))),
+                Err(error @ slices::Error::Unlabelled { .. }) => OutcomeKind::Skipped(error.to_string()),
+                Err(error) if error.is_passing() => OutcomeKind::Undone(case.public(&not_read(&error))),
+                Err(error) => OutcomeKind::Failed(format!("{error}{}", known(case, work.spec, tree))),
             },
         };
-        match outcome {
-            Outcome::Cut(cut, _) if options.strict && cut.placement == Placement::Shifted => {
+        Outcome { case, kind }
+    }
+}
+
+/// Writes the rows of cases, in the order of their ids.
+struct Output<'a> {
+    writer: ShardWriter<'a>,
+    work: &'a Work<'a>,
+    raw: (&'a Tree, &'a Digests),
+    options: &'a BuildOptions,
+    progress: &'a Progress,
+    undone: BTreeMap<&'a str, String>,
+}
+
+impl<'a> Output<'a> {
+    fn push(&mut self, Outcome { case, kind }: Outcome<'a>) -> Result<()> {
+        let (tree, digests) = self.raw;
+        let mut row = case_row(case, self.work.release, tree, digests);
+        let kind = match kind {
+            OutcomeKind::Undone(reason) => {
+                self.undone.insert(&case.id, reason.clone());
+                OutcomeKind::Failed(reason)
+            }
+            kind => kind,
+        };
+        let (status, reason) = match kind {
+            OutcomeKind::Cut(cut, _) if self.options.strict && cut.placement == Placement::Shifted => {
                 let reason = cut.notes.join("; ");
                 return Err(Error::Strict { case: case.id.clone(), reason });
             }
-            Outcome::Cut(cut, rows) => push_case(&mut writer, row, case, *cut, rows)?,
-            Outcome::Skipped(reason) => {
-                writer.count("case_skipped", 1);
-                (row.status, row.reason) =
-                    (CaseStatus::Skipped, Some(printable_line(&case.public(&reason)).into_owned()));
-                writer.push(row)?;
+            OutcomeKind::Cut(cut, rows) => {
+                push_case(&mut self.writer, row, case, *cut, rows)?;
+                self.progress.advance(1);
+                return Ok(());
             }
-            Outcome::Failed(reason) => {
-                if options.strict {
+            OutcomeKind::Skipped(reason) => {
+                self.writer.count("case_skipped", 1);
+                (CaseStatus::Skipped, reason)
+            }
+            OutcomeKind::Failed(reason) | OutcomeKind::Undone(reason) => {
+                if self.options.strict {
                     return Err(Error::Strict { case: case.id.clone(), reason });
                 }
-                progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
-                writer.count("case_failed", 1);
-                (row.status, row.reason) =
-                    (CaseStatus::Failed, Some(printable_line(&case.public(&reason)).into_owned()));
-                writer.push(row)?;
+                self.progress.say(&format!("failed: {}: {}", case.id, printable_line(&reason)));
+                self.writer.count("case_failed", 1);
+                (CaseStatus::Failed, reason)
             }
-        }
-        progress.advance(1);
+        };
+        (row.status, row.reason) = (status, Some(printable_line(&case.public(&reason)).into_owned()));
+        self.writer.push(row)?;
+        self.progress.advance(1);
+        Ok(())
     }
-    Ok(match undone.is_empty() {
-        true => writer.finish()?,
-        false => writer.finish_as(work.shard.key().clone().with_json(UNDONE, &undone))?,
-    })
+
+    fn finish(self) -> Result<Receipt> {
+        Ok(match self.undone.is_empty() {
+            true => self.writer.finish()?,
+            false => self.writer.finish_as(self.work.shard.key().clone().with_json(UNDONE, &self.undone))?,
+        })
+    }
+}
+
+impl<'a> Consumer<Outcome<'a>> for Output<'a> {
+    fn arrived(&mut self, _: &Outcome<'a>) -> Result<()> {
+        Ok(())
+    }
+
+    fn in_order(&mut self, outcome: Outcome<'a>) -> Result<()> {
+        self.push(outcome)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Name of the part of a key that holds the cases which were left undone, with their reasons.
@@ -182,11 +260,4 @@ fn known(case: &Case, spec: &Spec, tree: &Tree) -> String {
         files.iter().any(|path| pattern.matches(path)).then(|| format!(" (known: {})", bad.note))
     };
     spec.known_bad.iter().filter_map(note).collect()
-}
-
-enum Outcome {
-    /// What was cut, with the rows of its slices.
-    Cut(Box<CaseSlices>, SliceRows),
-    Skipped(String),
-    Failed(String),
 }

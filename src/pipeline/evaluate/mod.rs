@@ -1,6 +1,6 @@
 //! The stage `evaluate`: metrics of predictions against their masks, and factors of every mask.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use serde::Serialize;
@@ -8,15 +8,15 @@ use serde::Serialize;
 use super::change::{admit, finish};
 use super::in_order::{Consumer, in_order};
 use super::slices_of::{StoredSlice, build_shards, stored_slices};
-use super::work::{Divided, OpenWork, Part, SHARD_SECONDS, Unit};
-use super::{Error, Existing, Progress, Result};
+use super::work::{Divided, OpenWork, Part, SHARD_SECONDS, Unit, open_shards};
+use super::{Error, Existing, Outdated, Progress, Result};
 use crate::factors::{Factors, FourierOptions};
 use crate::measure::MeasureTable;
 use crate::metrics::{MetricOptions, Metrics};
 use crate::spec::taxonomy;
 use crate::store::{
-    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MetricRow, Partition, Receipt, Shard, ShardKey, ShardState,
-    ShardWriter, Stage, Table, Verify, noted,
+    CaseRow, CaseStatus, Choice, Dataset, FactorRow, MetricRow, Partition, Receipt, Shard, ShardKey, ShardWriter,
+    Stage, Table, noted,
 };
 
 mod rows;
@@ -53,6 +53,8 @@ pub struct EvaluateReport {
     pub shards_reused: usize,
     /// Shards that were done now.
     pub shards_done: usize,
+    /// Results of other options that were replaced.
+    pub outdated: Outdated,
 }
 
 /// Computes the factors of all masks, and the metrics of all predictions.
@@ -70,14 +72,15 @@ pub fn evaluate(
     let _lock = dataset.lock()?;
     let inputs = Inputs::read(dataset)?;
     let evaluation = Evaluation::plan(dataset, &inputs, options, existing)?;
-    evaluation.admit()?;
-    let open = evaluation.open(0..evaluation.work.len())?;
+    let replaced = evaluation.replaced()?;
+    let open = evaluation.open_work(0..evaluation.work.len())?;
     if open_work == OpenWork::Refuse && !open.is_empty() {
         return Err(Error::Open { dataset: dataset.path().to_path_buf(), stage: Stage::Evaluate, open: open.len() });
     }
     let mut report = evaluation.write(&open, progress)?;
     report.shards_reused = evaluation.work.len() - open.len();
-    finish(dataset, &evaluation.shards(), noted(dataset, Stage::Evaluate.name(), options)?)?;
+    let outdated = finish(dataset, &evaluation.shards(), noted(dataset, Stage::Evaluate.name(), options)?)?;
+    report.outdated = Outdated { replaced, ..outdated };
     Ok(report)
 }
 
@@ -252,19 +255,18 @@ impl<'a> Evaluation<'a> {
         Ok(Evaluation { dataset, options, existing, own: &inputs.own, work, units })
     }
 
+    /// Rows of earlier evaluations that this one replaces, where it may.
+    fn replaced(&self) -> Result<BTreeMap<Table, u64>> {
+        admit(self.dataset, &self.shards(), &["metrics", "fourier"], &[], self.existing)
+    }
+
     fn shards(&self) -> Vec<Shard> {
         self.work.iter().map(|work| work.shard.clone()).collect()
     }
 
     /// Those of the shards that are not done.
-    fn open(&self, shards: Range<usize>) -> Result<Vec<&Work<'a>>> {
-        let mut open = Vec::new();
-        for at in shards {
-            if !self.is_done(at)? {
-                open.push(&self.work[at]);
-            }
-        }
-        Ok(open)
+    fn open_work(&self, shards: Range<usize>) -> Result<Vec<&Work<'a>>> {
+        Ok(self.open(shards)?.into_iter().map(|at| &self.work[at]).collect())
     }
 
     /// Writes shards. Threads take slices and predictions of one shard after the other, so none of them waits for the
@@ -278,7 +280,7 @@ impl<'a> Evaluation<'a> {
             }
             .map(move |item| Ok((at, item?)))
         });
-        let compute = |(at, item): (usize, Item)| {
+        let compute = |(): &mut (), (at, item): (usize, Item)| {
             let (rows, steps) = match item {
                 Item::Slice(slice) => {
                     let slice = slice.decoded()?;
@@ -307,15 +309,15 @@ impl Divided for Evaluation<'_> {
     }
 
     fn admit(&self) -> Result<()> {
-        admit(self.dataset, &self.shards(), &["metrics", "fourier"], &[], self.existing)
+        self.replaced().map(drop)
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        Ok(matches!(self.dataset.state(&self.work[unit].shard, Verify::Quick)?, ShardState::Done(_)))
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        open_shards(self.dataset, units, |unit| &self.work[unit].shard)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {
-        let open = self.open(units)?;
+        let open = self.open_work(units)?;
         self.write(&open, progress).map(drop)
     }
 }
@@ -410,4 +412,73 @@ fn predictions(dataset: &Dataset) -> Result<Vec<Receipt>> {
         );
     }
     Ok(dataset.receipts_of(Stage::Predict)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::write;
+    use crate::image::{Geometry, Image, Samples};
+    use crate::models::OtsuBox;
+    use crate::pipeline::{BuildOptions, PredictOptions, build, predict};
+    use crate::spec::Registry;
+    use crate::store::{Rows as TableRows, ShardState, Verify};
+
+    /// Rows of a table in these shards, in the order of the ids.
+    fn rows<R: crate::store::Projection + std::fmt::Debug>(dataset: &Dataset, work: &[Work]) -> Vec<String> {
+        let state = |work: &Work| match dataset.state(&work.shard, Verify::Full).unwrap() {
+            ShardState::Done(receipt) => receipt,
+            other => panic!("{other:?}"),
+        };
+        let files = work.iter().filter_map(|work| dataset.file_of(&state(work), R::TABLE));
+        TableRows::<R>::of(files.collect()).map(|row| format!("{:?}", row.unwrap())).collect()
+    }
+
+    #[test]
+    fn parts_of_a_large_shard_have_its_rows_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [raw, data] = ["raw", "data"].map(|name| folder.path().join(name));
+        let quiet = Progress::new(true);
+        // A frame of ACDC: 40 x 36 x 6 voxels, half of them in the left ventricle.
+        let volume = |samples| Image {
+            size: [40, 36, 6, 1],
+            geometry: Some(Geometry::from_spacing([1.5, 1.5, 8.0])),
+            ..Image::picture(40, 216, 1, samples)
+        };
+        let frame = raw.join("training/patient001/patient001_frame01.nii.gz");
+        std::fs::create_dir_all(frame.parent().unwrap()).unwrap();
+        let grey = (0..40 * 216).map(|i: i16| i % 89).collect();
+        let labels = (0..40 * 216).map(|i| if i % 40 < 20 { 3 } else { 0 }).collect();
+        write::image(&frame, &volume(Samples::I16(grey))).unwrap();
+        write::image(&frame.with_file_name("patient001_frame01_gt.nii.gz"), &volume(Samples::U8(labels))).unwrap();
+        build(&raw, &data, &Registry::built_in().unwrap(), &BuildOptions::default(), &quiet).unwrap();
+        let dataset = Dataset::open(&data).unwrap();
+        predict(&dataset, &OtsuBox, &PredictOptions::default(), &quiet).unwrap();
+        let inputs = Inputs::read(&dataset).unwrap();
+        let options = EvaluateOptions::default();
+        let mut evaluation = Evaluation::plan(&dataset, &inputs, &options, Existing::Keep).unwrap();
+        let of = |predictions, seconds| {
+            let key = ShardKey::new().with("test", "parts");
+            Work::of(&inputs.builds[0], predictions, &key, seconds).unwrap()
+        };
+        let (whole, parts) = (1e9, 2.0 * ROW_SECONDS);
+        for predictions in [None, Some(&inputs.predictions[0])] {
+            let seen: Vec<(usize, Vec<String>)> = [whole, parts]
+                .into_iter()
+                .map(|seconds| {
+                    evaluation.work = of(predictions, seconds);
+                    let all: Vec<&Work> = evaluation.work.iter().collect();
+                    evaluation.write(&all, &quiet).unwrap();
+                    let rows = match predictions {
+                        None => rows::<FactorRow>(&dataset, &evaluation.work),
+                        Some(_) => rows::<MetricRow>(&dataset, &evaluation.work),
+                    };
+                    (evaluation.work.len(), rows)
+                })
+                .collect();
+            assert!(seen[0].0 == 1 && seen[1].0 > 2, "{} and {} shards", seen[0].0, seen[1].0);
+            assert_eq!(seen[0].1, seen[1].1);
+            assert!(!seen[0].1.is_empty());
+        }
+    }
 }

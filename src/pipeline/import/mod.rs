@@ -28,9 +28,9 @@ use serde::Serialize;
 
 use self::label_map::Labels;
 use self::names::Names;
-use super::change::finish_without;
+use super::change::{add_rows, finish_without};
 use super::slices_of::{build_shards, table_file};
-use super::standing::{Fitting, fitting, is_whole, predictions_of};
+use super::standing::{is_imported, is_whole, predictions_of};
 use super::{Error, Existing, Outdated, Progress, Result};
 use crate::digest::canonical_json;
 use crate::mask::Mask;
@@ -38,6 +38,7 @@ use crate::projection;
 use crate::spec::{Decode, MaskPart, Registry, number_range};
 use crate::store::{
     Dataset, MaskRow, Partition, PredictionRow, Receipt, Rle, Rows, Shard, ShardKey, ShardState, Stage, Table, Verify,
+    check_name,
 };
 
 pub use self::matching::LEAST_IOU;
@@ -141,7 +142,7 @@ projection! {
 /// strategy before. The specs of `registry` say which labels a source has besides those that its masks show.
 ///
 /// # Errors
-/// A form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
+/// A name of a model or strategy that cannot be a folder's, a form that is not read, a prediction that does not fit its mask or whose values have no clear meaning, no
 /// prediction that belongs to a mask of the dataset. [`Error::Conflict`] where a mask has other predictions under this
 /// name and strategy, unless they are to be replaced. The dataset is then as it was before.
 pub fn import(
@@ -151,6 +152,8 @@ pub fn import(
     registry: &Registry,
     progress: &Progress,
 ) -> Result<ImportReport> {
+    check_name("model", &options.model)?;
+    check_name("strategy", &options.strategy)?;
     let _lock = dataset.lock()?;
     let mut written = Vec::new();
     let report = take_in(dataset, from, options, registry, progress, &mut written);
@@ -205,7 +208,10 @@ fn take_in(
     found.check(from, &labels, &mut report)?;
     refuse_other(dataset, options, &other)?;
     shards.extend(standing.others);
-    finish_without(dataset, &shards, BTreeMap::new(), &|receipt| standing.computed.contains(&receipt.id.to_string()))?;
+    let computed = |receipt: &Receipt| standing.computed.iter().any(|computed| computed.id == receipt.id);
+    let outdated = finish_without(dataset, &shards, BTreeMap::new(), &computed)?;
+    report.outdated = Outdated { replaced: std::mem::take(&mut report.outdated.replaced), ..outdated };
+    standing.computed.iter().for_each(|receipt| add_rows(&mut report.outdated.replaced, receipt));
     Ok(report)
 }
 
@@ -231,7 +237,10 @@ impl ImportReport {
         self.predictions += new.len() as u64;
         match old {
             Some(old) if canonical_json(&old) == canonical_json(&new) => self.unchanged += 1,
-            Some(_) if options.existing == Existing::Replace => self.replaced += 1,
+            Some(old) if options.existing == Existing::Replace => {
+                self.replaced += 1;
+                *self.outdated.replaced.entry(Table::Predictions).or_default() += old.len() as u64;
+            }
             Some(_) => other.push(mask.to_string()),
             None => {}
         }
@@ -243,10 +252,8 @@ impl ImportReport {
 struct Standing {
     /// Imported under the same strategy.
     imported: Vec<Receipt>,
-    /// Imported under the same strategy, and set aside when their build went.
-    parked: Vec<Receipt>,
-    /// Ids of shards that were computed under the same strategy.
-    computed: BTreeSet<String>,
+    /// Computed under the same strategy.
+    computed: Vec<Receipt>,
     /// Shards that the import does not concern: of other strategies.
     others: Vec<Shard>,
 }
@@ -258,31 +265,25 @@ impl Standing {
     /// [`Error::Conflict`] where predictions of the strategy were computed, unless they are to be replaced.
     fn of(dataset: &Dataset, builds: &[Receipt], options: &ImportOptions) -> Result<Standing> {
         let ImportOptions { model, strategy, .. } = options;
-        let mut parked = dataset.parked()?;
-        parked.retain(|receipt| {
-            let imported = receipt.key.get("rows").is_some();
-            imported && receipt.model.as_deref() == Some(model) && receipt.key.get("pass") == Some(strategy)
-        });
-        let mut standing = Standing { imported: Vec::new(), parked, computed: BTreeSet::new(), others: Vec::new() };
-        let mut computed = 0;
+        let mut standing = Standing { imported: Vec::new(), computed: Vec::new(), others: Vec::new() };
         for receipt in predictions_of(dataset, model)? {
             let of_build = builds.iter().any(|build| receipt.key.get("build") == Some(&build.id.to_string()));
             if receipt.key.get("pass") != Some(strategy) || !of_build {
                 if is_whole(dataset, &receipt, Verify::Quick, "they are removed: predict or import them again")? {
                     standing.others.push(receipt.shard()?);
                 }
-            } else if receipt.key.get("rows").is_some() {
+            } else if is_imported(&receipt) {
                 standing.imported.push(receipt);
             } else {
-                computed += receipt.rows(Table::Predictions);
-                standing.computed.insert(receipt.id.to_string());
+                standing.computed.push(receipt);
             }
         }
+        let computed: u64 = standing.computed.iter().map(|receipt| receipt.rows(Table::Predictions)).sum();
         if computed > 0 && options.existing == Existing::Keep {
             let reason = format!(
                 "{computed} predictions of {model} with the strategy {strategy} were computed by `medcosmos predict` and \
-                 would have to go. Nothing was imported. Use another `--strategy` or `--model`, or `--replace` to remove \
-                 them"
+                 would have to go, also those of masks that are not imported. Nothing was imported. Use another \
+                 `--strategy` or `--model`, or `--replace` to remove them"
             );
             return Err(Error::Conflict { path: dataset.path().to_path_buf(), reason });
         }
@@ -297,13 +298,6 @@ impl Standing {
                 continue;
             }
             for row in Rows::<PredictionRow>::of(table_file(dataset, receipt, Table::Predictions)) {
-                let row = row?;
-                rows.entry(row.mask_id.clone()).or_default().push(row);
-            }
-        }
-        for Fitting { file, masks, .. } in fitting(dataset, &self.parked, build)? {
-            let masks: BTreeSet<String> = masks.into_iter().filter(|mask| !rows.contains_key(mask)).collect();
-            for row in Rows::<PredictionRow>::of(vec![file]).only(masks) {
                 let row = row?;
                 rows.entry(row.mask_id.clone()).or_default().push(row);
             }

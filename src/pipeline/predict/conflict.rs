@@ -2,16 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::standing::{IMPORTED, OF_PASS, PLACE};
 use super::super::{Error, Existing};
 use super::{Job, Result};
 use crate::store::{Receipt, ShardKey, Table};
-
-/// Names in a key that say what a shard is of, and not how it was made.
-const PLACE: [&str; 2] = ["build", "masks"];
-/// Names in a key that concern one pass.
-const OF_PASS: [&str; 4] = ["pass", "everything", "seeds", "clicks"];
-/// The name in the keys of imported predictions that others lack.
-const IMPORTED: &str = "rows";
 
 /// An option that differs, with the value of the predictions that are there and the one that is asked for.
 type Difference = (String, Option<String>, Option<String>);
@@ -38,11 +32,12 @@ impl Job<'_> {
         !self.differences(receipt).is_empty()
     }
 
-    /// Refuses the job where it cannot be done without taking predictions away, unless that is asked for.
+    /// Refuses the job where it cannot be done without taking predictions away. Where that is asked for, it says what
+    /// goes.
     pub(super) fn refuse_conflicts(&self) -> Result<()> {
         // By pass and differences: number of predictions and of masks.
         let mut found: BTreeMap<(String, Vec<Difference>), (u64, u64)> = BTreeMap::new();
-        for receipt in self.standing().filter(|_| self.options.existing == Existing::Keep) {
+        for receipt in self.standing() {
             let differences = self.differences(receipt);
             if !differences.is_empty() {
                 let pass = receipt.key.get("pass").unwrap_or_default().to_string();
@@ -54,13 +49,30 @@ impl Job<'_> {
         if found.is_empty() {
             return Ok(());
         }
-        let mut reason = format!("it has predictions of {} that were made with other options:", self.model.name());
+        let mut list = String::new();
         for ((pass, differences), (predictions, masks)) in found {
-            let differences: Vec<String> = differences.iter().map(described).collect();
-            reason += &format!("\n  {pass}: {predictions} predictions of {masks} masks: {}", differences.join("; "));
+            let differences = match differences.iter().any(|(name, there, _)| name == IMPORTED && there.is_some()) {
+                true => "made by `medcosmos import`".to_string(),
+                false => differences.iter().map(described).collect::<Vec<_>>().join("; "),
+            };
+            list += &format!("\n  {pass}: {predictions} predictions of {masks} masks: {differences}");
         }
-        reason += "\nThe name of a model stands for one setting, so these would have to go. Nothing was computed. Use the \
-                   options that they were made with to add to them, or `--replace` to remove them";
+        let all = match self.chosen {
+            Some(_) => "all of these, also those of masks that are not selected,",
+            None => "these",
+        };
+        let name = self.model.name();
+        if self.options.existing == Existing::Replace {
+            tracing::warn!(
+                "--replace: once this run is complete, {all} are removed, because the name {name} stands for one setting:{list}"
+            );
+            return Ok(());
+        }
+        let reason = format!(
+            "it has predictions of {name} that were made with other options:{list}\nThe name of a model stands for one \
+             setting, so {all} would have to go. Nothing was computed. Use the options that they were made with to add \
+             to them, or `--replace` to remove them"
+        );
         Err(Error::Conflict { path: self.dataset.path().to_path_buf(), reason })
     }
 }

@@ -131,29 +131,39 @@ impl<'a> DividedJob<'a> {
         Ok(plan)
     }
 
-    /// Ids of the slices of a part; `None` for all.
-    fn slices(&self, at: usize, part: Part) -> Result<Option<BTreeSet<String>>> {
-        if part == Part::WHOLE {
-            return Ok(None);
-        }
-        let build = &self.job.builds[at];
+    /// Ids of the slices of a build shard that are meant, in the order of the table.
+    fn slices(&self, at: usize) -> Result<Vec<String>> {
         let chosen = self.job.chosen_of(at).map(|masks| BTreeSet::from_iter(masks.iter().map(|mask| slice_of(mask))));
         let mut slices = Vec::new();
-        for row in Rows::<SliceId>::of(table_file(self.job.dataset, build, Table::Slices)) {
+        for row in Rows::<SliceId>::of(table_file(self.job.dataset, &self.job.builds[at], Table::Slices)) {
             let SliceId { slice_id } = row?;
             if chosen.as_ref().is_none_or(|chosen| chosen.contains(slice_id.as_str())) {
                 slices.push(slice_id);
             }
         }
-        let range = part.slices(slices.len() as u64);
-        Ok(Some(slices.drain(range.start as usize..range.end as usize).collect()))
+        Ok(slices)
     }
 
-    /// Whether a part of a build shard has slices with masks that a pass lacks.
-    fn lacks(&self, work: &Work, slices: Option<&BTreeSet<String>>) -> Result<bool> {
+    /// Slices with masks that a pass lacks.
+    fn lacking(&self, work: &Work) -> Result<BTreeSet<String>> {
         let masks = self.job.masks_of_build(work.build)?;
-        let mut inside = masks.iter().filter(|mask| slices.is_none_or(|slices| slices.contains(slice_of(mask))));
-        Ok(inside.any(|mask| work.lacks(mask)))
+        Ok(masks.iter().filter(|mask| work.lacks(mask)).map(|mask| slice_of(mask).to_string()).collect())
+    }
+
+    /// Those parts of a build shard on which something is left to do.
+    fn open_parts(&self, at: usize, parts: &[Part]) -> Result<Vec<Part>> {
+        let plan = self.plan(at)?;
+        let Some(work) = plan.work.first() else { return Ok(Vec::new()) };
+        // Where nothing is there of a pass, no ids need to be read.
+        if parts == [Part::WHOLE] || work.lacks_all() {
+            return Ok(parts.to_vec());
+        }
+        let (slices, lacking) = (self.slices(at)?, self.lacking(work)?);
+        let open = |part: &&Part| {
+            let range = part.slices(slices.len() as u64);
+            slices[range.start as usize..range.end as usize].iter().any(|slice| lacking.contains(slice))
+        };
+        Ok(parts.iter().filter(open).copied().collect())
     }
 
     fn run_unit(&self, unit: usize, progress: &Progress) -> Result<()> {
@@ -162,16 +172,19 @@ impl<'a> DividedJob<'a> {
         if plan.work.is_empty() {
             return Ok(());
         }
-        let Some(slices) = self.slices(at, part)? else {
+        if part == Part::WHOLE {
             return self.job.run(&plan, progress).map(drop);
-        };
+        }
+        let slices = self.slices(at)?;
+        let range = part.slices(slices.len() as u64);
+        let own: BTreeSet<String> = slices[range.start as usize..range.end as usize].iter().cloned().collect();
         let mut journal = Journalled::new(self.job, &plan);
-        self.job.predict_slices(&plan, Some(&slices), progress, &mut journal)?;
+        self.job.predict_slices(&plan, Some(&own), progress, &mut journal)?;
         journal.flush()?;
         // The last part writes the shards. Two that finish at the same time write the same.
         let plan = self.plan(at)?;
         match plan.work.first() {
-            Some(work) if self.lacks(work, None)? => Ok(()),
+            Some(work) if work.lacks_all() || !self.lacking(work)?.is_empty() => Ok(()),
             Some(_) => self.job.run(&plan, progress).map(drop),
             None => Ok(()),
         }
@@ -201,14 +214,17 @@ impl Divided for DividedJob<'_> {
         self.job.refuse_conflicts()
     }
 
-    fn is_done(&self, unit: usize) -> Result<bool> {
-        let (at, part) = self.parts[unit];
-        let plan = self.plan(at)?;
-        let Some(work) = plan.work.first() else { return Ok(true) };
-        match self.slices(at, part)? {
-            None => Ok(false),
-            slices => Ok(!self.lacks(work, slices.as_ref())?),
+    fn open(&self, units: Range<usize>) -> Result<BTreeSet<usize>> {
+        let mut open = BTreeSet::new();
+        for of_build in self.parts[units.clone()].chunk_by(|a, b| a.0 == b.0) {
+            let at = of_build[0].0;
+            let parts: Vec<Part> = of_build.iter().map(|(_, part)| *part).collect();
+            let still_open = self.open_parts(at, &parts)?;
+            // Parts of a build shard follow one another.
+            let first = self.parts.partition_point(|(of, _)| *of < at);
+            open.extend(still_open.into_iter().map(|part| first + part.index as usize));
         }
+        Ok(open)
     }
 
     fn run(&self, units: Range<usize>, progress: &Progress) -> Result<()> {

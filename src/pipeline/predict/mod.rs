@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::change::finish_without;
+use super::change::{add_rows, finish_without};
 use super::in_order::{Consumer, in_order};
 use super::slices_of::{DecodedSlice, StoredSlice, build_shards, stored_slices};
 use super::standing::predictions_of;
@@ -228,12 +228,12 @@ impl<'a> Job<'a> {
             let slices = stored_slices(self.dataset, work.build, wanted);
             slices.map(move |slice| Ok((at, slice?)))
         });
-        let predict = |(at, slice): (usize, StoredSlice)| {
+        let predict = |(): &mut (), (at, slice): (usize, StoredSlice)| {
             let predicted = self.predict(&slice.decoded()?, at, &plan.work[at]);
             progress.advance(1);
             predicted
         };
-        let workers = rayon::current_num_threads();
+        let workers = self.model.workers(rayon::current_num_threads());
         in_order(slices, [workers, SLICES_PER_WORKER * workers], predict, output)
     }
 
@@ -259,7 +259,10 @@ impl<'a> Job<'a> {
             self.standing().filter(|receipt| self.conflicts(receipt)).map(|receipt| &receipt.id).collect();
         let name = format!("{} {}", Stage::Predict, self.model.name());
         let options = noted(self.dataset, &name, &self.key())?;
-        let outdated = finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        let mut outdated =
+            finish_without(self.dataset, &plan.shards, options, &|receipt| replaced.contains(&receipt.id))?;
+        let gone = self.standing().filter(|receipt| replaced.contains(&receipt.id));
+        gone.for_each(|receipt| add_rows(&mut outdated.replaced, receipt));
         plan.parked.iter().try_for_each(|receipt| self.dataset.discard_parked(receipt))?;
         self.dataset.drop_uncommitted(&plan.uncommitted)?;
         if self.options.existing == Existing::Replace {

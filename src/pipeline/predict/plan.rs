@@ -83,6 +83,11 @@ pub(super) struct Open<'a> {
 }
 
 impl Work<'_> {
+    /// Whether nothing is there of a pass: it lacks every mask that is meant.
+    pub(super) fn lacks_all(&self) -> bool {
+        self.passes.iter().any(|open| open.carried.is_empty())
+    }
+
     /// Whether any pass lacks a mask, by its id.
     pub(super) fn lacks(&self, mask: &str) -> bool {
         self.passes.iter().any(|open| open.lacks(mask))

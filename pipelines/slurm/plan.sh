@@ -26,20 +26,21 @@ of_plan() { python3 -c "import json, math, os, sys; plan = json.load(sys.stdin);
 
 name=$(of_plan 'plan["plan"]')
 dataset=$(of_plan 'os.path.abspath(plan["dataset"]) if "://" not in plan["dataset"] else plan["dataset"]')
-tasks=$(of_plan "min(${MAX_TASKS:-1000}, math.ceil(plan['seconds'] / ${TASK_SECONDS:-3600}))")
 
 # Ids of the open shards, one a line. Task i of n runs lines i, i + n, i + 2 n, …
 folder=$PWD/medcosmos-jobs/$name-$(date +%Y%m%dT%H%M%S)
 mkdir -p "$folder"
-of_plan '"\n".join(shard["id"] for shard in plan["shards"] if shard["state"] == "open")' > "$folder/ids"
+of_plan '"".join(shard["id"] + "\n" for shard in plan["shards"] if shard["state"] == "open"), end=""' > "$folder/ids"
+shards=$(wc -l < "$folder/ids")
+tasks=$(of_plan "min(${MAX_TASKS:-1000}, $shards, math.ceil(plan['seconds'] / ${TASK_SECONDS:-3600}) or 1)")
 
 dependency=()
-if [ "$tasks" -gt 0 ]; then
+if [ "$shards" -gt 0 ]; then
   array=$(sbatch --parsable --job-name="$name" --array="0-$((tasks - 1))" --output="$folder/%A_%a.log" \
     "$here/array.sbatch" "$medcosmos" "$dataset" "$folder/ids")
   # A task that fails, because one of its shards does, cancels the commit. `medcosmos retry DATASET --dry-run` tells why.
   dependency=(--dependency="afterok:${array%%;*}" --kill-on-invalid-dep=yes)
-  echo "$name: array job ${array%%;*} with $tasks tasks for $(grep -c . "$folder/ids") shards"
+  echo "$name: array job ${array%%;*} with $tasks tasks for $shards shards"
 fi
 
 commit=$(env -u SBATCH_GPUS sbatch --parsable --job-name="commit-$name" "${dependency[@]}" --output="$folder/commit.log" \

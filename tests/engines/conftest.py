@@ -19,10 +19,10 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[2]
 PIPELINES = REPOSITORY / "pipelines"
 PROGRAM = Path(os.environ.get("MEDCOSMOS") or REPOSITORY / "target/debug/medcosmos").resolve()
-# Shards of half a second by estimate, so that a few seconds of work are many shards.
-SMALL = ["--shard-seconds", "0.5"]
-# Nine passes of the baseline: seconds of work.
-PREDICT = ["--model", "otsu-box", "--jitter", "0-10,10-20", "--seeds", "0,1,2,3"]
+# Shards of a third of a second by estimate, so that a few seconds of work are many shards.
+SMALL = ["--shard-seconds", "0.3"]
+# Five passes of the baseline: seconds of work.
+PREDICT = ["--model", "otsu-box", "--jitter", "0-10,10-20", "--seeds", "0,1"]
 
 
 def missing(what: str) -> None:

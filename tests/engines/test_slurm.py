@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import PIPELINES, PREDICT, PROGRAM, Place, assert_same, medcosmos, missing
+from conftest import PIPELINES, PREDICT, PROGRAM, SMALL, Place, assert_same, medcosmos, missing
 
 PLAN = PIPELINES / "slurm/plan.sh"
 
@@ -126,7 +126,7 @@ def test_a_failed_shard_cancels_the_commit_and_the_same_line_goes_on(
     damaged.write_bytes(sound[:at] + bytes(byte ^ 0xFF for byte in sound[at : at + 64]) + sound[at + 64 :])
     manifest = (dataset / "manifest.json").read_bytes()
     slurm.environment |= {"TASK_SECONDS": "2"}
-    line = [PLAN, "predict", dataset, *PREDICT, "--shard-seconds", "0.5"]
+    line = [PLAN, "predict", dataset, *PREDICT, *SMALL]
     slurm.tool(*line)
     slurm.work_off()
     assert (dataset / "manifest.json").read_bytes() == manifest
@@ -141,7 +141,7 @@ def test_a_failed_shard_cancels_the_commit_and_the_same_line_goes_on(
 def test_a_task_at_its_walltime_goes_back_into_the_queue(slurm: Slurm, built: Path, predicted: Path, folder: Path):
     dataset = shutil.copytree(built, folder / "short")
     slurm.environment |= {"TASK_SECONDS": "1000"}
-    said = slurm.tool(PLAN, "predict", dataset, *PREDICT, "--shard-seconds", "0.5")
+    said = slurm.tool(PLAN, "predict", dataset, *PREDICT, *SMALL)
     job = said.split("array job ")[1].split()[0]
     attempts = dataset / ".medcosmos/attempts"
     slurm.wait(lambda: len(list(attempts.glob("*/*.json"))) > 3, 60)

@@ -2,7 +2,7 @@
 
     pip install -r pipelines/ray/requirements.txt
     python pipelines/ray/medcosmos_ray.py build RAW -- --out DATASET
-    python pipelines/ray/medcosmos_ray.py predict DATASET --gpus-per-worker 0.25 -- --model sam-vit-h --provider cuda
+    python pipelines/ray/medcosmos_ray.py predict DATASET --gpus-per-worker 1 --cpus-per-worker 8 -- --provider cuda
     python pipelines/ray/medcosmos_ray.py evaluate DATASET
 
 Options of the stage follow `--`. Raw data and dataset are on storage that all nodes see, and `medcosmos` is installed on
@@ -381,7 +381,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--medcosmos", default=os.environ.get("MEDCOSMOS", "medcosmos"), help="the program, on all nodes")
     parser.add_argument("--workers", type=int, default=sys.maxsize, help="at most so many (default: as many as fit)")
     parser.add_argument("--cpus-per-worker", type=int, default=1, help="cores, and threads, of a worker (default: 1)")
-    parser.add_argument("--gpus-per-worker", type=float, default=0, help="0.25: four workers share a GPU (default: 0)")
+    parser.add_argument("--gpus-per-worker", type=float, default=0, help="GPUs of a worker, whose threads share the model (default: 0)")
     parser.add_argument("--memory-per-worker", help="as of medcosmos --memory (default: a share of 75 %% of the node)")
     arguments = parser.parse_args(own)
     arguments.options = options

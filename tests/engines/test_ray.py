@@ -97,8 +97,11 @@ class Run:
             os.kill(pid, signal.SIGKILL)
         self.process.communicate()
 
-    def end(self, title: str, status: int = 0) -> str:
-        """Waits for the end, and prints and compares the time. Returns what the driver said."""
+    def end(self, title: str, status: int = 0, killed: bool = False) -> str:
+        """Waits for the end, and prints and compares the time. Returns what the driver said.
+
+        Where something was killed, Ray needs time to notice and to start another worker, and shards in hand are run again.
+        """
         out, said = self.process.communicate(timeout=240)
         wall = time.monotonic() - self.began
         assert self.process.returncode == status, said[-6000:]
@@ -106,7 +109,7 @@ class Run:
         if work:
             ideal = float(work[2]) / WORKERS + START
             print(f"\n{title}: {work[1]} shards, wall {wall:.1f} s, ideal {ideal:.1f} s")
-            assert wall < ideal + 10, said[-6000:]
+            assert wall < ideal + (20 if killed else 10), said[-6000:]
         return said
 
 
@@ -172,7 +175,7 @@ def test_a_worker_is_killed(cluster: Cluster, dataset: Path, predicted: Path):
     run.kill_one(f"{PROGRAM} worker")  # medcosmos, and its worker of Ray lives
     run.await_shards(attempts_of(dataset), 10)
     run.kill_one("ray::Worker")  # the worker of Ray, and medcosmos with it
-    run.end("workers killed")
+    run.end("workers killed", killed=True)
     assert_same(dataset, predicted)
     assert_attempts(dataset, killed=True)
 
@@ -181,7 +184,7 @@ def test_a_node_is_killed(cluster: Cluster, dataset: Path, predicted: Path):
     run = Run(cluster, "predict", dataset, *PREDICT, *SMALL)
     run.await_shards(attempts_of(dataset), 6)
     cluster.kill_node()
-    run.end("node killed")
+    run.end("node killed", killed=True)
     assert_same(dataset, predicted)
     assert_attempts(dataset, killed=True)
 
@@ -193,7 +196,7 @@ def test_a_task_and_its_node_are_killed(cluster: Cluster, raw: Path, built: Path
     run.kill_one(f"{PROGRAM} shard")
     run.await_shards(attempts_of(dataset), 4)
     cluster.kill_node()
-    run.end("task and node killed")
+    run.end("task and node killed", killed=True)
     assert_same(dataset, built)
 
 

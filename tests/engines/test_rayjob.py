@@ -34,7 +34,11 @@ def test_the_driver_takes_the_command_line():
     driver = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(driver)
     job = yaml.safe_load((PIPELINES / "ray/rayjob.yaml").read_text())
-    python, script, *words = job["spec"]["entrypoint"].split()
+    _python, _script, *words = job["spec"]["entrypoint"].split()
     arguments = driver.parsed(words)
-    assert (arguments.stage, arguments.gpus_per_worker) == ("predict", 0.25)
+    assert (arguments.stage, arguments.gpus_per_worker, arguments.cpus_per_worker) == ("predict", 1, 8)
+    # A worker fits into the pods.
+    pod = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+    limits = pod["resources"]["limits"]
+    assert (limits["cpu"], limits["nvidia.com/gpu"]) == ("8", "1")
     assert arguments.options[:2] == ["--model", "mobile-sam"]

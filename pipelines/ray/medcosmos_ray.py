@@ -76,19 +76,16 @@ class Program:
         """Starts medcosmos so that the kernel ends it when the worker of Ray ends, however it does."""
         limits = ["--threads", str(self.cpus), "--memory", self.memory or self._share()]
         command = [self.medcosmos, *words, "--quiet", *limits]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_end_with_parent, **streams)
+        if sys.platform == "linux":
+            pr_set_pdeathsig, prctl = 1, ctypes.CDLL(None).prctl
+            streams["preexec_fn"] = lambda: prctl(pr_set_pdeathsig, signal.SIGTERM)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **streams)
 
     def _share(self) -> str:
         """Of the 75 % that medcosmos takes by default, what one of as many workers as fit may take."""
         own = ray.get_runtime_context().get_node_id()
         resources = next(node["Resources"] for node in ray.nodes() if node["NodeID"] == own)
         return f"{75 * max(need / resources[name] for name, need in self.needs().items()):.3f}%"
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def _died(process: subprocess.Popen, errors) -> Died:
@@ -149,9 +146,8 @@ class Worker:
 def places(program: Program) -> dict[str, int]:
     """How many workers fit into each living node."""
     living = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-    return {
-        node: int(min(has.get(name, 0) / need for name, need in program.needs().items())) for node, has in living.items()
-    }
+    needs = program.needs().items()
+    return {node: int(min(has.get(name, 0) / need for name, need in needs)) for node, has in living.items()}
 
 
 class Tasks:
@@ -381,7 +377,7 @@ def parsed(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--medcosmos", default=os.environ.get("MEDCOSMOS", "medcosmos"), help="the program, on all nodes")
     parser.add_argument("--workers", type=int, default=sys.maxsize, help="at most so many (default: as many as fit)")
     parser.add_argument("--cpus-per-worker", type=int, default=1, help="cores, and threads, of a worker (default: 1)")
-    parser.add_argument("--gpus-per-worker", type=float, default=0, help="GPUs of a worker, whose threads share the model (default: 0)")
+    parser.add_argument("--gpus-per-worker", type=float, default=0, help="whose threads share the model (default: 0)")
     parser.add_argument("--memory-per-worker", help="as of medcosmos --memory (default: a share of 75 %% of the node)")
     arguments = parser.parse_args(own)
     arguments.options = options
@@ -414,7 +410,7 @@ def main(words: list[str]) -> int:
         progress.end()
     if progress.failed:
         listing = shlex.join([medcosmos, "retry", dataset, name, "--dry-run"])
-        print(f"{name}: {len(progress.failed)} shards failed; nothing is committed. See: {listing}", file=sys.stderr)
+        print(f"{name}: {len(progress.failed)} shards failed, nothing is committed. See: {listing}", file=sys.stderr)
         return SOME_FAILED
     return subprocess.run([medcosmos, "commit", dataset, name]).returncode
 
@@ -424,3 +420,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except (OSError, subprocess.CalledProcessError, RayError) as error:
         sys.exit(f"{sys.argv[0]}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

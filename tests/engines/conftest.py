@@ -1,4 +1,4 @@
-"""What all tests of engines share: the program, phantom downloads, the datasets of one process, and places to run engines in.
+"""What all tests of engines share: the program, phantom downloads, the datasets of one process, and places for engines.
 
 `MEDCOSMOS` names the program (default: the one of the dev profile), `MEDCOSMOS_DOWNLOADS` phantom downloads that exist
 (default: they are generated, which takes minutes in the dev profile).

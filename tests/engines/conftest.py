@@ -99,14 +99,16 @@ class Place:
         root = [] if os.geteuid() == 0 else ["--map-root-user"]
         unshare = ["unshare", *root, "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
         # The second address: resolvers ignore names that have loopback addresses only.
-        script = "ip link set lo up && ip address add 192.0.2.1/32 dev lo && echo ready && exec sleep infinity"
-        self.process = subprocess.Popen([*unshare, "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+        script = "ip link set lo up && ip address add 192.0.2.1/32 dev lo && echo ready && exec cat"
+        # The first process of the place reads from this one, so the place ends with it, however that ends.
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen([*unshare, "sh", "-c", script], text=True, **pipes)
         if self.process.stdout.readline() != "ready\n":
             self.process.wait()
             missing("namespaces (unshare) and ip of iproute2")
-        self.sleep = int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
+        self.first = int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
         user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        self.prefix = ["nsenter", "--target", str(self.sleep), *user, "--net", "--mount", "--pid"]
+        self.prefix = ["nsenter", "--target", str(self.first), *user, "--net", "--mount", "--pid"]
 
     def start(self, *command, **options) -> subprocess.Popen:
         return subprocess.Popen([*self.prefix, *map(str, command)], **options)
@@ -118,7 +120,7 @@ class Place:
 
     def path(self, path: Path) -> Path:
         """A path of the place, as this process sees it."""
-        return Path(f"/proc/{self.sleep}/root{path}")
+        return Path(f"/proc/{self.first}/root{path}")
 
     def end(self) -> None:
         """The power fails: the kernel kills every process of the place."""

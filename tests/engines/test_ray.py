@@ -52,6 +52,7 @@ class Cluster:
             said.append(line)
             if "Ray runtime started" in line:
                 return
+        self.place.end()
         pytest.fail("".join(said))
 
     def kill_node(self) -> None:

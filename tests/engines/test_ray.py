@@ -104,10 +104,10 @@ class Run:
             os.kill(pid, signal.SIGKILL)
         self.process.communicate()
 
-    def end(self, title: str, status: int = 0, killed: bool = False) -> str:
+    def end(self, title: str, status: int = 0, slack: float = 10) -> str:
         """Waits for the end, and prints and compares the time. Returns what the driver said.
 
-        Where something was killed, Ray needs time to notice and to start another worker, and shards in hand are run again.
+        Where something is killed, Ray needs time to notice and to start another worker, and shards in hand are run again.
         """
         out, said = self.process.communicate(timeout=240)
         wall = time.monotonic() - self.began
@@ -116,7 +116,7 @@ class Run:
         if work:
             ideal = float(work[2]) / WORKERS + START
             print(f"\n{title}: {work[1]} shards, wall {wall:.1f} s, ideal {ideal:.1f} s")
-            assert wall < ideal + (20 if killed else 10), said[-6000:]
+            assert wall < ideal + slack, said[-6000:]
         return said
 
 
@@ -163,7 +163,8 @@ def assert_attempts(dataset: Path, killed: bool) -> None:
 
 def test_all_stages_without_a_fault(cluster: Cluster, raw: Path, whole: Path, folder: Path):
     dataset = folder / "stages"
-    Run(cluster, "build", raw, "--out", dataset, "--shard-seconds", "0.05").end("build")
+    # The first run of a new cluster, which is starting its own processes.
+    Run(cluster, "build", raw, "--out", dataset, "--shard-seconds", "0.05").end("build", slack=20)
     Run(cluster, "predict", dataset, "--model", "otsu-box", "--shard-seconds", "0.1").end("predict")
     Run(cluster, "evaluate", dataset, *SMALL).end("evaluate")
     assert_same(dataset, whole)
@@ -182,7 +183,7 @@ def test_a_worker_is_killed(cluster: Cluster, dataset: Path, predicted: Path):
     run.kill_one(f"{PROGRAM} worker")  # medcosmos, and its worker of Ray lives
     run.await_shards(attempts_of(dataset), 10)
     run.kill_one("ray::Worker")  # the worker of Ray, and medcosmos with it
-    run.end("workers killed", killed=True)
+    run.end("workers killed", slack=20)
     assert_same(dataset, predicted)
     assert_attempts(dataset, killed=True)
 
@@ -191,7 +192,7 @@ def test_a_node_is_killed(cluster: Cluster, dataset: Path, predicted: Path):
     run = Run(cluster, "predict", dataset, *PREDICT, *SMALL)
     run.await_shards(attempts_of(dataset), 6)
     cluster.kill_node()
-    run.end("node killed", killed=True)
+    run.end("node killed", slack=20)
     assert_same(dataset, predicted)
     assert_attempts(dataset, killed=True)
 
@@ -203,7 +204,7 @@ def test_a_task_and_its_node_are_killed(cluster: Cluster, raw: Path, built: Path
     run.kill_one(f"{PROGRAM} shard")
     run.await_shards(attempts_of(dataset), 4)
     cluster.kill_node()
-    run.end("task and node killed", killed=True)
+    run.end("task and node killed", slack=20)
     assert_same(dataset, built)
 
 
@@ -323,9 +324,9 @@ def test_the_cost_of_two_thousand_empty_shards(cluster: Cluster, folder: Path):
 
 
 @pytest.mark.skipif("MEDCOSMOS_PACKAGES" not in os.environ, reason="MEDCOSMOS_PACKAGES: packages of setup")
-def test_mobile_sam(cluster: Cluster, dataset: Path, built: Path, folder: Path):
+def test_mobile_sam(cluster: Cluster, dataset: Path, built: Path, folder: Path, monkeypatch: pytest.MonkeyPatch):
     """A model that is worth keeping warm; encoder and decoder run on one thread, as in one process."""
-    os.environ["MEDCOSMOS_CACHE"] = str(folder / "cache")
+    monkeypatch.setenv("MEDCOSMOS_CACHE", str(folder / "cache"))
     medcosmos("setup")
     options = ["--strategies", "S5", "--limit", "6"]
     alone = shutil.copytree(built, folder / "alone")

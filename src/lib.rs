@@ -45,6 +45,7 @@ macro_rules! eprintln {
     }};
 }
 
+mod bucket;
 pub mod choice;
 mod coco;
 pub mod digest;

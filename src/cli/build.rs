@@ -16,7 +16,7 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped};
 /// Options of `build`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of downloads, or one archive
+    /// Folder of downloads, or one archive; may be in a bucket: s3://BUCKET/PREFIX
     raw: PathBuf,
     /// Folder of the dataset; an interrupted build resumes
     #[arg(long, short, value_name = "DATASET")]

@@ -246,6 +246,9 @@ impl Command {
     }
 }
 
+/// Crates that carry requests to object storage: what they log may hold credentials, so it never appears.
+const UNLOGGED: [&str; 6] = ["h2", "hyper", "hyper_util", "object_store", "reqwest", "rustls"];
+
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -256,6 +259,8 @@ pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("MEDCOSMOS_LOG").unwrap_or_else(|_| {
         tracing_subscriber::EnvFilter::new(if arguments.global.quiet { "error" } else { "warn,ort=error" })
     });
+    let quiet = UNLOGGED.iter().filter_map(|name| format!("{name}=off").parse().ok());
+    let filter = quiet.fold(filter, tracing_subscriber::EnvFilter::add_directive);
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| PrintableStderr)

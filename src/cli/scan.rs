@@ -14,7 +14,7 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, grouped, printable_line};
 /// Options of `scan`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Folder of downloads, or one archive
+    /// Folder of downloads, or one archive; may be in a bucket: s3://BUCKET/PREFIX
     raw: PathBuf,
     /// List every unused file with the reason
     #[arg(long)]
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments, global: &Global) -> Outcome {
         unclaimed: free.map(|(_, path)| path.to_string()).collect(),
         joined: of_sources(&scan, &registry, Source::joined_by),
         notes: of_sources(&scan, &registry, |source, _| source.notes.clone()),
-        near: near_misses(&registry, &scan, &tree.name(), &paths),
+        near: near_misses(&registry, &scan, tree.name(), &paths),
         problems: tree.problems().iter().map(|p| (p.path.clone(), p.reason.clone())).collect(),
         links: tree.links().to_vec(),
     };

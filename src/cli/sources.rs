@@ -41,7 +41,7 @@ enum Action {
         // Not `spec`: that is the name of a global option.
         #[arg(value_name = "SPEC")]
         source: String,
-        /// Folder of downloads, or one archive
+        /// Folder of downloads, or one archive; may be in a bucket: s3://BUCKET/PREFIX
         #[arg(long)]
         raw: PathBuf,
     },

@@ -25,7 +25,7 @@ use crate::text::{LINE_WIDTH, TextTable, at_most, byte_size, grouped};
                   medcosmos verify data/ --deep downloads/     also rebuild the dataset and compare all bytes"
 )]
 pub(super) struct Arguments {
-    /// Folder of downloads, an archive, or a dataset
+    /// Folder of downloads, an archive (both may be in a bucket: s3://BUCKET/PREFIX), or a dataset
     path: PathBuf,
     /// Downloads: check only this source; may be repeated
     #[arg(long, value_name = "SLUG")]

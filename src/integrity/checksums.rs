@@ -8,12 +8,12 @@
 //! `\r` and `\\`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
 use super::{Error, Result};
-use crate::raw::CHECKSUMS_HEADER;
+use crate::memory::Room;
+use crate::raw::{CHECKSUMS_HEADER, read_whole};
 use crate::whole_file::WholeFile;
 
 /// Version of the format.
@@ -57,7 +57,8 @@ impl Checksums {
     /// The file cannot be read, or is no list of this program.
     pub fn read(path: &Path) -> Result<Self> {
         let wrong = |reason: String| Error::Checksums { path: path.to_path_buf(), reason };
-        let text = fs::read_to_string(path).map_err(|e| wrong(format!("cannot read the list: {e}")))?;
+        let bytes = read_whole(path, &Room::default()).map_err(|e| wrong(format!("the list {}", e.reason)))?;
+        let text = String::from_utf8(bytes).map_err(|e| wrong(format!("the list cannot be read: {e}")))?;
         let mut lines = text.lines();
         let header = lines.next().unwrap_or_default();
         match header.strip_prefix(CHECKSUMS_HEADER).and_then(|rest| rest.trim().split_once(':')) {
@@ -164,6 +165,7 @@ fn unescape(path: &str) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::fs;
 
     fn list(files: &[(&str, &str)]) -> Checksums {
         let checksum =

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::checksums::{Checksum, Checksums, Comparison};
 use super::content::{Probe, Probed, is_data};
 use super::{Error, Finding, Kind, Result};
+use crate::bucket::is_url;
 use crate::memory::Budget;
 use crate::pipeline::Progress;
 use crate::raw::{self, CHECKSUMS, Link, Member, PHANTOMS, Tree};
@@ -105,7 +106,7 @@ pub fn verify_downloads(
     progress: &Progress,
 ) -> Result<DownloadsReport> {
     let list_path = list_path(path, options)?;
-    let listed = match (options.write, options.checksums.is_some() || list_path.exists()) {
+    let listed = match (options.write, options.checksums.is_some() || raw::is_there(&list_path)?) {
         (false, true) => Some(Checksums::read(&list_path)?),
         _ => None,
     };
@@ -132,7 +133,7 @@ pub fn verify_downloads(
         Some(ChecksumsReport { file: list_path.display().to_string(), written: true, listed, same: listed })
     } else if let Some(mut list) = listed {
         if options.only_sources {
-            list = of_sources(list, &there, registry, &tree.name());
+            list = of_sources(list, &there, registry, tree.name());
         }
         let comparison = list.compare(&there, &unread);
         let same = comparison.same;
@@ -157,14 +158,23 @@ pub fn verify_downloads(
 
 /// Where the list of checksums is.
 fn list_path(path: &Path, options: &DownloadsOptions) -> Result<PathBuf> {
-    let own = match path.is_dir() {
-        true => path.join(CHECKSUMS),
-        false => {
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(format!(".{CHECKSUMS}"));
-            path.with_file_name(name)
-        }
+    let beside = || {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(format!(".{CHECKSUMS}"));
+        path.with_file_name(name)
     };
+    if is_url(path) {
+        return match &options.checksums {
+            Some(chosen) if !(options.write && is_url(chosen)) => Ok(chosen.clone()),
+            _ if options.write => {
+                let reason = "medcosmos writes no list into a bucket; name a local file with --checksums".to_string();
+                Err(Error::Checksums { path: path.to_path_buf(), reason })
+            }
+            _ if raw::is_there(&beside())? => Ok(beside()),
+            _ => Ok(path.join(CHECKSUMS)),
+        };
+    }
+    let own = if path.is_dir() { path.join(CHECKSUMS) } else { beside() };
     let Some(chosen) = &options.checksums else { return Ok(own) };
     let folder = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     if options.write && path.is_dir() && folder(chosen).starts_with(folder(path)) && folder(chosen) != folder(&own) {

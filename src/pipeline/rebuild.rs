@@ -113,7 +113,7 @@ pub fn rebuild(
     let options = BuildOptions { slices: options_of(dataset)?, budget: budget.clone(), ..BuildOptions::default() };
     let tree = Tree::open_within(raw, budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let mut found = scan_below(&registry, &tree.name(), &paths);
+    let mut found = scan_below(&registry, tree.name(), &paths);
     // What is wrong with a list shows in the rows of its cases.
     let Prepared { digests, .. } = prepare(&tree, &mut found, &registry, None, progress);
 

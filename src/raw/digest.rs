@@ -74,12 +74,15 @@ impl Tree {
     /// What `read` makes of each of `members`, in their order. They are read in parallel, but those of an archive that
     /// can only be decoded forward one after the other in the order of the archive, so that it is decoded once.
     pub fn each<T: Send>(&self, members: &[&Member], read: impl Fn(&Member) -> T + Sync) -> Vec<T> {
-        let mut made: Vec<(usize, T)> = self
-            .runs(members, (0..members.len()).collect())
-            .into_par_iter()
-            .with_max_len(1)
-            .flat_map_iter(|run| run.into_iter().map(|index| (index, read(members[index]))))
-            .collect();
+        let runs = self.runs(members, (0..members.len()).collect());
+        let all = || {
+            let runs = runs.into_par_iter().with_max_len(1);
+            runs.flat_map_iter(|run| run.into_iter().map(|index| (index, read(members[index])))).collect()
+        };
+        let mut made: Vec<(usize, T)> = match &self.waiting {
+            Some(threads) => threads.install(all),
+            None => all(),
+        };
         made.sort_by_key(|&(index, _)| index);
         made.into_iter().map(|(_, made)| made).collect()
     }
@@ -110,7 +113,7 @@ impl Tree {
 /// Digests of an earlier run, in a text file of one JSON object a line.
 ///
 /// A digest holds for a member of the same path and size whose file on disk (its outermost archive, or itself) has the
-/// same size and time of last change. A file that is copied without its time is hashed again.
+/// same size, time of last change and, of an object in a bucket, ETag. A file that is copied without its time is hashed again.
 #[derive(Debug)]
 pub struct DigestCache {
     file: PathBuf,
@@ -124,6 +127,8 @@ struct Row {
     size: u64,
     outer_size: u64,
     outer_modified_ns: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outer_version: Option<String>,
     sha256: String,
 }
 
@@ -204,7 +209,8 @@ impl DigestCache {
         let outer = tree.enclosing.get(member.outer)?;
         let same = row.size == member.size
             && row.outer_size == outer.size()
-            && Some(row.outer_modified_ns) == outer.modified_ns;
+            && Some(row.outer_modified_ns) == outer.modified_ns
+            && row.outer_version == outer.version;
         same.then_some(row.sha256.as_str())
     }
 
@@ -212,7 +218,14 @@ impl DigestCache {
         let Some(outer) = tree.enclosing.get(member.outer) else { return };
         let Some(outer_modified_ns) = outer.modified_ns else { return };
         let (path, size) = (member.path.clone(), member.size);
-        let row = Row { path: path.clone(), size, outer_size: outer.size(), outer_modified_ns, sha256 };
+        let row = Row {
+            path: path.clone(),
+            size,
+            outer_size: outer.size(),
+            outer_modified_ns,
+            outer_version: outer.version.clone(),
+            sha256,
+        };
         self.rows.insert(path, row);
     }
 }

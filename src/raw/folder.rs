@@ -1,20 +1,26 @@
 //! Lists the files below a root, and joins the parts of split archives.
 //!
+//! A root is a folder, a file, or the URL of a place in a bucket, whose objects are its files.
+//!
 //! Links are followed, since downloads are often linked into place, also from other disks; a link that leads back to a
 //! folder above it is a problem, and one that leads out of the root is noted. Links to folders of the system are noted and
-//! not followed, and a warning names a link below which there are very many files. Names that are not UTF-8 are escaped ([`names::shown`]).
+//! not followed, and a warning names a link below which there are very many files. Names that are not UTF-8 are escaped
+//! ([`names::shown`]).
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use walkdir::{DirEntry, WalkDir};
 
 use super::parts::{Part, split_part};
-use super::source::Source;
+use super::source::{Place, Source};
+use super::stored::{Fetched, Stored};
 use super::{Error, Fault, Ignored, Link, Looks, Problem, Reason, names, rar, zip};
+use crate::bucket::{self, Bucket, Object};
 use crate::fault::annex_pointer;
 use crate::text::grouped;
 
@@ -25,11 +31,15 @@ pub(super) struct Found {
     pub source: Source,
     /// When it was last written, in ns since 1970; of joined parts, the latest. `None` where the system does not tell.
     pub modified_ns: Option<i64>,
+    /// The ETag of an object; of joined parts, those of all.
+    pub version: Option<String>,
 }
 
 /// What lies below a root.
 #[derive(Default)]
 pub(super) struct Listing {
+    /// Name of the root, without what is above it; empty where it has none, and of one file.
+    pub name: String,
     pub files: Vec<Found>,
     pub problems: Vec<Problem>,
     pub ignored: Vec<Ignored>,
@@ -41,14 +51,27 @@ pub(super) struct Listing {
 struct File {
     /// Path below the root, '/'-separated.
     path: String,
-    place: PathBuf,
+    place: Place,
     size: u64,
     modified_ns: Option<i64>,
+    version: Option<String>,
 }
 
 impl File {
     fn new(path: String, place: PathBuf, metadata: &Metadata) -> Self {
-        Self { path, place, size: metadata.len(), modified_ns: metadata.modified().ok().and_then(nanoseconds) }
+        let modified_ns = metadata.modified().ok().and_then(nanoseconds);
+        Self { path, place: Place::File(place), size: metadata.len(), modified_ns, version: None }
+    }
+
+    fn stored(path: String, bucket: &Bucket, object: Object, fetched: &Arc<Fetched>) -> Self {
+        let (size, modified_ns, version) = (object.size, object.modified_ns, object.version.e_tag.clone());
+        Self {
+            path,
+            place: Place::Object(Stored::new(bucket.clone(), object, fetched.clone())),
+            size,
+            modified_ns,
+            version,
+        }
     }
 
     fn name(&self) -> &str {
@@ -71,16 +94,23 @@ fn nanoseconds(time: SystemTime) -> Option<i64> {
     }
 }
 
-/// Lists a folder and all below it, or one file (with the other parts, if it is a part of a split archive).
+/// Lists a folder and all below it, or one file (with the other parts, if it is a part of a split archive). Readers of
+/// objects may hold `ahead` bytes together.
 ///
 /// # Errors
 /// When the root itself cannot be read. What cannot be read below it is a problem in the listing.
-pub(super) fn list(root: &Path) -> Result<Listing, Error> {
+pub(super) fn list(root: &Path, ahead: u64) -> Result<Listing, Error> {
+    if bucket::is_url(root) {
+        let failed =
+            |error: bucket::Error| Reason::from(io::Error::from(error.without_url())).at(root.display().to_string());
+        return list_bucket(root, &Fetched::new(ahead)).map_err(failed);
+    }
     let failed = |error: io::Error| Reason::from(error).at(root.display().to_string());
     let metadata = root.metadata().map_err(failed)?;
     let mut listing = Listing::default();
     let files = if metadata.is_dir() {
         std::fs::read_dir(root).map_err(failed)?;
+        listing.name = name_of(root);
         walk(root, &mut listing)
     } else if metadata.is_file() {
         let name = names::shown_os(root.file_name().unwrap_or(root.as_os_str()));
@@ -94,6 +124,63 @@ pub(super) fn list(root: &Path) -> Result<Listing, Error> {
     join(files, &mut listing);
     Ok(listing)
 }
+
+/// The name of a folder.
+fn name_of(root: &Path) -> String {
+    let named = |path: &Path| path.file_name().map(names::shown_os);
+    named(root).or_else(|| named(&root.canonicalize().ok()?)).unwrap_or_default()
+}
+
+/// Lists the objects below a URL, or the one that it names.
+fn list_bucket(root: &Path, fetched: &Arc<Fetched>) -> bucket::Result<Listing> {
+    let bucket = Bucket::open(root)?;
+    let mut listing = Listing::default();
+    let objects = bucket.list("")?;
+    let mut files = Vec::new();
+    if objects.is_empty()
+        && let Some((above, name)) = bucket::split(root)
+    {
+        let bucket = Bucket::open(&above)?;
+        match split_part(&name) {
+            Some(part) => files = stored_parts(&bucket, part.whole, fetched)?,
+            None => {
+                let object = bucket.head(&name)?.ok_or_else(|| bucket::Error::nothing_at(root))?;
+                files.push(File::stored(name, &bucket, object, fetched));
+            }
+        }
+    } else {
+        listing.name = root.file_name().map(names::shown_os).unwrap_or_default();
+    }
+    for object in objects {
+        let path = names::shown(object.key.as_bytes());
+        if let Some((leftover, reason)) = names::leftover_in(&path) {
+            listing.ignored.push(Ignored { path: leftover.to_string(), reason });
+            continue;
+        }
+        if names::is_checksums(&path) && is_stored_checksum_list(&bucket, &object)? {
+            listing.ignored.push(Ignored { path, reason: CHECKSUM_LIST });
+            continue;
+        }
+        files.push(File::stored(path, &bucket, object, fetched));
+    }
+    join(files, &mut listing);
+    Ok(listing)
+}
+
+/// The parts of the archive `whole` among the objects of a bucket.
+fn stored_parts(bucket: &Bucket, whole: &str, fetched: &Arc<Fetched>) -> bucket::Result<Vec<File>> {
+    let objects = bucket.list("")?.into_iter();
+    let parts = objects.filter(|object| split_part(&object.key).is_some_and(|part| part.whole == whole));
+    Ok(parts.map(|object| File::stored(object.key.clone(), bucket, object, fetched)).collect())
+}
+
+/// As [`is_checksum_list`], of an object.
+fn is_stored_checksum_list(bucket: &Bucket, object: &Object) -> bucket::Result<bool> {
+    let len = names::CHECKSUMS_HEADER.len() as u64;
+    Ok(object.size >= len && bucket.read_range(&object.key, 0..len)? == names::CHECKSUMS_HEADER.as_bytes())
+}
+
+const CHECKSUM_LIST: &str = "the list of checksums that `medcosmos verify` wrote";
 
 /// The parts of the archive `whole` in the folder of one of them.
 fn parts_beside(part: &Path, whole: &str) -> io::Result<Vec<File>> {
@@ -150,7 +237,7 @@ fn walk(root: &Path, listing: &mut Listing) -> Vec<File> {
             outside.count();
         }
         if entry.depth() == 1 && is_checksum_list(&entry) {
-            listing.ignored.push(Ignored { path, reason: "the list of checksums that `medcosmos verify` wrote" });
+            listing.ignored.push(Ignored { path, reason: CHECKSUM_LIST });
         } else if entry.file_type().is_file() {
             match DirEntry::metadata(&entry) {
                 Ok(metadata) => files.push(File::new(path, entry.path().to_owned(), &metadata)),
@@ -228,9 +315,8 @@ fn target_outside(entry: &DirEntry, root: &Path) -> Option<String> {
 /// others.
 fn is_checksum_list(entry: &DirEntry) -> bool {
     let mut head = vec![0; names::CHECKSUMS_HEADER.len()];
-    let name = entry.file_name().to_string_lossy();
     entry.file_type().is_file()
-        && (name == names::CHECKSUMS || name.ends_with(&format!(".{}", names::CHECKSUMS)))
+        && names::is_checksums(&entry.file_name().to_string_lossy())
         && std::fs::File::open(entry.path()).and_then(|mut file| file.read_exact(&mut head)).is_ok()
         && head == names::CHECKSUMS_HEADER.as_bytes()
 }
@@ -284,6 +370,9 @@ fn join(files: Vec<File>, listing: &mut Listing) {
                 joined.zip`"
             );
             listing.problems.push(Reason::Unsupported(feature).at(file.path).into());
+        } else if first.is_some() && matches!(file.place, Place::Object(_)) {
+            let feature = "a volume of a RAR archive in a bucket; unpack the archive and use the files";
+            listing.problems.push(Reason::Unsupported(feature.into()).at(file.path).into());
         } else if first.is_some() {
             listing
                 .ignored
@@ -291,8 +380,9 @@ fn join(files: Vec<File>, listing: &mut Listing) {
         } else {
             listing.files.push(Found {
                 path: file.path,
-                source: Source::files([(file.place, file.size)]),
+                source: Source::joined([(file.place, file.size)]),
                 modified_ns: file.modified_ns,
+                version: file.version,
             });
         }
     }
@@ -307,7 +397,12 @@ fn join(files: Vec<File>, listing: &mut Listing) {
                     .map(|(_, file)| file.modified_ns)
                     .collect::<Option<Vec<_>>>()
                     .and_then(|all| all.into_iter().max()),
-                source: Source::files(parts.into_iter().map(|(_, file)| (file.place, file.size))),
+                version: parts
+                    .iter()
+                    .map(|(_, file)| file.version.as_deref())
+                    .collect::<Option<Vec<_>>>()
+                    .map(|all| all.join(",")),
+                source: Source::joined(parts.into_iter().map(|(_, file)| (file.place, file.size))),
             }),
         }
     }

@@ -58,6 +58,10 @@
 //! file on disk is a [`Problem`], and so is what lies behind the point where a compressed tar exceeds it. A member is
 //! read as a whole only if the [budget](Options::budget) has the memory.
 //!
+//! A root may be in a bucket ([`bucket`](crate::bucket)): `s3://bucket/prefix`, or an object that is an archive. Its
+//! objects are files below a folder, and are read by ranges: of a zip its directory and the wanted entries, of a plain tar
+//! its headers and the wanted entries, of everything else the stream (`stored.rs`).
+//!
 //! Files are read by position, not mapped into memory: a download that is truncated or replaced while being read causes
 //! an error, whereas a mapping would kill the process.
 
@@ -66,6 +70,7 @@ use std::io;
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::bucket;
 use crate::memory::Beyond;
 use crate::text::byte_size;
 
@@ -84,6 +89,7 @@ mod registry;
 mod sevenz;
 mod single;
 mod source;
+mod stored;
 mod tar;
 mod tree;
 mod zip;
@@ -94,7 +100,7 @@ pub(crate) use digest::DigestCache;
 pub(crate) use names::{CHECKSUMS, CHECKSUMS_HEADER, PHANTOMS};
 pub(crate) use registry::archive_of;
 pub(crate) use registry::{is_compressed, is_compression, without_ending};
-pub(crate) use single::{read_companion, read_whole};
+pub(crate) use single::{is_there, read_companion, read_whole};
 pub use tree::{Member, Tree};
 
 /// A file or an archive entry that cannot be read, and why.
@@ -191,8 +197,7 @@ impl Reason {
     /// What is wrong, in a word.
     pub fn fault(&self) -> Fault {
         match self {
-            // What a decoder says of its data has no number of the system.
-            Reason::Io(error) if error.raw_os_error().is_some() => Fault::Unreadable,
+            Reason::Io(error) if is_of_the_system(error) => Fault::Unreadable,
             Reason::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Fault::Truncated,
             Reason::Io(_) | Reason::Damaged(_) => Fault::Damaged,
             Reason::NotAnArchive { found, .. } => found.fault,
@@ -212,6 +217,22 @@ impl Reason {
     fn at(self, path: impl Into<String>) -> Error {
         Error { path: path.into(), reason: self }
     }
+}
+
+/// Whether an error says that a file or object cannot be read, not that a decoder refuses what was read.
+fn is_of_the_system(error: &io::Error) -> bool {
+    // What a decoder says of its data has no number of the system.
+    if error.raw_os_error().is_some() {
+        return true;
+    }
+    let mut inner = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
+    while let Some(error) = inner {
+        if error.is::<bucket::Error>() || error.downcast_ref().is_some_and(is_of_the_system) {
+            return true;
+        }
+        inner = error.source();
+    }
+    false
 }
 
 /// An archive, an archive entry or a folder that could not be read. The rest of the tree is not affected.

@@ -83,6 +83,12 @@ pub const CHECKSUMS: &str = "checksums.tsv";
 /// How the first line of such a list begins.
 pub const CHECKSUMS_HEADER: &str = "# medcosmos checksums";
 
+/// Whether a file of this name, in the root of a folder of downloads, may be a list of checksums.
+pub(super) fn is_checksums(name: &str) -> bool {
+    let stem = name.strip_suffix(CHECKSUMS);
+    stem.is_some_and(|stem| (stem.is_empty() || stem.ends_with('.')) && !stem.contains('/'))
+}
+
 /// Names that operating systems and tools leave behind, and what left them.
 const LEFTOVERS: [(&str, &str); 11] = [
     ("__MACOSX", "resource forks of macOS"),

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use super::archive::{Allowed, ArchiveKind, Opened, Shared};
 use super::codec::{CODECS, Codec};
 use super::source::Source;
-use super::{Fault, Looks, Reason, rar, sevenz, tar, zip};
+use super::{Fault, Looks, Reason, is_of_the_system, rar, sevenz, tar, zip};
 use crate::fault::{HEAD_BYTES, describe, is_zeros};
 use crate::formats;
 
@@ -129,7 +129,10 @@ fn open_compressed(
     shared: &Shared,
     allowed: Allowed,
 ) -> Result<Option<Opened>, Reason> {
-    let head = decoded_head(source, codec, shared.options.window());
+    let head = match decoded_head(source, codec, shared.options.window()) {
+        Err(error) if is_of_the_system(&error) => return Err(Reason::Io(error)),
+        head => head,
+    };
     let Some(Expected { kind, name }) = expected else {
         return match head {
             Ok(head) if (tar::KIND.signature)(&head) => tar::open_compressed(source, codec, shared, allowed).map(Some),

@@ -1,10 +1,12 @@
-//! Files on disk that are in no tree: those that a command names one by one, and the companions of their headers.
+//! Files and objects of buckets that are in no tree: those that a command names one by one, and the companions of their
+//! headers.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use super::{Error, Reason};
+use crate::bucket::{self, Bucket};
 use crate::formats;
 use crate::memory::{Room, Unread};
 
@@ -16,7 +18,30 @@ pub(crate) fn read_whole(path: &Path, room: &Room) -> Result<Vec<u8>, Error> {
     read(path, room).map_err(|reason| reason.at(path.display().to_string()))
 }
 
+/// Whether a file or an object is there.
+///
+/// # Errors
+/// The bucket cannot be asked.
+pub(crate) fn is_there(path: &Path) -> Result<bool, Error> {
+    if !bucket::is_url(path) {
+        return Ok(path.exists());
+    }
+    let Some((above, name)) = bucket::split(path) else { return Ok(false) };
+    let object = Bucket::open(&above).and_then(|bucket| bucket.head(&name));
+    object.map(|object| object.is_some()).map_err(|error| refused(error).at(path.display().to_string()))
+}
+
+/// What a request says, of a path that the message names.
+fn refused(error: bucket::Error) -> Reason {
+    Reason::Io(error.without_url().into())
+}
+
 fn read(path: &Path, room: &Room) -> Result<Vec<u8>, Reason> {
+    if bucket::is_url(path) {
+        let nothing = || refused(bucket::Error::nothing_at(path));
+        let (above, name) = bucket::split(path).ok_or_else(nothing)?;
+        return read_object(&Bucket::open(&above).map_err(refused)?, &name, room)?.ok_or_else(nothing);
+    }
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -34,6 +59,16 @@ fn read(path: &Path, room: &Room) -> Result<Vec<u8>, Reason> {
     Ok(bytes)
 }
 
+/// The bytes of an object; `None` where it is not there.
+fn read_object(bucket: &Bucket, key: &str, room: &Room) -> Result<Option<Vec<u8>>, Reason> {
+    let Some(object) = bucket.head(key).map_err(refused)? else { return Ok(None) };
+    let size = usize::try_from(object.size).unwrap_or(usize::MAX);
+    let mut bytes = room.with_capacity(size)?;
+    bytes.resize(size, 0);
+    bucket.read_into(key, 0, &mut bytes, &object.version).map_err(refused)?;
+    Ok(Some(bytes))
+}
+
 /// The companion `name` of the header at `header`, in memory of `room`; `None` where it is not there. `name` is a path
 /// below the header's folder, as [`Companion`](formats::Companion) has it. Links count as what they lead to, which must
 /// be a regular file below that folder.
@@ -41,20 +76,28 @@ fn read(path: &Path, room: &Room) -> Result<Vec<u8>, Reason> {
 /// # Errors
 /// What is no such file, and what [`read_whole`] says.
 pub(crate) fn read_companion(header: &Path, name: &str, room: &Room) -> formats::Result<Option<Vec<u8>>> {
-    let refused = |reason: String| formats::Error::Unknown(format!("the data file {name:?} of the header {reason}"));
+    let wrong = |reason: String| formats::Error::Unknown(format!("the data file {name:?} of the header {reason}"));
+    if bucket::is_url(header) {
+        let Some((above, _)) = bucket::split(header) else { return Ok(None) };
+        let bucket = Bucket::open(&above).map_err(|error| wrong(error.to_string()))?;
+        return read_object(&bucket, name, room).map_err(|reason| match reason {
+            Reason::Memory(beyond) => beyond.into(),
+            reason => wrong(reason.to_string()),
+        });
+    }
     let beside = header.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(folder) = beside.canonicalize() else { return Ok(None) };
     let Ok(path) = folder.join(name).canonicalize() else { return Ok(None) };
     if !path.starts_with(&folder) {
-        return Err(refused(format!("leads out of its folder, to {}", path.display())));
+        return Err(wrong(format!("leads out of its folder, to {}", path.display())));
     }
     if !path.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Err(refused("is not a regular file".into()));
+        return Err(wrong("is not a regular file".into()));
     }
     match read(&path, room) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(Reason::Memory(beyond)) => Err(beyond.into()),
-        Err(reason) => Err(refused(reason.to_string())),
+        Err(reason) => Err(wrong(reason.to_string())),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A run of bytes that archives are read from: a file, several files joined (split archives), bytes in memory, or a
-//! window of one of those (an archive stored in another one).
+//! A run of bytes that archives are read from: a file or an object of a bucket, several of them joined (split archives),
+//! bytes in memory, or a window of one of those (an archive stored in another one).
 //!
 //! Readers open the file when they first need it and have their own position, so a [`Source`] holds no file handle and
 //! can be shared by threads. A tree of thousands of archives does not reach the limit of open files.
@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use super::stored::{Ahead, Stored, Wanted};
 
 /// Bytes of an archive, random access, any number of readers.
 #[derive(Clone)]
@@ -25,21 +27,23 @@ struct Piece {
     place: Place,
 }
 
-enum Place {
+pub(super) enum Place {
     /// A file, and its size when it was indexed.
     File(PathBuf),
+    /// An object of a bucket.
+    Object(Stored),
     /// The bytes of an open file that has no name, from an offset.
     Unnamed(Arc<File>, u64),
     Memory(Vec<u8>),
 }
 
 impl Source {
-    /// The joined contents of `files`, each given with its size.
-    pub(super) fn files(files: impl IntoIterator<Item = (PathBuf, u64)>) -> Self {
+    /// The joined contents of `places`, each given with its size.
+    pub(super) fn joined(places: impl IntoIterator<Item = (Place, u64)>) -> Self {
         let mut len = 0;
         let mut pieces = Vec::new();
-        for (path, size) in files {
-            pieces.push(Piece { start: len, len: size, place: Place::File(path) });
+        for (place, size) in places {
+            pieces.push(Piece { start: len, len: size, place });
             len += size;
         }
         Self { pieces: pieces.into(), start: 0, len }
@@ -85,7 +89,14 @@ impl Source {
             buffer: Vec::new(),
             consumed: 0,
             ahead: FIRST_BYTES,
+            stored: (0, Ahead::default()),
+            known: 0,
         }
+    }
+
+    /// A reader at `start` for a caller that takes the next `len` bytes, as far as they are there.
+    pub(super) fn reader_of(&self, start: u64, len: u64) -> SourceReader {
+        SourceReader { position: start, known: start.saturating_add(len).min(self.len), ..self.reader() }
     }
 
     /// Up to `len` of the first bytes.
@@ -114,17 +125,62 @@ pub(super) struct SourceReader {
     consumed: usize,
     /// Bytes to take next.
     ahead: usize,
+    /// What is requested of the object of the piece last read from, and the piece's number.
+    stored: (usize, Ahead),
+    /// Position behind the last byte that the caller is known to take.
+    known: u64,
 }
 
+/// Buffers of at least so many bytes are filled from an object directly.
+const DIRECT_BYTES: usize = 1 << 20;
+
 impl SourceReader {
-    /// Reads at `self.position`, past the buffer.
-    fn read_behind(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let left = self.source.len.saturating_sub(self.position);
+    /// The piece at `self.position`, past the buffer, by its number; the position in it, and the bytes that are left of
+    /// it. `None` at the end.
+    fn here(&self) -> Option<(usize, u64, u64)> {
+        let left = self.source.len.checked_sub(self.position).filter(|&left| left > 0)?;
         let absolute = self.source.start + self.position;
         let index = self.source.pieces.partition_point(|p| p.start + p.len <= absolute);
-        let Some(piece) = self.source.pieces.get(index).filter(|_| left > 0) else { return Ok(0) };
+        let piece = self.source.pieces.get(index)?;
         let offset = absolute - piece.start;
-        let wanted = (out.len() as u64).min(left).min(piece.len - offset) as usize;
+        Some((index, offset, left.min(piece.len - offset)))
+    }
+
+    /// Puts bytes of an object into the buffer, which is empty; false where there is none at `self.position`.
+    fn buffer_object(&mut self) -> io::Result<bool> {
+        let Some((index, offset, left)) = self.here() else { return Ok(false) };
+        let Place::Object(stored) = &self.source.pieces[index].place else { return Ok(false) };
+        let (object, ahead) = &mut self.stored;
+        if *object != index {
+            ahead.clear();
+            *object = index;
+        }
+        let known = offset + self.known.saturating_sub(self.position).min(left);
+        self.buffer.clear();
+        self.consumed = 0;
+        self.buffer = ahead.take(stored, &Wanted { offset, end: offset + left, known })?;
+        self.position += self.buffer.len() as u64;
+        Ok(true)
+    }
+
+    /// Whether so large a buffer is filled without the reader's own.
+    fn reads_directly(&self, len: usize) -> bool {
+        let object = || {
+            let (index, offset, _) = self.here()?;
+            matches!(self.source.pieces[index].place, Place::Object(_))
+                .then(|| self.stored.0 == index && self.stored.1.awaits(offset))
+        };
+        match len >= BUFFER_BYTES {
+            true => object().is_none_or(|awaits| len >= DIRECT_BYTES && !awaits),
+            false => false,
+        }
+    }
+
+    /// Reads at `self.position`, past the buffer.
+    fn read_behind(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let Some((index, offset, left)) = self.here() else { return Ok(0) };
+        let piece = &self.source.pieces[index];
+        let wanted = (out.len() as u64).min(left) as usize;
         let out = &mut out[..wanted];
         let count = match &piece.place {
             Place::Memory(bytes) => {
@@ -132,6 +188,10 @@ impl SourceReader {
                 wanted
             }
             Place::Unnamed(file, from) => read_at(file, out, from + offset)?,
+            Place::Object(stored) => {
+                stored.read_exact_at(out, offset)?;
+                wanted
+            }
             Place::File(path) => {
                 #[cfg(debug_assertions)]
                 injected_error(path)?;
@@ -184,7 +244,7 @@ fn read_at(file: &File, out: &mut [u8], offset: u64) -> io::Result<usize> {
 
 impl BufRead for SourceReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.consumed == self.buffer.len() {
+        if self.consumed == self.buffer.len() && !self.buffer_object()? {
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.resize(self.ahead, 0);
             self.ahead = (2 * self.ahead).min(BUFFER_BYTES);
@@ -204,7 +264,10 @@ impl BufRead for SourceReader {
 
 impl Read for SourceReader {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.consumed == self.buffer.len() && out.len() >= BUFFER_BYTES {
+        if self.consumed == self.buffer.len() && self.reads_directly(out.len()) {
+            // What it holds does not end where the reader will stand.
+            self.buffer.clear();
+            self.consumed = 0;
             return self.read_behind(out);
         }
         let available = self.fill_buf()?;
@@ -286,6 +349,60 @@ mod tests {
     }
 
     #[test]
+    fn a_step_back_after_a_large_read_gives_the_bytes_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, bytes) = joined(folder.path());
+        let mut reader = source.reader();
+        let buffered = reader.fill_buf().unwrap().len();
+        reader.consume(buffered);
+        let mut large = vec![0; BUFFER_BYTES];
+        let count = reader.read(&mut large).unwrap();
+        reader.seek(SeekFrom::Current(-10)).unwrap();
+        let mut back = [0; 10];
+        reader.read_exact(&mut back).unwrap();
+        assert_eq!(back, bytes[buffered + count - 10..buffered + count]);
+    }
+
+    /// The same of an object and a piece in memory, with a reader that is told how far it will go.
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_reader_of_objects_is_a_cursor_over_their_bytes() {
+        use crate::bucket::{Condition, requests};
+        use crate::raw::stored::Fetched;
+
+        let Some(bucket) = requests::bucket("readers") else { return };
+        let bytes: Vec<u8> = (0..9_000_000u32).map(|i| (i * 7 + i / 251) as u8).collect();
+        let (first, second) = bytes.split_at(8_500_000);
+        bucket.put("a", first.to_vec(), Condition::Always).unwrap();
+        let object = bucket.head("a").unwrap().unwrap();
+        for held in [0, 1 << 20, 1 << 28] {
+            let stored = Stored::new(bucket.clone(), object.clone(), Fetched::new(held));
+            let places = [(Place::Object(stored), 8_500_000), (Place::Memory(second.to_vec()), 500_000)];
+            let source = Source::joined(places).window(3, 8_999_000).unwrap();
+            let mut reader = source.reader_of(100, 5_000_000);
+            reader.seek(SeekFrom::Start(0)).unwrap();
+            let mut cursor = io::Cursor::new(&bytes[3..8_999_003]);
+            let mut random = 1_u32;
+            for _ in 0..40 {
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let to = match random % 3 {
+                    0 => SeekFrom::Start(u64::from(random >> 9)),
+                    1 => SeekFrom::Current(i64::from(random >> 16) - 30_000),
+                    _ => SeekFrom::End(-i64::from(random >> 14)),
+                };
+                assert_eq!(reader.seek(to).ok(), cursor.seek(to).ok());
+                let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+                (&mut reader).take(u64::from(random >> 10)).read_to_end(&mut ours).unwrap();
+                (&mut cursor).take(u64::from(random >> 10)).read_to_end(&mut theirs).unwrap();
+                assert!(ours == theirs, "{to:?}, {held}");
+            }
+            let mut whole = vec![0; 8_999_000];
+            source.reader().read_exact(&mut whole).unwrap();
+            assert!(whole == bytes[3..8_999_003]);
+        }
+    }
+
+    #[test]
     fn a_window_must_lie_inside() {
         let source = Source::memory(vec![0; 10]);
         assert!(source.window(0, 10).is_some() && source.window(10, 0).is_some());
@@ -297,7 +414,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         std::fs::write(&path, [0; 10]).unwrap();
-        let source = Source::files([(path.clone(), 10)]);
+        let source = Source::joined([(Place::File(path.clone()), 10)]);
         std::fs::write(&path, [0; 9]).unwrap();
         let error = source.head(4).unwrap_err().to_string();
         assert!(error.contains("had 10 bytes") && error.contains("has 9 now"), "{error}");

@@ -10,12 +10,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Reason;
 use super::archive::{Allowed, Archive, ArchiveKind, Entry, Opened, Shared, copy};
 use super::codec::Codec;
 use super::cursors::{Cursor, Cursors, Sequential};
 use super::names::{normalise, shown};
 use super::source::Source;
+use super::{Reason, is_of_the_system};
 use crate::fault::is_zeros;
 
 pub(super) static KIND: ArchiveKind = ArchiveKind {
@@ -117,6 +117,10 @@ impl Index {
             let Some(item) = walk.next() else { break };
             let item = match item {
                 Ok(item) => item,
+                Err(error) if is_of_the_system(&error) => {
+                    index.damage = Some(Reason::Io(error));
+                    break;
+                }
                 Err(error) => {
                     index.damage = Some(ends_early(index.entries.len(), &error.to_string()));
                     break;
@@ -267,9 +271,7 @@ struct Plain {
 impl Archive for Plain {
     fn copy(&self, entry: usize, out: &mut dyn Write) -> Result<(), Reason> {
         let span = *self.spans.get(entry).ok_or(Reason::Foreign)?;
-        let mut reader = self.source.reader();
-        reader.seek(SeekFrom::Start(span.offset))?;
-        copy(&mut reader.take(span.len), out)?;
+        copy(&mut self.source.reader_of(span.offset, span.len).take(span.len), out)?;
         Ok(())
     }
 

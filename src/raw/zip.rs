@@ -40,7 +40,7 @@ struct Zip {
 
 /// Opens a zip by its directory.
 fn open(source: &Source) -> Result<Opened, Reason> {
-    let archive = ZipArchive::new(source.reader()).map_err(|error| cannot_open(source, &error))?;
+    let archive = ZipArchive::new(source.reader()).map_err(|error| cannot_open(source, error))?;
     let directory = archive.metadata();
     let mut zip = Zip { source: source.clone(), directory: directory.clone(), shifts: HashMap::new() };
     zip.find_shifted(archive.offset())?;
@@ -80,14 +80,12 @@ fn open(source: &Source) -> Result<Opened, Reason> {
 }
 
 /// What to say of a zip whose directory is not found.
-fn cannot_open(source: &Source, error: &ZipError) -> Reason {
+fn cannot_open(source: &Source, error: ZipError) -> Reason {
     let advice = "download it again; for a multi-part zip (.z01, .z02, ...), join the parts with `zip -s 0 parts.zip \
         --out joined.zip`";
     match error {
-        ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            Reason::Io(io::Error::new(error.kind(), error.to_string()))
-        }
-        _ => Reason::Cut(format!(
+        ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Reason::Io(error),
+        error => Reason::Cut(format!(
             "the zip directory is missing at the end of the {} bytes ({error}); {advice}",
             source.len()
         )),
@@ -206,7 +204,10 @@ impl Archive for Zip {
     fn copy(&self, number: usize, out: &mut dyn Write) -> Result<(), Reason> {
         let entry = self.directory.entry(number).map_err(reason)?;
         let shift = self.shift(number).ok_or(Reason::Foreign)?;
-        let mut reader = Shifted { inner: self.source.reader(), shift };
+        // The local header may have other fields than the directory: some more than it.
+        let len = entry.compressed_size().saturating_add(entry.name_raw().len() as u64 + 512);
+        let start = entry.header_start().saturating_add_signed(shift).min(self.source.len());
+        let mut reader = Shifted { inner: self.source.reader_of(start, len), shift };
         let mut decoded = entry.with_reader(&mut reader, ZipReadOptions::new()).map_err(reason)?;
         copy(&mut decoded, out)?;
         Ok(())

@@ -53,7 +53,7 @@ pub fn scan(registry: &Registry, paths: &[&str]) -> Scan {
 /// is settled by content.
 pub fn scan_tree(registry: &Registry, tree: &Tree, cache: Option<&mut DigestCache>) -> Scan {
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let mut found = scan_below(registry, &tree.name(), &paths);
+    let mut found = scan_below(registry, tree.name(), &paths);
     settle(&mut found, registry, tree, cache);
     found
 }

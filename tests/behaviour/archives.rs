@@ -34,7 +34,7 @@ fn content(raw: &Path, sources: &[&str]) -> Content {
 }
 
 /// Files below a folder, with their paths in it, sorted.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
     entries
         .filter(|e| e.file_type().is_file())
@@ -42,7 +42,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn zip(files: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
+pub fn zip(files: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (path, bytes) in files {
         zip.start_file(path, SimpleFileOptions::default().compression_method(method)).unwrap();
@@ -51,7 +51,7 @@ fn zip(files: &[(String, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
     zip.finish().unwrap().into_inner()
 }
 
-fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, bytes) in files {
         let mut header = tar::Header::new_ustar();
@@ -62,7 +62,7 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-fn seven_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn seven_zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = sevenz_rust2::ArchiveWriter::new(Cursor::new(Vec::new())).unwrap();
     for (path, bytes) in files {
         archive.push_archive_entry(sevenz_rust2::ArchiveEntry::new_file(path), Some(&bytes[..])).unwrap();

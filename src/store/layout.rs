@@ -203,9 +203,12 @@ pub(super) fn lock(root: &Path) -> PathBuf {
     root.join(OWN).join("lock")
 }
 
+/// File with the digests of raw files, which hosts that build into an object store share.
+pub(super) const DIGESTS: &str = ".medcosmos/digests";
+
 /// File with the digests of raw files that were computed before.
 pub(super) fn digest_cache(root: &Path) -> PathBuf {
-    root.join(OWN).join("digests")
+    root.join(DIGESTS)
 }
 
 /// File with the last analysis of a name.

@@ -14,8 +14,7 @@ use super::layout;
 use super::place;
 use super::remote::{Begun, Remote};
 use crate::bucket;
-use crate::digest::sha256_file;
-#[cfg(feature = "query")]
+use crate::digest::{sha256, sha256_file};
 use crate::whole_file::replace_whole;
 
 /// A dataset's place, or that of a part of it which is laid out as a dataset.
@@ -279,6 +278,39 @@ impl Root {
             key => remote.put(key, bytes)?,
         };
         if replaced { Ok(true) } else { Err(Error::Overtaken { path: self.name.clone() }) }
+    }
+
+    /// Adds the lines that an object store has of a file of this host before the lines of this host. Returns the SHA-256 of
+    /// the object; `None` where there is none, and for a local folder.
+    ///
+    /// # Errors
+    /// Errors of reading and writing.
+    pub(super) fn fetch_lines(&self, path: &str) -> Result<Option<String>> {
+        let Some(remote) = &self.remote else { return Ok(None) };
+        let Some(mut bytes) = remote.read(&self.key(path))? else { return Ok(None) };
+        let digest = sha256(&bytes);
+        let local = self.local(path);
+        let own = found(fs::read(&local), &local, "read")?.unwrap_or_default();
+        if sha256(&own) != digest {
+            bytes.extend(own);
+            let written =
+                local.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| replace_whole(&local, &bytes));
+            written.map_err(io(&local, "write"))?;
+        }
+        Ok(Some(digest))
+    }
+
+    /// Puts a file of this host into an object store for other hosts, unless the object has this SHA-256 already.
+    ///
+    /// # Errors
+    /// Errors of reading, and of the object store.
+    pub(super) fn share(&self, path: &str, known: Option<&str>) -> Result<()> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let local = self.local(path);
+        match found(fs::read(&local), &local, "read")? {
+            Some(bytes) if known != Some(sha256(&bytes).as_str()) => remote.put(&self.key(path), &bytes).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Removes a file that may be gone already. A folder in its place is another's, and stays.

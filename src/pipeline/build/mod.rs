@@ -88,6 +88,7 @@ pub fn build(
     let (tree, mut found) = scan_downloads(raw, path, registry, options)?;
     let dataset = Dataset::create(path)?;
     let _lock = dataset.lock()?;
+    let fetched = dataset.fetch_digests()?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let Prepared { digests, unread, .. } = prepare(&tree, &mut found, registry, Some(&mut cache), progress);
     save(&cache);
@@ -103,6 +104,7 @@ pub fn build(
     };
     cache.forget_contradicted(&tree);
     save(&cache);
+    dataset.share_digests(fetched.as_deref())?;
     let written = outcome?;
     let done = written.iter().filter(|(_, written)| *written).count();
     let files = planned_files(&tree, &found, registry)?;
@@ -148,9 +150,11 @@ pub fn divided_build<T>(
     let (tree, mut found) = scan_downloads(raw, path, registry, options)?;
     let dataset = Dataset::create(path)?;
     let _lock = dataset.lock_shared()?;
+    let fetched = dataset.fetch_digests()?;
     let mut cache = DigestCache::load(&dataset.digest_cache());
     let digests = prepare(&tree, &mut found, registry, Some(&mut cache), progress).digests;
     save(&cache);
+    dataset.share_digests(fetched.as_deref())?;
     let work = shards(&tree, &found, registry, options, &digests)?;
     Ok(with(&dataset, &Planned::new(&dataset, (&tree, &digests), work, options)))
 }

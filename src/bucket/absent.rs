@@ -22,10 +22,6 @@ pub(crate) struct Bucket(Infallible);
 
 #[allow(clippy::unused_self, reason = "the methods are those of the client")]
 impl Bucket {
-    pub(crate) fn is_url(path: &Path) -> bool {
-        super::is_url(path)
-    }
-
     /// # Errors
     /// Always.
     pub(crate) fn open(url: &Path) -> Result<Self> {
@@ -55,10 +51,6 @@ impl Bucket {
     }
 
     pub(crate) fn read_range(&self, _: &str, _: Range<u64>) -> Result<Vec<u8>> {
-        match self.0 {}
-    }
-
-    pub(crate) fn read_ranges(&self, _: &str, _: &[Range<u64>]) -> Result<Vec<Vec<u8>>> {
         match self.0 {}
     }
 

@@ -56,11 +56,6 @@ impl fmt::Debug for Bucket {
 }
 
 impl Bucket {
-    /// Whether a path is the URL of a bucket or of a place in one.
-    pub(crate) fn is_url(path: &Path) -> bool {
-        super::is_url(path)
-    }
-
     /// Sets up the client of `s3://bucket/prefix` with what the environment and the profiles say. Nothing is requested.
     ///
     /// # Errors
@@ -182,21 +177,6 @@ impl Bucket {
     pub(crate) fn begin(&self, key: &str, range: Range<u64>, version: &Version) -> Result<Pending> {
         let task = self.runtime.spawn(part(self.store.clone(), self.location(key)?, range.clone(), version));
         Ok(Pending { bucket: self.clone(), key: key.to_string(), range, task })
-    }
-
-    /// Several ranges of an object. Ranges that are less than a MiB apart are read by one request.
-    ///
-    /// # Errors
-    /// As [`read_range`](Self::read_range).
-    pub(crate) fn read_ranges(&self, key: &str, ranges: &[Range<u64>]) -> Result<Vec<Vec<u8>>> {
-        let location = self.location(key)?;
-        let (store, wanted) = (self.store.clone(), ranges.to_vec());
-        let got = self.run(async move { store.get_ranges(&location, &wanted).await });
-        let got = got.map_err(|error| self.failure(key, &error))?;
-        for (range, bytes) in ranges.iter().zip(&got) {
-            self.complete(key, range, bytes.len())?;
-        }
-        Ok(got.into_iter().map(Vec::from).collect())
     }
 
     /// Writes all bytes of an object to `to`; their number.

@@ -4,7 +4,6 @@
 //! of AWS have them (environment, profiles, web identity, the machine's role). No credential is in a message, in `Debug`
 //! text or in the log: messages quote the code and the sentence of a server's answer, never all of it, because some
 //! answers repeat the signed request.
-#![allow(dead_code, reason = "the stores of datasets come to use what the raw downloads do not")]
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display};

@@ -58,7 +58,7 @@
 //! file on disk is a [`Problem`], and so is what lies behind the point where a compressed tar exceeds it. A member is
 //! read as a whole only if the [budget](Options::budget) has the memory.
 //!
-//! A root may be in a bucket ([`bucket`](crate::bucket)): `s3://bucket/prefix`, or an object that is an archive. Its
+//! A root may be in a bucket ([`bucket`]): `s3://bucket/prefix`, or an object that is an archive. Its
 //! objects are files below a folder, and are read by ranges: of a zip its directory and the wanted entries, of a plain tar
 //! its headers and the wanted entries, of everything else the stream (`stored.rs`).
 //!

@@ -68,7 +68,7 @@ impl Partition {
     /// The partition of a source, in tables that do not depend on a model.
     ///
     /// # Errors
-    /// [`Error::Name`] where the name cannot be part of a path.
+    /// [`Name`](super::Error::Name) where the name cannot be part of a path.
     pub fn source(source: &str) -> Result<Self> {
         check_name("source", source)?;
         Ok(Partition { model: None, source: source.to_string() })
@@ -77,7 +77,7 @@ impl Partition {
     /// The partition of a model and a source, in predictions and metrics.
     ///
     /// # Errors
-    /// [`Error::Name`] where a name cannot be part of a path.
+    /// [`Name`](super::Error::Name) where a name cannot be part of a path.
     pub fn model(model: &str, source: &str) -> Result<Self> {
         check_name("model", model)?;
         Ok(Partition { model: Some(model.to_string()), ..Partition::source(source)? })

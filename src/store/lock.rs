@@ -15,6 +15,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,8 +73,7 @@ impl WriteLock {
         }
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = &mut file.map_err(refused(root, &path, "open"))?;
-        let locked = if shared { file.try_lock_shared() } else { file.try_lock() };
-        match locked {
+        match patiently(|| if shared { file.try_lock_shared() } else { file.try_lock() }) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(held(dataset.name(), file)),
             Err(TryLockError::Error(error)) => {
@@ -93,6 +93,20 @@ impl WriteLock {
         let _begun = if shared { Begun::default() } else { dataset.begin()? };
         Ok(WriteLock { _begun, _file: file })
     }
+}
+
+/// How often a lock that another holds is tried again, and after how long. A process that is being started has the open
+/// files of the one that starts it for a moment, locks among them.
+const PATIENCE: (usize, Duration) = (10, Duration::from_millis(20));
+
+fn patiently(lock: impl Fn() -> std::result::Result<(), TryLockError>) -> std::result::Result<(), TryLockError> {
+    for _ in 0..PATIENCE.0 {
+        match lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PATIENCE.1),
+            other => return other,
+        }
+    }
+    lock()
 }
 
 /// Makes sure that a folder of the program is there and lies inside the dataset. A link could lead files, and the

@@ -365,6 +365,7 @@ fn damaged_and_outdated_analyses_are_found_and_made_again() {
     // What is not ours is a remark, and so is what later work outdates.
     fs::write(study.data().join("analysis/notes.txt"), "mine").unwrap();
     fs::create_dir_all(study.data().join("analysis/plots/2025")).unwrap();
+    fs::write(study.data().join("analysis/plots/2025/plot.svg"), "mine").unwrap();
     study.done("evaluate", &["--nsd-tolerance-mm", "4", "--replace"]);
     let run = verify();
     assert_eq!(run.status, 0, "{}", run.out);

@@ -4,6 +4,7 @@
 //! of AWS have them (environment, profiles, web identity, the machine's role). No credential is in a message, in `Debug`
 //! text or in the log: messages quote the code and the sentence of a server's answer, never all of it, because some
 //! answers repeat the signed request.
+#![cfg_attr(not(feature = "s3"), allow(dead_code, reason = "without the feature no bucket can be opened"))]
 
 use std::ffi::OsStr;
 use std::fmt::{self, Display};

@@ -76,6 +76,7 @@ fn measure(slices: usize) {
     });
     let dataset = Dataset::create(&path).expect("a dataset");
     stage(slices, "write", || write(&dataset, slices));
+    stage(slices, "plan", || plans(&dataset));
     stage(slices, "predict", || {
         let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
         predict(&dataset, &OtsuBox, &options, &quiet).expect("predictions")
@@ -83,13 +84,7 @@ fn measure(slices: usize) {
     stage(slices, "evaluate", || {
         evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &quiet).expect("metrics")
     });
-    stage(slices, "plan", || {
-        let options = EvaluateOptions::default();
-        let planned = divided_evaluation(&dataset, &options, Existing::Keep, |work| plan(work)).expect("a plan");
-        assert!(planned > 0);
-        let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
-        divided_prediction(&dataset, &OtsuBox, &options, SHARD_SECONDS, |work| plan(work)).expect("a plan")
-    });
+    stage(slices, "plan done", || plans(&dataset));
     #[cfg(feature = "query")]
     {
         use medcosmos::analysis::{AnalysisOptions, analyze, query};
@@ -99,6 +94,16 @@ fn measure(slices: usize) {
         });
         stage(slices, "analyze", || analyze(&path, &AnalysisOptions::default()).expect("an analysis"));
     }
+}
+
+/// Plans of a prediction and of an evaluation.
+fn plans(dataset: &Dataset) {
+    let options = PredictOptions { strategies: vec![Strategy::Box], ..PredictOptions::default() };
+    let planned = divided_prediction(dataset, &OtsuBox, &options, SHARD_SECONDS, |work| plan(work)).expect("a plan");
+    assert!(planned > 0);
+    let options = EvaluateOptions::default();
+    let planned = divided_evaluation(dataset, &options, Existing::Keep, |work| plan(work)).expect("a plan");
+    assert!(planned > 0);
 }
 
 /// What `medcosmos plan` does: the shards of work, and whether each is done. Returns their number.

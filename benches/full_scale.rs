@@ -144,7 +144,11 @@ fn phantom(n: usize) -> Phantom {
     let mut pixels: Vec<u8> = (0..(SIDE * SIDE) as usize).map(noise).collect();
     for (k, mask) in masks.iter().enumerate() {
         let inside = mask.to_bitmap();
-        pixels.iter_mut().zip(inside).filter(|(_, inside)| *inside > 0).for_each(|(p, _)| *p += 60 + 20 * k as u8);
+        pixels
+            .iter_mut()
+            .zip(inside)
+            .filter(|(_, inside)| *inside > 0)
+            .for_each(|(p, _)| *p = p.saturating_add(60 + 20 * k as u8));
     }
     let mut png = Vec::new();
     let mut encoder = png::Encoder::new(&mut png, SIDE, SIDE);

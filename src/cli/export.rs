@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::named::named;
+use super::named::{local_path, named};
 use super::{Global, Outcome};
 use crate::export::{Exported, Form, export, package};
 use crate::licences::Permissions;
@@ -39,7 +39,7 @@ pub(super) struct ExportArguments {
     /// Dataset
     dataset: PathBuf,
     /// Folder to create; the same command resumes an interrupted run
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = local_path())]
     out: PathBuf,
     /// Output form: PNG files with a table, or PNG files with COCO annotations
     #[arg(long, value_parser = named::<Form>(), default_value_t = Form::Pictures)]
@@ -61,7 +61,7 @@ pub(super) struct PackageArguments {
     /// Dataset
     dataset: PathBuf,
     /// Folder to create; the same command resumes an interrupted run
-    #[arg(long, short, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR", value_parser = local_path())]
     out: PathBuf,
     #[command(flatten)]
     allowed: Allowed,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::local_path;
 use super::{Global, Outcome, ReplaceArguments, SOME_FAILED};
 use crate::pipeline::{self, IMPORTED, ImportOptions, LEAST_IOU};
 use crate::store::Dataset;
@@ -41,6 +42,7 @@ pub(super) struct Arguments {
     /// Dataset made by `build`
     dataset: PathBuf,
     /// Predictions: a folder of PNG files or volumes, a COCO .json file, or a .parquet file
+    #[arg(value_parser = local_path())]
     from: PathBuf,
     /// Model name in the tables
     #[arg(long)]

@@ -160,7 +160,8 @@ pub(super) fn plan_of<'p>(plans: &'p [StoredPlan], id: &str) -> Option<&'p Store
 /// Why an id is not known.
 pub(super) fn unknown(id: &str) -> String {
     format!(
-        "no plan of the dataset has a shard {id}: run `medcosmos plan` again, because its inputs or options changed"
+        "no plan of the dataset has a shard {id}: check the id, or run `medcosmos plan` again if inputs or options have \
+         changed"
     )
 }
 

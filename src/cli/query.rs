@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::local_path;
 use super::{Global, Outcome};
 use crate::analysis::output::{Format, write_frame};
 use crate::analysis::{frame_to_text, query};
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
     /// duplicates and splits; use ORDER BY to fix the order of grouped rows
     sql: String,
     /// Write all rows to a file instead; the extension sets the format: csv, jsonl or parquet
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = local_path())]
     out: Option<PathBuf>,
     /// Maximum number of rows to print
     #[arg(long, default_value_t = 50)]

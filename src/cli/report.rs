@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::named::local_path;
 use super::{Global, Outcome};
 use crate::analysis::AnalysisOptions;
 use crate::report::{Report, ReportOptions, report};
@@ -18,7 +19,7 @@ pub(super) struct Arguments {
     /// Dataset at any stage; sections without data name the command that is missing
     dataset: PathBuf,
     /// Self-contained HTML file to write [default: DATASET/report.html]
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", value_parser = local_path())]
     out: Option<PathBuf>,
     /// Leave out the time per stage, so that the page depends on the dataset only
     #[arg(long)]

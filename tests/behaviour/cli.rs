@@ -264,3 +264,22 @@ fn a_reader_who_has_seen_enough_is_no_error() {
         assert_eq!((process.wait().unwrap().code(), err.as_str()), (Some(0), ""), "{command:?}");
     }
 }
+
+/// An address is no folder called `s3:`.
+#[test]
+fn what_is_written_and_imported_is_on_this_host() {
+    let folder = tempfile::tempdir().unwrap();
+    for words in [
+        &["export", "data", "--out", "s3://bucket/x"][..],
+        &["package", "data", "--out", "s3://bucket/x"],
+        &["report", "data", "--out", "s3://bucket/x.html"],
+        &["query", "data", "SELECT 1", "--out", "s3://bucket/x.csv"],
+        &["demo", "--out", "s3://bucket/x"],
+        &["demo", "--downloads", "s3://bucket/x"],
+        &["import", "data", "s3://bucket/x", "--model", "x"],
+    ] {
+        let run = Run::of(medcosmos(words[0]).args(&words[1..]).current_dir(folder.path()));
+        run.failed(2, &["s3://bucket/x", "a path on this host"]);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{words:?}");
+    }
+}

@@ -11,7 +11,9 @@
 //! ```
 //! use medcosmos::demo::downloads::DOWNLOADS;
 //! use medcosmos::models::OtsuBox;
-//! use medcosmos::pipeline::{BuildOptions, EvaluateOptions, Existing, PredictOptions, Progress, build, evaluate, predict};
+//! use medcosmos::pipeline::{
+//!     BuildOptions, EvaluateOptions, Existing, OpenWork, PredictOptions, Progress, build, evaluate, predict,
+//! };
 //! use medcosmos::spec::Registry;
 //! use medcosmos::store::{Dataset, MetricRow};
 //!
@@ -25,7 +27,7 @@
 //! build(&raw, &data, &Registry::built_in()?, &BuildOptions::default(), &progress)?;
 //! let dataset = Dataset::open(&data)?;
 //! predict(&dataset, &OtsuBox, &PredictOptions::default(), &progress)?;
-//! evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &progress)?;
+//! evaluate(&dataset, &EvaluateOptions::default(), Existing::Keep, &OpenWork::Run, &progress)?;
 //! for row in dataset.rows::<MetricRow>()?.take(3) {
 //!     let row = row?;
 //!     let dice = row.values.get("dice").ok_or("Dice is always defined")?;
